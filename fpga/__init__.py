@@ -1,0 +1,1 @@
+"""The boards: bitstreams, the host link and its driver."""

@@ -1,0 +1,4 @@
+"""The golden model: the lattice, the packed format, the quantiser and the exact-integer product, in NumPy.
+
+Knows nothing of RTL, simulators or boards; everything else imports its rules from here.
+"""
