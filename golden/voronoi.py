@@ -1,0 +1,113 @@
+"""The Voronoi code Λ/qΛ, q = 2^m: labels of 8m bits, decoded to the least-energy member of their coset.
+
+A point of Λ is, coordinate by coordinate, an integer r; modulo 2q it has m+1 bits. The label holds the bit planes of
+r, bit 0 first, without what the lattice makes redundant:
+
+    bits 0…3                  plane 0 (r mod 2, a codeword of RM(1,3)) at the information positions 0, 1, 2, 4
+    bits 4+8(k−1) … +7        plane k of r, coordinate 0 first, for k = 1…m−1
+    bits 8m−4 … 8m−1          plane m modulo RM(1,3): positions 3, 5, 6, 7 of the representative that is zero at
+                              the information positions
+
+Adding a point q·λ of the coarse lattice adds a codeword to plane m and touches nothing else. Decoding therefore reads
+r as an (m+1)-bit two's complement number, soft-decodes the codeword h of λ, and flips the sign bits where h is one:
+hard decisions are the exclusive or of the two top bits of r, reliabilities are |(r mod q) − q/2|. That is
+y = r − q·nearest(r/q), ties included, and y ∈ [−q, q−1].
+
+Source: Conway and Sloane, "A fast encoding method for lattice codes and quantizers", 1983.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from golden.errors import GossetError
+from golden.lattice import DIM, INFORMATION, REDUNDANT, Lanes, as_blocks, blocks, codeword, contains, lanes, soft_decode
+
+RATES = (2, 4, 8, 16, 32, 64)
+"""The values of q that the code is defined for."""
+
+
+def exponent(q: int) -> int:
+    """m = log2(q).
+
+    Raises
+    ------
+    GossetError
+        If q is not a power of two from 2 to 64.
+    """
+    if q not in RATES:
+        raise GossetError(f"q must be a power of two from {RATES[0]} to {RATES[-1]}, but it is {q!r}.")
+    return int(q).bit_length() - 1
+
+
+def label_dtype(q: int) -> np.dtype[Any]:
+    """The smallest unsigned dtype that holds a label of 8·log2(q) bits."""
+    m = exponent(q)
+    return np.dtype(next(f"u{size}" for size in (1, 2, 4, 8) if size >= m))
+
+
+def encode_lanes(points: Lanes, q: int) -> NDArray[Any]:
+    """`encode` on eight integer arrays that are known to hold points of Λ."""
+    m, dtype = exponent(q), label_dtype(q)
+
+    def plane(k: int) -> list[NDArray[np.uint8]]:
+        return [r - ((sign ^ h).astype(np.int8) << np.int8(m)) for (r, sign), h in zip(residue, word, strict=True)]
+
+
+def encode(point: ArrayLike, q: int) -> NDArray[Any]:
+    """The label of the coset point + qΛ.
+
+    Parameters
+    ----------
+    point : integer `(..., 8)`
+        Points of Λ.
+    q : power of two, 2…64
+
+    Returns
+    -------
+    unsigned integers `(...)`, of `label_dtype(q)`.
+
+    Raises
+    ------
+    GossetError
+        If q is out of range, or a vector is not a point of Λ.
+    """
+    array = as_blocks(point)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise GossetError(f"Points of the lattice are integers, but the array's dtype is {array.dtype}.")
+    if not contains(array).all():
+        raise GossetError("A vector is no point of the lattice: its bits modulo 2 are no codeword of RM(1,3).")
+    return encode_lanes(lanes(array.astype(np.int64)), q)
+
+
+def decode(label: ArrayLike, q: int) -> NDArray[np.int8]:
+    """The least-energy member of each label's coset.
+
+    Parameters
+    ----------
+    label : unsigned integers `(...)`
+        Labels of 8·log2(q) bits.
+    q : power of two, 2…64
+
+    Returns
+    -------
+    int8 `(..., 8)`, each coordinate in [−q, q−1].
+
+    Raises
+    ------
+    GossetError
+        If q is out of range or a label has more than 8·log2(q) bits.
+    """
+    m, array = exponent(q), np.asarray(label)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise GossetError(f"Labels are integers, but the array's dtype is {array.dtype}.")
+    if array.size and (array.min() < 0 or int(array.max()) >> (8 * m)):
+        raise GossetError(f"A label of q = {q} has {8 * m} bits, but the array holds values beyond them.")
+    return blocks(decode_lanes(array.astype(label_dtype(q)), q))
+
+
+def overloads(point: ArrayLike, q: int) -> NDArray[np.bool_]:
+    """Whether decoding the label of a point of Λ gives another point: bool `(...)` for points `(..., 8)`."""
+    array = as_blocks(point)
+    return (decode(encode(array, q), q) != array).any(axis=-1)
