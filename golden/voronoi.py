@@ -52,7 +52,52 @@ def encode_lanes(points: Lanes, q: int) -> NDArray[Any]:
     m, dtype = exponent(q), label_dtype(q)
 
     def plane(k: int) -> list[NDArray[np.uint8]]:
-        return [r - ((sign ^ h).astype(np.int8) << np.int8(m)) for (r, sign), h in zip(residue, word, strict=True)]
+        return [((lane >> k) & 1).astype(np.uint8) for lane in points]
+
+    def gather(bits: list[NDArray[np.uint8]]) -> NDArray[Any]:
+        byte = bits[0].copy()
+        for i, bit in enumerate(bits[1:], 1):
+            byte |= bit << np.uint8(i)
+        return byte.astype(dtype)
+
+    low, high = plane(0), plane(m)
+    label = gather([low[i] for i in INFORMATION])
+    for k in range(1, m):
+        label |= gather(plane(k)) << dtype.type(8 * k - 4)
+    coarse = codeword([high[i] for i in INFORMATION])
+    label |= gather([high[i] ^ coarse[i] for i in REDUNDANT]) << dtype.type(8 * m - 4)
+    return label
+
+
+def decode_lanes(label: NDArray[Any], q: int) -> list[NDArray[np.int8]]:
+    """`decode` to eight int8 arrays."""
+    m = exponent(q)
+    # Sums of reliabilities reach 6·q/2 (see soft_decode): beyond int8 for q = 64.
+    metric = np.int8 if q < 64 else np.int16
+
+    def byte(shift: int) -> NDArray[np.uint8]:
+        return (label >> label.dtype.type(shift)).astype(np.uint8)
+
+    def bit(plane: NDArray[np.uint8], i: int) -> NDArray[np.uint8]:
+        return (plane >> np.uint8(i)) & np.uint8(1)
+
+    first, last = byte(0), byte(8 * m - 4)
+    bottom = codeword([bit(first, i) for i in range(4)])
+    middle = [byte(8 * k - 4) for k in range(1, m)]
+    top = [np.uint8(0)] * DIM
+    for k, i in enumerate(REDUNDANT):
+        top[i] = bit(last, k)
+
+    hard, reliability, residue = [], [], []
+    for i in range(DIM):
+        r = bottom[i].copy()  # the low m bits: r mod q
+        for k, plane in enumerate(middle, 1):
+            r |= bit(plane, i) << np.uint8(k)
+        hard.append((top[i] ^ (r >> np.uint8(m - 1))).astype(np.bool_))
+        residue.append(r.astype(np.int8))
+        reliability.append(np.abs(r.astype(metric) - metric(q // 2)))
+    word = soft_decode(hard, reliability)
+    return [r - ((sign ^ h).astype(np.int8) << np.int8(m)) for r, sign, h in zip(residue, top, word, strict=True)]
 
 
 def encode(point: ArrayLike, q: int) -> NDArray[Any]:
