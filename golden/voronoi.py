@@ -84,7 +84,7 @@ def decode_lanes(label: NDArray[Any], q: int) -> list[NDArray[np.int8]]:
     first, last = byte(0), byte(8 * m - 4)
     bottom = codeword([bit(first, i) for i in range(4)])
     middle = [byte(8 * k - 4) for k in range(1, m)]
-    top = [np.uint8(0)] * DIM
+    top: list[Any] = [np.uint8(0)] * DIM
     for k, i in enumerate(REDUNDANT):
         top[i] = bit(last, k)
 
