@@ -95,16 +95,18 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the beats of one stream are laid out as rows of 32-bit words, little endian.
+    """A stream, and how its beats are laid out as rows of 32-bit words, little endian.
 
     Attributes:
         stream: Name of the stream.
         inward: Whether the design consumes it.
+        always_ready: Whether it has no ready: every offered beat is taken.
         fields: Its payload ports, in the order of the metadata; each starts at a word of its own.
     """
 
     stream: str
     inward: bool
+    always_ready: bool
     fields: tuple[Field, ...]
 
     @property
@@ -168,7 +170,8 @@ class StreamCount:
     """What a stream did during a run. The three add up to the cycles of the run.
 
     Attributes:
-        beats: Cycles in which a beat was transferred.
+        beats: Cycles in which a beat was transferred. An output that is always ready may give more than were awaited;
+            they are dropped.
         stalled: Cycles with valid and without ready.
         idle: Cycles without valid.
     """
@@ -478,7 +481,11 @@ def _layout(stream: Mapping[str, Any], ports: Mapping[str, verilator.Port]) -> L
         words = (ports[name].width + 31) // 32
         fields.append(Field(name, offset, words, ports[name].width))
         offset += words
-    return Layout(stream["name"], stream["direction"] == "in", tuple(fields))
+    name, always_ready = stream["name"], bool(stream.get("always_ready", False))
+    for handshake in [f"{name}_valid"] if always_ready else [f"{name}_valid", f"{name}_ready"]:
+        if ports[handshake].width != 1:
+            raise TypeError(f"{handshake} is not one bit wide")
+    return Layout(name, stream["direction"] == "in", always_ready, tuple(fields))
 
 
 class _Job:
@@ -544,18 +551,18 @@ class _Job:
 
 
 def _stream(model: "Model", name: str, beats: Words, held: Words, stall: float, seed: int) -> _CStream:
-    fields = model.layout(name).fields
-    ports = [model._ports[item.port] for item in fields]
-    lanes = [_CLane(port.address, port.bytes, item.words) for port, item in zip(ports, fields, strict=True)]
+    layout = model.layout(name)
+    ports = [model._ports[item.port] for item in layout.fields]
+    lanes = [_CLane(port.address, port.bytes, item.words) for port, item in zip(ports, layout.fields, strict=True)]
     # A generator per stream, seeded by its name: one stream more does not change the stalls of the others.
     digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
     return _CStream(
         valid=model._ports[f"{name}_valid"].address,
-        ready=model._ports[f"{name}_ready"].address,
+        ready=None if layout.always_ready else model._ports[f"{name}_ready"].address,
         lanes=(_CLane * len(lanes))(*lanes),
         lane_count=len(lanes),
         data=beats.ctypes.data,
-        words=model.layout(name).words,
+        words=layout.words,
         beats=len(beats),
         random=int.from_bytes(digest, "little") | 1,
         hold=round(stall * 2**32),
@@ -768,22 +775,28 @@ class Model:
         return layout
 
     def _probabilities(self, stalls: float | Mapping[str, float], streams: Sequence[str]) -> dict[str, float]:
-        each = dict(stalls) if isinstance(stalls, Mapping) else dict.fromkeys(streams, stalls)
-        for stream, probability in each.items():
-            if stream not in streams:
-                raise GossetError(f"Stalls are given for {stream}, which is not a stream of this run.")
+        rigid = [name for name in streams if not self.layout(name).inward and self.layout(name).always_ready]
+        if not isinstance(stalls, Mapping):
+            stalls = dict.fromkeys((name for name in streams if name not in rigid), stalls)
+        for name, probability in stalls.items():
+            if name not in streams:
+                raise GossetError(f"Stalls are given for {name}, which is not a stream of this run.")
+            if name in rigid:
+                raise GossetError(f"Stream {name} is always ready: it cannot be stalled.")
             if not 0 <= probability < 1:
-                raise GossetError(
-                    f"The stall probability of {stream} must be at least 0 and below 1; got {probability}."
-                )
-        return each
+                raise GossetError(f"The stall probability of {name} must be from 0 to below 1; got {probability}.")
+        return dict(stalls)
 
     def _signals(self, function: str) -> Iterator[_Signal]:
         count = ctypes.c_uint64()
         table = getattr(self._library, function)(self._handle, ctypes.byref(count))
         for entry in table[: count.value]:
             yield _Signal(
-                verilator.source_name(entry.name.decode()), entry.data, entry.width, entry.depth, bool(entry.output)
+                _below_top(verilator.source_name(entry.name.decode())),
+                entry.data,
+                entry.width,
+                entry.depth,
+                bool(entry.output),
             )
 
     def _port(self, name: str) -> _Signal:

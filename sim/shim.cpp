@@ -56,13 +56,13 @@ struct Lane {  // one payload port of a stream
 
 struct Stream {
     uint8_t* valid;
-    uint8_t* ready;
+    uint8_t* ready;  // null: always ready
     const Lane* lanes;
     uint64_t lane_count;
     uint32_t* data;  // `beats` rows of `words`
     uint64_t words;
     uint64_t beats;
-    uint64_t done;     // cycles in which a beat was transferred
+    uint64_t done;     // cycles in which a beat was transferred; more than `beats` where an output is always ready
     uint64_t stalled;  // cycles with valid and not ready
     uint64_t idle;     // cycles without valid
     uint64_t random;   // state of the generator; not zero
@@ -194,11 +194,15 @@ void drive_input(Stream& stream) {
 }
 
 // Beyond the awaited beats ready stays low: what follows is left for the next job.
-void drive_output(Stream& stream) { *stream.ready = stream.done < stream.beats && !withheld(stream); }
+void drive_output(Stream& stream) {
+    if (stream.ready) *stream.ready = stream.done < stream.beats && !withheld(stream);
+}
+
+bool is_ready(const Stream& stream) { return !stream.ready || *stream.ready; }
 
 // Returns whether a beat is transferred at the coming edge.
 bool sample_input(Stream& stream) {
-    const bool transfer = stream.pending && *stream.ready;
+    const bool transfer = stream.pending && is_ready(stream);
     stream.done += transfer;
     stream.stalled += stream.pending && !transfer;
     stream.idle += !stream.pending;
@@ -218,7 +222,7 @@ bool waits_for_ready(Instance& model, Stream& stream) {
     return waits;
 }
 
-// Returns kDone where a beat is transferred at the coming edge, kSlice where not, or the rule broken.
+// Returns kDone where an awaited beat is transferred at the coming edge, kSlice where not, or the rule broken.
 Status sample_output(Stream& stream) {
     if (stream.pending) {
         if (!*stream.valid) return kWithdrawn;
@@ -230,15 +234,15 @@ Status sample_output(Stream& stream) {
         ++stream.idle;
         return kSlice;
     }
-    if (!*stream.ready) {
+    if (!is_ready(stream)) {
         ++stream.stalled;
         if (!stream.pending) get_payload(stream, stream.held);
         stream.pending = 1;
         return kSlice;
     }
-    get_payload(stream, stream.data + stream.done * stream.words);
-    ++stream.done;
     stream.pending = 0;
+    if (stream.done++ >= stream.beats) return kSlice;
+    get_payload(stream, stream.data + (stream.done - 1) * stream.words);
     return kDone;
 }
 
@@ -366,6 +370,8 @@ GOSSET_API int gosset_run(Instance* model, Job* job, uint64_t limit) {
 // Leave a job, done or not: lower every valid and ready that it drives.
 GOSSET_API int gosset_park(Instance* model, Job* job) {
     for (uint64_t i = 0; i < job->input_count; ++i) *job->inputs[i].valid = 0;
-    for (uint64_t i = 0; i < job->output_count; ++i) *job->outputs[i].ready = 0;
+    for (uint64_t i = 0; i < job->output_count; ++i) {
+        if (job->outputs[i].ready) *job->outputs[i].ready = 0;
+    }
     return gosset_eval(model);
 }

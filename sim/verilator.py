@@ -23,7 +23,18 @@ from typing import Literal, NamedTuple
 
 from golden.errors import ToolError
 
-__all__ = ["MAKEFLAGS", "MINIMUM", "Port", "Verilator", "Waves", "build", "cache_folder", "find", "lint", "source_name"]
+__all__ = [
+    "MAKEFLAGS",
+    "MINIMUM",
+    "Port",
+    "Verilator",
+    "Waves",
+    "build",
+    "cache_folder",
+    "find",
+    "lint",
+    "source_name",
+]
 
 #: The oldest Verilator that cocotb 2.1 works with.
 MINIMUM = (5, 36)
@@ -64,11 +75,23 @@ _COMPILE = (
 # Of the design's hot code, of what runs once, and of Verilator's runtime.
 _OPTIMISE = ("OPT_FAST=-O3", "OPT_SLOW=-O1", "OPT_GLOBAL=-O2")
 
-#: Warnings that say nothing about a generated design. Everything else of -Wall stays on.
-_WAIVED = {
-    "DECLFILENAME": "one file holds all modules of a design",
-    "UNUSEDSIGNAL": "yosys keeps named wires for waveforms even where only some of their bits, or none, are read",
-}
+# Warnings that Amaranth and yosys give for sound designs, with the reason why each is harmless there. All the others of
+# -Wall are on, among them those that find what these might hide: LATCH, and the rest of WIDTHTRUNC.
+_WAIVERS = """
+`verilator_config
+// One file holds all modules of a design.
+lint_off -rule DECLFILENAME
+// The fields of a view stay as wires of their own, and carries are sliced off from wires of their own.
+lint_off -rule UNUSEDSIGNAL
+// Registers have their initial value in the declaration.
+lint_off -rule PROCASSINIT
+// A switch assigns the default before its case; were a value missing, LATCH would tell.
+lint_off -rule CASEINCOMPLETE
+// Verilog's own rule extends the narrower operand, which loses nothing.
+lint_off -rule WIDTHEXPAND
+// An element of an array is picked by shifting the array and keeping the low end.
+lint_off -rule WIDTHTRUNC -file "*" -match "*SHIFTR generates*"
+"""
 
 _INSTALL = {
     "c++": "sudo apt install g++, or brew install gcc",
@@ -151,8 +174,11 @@ def lint(verilog: Path, top: str) -> None:
     Raises:
         ToolError: Verilator is missing, or has something to say; the text is Verilator's.
     """
-    waivers = [f"-Wno-{name}" for name in _WAIVED]
-    _run(find(), ["verilator", "--lint-only", "-Wall", *waivers, "--top-module", top, str(verilog)], tail=None)
+    with tempfile.NamedTemporaryFile("w", suffix=".vlt") as waivers:
+        waivers.write(_WAIVERS)
+        waivers.flush()
+        files = [waivers.name, str(verilog)]
+        _run(find(), ["verilator", "--lint-only", "-Wall", "--top-module", top, *files], tail=None)
 
 
 def build(verilog: Path, top: str, ports: Iterable[Port], *, public: bool = False, waves: Waves | None = None) -> Path:
@@ -200,29 +226,32 @@ class _Build:
         self.verilator = find()
         self.compiler = _compiler()
         self.verilate = [*_VERILATE, "--top-module", top]
-        self.compile = [*_COMPILE, f"-DGOSSET_PUBLIC={int(public)}"]
-        self.link: list[str] = []
+        self.compile = list(_COMPILE)
+        self.shim = [f"-DGOSSET_PUBLIC={int(public)}"]
         if public:
             self.verilate.append("--public-flat-rw")
         if waves:
             self.verilate.append("--trace-fst" if waves == "fst" else "--trace")
             self.compile.append(f"-DVM_TRACE_{waves.upper()}=1")
-            self.link += ["-llz4", "-lz"] if waves == "fst" else []
+        if waves == "fst":
+            self.shim += ["-llz4", "-lz"]
         self.compile.append(f"-DVM_TRACE={int(waves is not None)}")
 
+    def target(self) -> Path:
+        """Returns where the library is, or will be."""
+        return cache_folder() / f"{self._digest(_SHIM.read_text(), self.text, self.ports, self.verilate, self.shim)}.so"
+
     def library(self) -> Path:
-        folder = cache_folder()
-        shim = _SHIM.read_text()
-        library = folder / f"{self._digest(self.text, shim, self.ports, self.verilate, self.link)}.so"
-        if library.exists():
-            return library
-        _need("make")
-        with tempfile.TemporaryDirectory(dir=folder, prefix="build-") as name:
-            work = Path(name)
-            self._verilate(work)
-            self._compile(work)
-            os.replace(self._link(work, shim), library)
-        return library
+        """Returns the library, built if need be."""
+        target = self.target()
+        if not target.exists():
+            _need("make")
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix="build-") as name:
+                work = Path(name)
+                self._verilate(work)
+                self._compile(work)
+                os.replace(self._link(work), target)
+        return target
 
     def _digest(self, *parts: object) -> str:
         tools = [self.verilator.version, self.verilator.revision, self.compiler, self.compile, _OPTIMISE]
@@ -270,14 +299,15 @@ class _Build:
         if len(goals) > 1:
             os.replace(shutil.copy(archive, work / "published.a"), runtime)
 
-    def _link(self, work: Path, shim: str) -> Path:
-        (work / "shim.cpp").write_text(shim)
+    def _link(self, work: Path) -> Path:
+        """Compiles the shim and links everything."""
+        shutil.copy(_SHIM, work)
         include = self.verilator.root / "include"
         self._run(
             work,
             *(self.compiler[0], "-shared", "-O3", *self.compile),
             *("-I.", f"-I{include}", f"-I{include / 'vltstd'}"),
-            *("-o", "model.so", "shim.cpp", "Vgosset__ALL.a", "libverilated.a", *self.link),
+            *("-o", "model.so", _SHIM.name, "Vgosset__ALL.a", "libverilated.a", *self.shim),
         )
         return work / "model.so"
 
@@ -318,13 +348,16 @@ def _probe(folder: Path, version: str | None) -> Verilator:
     return Verilator(folder, tuple(int(part) for part in version.split(".")), Path(root), revision)
 
 
-@cache
 def _compiler() -> tuple[str, str]:
-    """Returns the C++ compiler ($CXX, else c++) and its version line."""
-    name = os.environ.get("CXX") or "c++"
-    path = _need(name)
-    version = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
-    return path, version.partition("\n")[0]
+    """Returns the path of the C++ compiler ($CXX, else c++) and its version line."""
+    path = _need(os.environ.get("CXX") or "c++")
+    return path, _version_line(path)
+
+
+@cache
+def _version_line(program: str) -> str:
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    return done.stdout.partition("\n")[0]
 
 
 def _need(tool: str) -> str:
