@@ -72,8 +72,6 @@ def encode_lanes(points: Lanes, q: int) -> NDArray[Any]:
 def decode_lanes(label: NDArray[Any], q: int) -> list[NDArray[np.int8]]:
     """`decode` to eight int8 arrays."""
     m = exponent(q)
-    # Sums of reliabilities reach 6·q/2 (see soft_decode): beyond int8 for q = 64.
-    metric = np.int8 if q < 64 else np.int16
 
     def byte(shift: int) -> NDArray[np.uint8]:
         return (label >> label.dtype.type(shift)).astype(np.uint8)
@@ -88,16 +86,36 @@ def decode_lanes(label: NDArray[Any], q: int) -> list[NDArray[np.int8]]:
     for k, i in enumerate(REDUNDANT):
         top[i] = bit(last, k)
 
-    hard, reliability, residue = [], [], []
+    residue = []
     for i in range(DIM):
         r = bottom[i].copy()  # the low m bits: r mod q
         for k, plane in enumerate(middle, 1):
             r |= bit(plane, i) << np.uint8(k)
-        hard.append((top[i] ^ (r >> np.uint8(m - 1))).astype(np.bool_))
-        residue.append(r.astype(np.int8))
-        reliability.append(np.abs(r.astype(metric) - metric(q // 2)))
-    word = soft_decode(hard, reliability)
-    return [r - ((sign ^ h).astype(np.int8) << np.int8(m)) for r, sign, h in zip(residue, top, word, strict=True)]
+        residue.append(r)
+    return _least(residue, top, q)
+
+
+def reduce_lanes(points: Lanes, q: int) -> list[NDArray[np.int8]]:
+    """`decode` of `encode`, on eight integer arrays of points of Λ: each coset's least-energy member, as int8."""
+    m = exponent(q)
+    low = [lane.astype(np.uint8) for lane in points]
+    top = [(r >> np.uint8(m)) & np.uint8(1) for r in low]
+    # Plane m is brought to the label's representative first, or ties would not be settled as in `decode`.
+    coarse = codeword([top[i] for i in INFORMATION])
+    return _least([r & np.uint8(q - 1) for r in low], [t ^ c for t, c in zip(top, coarse, strict=True)], q)
+
+
+def _least(residue: list[NDArray[np.uint8]], top: list[Any], q: int) -> list[NDArray[np.int8]]:
+    """The least-energy member of the coset of residue − q·top, residue being r mod q and top plane m, uint8."""
+    m = exponent(q)
+    # Sums of reliabilities reach 6·q/2 (see soft_decode): beyond int8 for q = 64.
+    metric: Any = np.int8 if q < 64 else np.int16
+    hard = [(t ^ (r >> np.uint8(m - 1))).astype(np.bool_) for r, t in zip(residue, top, strict=True)]
+    word = soft_decode(hard, [np.abs(r.astype(metric) - metric(q // 2)) for r in residue])
+    return [
+        r.view(np.int8) - ((t ^ h.view(np.uint8)) << np.uint8(m)).view(np.int8)
+        for r, t, h in zip(residue, top, word, strict=True)
+    ]
 
 
 def encode(point: ArrayLike, q: int) -> NDArray[Any]:

@@ -1,0 +1,267 @@
+"""The quantiser: a scale per row, a multiplier β and a label per block of 8.
+
+A block x is rounded to y, the least-energy member of the coset of nearest(x / (scale·β)): scale·β·y is x to within
+the lattice's covering radius, unless the nearest point lies outside the Voronoi cell of q·Λ (overload). The row's
+scale is searched for the least squared error of the whole row.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from golden.errors import GossetError
+from golden.format import Format, PackedMatrix
+from golden.lattice import DIM, Lanes, lanes, nearest_lanes
+from golden.voronoi import encode_lanes, label_dtype, reduce_lanes
+
+Selection = Literal["opt", "first"]
+"""How a block picks its β: "opt" takes the least squared error, ties to the smaller β; "first" the smallest β that
+does not overload, the largest if all do."""
+
+Progress = Callable[[int, int], object]
+"""Called with the number of rows done and of all rows, from the calling thread."""
+
+CHUNK = 8192
+"""Blocks worked on at once by a thread: large enough to hide NumPy's overhead, small enough for its caches."""
+
+SAMPLE = 64
+"""Blocks of a row on which the first, coarse search for its scale runs."""
+
+COARSE = 12
+"""Scales tried on the sample."""
+
+FINE = (-0.5, -0.25, 0, 0.25, 0.5)
+"""Scales tried on the whole row around the sample's best, in steps of the coarse search."""
+
+FAR = 16384.0
+"""Where coordinates are clipped before rounding, in units of scale·β: such a block overloads anyway."""
+
+
+def as_matrix(matrix: ArrayLike) -> NDArray[np.float32]:
+    """Checks a matrix of real numbers and gives it as float32 `(rows, columns)`, without a copy where it is one.
+
+    Raises
+    ------
+    GossetError
+        If it is not two-dimensional, is empty, is not of real numbers, or holds NaN, infinity or a number beyond
+        float32.
+    """
+    array = np.asarray(matrix)
+    if array.ndim != 2:
+        raise GossetError(f"A matrix has two dimensions, but the array's shape is {array.shape}.")
+    if array.size == 0:
+        raise GossetError(f"A matrix has at least one row and one column, but the array's shape is {array.shape}.")
+    if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
+        raise GossetError(f"A matrix holds real numbers, but the array's dtype is {array.dtype}.")
+    with np.errstate(over="ignore"):
+        result = array.astype(np.float32, copy=False)
+    if not np.isfinite(result).all():
+        row, column = np.argwhere(~np.isfinite(result))[0]
+        raise GossetError(
+            f"A matrix holds finite float32 numbers, but row {row}, column {column} is {array[row, column]}."
+        )
+    return result
+
+
+def quantize(
+    matrix: ArrayLike,
+    fmt: Format,
+    *,
+    selection: Selection = "opt",
+    scales: ArrayLike | None = None,
+    progress: Progress | None = None,
+) -> PackedMatrix:
+    """Quantises a matrix row by row.
+
+    Parameters
+    ----------
+    matrix : real `(rows, columns)`
+        Any memory order; worked on in float32. Rows are padded with zeros to whole blocks.
+    fmt : Format
+    selection : "opt" or "first"
+        How a block picks its β, see `Selection`.
+    scales : real `(rows,)`, optional
+        Row scales to use instead of searching them; finite, not negative. With a scale of 0 a row becomes zero.
+    progress : callable, optional
+
+    Returns
+    -------
+    PackedMatrix
+        Rows of zeros get scale 0 and labels 0. The same input gives the same output on every machine, whatever the
+        number of threads.
+
+    Raises
+    ------
+    GossetError
+        If the matrix, the selection or the scales are not as described.
+    """
+    x = as_matrix(matrix)
+    if selection not in ("opt", "first"):
+        raise GossetError(f'The selection of β is "opt" or "first", but it is {selection!r}.')
+    rows, columns = x.shape
+    given = None if scales is None else _as_scales(scales, rows)
+    count = -(-columns // DIM)
+    labels = np.zeros((rows, count), dtype=label_dtype(fmt.q))
+    betas = np.zeros((rows, count), dtype=np.uint8)
+    chosen = np.zeros(rows, dtype=np.float32)
+
+    def work(part: slice) -> int:
+        # Rows are brought to a magnitude in [1/2, 1) by powers of two, which is exact and keeps clear of underflow.
+        _, power = np.frexp(np.abs(x[part]).max(axis=1))
+        block = _row_lanes(np.ldexp(x[part], -power[:, None]), count)
+        if given is None:
+            chosen[part] = np.ldexp(_search(block, fmt, selection), power)
+        else:
+            chosen[part] = given[part]
+        point, index, _ = choose(block, np.ldexp(chosen[part], -power), fmt, selection)
+        zero = chosen[part] == 0
+        index[zero] = 0
+        label = encode_lanes(point, fmt.q)
+        label[zero] = 0
+        labels[part], betas[part] = label, index
+        return len(index)
+
+    step = max(1, CHUNK // count)
+    parts = [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
+    done = 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for future in as_completed([pool.submit(work, part) for part in parts]):
+            done += future.result()
+            if progress is not None:
+                progress(done, rows)
+    return PackedMatrix(fmt, columns, labels, betas, chosen)
+
+
+def choose(
+    x: Lanes, scales: NDArray[np.float32], fmt: Format, selection: Selection
+) -> tuple[list[NDArray[np.int8]], NDArray[np.uint8], NDArray[np.float32]]:
+    """Rounds blocks with given row scales, each with the β that the selection picks.
+
+    Parameters
+    ----------
+    x : eight float32 arrays `(rows, blocks)`
+    scales : float32 `(..., rows)`
+        With more than one axis, alternatives to be tried all at once; the results then have these axes too.
+        A row of scale 0 is rounded as if its scale were infinite.
+    fmt, selection
+        As in `quantize`.
+
+    Returns
+    -------
+    points : eight int8 arrays `(..., rows, blocks)`
+        y, the least-energy members of their cosets.
+    index : uint8 `(..., rows, blocks)`
+        β indices.
+    error : float32 `(..., rows, blocks)`
+        ‖x/scale − β·y‖².
+    """
+    inverse = np.divide(1, scales, out=np.zeros_like(scales), where=scales > 0)[..., None]
+    unit = [lane * inverse for lane in x]
+    far = max(float(np.abs(lane).max()) for lane in unit) > FAR
+    best = _Best(unit[0].shape)
+    for index, beta in enumerate(fmt.betas):
+        t = [lane * np.float32(1 / beta) for lane in unit]
+        if far:
+            t = [np.clip(lane, -FAR, FAR) for lane in t]
+        nearest = nearest_lanes(t, dtype=np.int16)
+        point = reduce_lanes(nearest, fmt.q)
+        error: Any = np.float32(0)
+        for lane, y in zip(t, point, strict=True):
+            rest = lane - y
+            error = error + rest * rest
+        error *= np.float32(beta**2)
+        if selection == "opt":
+            best.take(error < best.error, point, error, index)
+        else:
+            overload = np.logical_or.reduce([p != y for p, y in zip(nearest, point, strict=True)])
+            best.take(best.overload, point, error, index)
+            best.overload &= overload
+    return best.point, best.index, best.error
+
+
+@dataclass(init=False)
+class _Best:
+    """The choice so far: of the points, one β after the other, those to keep."""
+
+    point: list[NDArray[np.int8]]
+    index: NDArray[np.uint8]
+    error: NDArray[np.float32]
+    overload: NDArray[np.bool_]
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.point = [np.zeros(shape, dtype=np.int8) for _ in range(DIM)]
+        self.index = np.zeros(shape, dtype=np.uint8)
+        self.error = np.full(shape, np.inf, dtype=np.float32)
+        self.overload = np.ones(shape, dtype=np.bool_)
+
+    def take(self, where: NDArray[np.bool_], point: Lanes, error: NDArray[np.float32], index: int) -> None:
+        mask = -where.view(np.int8)  # all bits set where true: bytes are merged several times as fast as by np.where
+        for old, new in zip(self.point, point, strict=True):
+            old ^= (old ^ new) & mask
+        self.index ^= (self.index ^ np.uint8(index)) & mask.view(np.uint8)
+        np.copyto(self.error, error, where=where)
+
+
+def _search(x: Lanes, fmt: Format, selection: Selection) -> NDArray[np.float32]:
+    """The scales that give rows the least squared error: float32 `(rows,)`, 0 for rows of zeros.
+
+    At the largest scale tried no block of the row overloads, so that larger ones are coarser in vain; at the smallest,
+    a quarter of the blocks that are not zero overload with every β. In between, scales in a geometric progression are
+    tried on a sample of the row, and then those around the best on the whole row. Overload decides where the least
+    error lies, so half of the sample are the blocks of largest norm; its other half stands for all the others.
+    """
+    norm = np.sqrt(np.sum([lane * lane for lane in x], axis=0))
+    order = np.argsort(-norm, axis=1, kind="stable")
+    falling = np.take_along_axis(norm, order, axis=1)
+    rows, count = norm.shape
+    zero = falling[:, 0] == 0
+    quartile = falling[np.arange(rows), np.count_nonzero(falling, axis=1) // 4]
+    # Points within the packing radius q of qΛ never overload, and a point is within √2 of what it stands for; beyond
+    # the covering radius √2·q every point overloads.
+    high = np.where(zero, 1, falling[:, 0] / (fmt.betas[-1] * max(fmt.q - np.sqrt(2), 0.5)))
+    low = np.where(zero, 1, np.minimum(quartile / (fmt.betas[-1] * fmt.q * np.sqrt(2)), high))
+    ratio = (high / low) ** (1 / (COARSE - 1))
+
+    sample, weight = x, np.ones(count)
+    if count > SAMPLE:
+        top, stride = SAMPLE // 2, -(-(count - SAMPLE // 2) // (SAMPLE // 2))
+        take = np.concatenate([order[:, :top], order[:, top::stride]], axis=1)
+        sample = [np.take_along_axis(lane, take, axis=1) for lane in x]
+        weight = np.repeat([1.0, (count - top) / (take.shape[1] - top)], [top, take.shape[1] - top])
+    best = _least_error(sample, weight, low * ratio ** np.arange(COARSE)[:, None], fmt, selection)
+    best = _least_error(x, np.ones(count), best * ratio ** np.array(FINE)[:, None], fmt, selection)
+    return np.where(zero, 0, best).astype(np.float32)
+
+
+def _least_error(
+    x: Lanes, weight: NDArray[np.float64], scales: NDArray[np.float64], fmt: Format, selection: Selection
+) -> NDArray[np.float64]:
+    """Of candidate scales `(candidates, rows)`, the one of least squared error for each row; weights per block."""
+    group = max(1, CHUNK // x[0].size)
+    errors = []
+    for start in range(0, len(scales), group):
+        some = scales[start : start + group]
+        errors.append(choose(x, some.astype(np.float32), fmt, selection)[2] @ weight * some**2)
+    index = np.argmin(np.concatenate(errors), axis=0)
+    return scales[index, np.arange(scales.shape[1])]
+
+
+def _row_lanes(x: NDArray[np.float32], count: int) -> list[NDArray[np.float32]]:
+    """Rows, padded with zeros to `count` blocks, as eight contiguous arrays `(rows, count)`."""
+    padded = np.zeros((len(x), count * DIM), dtype=np.float32)
+    padded[:, : x.shape[1]] = x
+    return lanes(padded.reshape(len(x), count, DIM))
+
+
+def _as_scales(scales: ArrayLike, rows: int) -> NDArray[np.float32]:
+    array = np.asarray(scales, dtype=np.float32)
+    if array.shape != (rows,):
+        raise GossetError(f"A matrix of {rows} rows has {rows} scales, but the array's shape is {array.shape}.")
+    if not (np.isfinite(array).all() and (array >= 0).all()):
+        raise GossetError("A row scale is negative, NaN or infinite.")
+    return array
