@@ -15,6 +15,7 @@ from amaranth.lib.wiring import In, Out
 from golden.format import Format
 from golden.lattice import DIM, INFORMATION, REDUNDANT, codeword
 from hw.streams import packed_block, point_block
+from hw.units import is_, unit_name
 
 PAIRS = DIM // 2
 
@@ -38,7 +39,7 @@ class Decoder(wiring.Component):
     LATENCY = 6
 
     def __init__(self, format: Format):
-        self.format = format
+        self.format, self.unit = format, unit_name("decoder", format)
         super().__init__(
             {
                 "i": In(stream.Signature(data.StructLayout(packed_block(format)))),
@@ -127,7 +128,7 @@ class Decoder(wiring.Component):
         advantage, carry = register("advantage_5", advantage), register("carry_5", carry)
         after = []
         for t, kind in enumerate(("even", "odd")):
-            turned = [uneven[t] & (index[t] == j) for j in range(PAIRS)]
+            turned = [uneven[t] & is_(index[t], j) for j in range(PAIRS)]
             settled = base if t == 0 else [base[j] ^ weak[j] for j in range(PAIRS)]
             after.append(registers(f"after_{kind}", [settled[j] ^ turned[j] for j in range(PAIRS)]))
         keep(5)

@@ -85,7 +85,7 @@ class Flat(wiring.Component):
             self.streams.append(
                 {
                     "name": name,
-                    "direction": forward.value,
+                    "direction": forward.value.lower(),
                     "always_ready": member.signature.always_ready,
                     "payload": list(fields),
                 }
