@@ -738,9 +738,7 @@ class Model:
         """
         self._need_clock()
         arrays = {name: self._beats(name, beats) for name, beats in inputs.items()}
-        results = {
-            name: np.empty((beats, self._directed(name, False).words), np.uint32) for name, beats in outputs.items()
-        }
+        results = {name: self._room(name, count) for name, count in outputs.items()}
         job = _Job(self, arrays, results, self._probabilities(stalls, [*inputs, *outputs]), seed, max_idle)
         try:
             status = self._advance(job, progress)
@@ -767,6 +765,11 @@ class Model:
     def _beats(self, stream: str, beats: Words) -> Words:
         self._directed(stream, True).check(beats)
         return np.ascontiguousarray(beats)
+
+    def _room(self, stream: str, beats: int) -> Words:
+        if beats < 0:
+            raise GossetError(f"A run cannot await {beats} beats of {stream}.")
+        return np.empty((beats, self._directed(stream, False).words), np.uint32)
 
     def _directed(self, stream: str, inward: bool) -> Layout:
         layout = self.layout(stream)
