@@ -246,6 +246,8 @@ class _Build:
         target = self.target()
         if not target.exists():
             _need("make")
+            if "-lz" in self.shim:
+                self._need_fst_headers()
             with tempfile.TemporaryDirectory(dir=target.parent, prefix="build-") as name:
                 work = Path(name)
                 self._verilate(work)
@@ -259,6 +261,15 @@ class _Build:
 
     def _run(self, work: Path, *command: str) -> None:
         _run(self.verilator, command, folder=work)
+
+    def _need_fst_headers(self) -> None:
+        command = [self.compiler[0], "-x", "c++", "-fsyntax-only", "-"]
+        includes = "#include <lz4.h>\n#include <zlib.h>\n"
+        if subprocess.run(command, input=includes, text=True, capture_output=True, check=False).returncode:
+            raise ToolError(
+                "FST waveforms need the headers of LZ4 and zlib (sudo apt install liblz4-dev zlib1g-dev, or brew "
+                "install lz4); a waveform file named .vcd needs nothing."
+            )
 
     def _verilate(self, work: Path) -> None:
         """Writes C++ and makefiles of the design, and the table of its ports."""
@@ -276,28 +287,23 @@ class _Build:
         )
 
     def _compile(self, work: Path) -> None:
-        """Compiles the design, and the runtime unless an earlier build of the same kind has left it."""
-        classes = (work / "Vgosset_classes.mk").read_text()
-        runtime = cache_folder() / f"{self._digest('runtime', classes.partition('VM_GLOBAL_FAST')[2])}.a"
-        archive = work / "libverilated.a"
-        goals = ["Vgosset__ALL.a"]
-        if runtime.exists():
-            shutil.copy(runtime, archive)
-        else:
-            goals.append(archive.name)
+        """Compiles the design, and what no earlier build has left of Verilator's runtime."""
+        listed = (work / "Vgosset_classes.mk").read_text().partition("VM_GLOBAL_FAST")[2]
+        runtime = {
+            work / f"{name}.o": cache_folder() / f"{self._digest('runtime', name)}.o"
+            for name in re.findall(r"^\s+(\w+)", listed, re.MULTILINE)
+        }
+        missing = {made: kept for made, kept in runtime.items() if not kept.exists()}
+        for made in runtime.keys() - missing.keys():
+            shutil.copy(runtime[made], made)
         self._run(
             work,
-            "make",
-            f"-j{os.cpu_count()}",
-            "-f",
-            "Vgosset.mk",
-            f"CXX={self.compiler[0]}",
-            f"CXXFLAGS={' '.join(self.compile)}",
-            *_OPTIMISE,
-            *goals,
+            *("make", f"-j{os.cpu_count()}", "-f", "Vgosset.mk"),
+            *(f"CXX={self.compiler[0]}", f"CXXFLAGS={' '.join(self.compile)}", *_OPTIMISE),
+            *("Vgosset__ALL.a", "libverilated.a"),
         )
-        if len(goals) > 1:
-            os.replace(shutil.copy(archive, work / "published.a"), runtime)
+        for made, kept in missing.items():
+            os.replace(made, kept)
 
     def _link(self, work: Path) -> Path:
         """Compiles the shim and links everything."""
@@ -385,11 +391,6 @@ def _run(verilator: Verilator, command: Sequence[str], *, folder: Path | None = 
     )
     if done.returncode == 0:
         return done.stdout
-    if re.search(r"error:.*\b(lz4|zlib)\.h|cannot find -l(lz4|z)\b", done.stdout):
-        raise ToolError(
-            "FST waveforms need the headers of LZ4 and zlib (sudo apt install liblz4-dev zlib1g-dev, or brew install "
-            "lz4); a waveform file named .vcd needs nothing."
-        )
     lines = done.stdout.rstrip().splitlines()
     shown = lines if tail is None else lines[-tail:]
     raise ToolError("\n".join([f"{Path(command[0]).name} failed (exit code {done.returncode}):", *shown]))

@@ -104,13 +104,13 @@ XS = RNG.integers(0, 1 << 40, 500, dtype=np.uint64)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with both designs; the cache beside them."""
+    """A folder with both designs; libraries are kept for the session."""
     path = tmp_path_factory.mktemp("designs")
     for name, text, description in (("bench", BENCH, BENCH_DESCRIPTION), ("pipe", PIPE, PIPE_DESCRIPTION)):
         (path / f"{name}.v").write_text(text)
         (path / f"{name}.json").write_text(json.dumps(description))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GOSSET_CACHE", str(path / "cache"))
+        patch.setenv("GOSSET_CACHE", str(tmp_path_factory.getbasetemp() / "verilated"))
         yield path
 
 

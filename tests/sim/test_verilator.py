@@ -27,8 +27,9 @@ PORTS = (Port("clk", "in", 1), Port("rst", "in", 1), Port("step", "in", 7), Port
 
 @pytest.fixture(scope="module")
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache with one design built, whose runtime the other tests need not compile again."""
-    folder = tmp_path_factory.mktemp("cache")
+    """A cache for the whole session, with one design built: its runtime need not be compiled again."""
+    folder = tmp_path_factory.getbasetemp() / "verilated"
+    folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GOSSET_CACHE", str(folder))
         verilator.build(source(folder / "counter.v"), "counter", PORTS)
