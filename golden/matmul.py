@@ -82,18 +82,8 @@ def max_columns(a: Format | None, b: Format | None) -> int:
     return lo * DIM
 
 
-def matmul(a: Operand, b: Operand) -> Product:
-    """The product A·Bᵀ of A `(M, K)` and B `(N, K)`, at least one of them packed.
-
-    Parameters
-    ----------
-    a, b : PackedMatrix or Int8Matrix
-        Formats may differ. Padding takes part: that of a packed row is what the quantiser made of zeros, that of an
-        int8 row is zero.
-
-    Returns
-    -------
-    Product
+def check(a: Operand, b: Operand) -> None:
+    """Whether A·Bᵀ can be computed.
 
     Raises
     ------
@@ -110,6 +100,27 @@ def matmul(a: Operand, b: Operand) -> Product:
         raise GossetError(
             f"A product of {shapes} in these formats could overflow its 32-bit accumulators: K may be at most {most}."
         )
+
+
+def matmul(a: Operand, b: Operand) -> Product:
+    """The product A·Bᵀ of A `(M, K)` and B `(N, K)`, at least one of them packed.
+
+    Parameters
+    ----------
+    a, b : PackedMatrix or Int8Matrix
+        Formats may differ. Padding takes part: that of a packed row is what the quantiser made of zeros, that of an
+        int8 row is zero.
+
+    Returns
+    -------
+    Product
+
+    Raises
+    ------
+    GossetError
+        If the operands do not pass `check`.
+    """
+    check(a, b)
     left, right = _integers(a), _integers(b)
     accumulators = np.empty((len(left), len(right)), dtype=np.int32)
     # Every partial sum is an integer below 2^53, so that float64 and its BLAS are exact in any order.

@@ -26,8 +26,7 @@ class Accelerator(wiring.Component):
     once.
 
     Everything behind the two inputs moves without stalls. The last beat of a tile is the only one that may have to
-    wait: until the output queue has room for the tile's rows, and until the tile before it, at one row a cycle, is
-    out of the way.
+    wait: until the output queue has room for the tile's rows, and until `rows` cycles after the last beat before it.
 
     Parameters
     ----------
@@ -75,13 +74,13 @@ class Accelerator(wiring.Component):
         room = Signal(range(design.drain_rows + 1), init=design.drain_rows)
         taken = self.acc.valid & self.acc.ready
         m.d.sync += room.eq(room - Mux(admit & last, count, 0) + taken)
-        # The tile before occupies the way out for one cycle per row.
-        gap = Signal(range(design.rows + 1))
+        # The array wants the last beats of two tiles `rows` cycles apart: gap counts the cycles still to wait.
+        gap = Signal(range(design.rows))
         with m.If(admit & last):
-            m.d.sync += gap.eq(count)
-        with m.Elif(gap != 0):
+            m.d.sync += gap.eq(design.rows - 1)
+        with m.Elif(gap.any()):
             m.d.sync += gap.eq(gap - 1)
-        m.d.comb += blocked.eq(last & ((room < count) | gap[1:].any()))
+        m.d.comb += blocked.eq(last & ((room < count) | gap.any()))
 
         m.submodules.array = array = self.array
         for side, stream_, blocks, number in (

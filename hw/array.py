@@ -3,8 +3,10 @@
 Cell (p, c) computes entry (rows − 1 − p, c) of the tile: operands of the rows enter from the left, one cycle later per
 row from the top; operands of the columns enter from the top, one cycle later per column. Finished accumulators move
 down each column and leave at the bottom, so that the rows come out in order, row 0 first; one row a cycle, while the
-next tile is computed. Nothing in the array can stall: whoever sends the last block of a tile must have room for its
-rows, and must leave as many cycles between two last blocks as the earlier tile has rows.
+next tile is computed. Nothing in the array can stall: whoever sends the last beat of a tile must have room for its
+rows, and sends the last beats of two tiles at least `rows` cycles apart. Then no result is overwritten before it has
+moved on, and of two results in one column those of tiles t and t + 2 never take part in the same drain, so that the
+parity of a tile's number tells which ones move.
 """
 
 from amaranth import Cat, Module, Signal, signed
@@ -97,6 +99,8 @@ class SystolicArray(wiring.Component):
                 m.d.comb += cells[p][c].w.eq(above.w_next if above else w)
                 if above:
                     m.d.comb += cells[p][c].above.eq(above.o)
+                else:  # nothing ever comes from above the top
+                    m.d.comb += cells[p][c].above.tile.eq(~cells[p][c].tile)
 
         # The last block reaches the accumulator of column 0's bottom cell: its rows are next, one per cycle.
         at_bottom = delay(m, token, Cell.DEPTH + rows - 1, "token_bottom", reset_less=False)

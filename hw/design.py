@@ -111,7 +111,9 @@ class DesignPoint:
             return PRESETS[design]
         path = Path(design)
         if path.suffix != ".toml":
-            raise GossetError(f"No design is called {design!r}; give {', '.join(PRESETS)}, or the path of a .toml file.")
+            raise GossetError(
+                f"No design is called {design!r}; give {', '.join(PRESETS)}, or the path of a .toml file."
+            )
         try:
             return cls.from_dict(tomllib.loads(path.read_text()))
         except OSError as error:

