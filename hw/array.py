@@ -13,7 +13,7 @@ from amaranth import Cat, Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.cell import Cell, SquaredNorm, Token, operand
+from hw.cell import TOKEN, Cell, SquaredNorm, operand
 from hw.design import ACC_BITS, DesignPoint
 from hw.streams import delay, point_block
 from hw.units import place
@@ -76,7 +76,7 @@ class SystolicArray(wiring.Component):
             return delay(m, operand_, index, f"{side}{index}")
 
         token, count = Signal(2), Signal(range(rows + 1))
-        m.d.comb += [Token(token).valid.eq(self.i.valid), Token(token).last.eq(self.i.payload.last)]
+        m.d.comb += [TOKEN(token).valid.eq(self.i.valid), TOKEN(token).last.eq(self.i.payload.last)]
         m.d.comb += count.eq(self.i.payload.count)
         token = delay(m, token, SquaredNorm.LATENCY, "token", reset_less=False)
         count = delay(m, count, SquaredNorm.LATENCY, "count")
@@ -109,7 +109,7 @@ class SystolicArray(wiring.Component):
         tile = Signal(init=1)
         with m.If(left_to_go != 0):
             m.d.sync += left_to_go.eq(left_to_go - 1)
-        with m.If(Token(at_bottom).valid & Token(at_bottom).last):
+        with m.If(TOKEN(at_bottom).valid & TOKEN(at_bottom).last):
             m.d.sync += [left_to_go.eq(rows_at_bottom), tile.eq(~tile)]
 
         # The order to shift moves right with the skew; the rows leave with it, straightened out.

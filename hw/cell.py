@@ -9,9 +9,9 @@ Source of the idea: Winograd, "A new algorithm for inner product", 1968, which t
 belong to one operand; that the lattice makes every term an integer is special to Λ.
 """
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.hdl import Shape
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.data import StructLayout, View
 from amaranth.lib.wiring import In, Out
 
@@ -29,7 +29,7 @@ def norm_bits(format: Format) -> int:
 
 def operand(format: Format) -> StructLayout:
     """A decoded block with n(y), as the cells pass it on."""
-    return StructLayout(point_block(format).members | {"norm": norm_bits(format)})  # type: ignore[operator]
+    return StructLayout(point_block(format).members | {"norm": norm_bits(format)})
 
 
 def square(value: Value) -> Value:
@@ -136,11 +136,8 @@ class SquaredNorm(wiring.Component):
         return m
 
 
-class Token(data.Struct):
-    """Travels with the blocks of a row: whether there is a block, and whether it is the last of its tile."""
-
-    valid: unsigned(1)
-    last: unsigned(1)
+TOKEN = StructLayout({"valid": 1, "last": 1})
+"""Travels with the blocks of a row: whether there is a block, and whether it is the last of its tile."""
 
 
 def result(acc_bits: int = ACC_BITS) -> StructLayout:
@@ -180,8 +177,8 @@ class Cell(wiring.Component):
             {
                 "x": In(operand(format)),
                 "x_next": Out(operand(format)),
-                "token": In(Token),
-                "token_next": Out(Token),
+                "token": In(TOKEN),
+                "token_next": Out(TOKEN),
                 "w": In(operand(format)),
                 "w_next": Out(operand(format)),
                 "shift": In(1),
@@ -202,7 +199,7 @@ class Cell(wiring.Component):
             return held
 
         x_next, w_next = (register(name, port.as_value()) for name, port in (("x_held", self.x), ("w_held", self.w)))
-        token = Signal(Token)
+        token = Signal(TOKEN)
         m.d.sync += token.eq(self.token)
         m.d.comb += [
             self.x_next.as_value().eq(x_next),
@@ -228,7 +225,7 @@ class Cell(wiring.Component):
 
         arrived = Signal(2)
         m.d.comb += arrived.eq(self.token.as_value())
-        at_sum = View(Token, delay(m, arrived, self.DEPTH, "token", reset_less=False))
+        at_sum = View(TOKEN, delay(m, arrived, self.DEPTH, "token", reset_less=False))
         half, total = Signal(signed(ACC_BITS - 1)), Signal(signed(ACC_BITS - 1))
         parity = Signal()
         m.d.comb += total.eq(half + twice)

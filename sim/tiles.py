@@ -46,7 +46,7 @@ class Job:
         for side, matrix in (("x", self.x), ("w", self.w)):
             if matrix.format != self.design.format:
                 raise GossetError(
-                    f"The design {self.design.name} takes {self.design.format}, but operand {side} is in {matrix.format}."
+                    f"Operand {side} is in {matrix.format}, but the design {self.design.name} takes {self.design.format}."
                 )
 
     @property
@@ -104,7 +104,7 @@ class Job:
 
     def accumulators(self, rows: NDArray[np.uint32]) -> NDArray[np.int32]:
         """Puts the rows that came out, uint32 `(output_rows, cols)`, in their places: int32 `(M, N)`."""
-        (m, n), (down, across) = self.accumulators_shape, self.tiles
+        (m, n), across = self.accumulators_shape, self.tiles[1]
         height, width = self.design.rows, self.design.cols
         result = np.empty((m, across, width), dtype=np.int32)
         full = (m // height) * height
