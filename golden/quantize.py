@@ -20,23 +20,33 @@ from golden.lattice import DIM, Lanes, lanes, nearest_lanes
 from golden.voronoi import encode_lanes, label_dtype, reduce_lanes
 
 Selection = Literal["opt", "first"]
-"""How a block picks its β: "opt" takes the least squared error, ties to the smaller β; "first" the smallest β that
-does not overload, the largest if all do."""
+"""How a block picks its β and its point. "first": the smallest β that does not overload, the largest if all do. "opt":
+the least squared error, ties to the smaller β; with a β that overloads not by far, the block is also tried at a few
+distances nearer to zero (`PULLS`), since the coset's least-energy member is then on the far side of the cell."""
 
 Progress = Callable[[int, int], object]
 """Called with the number of rows done and of all rows, from the calling thread."""
 
-CHUNK = 8192
-"""Blocks worked on at once by a thread: large enough to hide NumPy's overhead, small enough for its caches."""
+CHUNK = 1 << 16
+"""Blocks worked on at once by a thread: many, or threads wait for each other between NumPy's short operations."""
 
 SAMPLE = 64
 """Blocks of a row on which the first, coarse search for its scale runs."""
 
 COARSE = 12
-"""Scales tried on the sample."""
+"""Scales first tried on the sample."""
 
-FINE = (-0.5, -0.25, 0, 0.25, 0.5)
-"""Scales tried on the whole row around the sample's best, in steps of the coarse search."""
+FINE = (-0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75)
+"""Scales then tried on the sample around its best, in steps of the search before."""
+
+FINEST = (-0.5, 0, 0.5)
+"""Scales tried on the whole row, in steps of a quarter of the first search's."""
+
+PULLS = (0.6, 1.2, 1.8)
+"""How far a block that overloads is moved towards zero, in coordinates of Λ (whose minimal vectors have length 2)."""
+
+NEAR = 1.4
+"""A block longer than NEAR·q, in coordinates of Λ, is not worth saving from overload."""
 
 FAR = 16384.0
 """Where coordinates are clipped before rounding, in units of scale·β: such a block overloads anyway."""
@@ -137,6 +147,7 @@ def quantize(
     return PackedMatrix(fmt, columns, labels, betas, chosen)
 
 
+@np.errstate(over="ignore")  # the error of a block far beyond its scale may be infinite
 def choose(
     x: Lanes, scales: NDArray[np.float32], fmt: Format, selection: Selection
 ) -> tuple[list[NDArray[np.int8]], NDArray[np.uint8], NDArray[np.float32]]:
@@ -166,22 +177,46 @@ def choose(
     best = _Best(unit[0].shape)
     for index, beta in enumerate(fmt.betas):
         t = [lane * np.float32(1 / beta) for lane in unit]
-        if far:
-            t = [np.clip(lane, -FAR, FAR) for lane in t]
-        nearest = nearest_lanes(t, dtype=np.int16)
+        nearest = nearest_lanes([np.clip(lane, -FAR, FAR) for lane in t] if far else t, dtype=np.int16)
         point = reduce_lanes(nearest, fmt.q)
-        error: Any = np.float32(0)
-        for lane, y in zip(t, point, strict=True):
-            rest = lane - y
-            error = error + rest * rest
-        error *= np.float32(beta**2)
+        error = _distance(t, point)
+        overload = np.logical_or.reduce([p != y for p, y in zip(nearest, point, strict=True)])
         if selection == "opt":
+            _pull(t, overload, point, error, fmt.q)
+            error *= np.float32(beta**2)
             best.take(error < best.error, point, error, index)
         else:
-            overload = np.logical_or.reduce([p != y for p, y in zip(nearest, point, strict=True)])
+            error *= np.float32(beta**2)
             best.take(best.overload, point, error, index)
             best.overload &= overload
     return best.point, best.index, best.error
+
+
+def _distance(x: Lanes, y: Lanes) -> NDArray[np.float32]:
+    """‖x − y‖² of blocks."""
+    total: Any = np.float32(0)
+    for a, b in zip(x, y, strict=True):
+        rest = a - b
+        total = total + rest * rest
+    return total
+
+
+def _pull(t: Lanes, overload: NDArray[np.bool_], point: Lanes, error: NDArray[np.float32], q: int) -> None:
+    """Tries blocks that overload nearer to zero; puts what is better into `point` and `error`."""
+    square = _distance(t, [np.zeros(1, dtype=np.float32)] * DIM)
+    where = np.flatnonzero(overload & (square < (NEAR * q) ** 2))
+    part = [lane.ravel()[where] for lane in t]
+    length = np.sqrt(square.ravel()[where])
+    best = _Best(where.shape)
+    best.take(np.ones(where.shape, dtype=np.bool_), [y.ravel()[where] for y in point], error.ravel()[where], 0)
+    for pull in PULLS:
+        factor = np.maximum(1 - np.float32(pull) / length, 0)
+        inner = reduce_lanes(nearest_lanes([lane * factor for lane in part], dtype=np.int16), q)
+        distance = _distance(part, inner)
+        best.take(distance < best.error, inner, distance, 0)
+    for lane, new in zip(point, best.point, strict=True):
+        lane.flat[where] = new
+    error.flat[where] = best.error
 
 
 @dataclass(init=False)
@@ -234,7 +269,8 @@ def _search(x: Lanes, fmt: Format, selection: Selection) -> NDArray[np.float32]:
         sample = [np.take_along_axis(lane, take, axis=1) for lane in x]
         weight = np.repeat([1.0, (count - top) / (take.shape[1] - top)], [top, take.shape[1] - top])
     best = _least_error(sample, weight, low * ratio ** np.arange(COARSE)[:, None], fmt, selection)
-    best = _least_error(x, np.ones(count), best * ratio ** np.array(FINE)[:, None], fmt, selection)
+    best = _least_error(sample, weight, best * ratio ** np.array(FINE)[:, None], fmt, selection)
+    best = _least_error(x, np.ones(count), best * ratio ** (np.array(FINEST)[:, None] / 4), fmt, selection)
     return np.where(zero, 0, best).astype(np.float32)
 
 

@@ -57,15 +57,15 @@ def encode_lanes(points: Lanes, q: int) -> NDArray[Any]:
     def gather(bits: list[NDArray[np.uint8]]) -> NDArray[Any]:
         byte = bits[0].copy()
         for i, bit in enumerate(bits[1:], 1):
-            byte |= bit << np.uint8(i)
+            byte |= bit * np.uint8(1 << i)  # several times as fast as NumPy's left shift
         return byte.astype(dtype)
 
     low, high = plane(0), plane(m)
     label = gather([low[i] for i in INFORMATION])
     for k in range(1, m):
-        label |= gather(plane(k)) << dtype.type(8 * k - 4)
+        label |= gather(plane(k)) * dtype.type(1 << (8 * k - 4))
     coarse = codeword([high[i] for i in INFORMATION])
-    label |= gather([high[i] ^ coarse[i] for i in REDUNDANT]) << dtype.type(8 * m - 4)
+    label |= gather([high[i] ^ coarse[i] for i in REDUNDANT]) * dtype.type(1 << (8 * m - 4))
     return label
 
 
@@ -90,7 +90,7 @@ def decode_lanes(label: NDArray[Any], q: int) -> list[NDArray[np.int8]]:
     for i in range(DIM):
         r = bottom[i].copy()  # the low m bits: r mod q
         for k, plane in enumerate(middle, 1):
-            r |= bit(plane, i) << np.uint8(k)
+            r |= bit(plane, i) * np.uint8(1 << k)
         residue.append(r)
     return _least(residue, top, q)
 
@@ -113,7 +113,7 @@ def _least(residue: list[NDArray[np.uint8]], top: list[Any], q: int) -> list[NDA
     hard = [(t ^ (r >> np.uint8(m - 1))).astype(np.bool_) for r, t in zip(residue, top, strict=True)]
     word = soft_decode(hard, [np.abs(r.astype(metric) - metric(q // 2)) for r in residue])
     return [
-        r.view(np.int8) - ((t ^ h.view(np.uint8)) << np.uint8(m)).view(np.int8)
+        r.view(np.int8) - ((t ^ h.view(np.uint8)) * np.uint8(q)).view(np.int8)
         for r, t, h in zip(residue, top, word, strict=True)
     ]
 
