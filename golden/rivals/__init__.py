@@ -1,0 +1,58 @@
+"""What users have today, behind one protocol: a codec takes a matrix and gives what it would be read back as.
+
+Bits are counted honestly: everything stored — codes, scales, indices, padding, outliers — over the matrix's entries.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from golden.format import Format
+from golden.quantize import Selection, quantize
+
+
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """A matrix after it went through a codec.
+
+    Parameters
+    ----------
+    values : float32 `(rows, columns)`
+        As read back.
+    bits_per_entry : float
+        All that is stored, over rows·columns.
+    """
+
+    values: NDArray[np.float32]
+    bits_per_entry: float
+
+
+Codec = Callable[[ArrayLike], Coded]
+"""Quantises a real `(rows, columns)` matrix and reads it back; raises GossetError for a bad one."""
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """The packed format of this project, as a codec.
+
+    Parameters
+    ----------
+    format : Format
+    selection : "opt" or "first"
+    """
+
+    format: Format
+    selection: Selection = "opt"
+
+    def __call__(self, matrix: ArrayLike) -> Coded:
+        """Quantises and reads back."""
+        packed = quantize(matrix, self.format, selection=self.selection)
+        return Coded(packed.dequantize(), packed.bits_per_entry)
+
+
+def grouped(x: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Rows `(rows, columns)`, padded with zeros, as groups `(rows, ceil(columns / size), size)`."""
+    padded = np.pad(x, ((0, 0), (0, -x.shape[1] % size)))
+    return padded.reshape(len(x), -1, size)

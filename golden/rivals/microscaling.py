@@ -1,0 +1,49 @@
+"""4-bit floating point with block scales: MXFP4 and NVFP4."""
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from golden.quantize import as_matrix
+from golden.rivals import Coded, grouped
+
+E2M1_MAX = 6.0
+E4M3_MAX = 448.0
+
+
+def mxfp4(matrix: ArrayLike) -> Coded:
+    """MXFP4: E2M1 elements in groups of 32 with an E8M0 scale, 2^(floor(log2(largest)) − 2), values beyond saturated.
+
+    Source: OCP Microscaling Formats (MX) Specification 1.0, section 6.3.
+    """
+    x = as_matrix(matrix)
+    groups = grouped(x, 32)
+    largest = np.abs(groups).max(axis=-1, keepdims=True)
+    _, power = np.frexp(largest)  # largest = m·2^power with m in [1/2, 1)
+    exponent = np.clip(power - 1 - 2, -127, 127)
+    values = np.ldexp(_e2m1(np.ldexp(groups, -exponent)), exponent)
+    return Coded(_matrix(values, x), (4 * groups.size + 8 * largest.size) / x.size)
+
+
+def nvfp4(matrix: ArrayLike) -> Coded:
+    """NVFP4: E2M1 elements in groups of 16 with an E4M3 scale, and one float32 scale for the matrix.
+
+    The matrix's scale maps the largest group scale to E4M3's largest value. Source: NVIDIA's description of the format.
+    """
+    x = as_matrix(matrix)
+    groups = grouped(x, 16)
+    largest = np.abs(groups).max(axis=-1, keepdims=True)
+    whole = np.float32(largest.max() / (E2M1_MAX * E4M3_MAX)) or np.float32(1)
+    scale = np.minimum(largest / np.float32(E2M1_MAX) / whole, E4M3_MAX).astype(ml_dtypes.float8_e4m3fn)
+    step = scale.astype(np.float32) * whole
+    values = step * _e2m1(np.divide(groups, step, out=np.zeros_like(groups), where=step > 0))
+    return Coded(_matrix(values, x), (4 * groups.size + 8 * largest.size + 32) / x.size)
+
+
+def _e2m1(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rounded to E2M1 (0, ½, 1, 1½, 2, 3, 4, 6 and their negatives), ties to even, saturated."""
+    return np.clip(x, -E2M1_MAX, E2M1_MAX).astype(ml_dtypes.float4_e2m1fn).astype(np.float32)
+
+
+def _matrix(groups: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.float32]:
+    return groups.reshape(len(x), -1)[:, : x.shape[1]].astype(np.float32)
