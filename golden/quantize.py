@@ -149,7 +149,7 @@ def quantize(
 
 @np.errstate(over="ignore")  # the error of a block far beyond its scale may be infinite
 def choose(
-    x: Lanes, scales: NDArray[np.float32], fmt: Format, selection: Selection
+    x: Lanes, scales: NDArray[np.float32], fmt: Format, selection: Selection, dither: Lanes | None = None
 ) -> tuple[list[NDArray[np.int8]], NDArray[np.uint8], NDArray[np.float32]]:
     """Rounds blocks with given row scales, each with the β that the selection picks.
 
@@ -161,6 +161,8 @@ def choose(
         A row of scale 0 is rounded as if its scale were infinite.
     fmt, selection
         As in `quantize`.
+    dither : eight float32 arrays `(rows, blocks)`, optional
+        Added to x/(scale·β) before rounding; the decoder must take it off.
 
     Returns
     -------
@@ -169,7 +171,7 @@ def choose(
     index : uint8 `(..., rows, blocks)`
         β indices.
     error : float32 `(..., rows, blocks)`
-        ‖x/scale − β·y‖².
+        ‖x/scale − β·y‖², dither taken into account.
     """
     inverse = np.divide(1, scales, out=np.zeros_like(scales), where=scales > 0)[..., None]
     unit = [lane * inverse for lane in x]
@@ -177,6 +179,8 @@ def choose(
     best = _Best(unit[0].shape)
     for index, beta in enumerate(fmt.betas):
         t = [lane * np.float32(1 / beta) for lane in unit]
+        if dither is not None:
+            t = [lane + u for lane, u in zip(t, dither, strict=True)]
         nearest = nearest_lanes([np.clip(lane, -FAR, FAR) for lane in t] if far else t, dtype=np.int16)
         point = reduce_lanes(nearest, fmt.q)
         error = _distance(t, point)
