@@ -67,7 +67,9 @@ class DesignPoint:
         return f"gosset_{self.name}"
 
     def with_format(self, format: Format) -> "DesignPoint":
-        """The same machine for another packed format, with q in its name."""
+        """The same machine for another packed format, with q in its name; itself if it is the same format."""
+        if format == self.format:
+            return self
         return replace(self, name=f"{self.name}_q{format.q}", format=format)
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """One interface to everything that multiplies packed matrices; the backend changes, the program does not."""
 
+import hashlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from golden.errors import GossetError
+from golden.files import replacing
 from golden.format import PackedMatrix
 from golden.matmul import Product, matmul
 from golden.quantize import quantize
@@ -125,8 +127,9 @@ class RtlDevice(Device):
     ):
         super().__init__(design)
         self.stalls, self.seed = stalls, seed
-        verilog = generate_design(design).write(verilator.cache_folder() / "verilog")
-        self.model = Model(verilog, trace=trace)
+        generated = generate_design(design)
+        digest = hashlib.sha256(generated.verilog.encode()).hexdigest()[:16]
+        self.model = Model(generated.write(verilator.cache_folder() / "verilog" / digest), trace=trace)
         self.model.reset()
 
     def run(self, job: Job, progress: Progress | None = None) -> Report:
@@ -158,3 +161,26 @@ class RtlDevice(Device):
 
 BACKENDS: dict[str, type[Device]] = {"golden": GoldenDevice, "rtl": RtlDevice}
 """The backends by name."""
+
+
+def record_waves(design: DesignPoint, folder: Path) -> Path:
+    """Runs a product of two tiles, the second with a row less, and records every signal of the design.
+
+    Returns
+    -------
+    The path of the FST file.
+
+    Raises
+    ------
+    GossetError
+        If the folder cannot be written to.
+    """
+    rows, columns = 2 * design.rows - 1 or 1, design.cols
+    rng = np.random.default_rng(0)
+    x, w = (quantize(rng.normal(size=(n, 64)), design.format) for n in (rows, columns))
+    path = folder / f"{design.module}.fst"
+    with replacing(path) as beside:
+        device = RtlDevice(design, trace=beside)
+        device.run(Job(design, x, w))
+        device.close()
+    return path

@@ -1,0 +1,55 @@
+# Everything runs in .venv, which is made once, by uv if there is one and by Python's own venv if not.
+
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+BIN := $(VENV)/bin
+DESIGN ?= small
+
+.PHONY: help sim test lint bench waves clean
+
+help:
+	@echo "make sim      the main job: generate, lint, simulate, compare, read digits on the RTL (DESIGN=$(DESIGN))"
+	@echo "make test     lint, types and the whole test suite"
+	@echo "make bench    measured speed ratios"
+	@echo "make waves    the waves of a short product, as FST"
+	@echo "make clean    removes build/ (not $(VENV))"
+
+sim: $(READY)
+	$(BIN)/gosset sim --design $(DESIGN) --output build/sim
+
+test: lint
+	$(BIN)/pytest
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+waves: $(READY)
+	$(BIN)/gosset waves --output build/waves
+
+clean:
+	rm -rf build
+
+$(READY): pyproject.toml
+	@missing=""; \
+	command -v $(PYTHON) >/dev/null || missing="$$missing python3"; \
+	command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || missing="$$missing g++"; \
+	command -v perl >/dev/null || missing="$$missing perl"; \
+	if [ -n "$$missing" ]; then \
+	  echo "Missing:$$missing. Install with: sudo apt-get install$$missing  (or: brew install$$missing)" >&2; exit 2; fi; \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "gosset needs Python 3.11 or newer; choose one with: make PYTHON=python3.12" >&2; exit 2; }
+	@if command -v uv >/dev/null; then \
+	  uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
+	  uv pip install --quiet --python $(BIN)/python --editable '.[dev]'; \
+	else \
+	  { $(PYTHON) -m venv $(VENV) || \
+	    { echo "Python's venv is missing. Install with: sudo apt-get install python3-venv" >&2; exit 2; }; } && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
+	fi
+	@touch $@

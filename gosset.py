@@ -1,0 +1,224 @@
+"""The command line. It holds no logic: every command calls one function of a room and shows what comes back."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from golden.errors import GossetError
+from golden.files import replacing
+from golden.format import Format, PackedMatrix
+from hw.design import PRESETS, DesignPoint
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="A matrix-multiply accelerator whose operands stay E8-lattice-packed until the last register: "
+    "generate its Verilog, simulate it, and compare it with what you use today.\n\n"
+    "Start with **gosset sim**: it generates a small accelerator, proves it equal to the golden model and reads "
+    "handwritten digits on it.",
+)
+console = Console()
+
+Design = Annotated[
+    str, typer.Option("--design", "-d", help=f"A preset ({', '.join(PRESETS)}) or a TOML file that describes a design.")
+]
+
+
+@contextmanager
+def progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar for one stage of a job."""
+    columns = (TextColumn("{task.description:12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(name, total=total)
+        yield lambda steps: bar.advance(task, steps)
+
+
+def load_array(path: Path) -> Any:
+    """A matrix from a .npy file."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise GossetError(f"Cannot read {path}: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise GossetError(f"{path} is not a .npy file of numbers: {error}.") from error
+
+
+@app.command()
+def generate(
+    design: Design = "small",
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the .v and the .json.")] = Path(
+        "build/rtl"
+    ),
+) -> None:
+    """Writes the Verilog of a design, and a JSON file with its ports, latency, parameters and tool versions.
+
+    Example: `gosset generate --design small -o build/rtl`
+    """
+    from hw.generate import generate_design
+
+    path = generate_design(DesignPoint.load(design)).write(output)
+    console.print(f"{path}\n{path.with_suffix('.json')}", soft_wrap=True)
+
+
+@app.command()
+def sim(
+    design: Design = "small",
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for report.json, report.png and the Verilog.")
+    ] = Path("build/sim"),
+) -> None:
+    """Generates, lints, simulates and compares with the golden model, then reads real digits on the RTL.
+
+    Every accumulator that comes out of the simulated Verilog is compared with golden's, bit for bit; a difference is
+    an error (exit code 1), told with its place and both values. Ends with a table of accuracy and speed.
+    """
+    from sim.verify import verify
+
+    report = verify(DesignPoint.load(design), output, progress)
+    console.print(accuracy_table(report), cycles_table(report))
+    console.print(
+        f"decoder blocks compared: {sum(report['blocks_checked'].values()):,}    "
+        f"accumulators compared: {report['accumulators_compared']:,}    mismatches: {report['mismatches']}"
+    )
+    console.print(f"{output / 'report.json'}\n{output / 'report.png'}", soft_wrap=True)
+    if report["mismatches"]:
+        for line in report["described"]:
+            print(line, file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def accuracy_table(report: dict[str, Any]) -> Table:
+    """Accuracy per format."""
+    table = Table(title=f"{report['images']} handwritten digits, weights and activations quantised")
+    for column in ("format", "bits/entry", "read right", "computed by"):
+        table.add_column(column, justify="left" if column in ("format", "computed by") else "right")
+    for name, accuracy in report["accuracy"].items():
+        where = "RTL" if name.startswith("e8") else "NumPy"
+        table.add_row(name, f"{report['bits_per_entry'][name]:.2f}", f"{100 * accuracy:.2f} %", where)
+    return table
+
+
+def cycles_table(report: dict[str, Any]) -> Table:
+    """Cycles per rate."""
+    table = Table(title=f"The digits on {report['design']['name']}, peak {peak(report)} MAC/cycle")
+    for column in ("run", "cycles", "MAC/cycle", "of the peak"):
+        table.add_column(column, justify="left" if column == "run" else "right")
+    for name, run in report["digits"].items():
+        table.add_row(name, f"{run['cycles']:,}", f"{run['macs_per_cycle']:.1f}", f"{100 * run['utilisation']:.1f} %")
+    return table
+
+
+def peak(report: dict[str, Any]) -> int:
+    """Multiply-accumulates per cycle of a report's design."""
+    return DesignPoint.from_dict(report["design"]).macs_per_cycle
+
+
+@app.command()
+def quantize(
+    matrix: Annotated[Path, typer.Argument(help="A .npy file with a matrix; rows are quantised one by one.")],
+    output: Annotated[Path, typer.Argument(help="The packed matrix, a safetensors file.")],
+    q: Annotated[
+        int, typer.Option(help="Nesting ratio, a power of two from 2 to 64: log2(q) bits per entry and β.")
+    ] = 16,
+    betas: Annotated[str, typer.Option(help="Multipliers that a block of 8 can pick from.")] = "3,4,5,7",
+    selection: Annotated[
+        str, typer.Option(help="How β is picked: opt (least error) or first (least that fits).")
+    ] = "opt",
+) -> None:
+    """Packs a matrix: 4.25 bits per entry with q = 16 and four β.
+
+    Example: `gosset quantize weights.npy weights.safetensors --q 8`
+    """
+    from golden.quantize import quantize as quantize_matrix
+
+    try:
+        numbers = tuple(int(beta) for beta in betas.split(","))
+    except ValueError as error:
+        raise GossetError(f"--betas takes integers separated by commas, such as 3,4,5,7, not {betas!r}.") from error
+    format, array = Format(q, numbers), load_array(matrix)
+    with progress("quantize", len(array) if array.ndim else 1) as advance:
+        done = 0
+
+        def show(rows: int, _total: int) -> None:
+            nonlocal done
+            advance(rows - done)
+            done = rows
+
+        packed = quantize_matrix(array, format, selection=selection, progress=show)  # type: ignore[arg-type]
+    packed.save(output)
+    x = np.asarray(array, dtype=np.float64)
+    error = np.square(x - packed.dequantize()).sum()
+    ratio = 10 * np.log10(np.square(x).sum() / error) if error else np.inf
+    size = f"{packed.shape[0]} × {packed.shape[1]}, {packed.bits_per_entry:.3f} bits per entry"
+    console.print(f"{output}: {size}, SQNR {ratio:.2f} dB", soft_wrap=True)
+
+
+@app.command()
+def info(packed: Annotated[Path, typer.Argument(help="A packed matrix.")]) -> None:
+    """Shows what a packed matrix holds, after checking it."""
+    matrix = PackedMatrix.load(packed)
+    console.print(f"{matrix.shape[0]} × {matrix.shape[1]}, {matrix.format}, {matrix.bits_per_entry:.3f} bits per entry")
+
+
+@app.command()
+def matmul(
+    x: Annotated[Path, typer.Argument(help="Packed activations, M × K.")],
+    w: Annotated[Path, typer.Argument(help="Packed weights, N × K.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The result, M × N, as a .npy file.")],
+    backend: Annotated[
+        str, typer.Option(help="What computes it: golden (NumPy) or rtl (the Verilated design).")
+    ] = "rtl",
+    design: Design = "small",
+) -> None:
+    """Multiplies two packed matrices: x·wᵀ, exact integers until the row scales are applied.
+
+    Example: `gosset matmul x.safetensors w.safetensors -o y.npy --backend rtl`
+    """
+    from sim.device import BACKENDS
+    from sim.tiles import Job
+
+    if backend not in BACKENDS:
+        raise GossetError(f"No backend is called {backend!r}; there are {', '.join(BACKENDS)}.")
+    left, right = PackedMatrix.load(x), PackedMatrix.load(w)
+    point = DesignPoint.load(design).with_format(left.format)
+    job = Job(point, left, right)
+    report = BACKENDS[backend](point).run(job)
+    with replacing(output) as beside, beside.open("wb") as file:
+        np.save(file, report.product.result)
+    speed = f", {report.cycles:,} cycles, {report.macs_per_cycle:.1f} MAC/cycle" if report.cycles else ""
+    console.print(f"{output}: {' × '.join(map(str, job.accumulators_shape))}{speed}", soft_wrap=True)
+
+
+@app.command()
+def waves(
+    design: Design = "tiny",
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the waves.")] = Path("build/waves"),
+) -> None:
+    """Records the waves of a short product, every signal of the design, as an FST file."""
+    from sim.device import record_waves
+
+    path = record_waves(DesignPoint.load(design), output)
+    console.print(f"{path}\nOpen it with:  surfer {path}  or  gtkwave {path}", soft_wrap=True)
+
+
+def main() -> None:
+    """Runs the command line; a mistake of the user ends it with one sentence and exit code 2."""
+    try:
+        app()
+    except GossetError as error:
+        print(f"gosset: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+import json
+import re
+
+import pytest
+
+from golden.errors import GossetError
+from golden.format import Format
+from hw.cell import Cell
+from hw.decoder import Decoder
+from hw.design import PRESETS, DesignPoint
+from hw.generate import generate, generate_design
+
+
+def test_the_same_design_gives_the_same_verilog():
+    design = DesignPoint(name="twice", rows=2, cols=3)
+    first, second = generate_design(design), generate_design(design)
+    assert first == second
+
+
+def test_ports_are_flat_and_readable():
+    generated = generate_design(PRESETS["tiny"])
+    ports = {port["name"]: (port["direction"], port["width"]) for port in generated.description["ports"]}
+    assert ports["x_labels"] == ("in", 32) and ports["x_betas"] == ("in", 2) and ports["acc_values"] == ("out", 32)
+    header = re.search(r"module gosset_tiny\(([^)]*)\)", generated.verilog).group(1)
+    assert {name.strip() for name in header.split(",")} == set(ports)
+    for name, (direction, width) in ports.items():
+        span = rf"\[{width - 1}:0\] " if width > 1 else ""
+        assert re.search(rf"^  {direction}put {span}{name};", generated.verilog, re.MULTILINE)
+
+
+def test_one_beta_has_no_index():
+    generated = generate_design(DesignPoint(name="one", rows=1, cols=1, format=Format(4, (1,))))
+    assert not any("beta" in port["name"] for port in generated.description["ports"])
+
+
+def test_units_are_written_once():
+    small = generate_design(PRESETS["small"]).verilog
+    assert len(re.findall(r"^module gosset_cell_", small, re.MULTILINE)) == 1
+    assert len(re.findall(r"^  gosset_cell_", small, re.MULTILINE)) == 16
+
+
+def test_there_are_no_latches_and_one_clock():
+    for generated in (generate_design(PRESETS["tiny"]), generate(Cell(Format()), "cell")):
+        edges = set(re.findall(r"@\((.*?)\)", generated.verilog)) - {"*"}
+        assert edges == {"posedge clk"}
+
+
+def test_files_are_written_only_when_they_change(tmp_path):
+    generated = generate(Decoder(Format(4)), "decoder")
+    path = generated.write(tmp_path)
+    before = path.stat().st_mtime_ns, path.with_suffix(".json").stat().st_mtime_ns
+    generated.write(tmp_path)
+    assert (path.stat().st_mtime_ns, path.with_suffix(".json").stat().st_mtime_ns) == before
+    assert json.loads(path.with_suffix(".json").read_text()) == generated.description
+    assert sorted(child.name for child in tmp_path.iterdir()) == ["decoder.json", "decoder.v"]
+
+
+def test_a_folder_that_cannot_be_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(GossetError, match="Cannot write"):
+        generate(Decoder(Format(2)), "decoder").write(tmp_path / "file" / "below")

@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+
+from golden.errors import GossetError
+from golden.format import Format
+from golden.matmul import matmul
+from golden.quantize import quantize
+from hw.accelerator import Accelerator
+from hw.design import PRESETS, DesignPoint
+from sim.device import BACKENDS, RtlDevice, record_waves
+from sim.tiles import Job
+from sim.verilator import find
+
+SMALL = PRESETS["small"]
+
+
+def operands(design, m, n, k, seed=0):
+    rng = np.random.default_rng(seed)
+    return [quantize(rng.normal(size=(rows, k)), design.format) for rows in (m, n)]
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def device(request):
+    return BACKENDS[request.param](SMALL)
+
+
+@pytest.fixture(scope="module")
+def rtl():
+    device = RtlDevice(SMALL)
+    yield device
+    device.close()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (4, 4, 8), (5, 7, 83), (13, 2, 300), (3, 9, 1024)])
+def test_every_backend_gives_goldens_product(device, shape):
+    x, w = operands(SMALL, *shape)
+    report = device.run(Job(SMALL, x, w))
+    expected = matmul(x, w)
+    np.testing.assert_array_equal(report.product.accumulators, expected.accumulators)
+    np.testing.assert_array_equal(report.product.result, expected.result)
+
+
+def test_every_backend_takes_plain_activations(device):
+    rng = np.random.default_rng(1)
+    x, w = rng.normal(size=(6, 100)).astype(np.float32), rng.normal(size=(5, 100)).astype(np.float32)
+    result = device.matmul(x, quantize(w, SMALL.format))
+    assert result.shape == (6, 5) and result.dtype == np.float32
+    assert np.abs(result - x @ w.T).max() < 4
+
+
+def test_every_backend_refuses_what_does_not_fit(device):
+    x, w = operands(SMALL, 2, 2, 16)
+    other = quantize(np.ones((2, 16)), Format(8))
+    with pytest.raises(GossetError, match="equally long"):
+        Job(SMALL, x, operands(SMALL, 2, 2, 24)[1])
+    with pytest.raises(GossetError, match="Operand w"):
+        device.matmul(np.ones((2, 16)), other)
+    with pytest.raises(GossetError, match="row 0, column 0 is nan"):
+        device.matmul(np.full((2, 16), np.nan), w)
+
+
+@pytest.mark.parametrize("chunk", range(4))
+def test_random_products_equal_golden(rtl, chunk):
+    """200 of them in all; half with stalls on every stream."""
+    rng = np.random.default_rng(chunk)
+    for i in range(50):
+        m, n = (int(v) for v in rng.integers(1, 14, 2))
+        k = 4096 if i == 0 else int(np.exp(rng.uniform(0, np.log(4096))))
+        x, w = operands(SMALL, m, n, k, seed=1000 * chunk + i)
+        rtl.stalls, rtl.seed = (0.0, 0.4)[i % 2], i
+        report = rtl.run(Job(SMALL, x, w))
+        np.testing.assert_array_equal(report.product.accumulators, matmul(x, w).accumulators)
+        assert sum(report.counters.values()) == report.cycles
+        assert report.counters["busy"] == report.job.beats
+
+
+def test_the_array_is_kept_busy(rtl):
+    rtl.stalls = 0.0
+    x, w = operands(SMALL, 64, 64, 1024)
+    report = rtl.run(Job(SMALL, x, w))
+    assert report.utilisation >= 0.9
+    # Nothing but the beats and the way from the last one to the last row.
+    assert report.cycles == report.job.beats + Accelerator(SMALL).latency + SMALL.rows - 1
+
+
+def test_a_short_tile_waits_for_the_way_out(rtl):
+    rtl.stalls = 0.0
+    x, w = operands(SMALL, 64, 4, 8)
+    report = rtl.run(Job(SMALL, x, w))
+    np.testing.assert_array_equal(report.product.accumulators, matmul(x, w).accumulators)
+    assert report.counters["drain_blocked"] == 15 * (SMALL.rows - 1)
+
+
+def test_a_blocked_drain_loses_nothing(rtl):
+    rtl.stalls = {"acc": 0.97}
+    x, w = operands(SMALL, 40, 12, 16)
+    report = rtl.run(Job(SMALL, x, w))
+    np.testing.assert_array_equal(report.product.accumulators, matmul(x, w).accumulators)
+    assert report.counters["drain_blocked"] > report.counters["busy"]
+
+
+@pytest.mark.parametrize("fmt", [Format(2, (1,)), Format(32, (1, 2, 3, 6, 9, 11, 13, 15)), Format(64, (5, 15))])
+def test_other_formats_and_edges(fmt):
+    design = DesignPoint(name="odd", rows=1, cols=3, format=fmt, drain_rows=2)
+    device = RtlDevice(design, stalls=0.2)
+    x, w = operands(design, 3, 7, 50)
+    np.testing.assert_array_equal(device.run(Job(design, x, w)).product.accumulators, matmul(x, w).accumulators)
+    device.close()
+
+
+def test_extreme_operands_fill_the_accumulator(rtl):
+    """Blocks of the largest energy and β, all of one sign, at a K near the limit."""
+    rtl.stalls = 0.0
+    x, _ = operands(SMALL, 4, 1, 8 * 20000)
+    points = np.square(x.integers.reshape(4, -1, 8).astype(np.int64)).sum(axis=-1)
+    worst = np.unravel_index(points.argmax(), points.shape)
+    x.labels[:], x.betas[:] = x.labels[worst], len(SMALL.format.betas) - 1
+    x = type(x)(x.format, x.columns, x.labels, x.betas, x.scales)
+    report = rtl.run(Job(SMALL, x, x))
+    expected = matmul(x, x).accumulators
+    assert expected.min() > 2**28
+    np.testing.assert_array_equal(report.product.accumulators, expected)
+
+
+def test_a_report_says_nothing_of_cycles_without_a_clock():
+    x, w = operands(SMALL, 2, 2, 16)
+    report = BACKENDS["golden"](SMALL).run(Job(SMALL, x, w))
+    assert report.cycles is None and report.utilisation is None and report.counters == {}
+
+
+def test_waves_are_recorded(tmp_path):
+    assert find()
+    path = record_waves(PRESETS["tiny"], tmp_path)
+    assert path.stat().st_size > 1000
+    assert list(tmp_path.iterdir()) == [path]
