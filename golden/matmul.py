@@ -7,6 +7,7 @@ The hardware computes the same accumulators, bit for bit.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ MAX_ACCUMULATOR = 2**31 - 1
 """The largest magnitude that fits the hardware's 32-bit accumulators."""
 
 CHUNK_ENTRIES = 1 << 24
-"""Entries of float64 that a step of the product works on beside its result."""
+"""Entries of an operand that a step of the product converts to floating point."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,12 +124,15 @@ def matmul(a: Operand, b: Operand) -> Product:
     check(a, b)
     left, right = _integers(a), _integers(b)
     accumulators = np.empty((len(left), len(right)), dtype=np.int32)
-    # Every partial sum is an integer below 2^53, so that float64 and its BLAS are exact in any order.
+    # The bound holds for every partial sum, too. They are integers, so that float32 and its BLAS are exact in any order
+    # as long as the bound is at most 2^24; float64 always is.
+    bound = left.shape[1] * MAX_ACCUMULATOR / max_columns(_format(a), _format(b))
+    exact: Any = np.float32 if bound < 2**24 else np.float64
     width = max(1, CHUNK_ENTRIES // left.shape[1])
     for j in range(0, len(right), width):
-        columns = right[j : j + width].astype(np.float64).T
+        columns = right[j : j + width].astype(exact).T
         for i in range(0, len(left), width):
-            accumulators[i : i + width, j : j + width] = left[i : i + width].astype(np.float64) @ columns
+            accumulators[i : i + width, j : j + width] = left[i : i + width].astype(exact) @ columns
     return Product(accumulators, a.scales, b.scales)
 
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -145,6 +146,26 @@ def quantize(
             if progress is not None:
                 progress(done, rows)
     return PackedMatrix(fmt, columns, labels, betas, chosen)
+
+
+@cache
+def gaussian_scale(fmt: Format, selection: Selection = "opt") -> float:
+    """The scale that is best for Gaussian rows of unit RMS, found on 262,144 of them with a fixed seed."""
+    x = np.random.default_rng(0).normal(size=(4, 1 << 16)).astype(np.float32)
+    return float(_search(_row_lanes(x, x.shape[1] // DIM), fmt, selection).mean())
+
+
+def rms_scales(matrix: ArrayLike, fmt: Format, selection: Selection = "opt") -> NDArray[np.float32]:
+    """Row scales without a search: the RMS of each row times `gaussian_scale`, for rotated data. float32 `(rows,)`.
+
+    Raises
+    ------
+    GossetError
+        If the matrix is not a finite real matrix.
+    """
+    x = as_matrix(matrix)
+    rms = np.sqrt(np.square(x, dtype=np.float64).mean(axis=1))
+    return (rms * gaussian_scale(fmt, selection)).astype(np.float32)
 
 
 @np.errstate(over="ignore")  # the error of a block far beyond its scale may be infinite
