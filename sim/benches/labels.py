@@ -1,0 +1,80 @@
+"""Labels, and points that are hard on the arithmetic."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.format import Format, PackedMatrix
+from golden.lattice import DIM, codewords
+from golden.voronoi import decode, encode, label_dtype
+
+Labels = NDArray[np.uint64]
+
+PER_TIE = 8
+"""Labels for each kind of tie."""
+
+
+def random_labels(format: Format, shape: int | tuple[int, ...], rng: np.random.Generator) -> Labels:
+    """Labels, all equally likely."""
+    return rng.integers(0, 1 << format.label_bits, shape, dtype=np.uint64)
+
+
+def corner_labels(format: Format, rng: np.random.Generator) -> Labels:
+    """All zeros, all ones, one bit set, one bit clear; the deep holes; and labels with every tie of the decoder."""
+    bits = np.uint64(1) << np.arange(format.label_bits, dtype=np.uint64)
+    ones = np.uint64((1 << format.label_bits) - 1)
+    plain = np.concatenate([[np.uint64(0), ones], bits, ones ^ bits])
+    return np.concatenate([plain, deep_holes(format), *ties(format, rng).values()])
+
+
+def ties(format: Format, rng: np.random.Generator) -> dict[str, Labels]:
+    """Labels for each kind of tie, at least one of each.
+
+    The decoder settles by rule which of several least-energy members of a coset is meant. Two of them differ at the
+    positions of a codeword g, by the sign of q: their norms differ by q·Σ(q − 2|y|) over these positions. If g is made
+    of whole pairs of coordinates, the two are of one pair type, and differ in which pairs are turned over; otherwise
+    they are of different types. Equally reliable coordinates of a pair need not make two members of least energy.
+    """
+    count = min(1 << format.label_bits, 1 << 16)
+    labels = np.arange(count, dtype=np.uint64) if format.q <= 4 else random_labels(format, count, rng)
+    y = decode(labels, format.q).astype(np.int64)
+    found = {}
+    for g in codewords():
+        if g.sum() == DIM // 2:
+            kind = "types" if g[0] != g[1] else "pairs"
+            found[f"{kind}, {g}"] = labels[((format.q - 2 * abs(y)) * g).sum(axis=1) == 0]
+    reliability = abs(y % format.q - format.q // 2)
+    for j in range(0, DIM, 2):
+        found[f"coordinates {j} and {j + 1}"] = labels[reliability[:, j] == reliability[:, j + 1]]
+    for kind, some in found.items():
+        if not len(some):
+            raise AssertionError(f"No label was found for a tie between {kind}.")
+    return {kind: rng.choice(some, PER_TIE) for kind, some in found.items()}
+
+
+def deep_holes(format: Format) -> Labels:
+    """Labels of the points whose norm is the largest there is, 2q²."""
+    q, pair = format.q, np.eye(DIM, dtype=np.int64)
+    axes = [q * (pair[i] + pair[j]) for i in range(DIM) for j in range(i)]
+    signs = 1 - 2 * ((np.arange(256)[:, None] >> np.arange(DIM)) & 1)
+    labels = np.unique(encode(np.concatenate([axes, signs * (q // 2)]), q))
+    return labels[(decode(labels, q).astype(np.int64) ** 2).sum(axis=1) == format.norm_bound].astype(np.uint64)
+
+
+def packed(format: Format, labels: Any, betas: Any) -> PackedMatrix:
+    """A packed matrix `(rows, blocks)` with scales of one."""
+    rows, blocks = np.shape(labels)
+    return PackedMatrix(
+        format,
+        blocks * DIM,
+        np.asarray(labels).astype(label_dtype(format.q)),
+        np.asarray(betas).astype(np.uint8),
+        np.ones(rows, dtype=np.float32),
+    )
+
+
+def random_matrix(format: Format, rows: int, blocks: int, rng: np.random.Generator) -> PackedMatrix:
+    """A packed matrix of random labels and β."""
+    labels = random_labels(format, (rows, blocks), rng)
+    return packed(format, labels, rng.integers(0, len(format.betas), labels.shape))

@@ -1,0 +1,137 @@
+"""Tiles: operands of a product that fits the array, their beats, and the rows that must come out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from golden.format import PackedMatrix
+from golden.matmul import matmul
+from golden.voronoi import decode
+from hw.design import ACC_BITS, DesignPoint
+from hw.streams import point_block
+from sim.benches.checks import Mismatch, compare, same
+from sim.benches.labels import random_matrix
+from sim.benches.streams import Beat
+from sim.benches.testbench import Scoreboard, Testbench
+from sim.benches.words import pack, structure, unpack
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """One tile.
+
+    Attributes
+    ----------
+    number : int
+    x, w : PackedMatrix `(rows, K)`, `(cols, K)`
+        Rows beyond `count` take part in the computation, but do not come out.
+    count : int
+    """
+
+    number: int
+    x: PackedMatrix
+    w: PackedMatrix
+    count: int
+
+    @cached_property
+    def rows(self) -> list[list[int]]:
+        """The accumulators that come out."""
+        rows: list[list[int]] = matmul(self.x, self.w).accumulators[: self.count].tolist()
+        return rows
+
+    def packed(self) -> Iterator[tuple[Beat, Beat]]:
+        """Beats of the streams of packed operands: x and w."""
+        format, blocks = self.x.format, self.x.blocks
+        for k in range(blocks):
+            x, w = (
+                {
+                    "labels": pack(matrix.labels[:, k], format.label_bits),
+                    "betas": pack(matrix.betas[:, k], format.beta_bits),
+                }
+                for matrix in (self.x, self.w)
+            )
+            yield x | {"last": int(k == blocks - 1), "count": self.count}, w
+
+    def decoded(self) -> Iterator[Beat]:
+        """Beats of the stream of decoded operands."""
+        layout, blocks = point_block(self.x.format), self.x.blocks
+        points = [decode(matrix.labels, matrix.format.q) for matrix in (self.x, self.w)]
+        for k in range(blocks):
+            words = [
+                pack(
+                    (
+                        structure(layout, {"y": y, "beta": beta})
+                        for y, beta in zip(point[:, k], betas[:, k], strict=True)
+                    ),
+                    layout.size,
+                )
+                for point, betas in zip(points, (self.x.betas, self.w.betas), strict=True)
+            ]
+            yield {"x": words[0], "w": words[1], "last": int(k == blocks - 1), "count": self.count}
+
+
+def random_tiles(design: DesignPoint, blocks: int, rng: np.random.Generator, longest: int = 8) -> list[Tile]:
+    """Tiles of random shape with so many blocks together: one in three is a single block long."""
+    tiles: list[Tile] = []
+    while blocks > 0:
+        length = min(blocks, 1 if rng.random() < 1 / 3 else int(rng.integers(1, longest + 1)))
+        tiles.append(random_tile(design, len(tiles), length, rng))
+        blocks -= length
+    return tiles
+
+
+def random_tile(design: DesignPoint, number: int, length: int, rng: np.random.Generator) -> Tile:
+    """A tile of `length` blocks."""
+    x, w = (random_matrix(design.format, edge, length, rng) for edge in (design.rows, design.cols))
+    return Tile(number, x, w, int(rng.integers(1, design.rows + 1)))
+
+
+class Row(NamedTuple):
+    """A row of accumulators that has to come out."""
+
+    tile: int
+    row: int
+    values: list[int]
+    last: bool
+
+
+class Rows:
+    """Compares rows of accumulators with golden's, and when they come.
+
+    Parameters
+    ----------
+    bench : Testbench
+    exact : bool
+        Whether nothing delays a row: it then comes `latency` + row cycles after its tile's last beat.
+    """
+
+    def __init__(self, bench: Testbench, *, exact: bool):
+        self.bench, self.exact = bench, exact
+        self.scoreboard = Scoreboard[Row](bench, "row")
+        self.ends: list[int] = []
+        """Cycles of the last beats."""
+        bench.on_reset(self.ends.clear)
+
+    def expect(self, tile: Tile) -> None:
+        """Adds the rows of a tile; tiles are numbered from zero."""
+        self.scoreboard.expect(Row(tile.number, r, values, r == tile.count - 1) for r, values in enumerate(tile.rows))
+
+    def ended(self, cycle: int) -> None:
+        """The last beat of the next tile went in."""
+        self.ends.append(cycle)
+
+    def take(self, cycle: int, beat: Beat) -> None:
+        """A row came out."""
+        row = self.scoreboard.take()
+        what, cols = f"tile {row.tile}, row {row.row}", self.bench.settings.design.cols
+        if row.tile >= len(self.ends):
+            raise Mismatch(f"{what} came out in cycle {cycle}, before the tile's last beat went in.")
+        compare(what, "column", row.values, unpack(beat["values"], ACC_BITS, cols), ACC_BITS)
+        same(f"{what}, last", row.last, beat["last"], 1)
+        due = self.ends[row.tile] + self.bench.settings.latency + row.row
+        if cycle < due or (self.exact and cycle > due):
+            raise Mismatch(f"{what} came out in cycle {cycle}; its latency is over in cycle {due}.")
+        self.bench.checked += cols
