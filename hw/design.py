@@ -44,7 +44,7 @@ class DesignPoint:
     drain_rows: int = 32
 
     def __post_init__(self) -> None:
-        if not self.name.isidentifier():
+        if not isinstance(self.name, str) or not self.name.isidentifier():
             raise GossetError(f"The name of a design becomes a Verilog identifier, which {self.name!r} cannot be.")
         for edge in ("rows", "cols"):
             value = getattr(self, edge)

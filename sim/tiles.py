@@ -43,10 +43,10 @@ class Job:
 
     def __post_init__(self) -> None:
         check(self.x, self.w)
-        for side, matrix in (("x", self.x), ("w", self.w)):
+        for side, matrix in (("w", self.w), ("x", self.x)):
             if matrix.format != self.design.format:
                 raise GossetError(
-                    f"Operand {side} is in {matrix.format}, but the design {self.design.name} takes {self.design.format}."
+                    f"Operand {side} is in {matrix.format}, but {self.design.name} takes {self.design.format}."
                 )
 
     @property

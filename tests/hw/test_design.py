@@ -50,7 +50,7 @@ def test_what_is_out_of_range_is_refused(change, words):
     [
         ("rows = 1\ncols = 1", "needs the field 'name'"),
         ("rows = ", "does not describe"),
-        ("name = 3\nrows = 1\ncols = 1", "does not describe"),
+        ("name = 3\nrows = 1\ncols = 1", "Verilog identifier"),
     ],
 )
 def test_a_bad_file_is_refused(tmp_path, text, words):
