@@ -122,6 +122,7 @@ class ProductBench(AcceleratorBench):
                 raise Mismatch(f"Only {before} of {job.output_rows} rows came out, up to cycle {self.cycle}.")
             before = len(self.came)
             await self.cycles(PATIENCE)
+        same("rows of the product", job.output_rows, len(self.came), 32)
         rows = np.array(self.came, dtype=np.int32)
         result = job.accumulators(rows.view(np.uint32))
         for i, (expected, actual) in enumerate(zip(matmul(job.x, job.w).accumulators, result, strict=True)):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden.format import Format, PackedMatrix
-from golden.lattice import DIM, codewords
+from golden.lattice import DIM, codewords, minimal_vectors
 from golden.voronoi import decode, encode, label_dtype
 
 Labels = NDArray[np.uint64]
@@ -54,12 +54,11 @@ def ties(format: Format, rng: np.random.Generator) -> dict[str, Labels]:
 
 
 def deep_holes(format: Format) -> Labels:
-    """Labels of the points whose norm is the largest there is, 2q²."""
-    q, pair = format.q, np.eye(DIM, dtype=np.int64)
-    axes = [q * (pair[i] + pair[j]) for i in range(DIM) for j in range(i)]
-    signs = 1 - 2 * ((np.arange(256)[:, None] >> np.arange(DIM)) & 1)
-    labels = np.unique(encode(np.concatenate([axes, signs * (q // 2)]), q))
-    return labels[(decode(labels, q).astype(np.int64) ** 2).sum(axis=1) == format.norm_bound].astype(np.uint64)
+    """Labels of the points whose norm is the largest there is, 2q²: halves of q times the vectors of norm 8."""
+    vectors = minimal_vectors().astype(np.int64)
+    sums = (vectors[:, None] + vectors).reshape(-1, DIM)
+    eights = np.unique(sums[(sums**2).sum(axis=1) == 8], axis=0)
+    return np.unique(encode(eights * (format.q // 2), format.q)).astype(np.uint64)
 
 
 def packed(format: Format, labels: Any, betas: Any) -> PackedMatrix:
@@ -78,3 +77,12 @@ def random_matrix(format: Format, rows: int, blocks: int, rng: np.random.Generat
     """A packed matrix of random labels and β."""
     labels = random_labels(format, (rows, blocks), rng)
     return packed(format, labels, rng.integers(0, len(format.betas), labels.shape))
+
+
+def hard_pairs(format: Format, rng: np.random.Generator) -> Labels:
+    """Pairs of labels `(pairs, 2)`: those of the largest inner product there is, 2q², and of the smallest found."""
+    holes, others = deep_holes(format), random_labels(format, 1 << 12, rng)
+    products = decode(others, format.q).astype(np.int64) @ decode(holes, format.q).astype(np.int64).T
+    least = np.argsort(products, axis=None)[: len(holes)]
+    pairs = np.stack([others[least // len(holes)], holes[least % len(holes)]], axis=1)
+    return np.concatenate([np.stack([holes, holes], axis=1), pairs])

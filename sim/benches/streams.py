@@ -94,7 +94,7 @@ class Source:
         One of `PAUSES`: when to offer nothing although there are beats.
     """
 
-    def __init__(self, bench: "Testbench", stream: Stream, idle: str):
+    def __init__(self, bench: "Testbench", stream: Stream, idle: str = "never"):
         self.bench, self.stream = bench, stream
         self.idle = pauses(idle, bench.rng)
         self.waiting: deque[Beat | None] = deque()

@@ -13,10 +13,10 @@ from golden.voronoi import decode
 from hw.design import ACC_BITS, DesignPoint
 from hw.streams import point_block
 from sim.benches.checks import Mismatch, compare, same
-from sim.benches.labels import random_matrix
+from sim.benches.labels import hard_pairs, packed, random_matrix
 from sim.benches.streams import Beat
 from sim.benches.testbench import Scoreboard, Testbench
-from sim.benches.words import pack, structure, unpack
+from sim.benches.words import Structure, pack, unpack
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,20 +57,19 @@ class Tile:
 
     def decoded(self) -> Iterator[Beat]:
         """Beats of the stream of decoded operands."""
-        layout, blocks = point_block(self.x.format), self.x.blocks
-        points = [decode(matrix.labels, matrix.format.q) for matrix in (self.x, self.w)]
+        point, blocks = Structure(point_block(self.x.format)), self.x.blocks
+        operands = [
+            (decode(matrix.labels, matrix.format.q).tolist(), matrix.betas.tolist()) for matrix in (self.x, self.w)
+        ]
         for k in range(blocks):
-            words = [
+            x, w = (
                 pack(
-                    (
-                        structure(layout, {"y": y, "beta": beta})
-                        for y, beta in zip(point[:, k], betas[:, k], strict=True)
-                    ),
-                    layout.size,
+                    [point.pack({"y": y[k], "beta": beta[k]}) for y, beta in zip(points, betas, strict=True)],
+                    point.width,
                 )
-                for point, betas in zip(points, (self.x.betas, self.w.betas), strict=True)
-            ]
-            yield {"x": words[0], "w": words[1], "last": int(k == blocks - 1), "count": self.count}
+                for points, betas in operands
+            )
+            yield {"x": x, "w": w, "last": int(k == blocks - 1), "count": self.count}
 
 
 def random_tiles(design: DesignPoint, blocks: int, rng: np.random.Generator, longest: int = 8) -> list[Tile]:
@@ -87,6 +86,21 @@ def random_tile(design: DesignPoint, number: int, length: int, rng: np.random.Ge
     """A tile of `length` blocks."""
     x, w = (random_matrix(design.format, edge, length, rng) for edge in (design.rows, design.cols))
     return Tile(number, x, w, int(rng.integers(1, design.rows + 1)))
+
+
+def hard_tiles(design: DesignPoint, blocks: int, rng: np.random.Generator, length: int = 4) -> list[Tile]:
+    """Tiles of the largest and smallest inner products, with the largest β or the smallest."""
+    pairs = hard_pairs(design.format, rng)
+    tiles = []
+    for number in range(-(-blocks // length)):
+        chosen = rng.choice(pairs, length)
+        betas = rng.choice([0, len(design.format.betas) - 1], (2, length))
+        x, w = (
+            packed(design.format, [chosen[:, side]] * edge, [betas[side]] * edge)
+            for side, edge in enumerate((design.rows, design.cols))
+        )
+        tiles.append(Tile(number, x, w, design.rows))
+    return tiles
 
 
 class Row(NamedTuple):
