@@ -93,7 +93,8 @@ def linears() -> dict[str, tuple[float, Any]]:
     for q in (32, 16, 8, 4):
         fmt = Format(q)
         table[f"E8 q={q}, rotated"] = fmt.bits_per_entry, PackedLinear(fmt)
-    table["E8 q=16"] = 4.25, PackedLinear(Format(16), rotate=False)
+    eight = Format(16, (6, 7, 8, 9, 10, 11, 12, 15))
+    table["E8 q=16, 8 β, rotated"] = eight.bits_per_entry, PackedLinear(eight)
     for bits, group in ((4, 64), (4, 128), (3, 64)):
         table[f"int{bits}-g{group}"] = bits + 16 / group, coded(IntGroups(bits, group))
     table["int4-g64, rotated"] = 4.25, coded(IntGroups(4, 64), rotate=True)

@@ -24,7 +24,10 @@ from golden.quantize import Progress, Selection, as_matrix, choose, quantize
 
 @dataclass(frozen=True)
 class Rotation:
-    """The randomised Hadamard transform of K columns, x ↦ H·(s ∘ x) with random signs s, orthogonal.
+    """The randomised Hadamard transform of K columns, x ↦ H·(s ∘ P·x), orthogonal: signs s, permutation P, both random.
+
+    Without the permutation, data that lives in a run of neighbouring columns comes out in blocks that repeat each
+    other, whose errors then repeat as well instead of averaging out.
 
     Where K is no power of two, transforms of the largest power of two ≤ K run over the first, the last and again the
     first so many columns, each with its own signs, so that every output depends on every input.
@@ -34,7 +37,7 @@ class Rotation:
     columns : int
         K.
     seed : int
-        Of the signs.
+        Of the signs and the permutation.
     """
 
     columns: int
@@ -46,15 +49,20 @@ class Rotation:
         return 1 << (self.columns.bit_length() - 1)
 
     @cached_property
+    def order(self) -> NDArray[np.intp]:
+        """P: which column comes to each place, `(K,)`."""
+        return np.random.default_rng([self.seed, 1]).permutation(self.columns)
+
+    @cached_property
     def signs(self) -> NDArray[np.float32]:
         """±1 of the passes, `(passes, size)`: one pass if K is a power of two, else three (first, last, first)."""
         passes = 1 if self.size == self.columns else 3
-        bits = np.random.default_rng(self.seed).integers(0, 2, (passes, self.size))
+        bits = np.random.default_rng([self.seed, 0]).integers(0, 2, (passes, self.size))
         return (1 - 2 * bits).astype(np.float32)
 
     def forward(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Rotates rows `(rows, K)`."""
-        result = x.copy()
+        result = x[:, self.order]
         for i, signs in enumerate(self.signs):
             part = self._part(i)
             result[:, part] = hadamard(result[:, part] * signs)
@@ -66,7 +74,7 @@ class Rotation:
         for i, signs in reversed(list(enumerate(self.signs))):
             part = self._part(i)
             result[:, part] = hadamard(result[:, part]) * signs
-        return result
+        return result[:, np.argsort(self.order)]
 
     def _part(self, i: int) -> slice:
         return slice(self.columns - self.size, None) if i % 2 else slice(0, self.size)
