@@ -1,6 +1,7 @@
 """What all benches share: clock, reset, expectations, the report."""
 
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from importlib import import_module
@@ -106,7 +107,9 @@ class Testbench:
 def _tests() -> int:
     """How many tests this simulation runs."""
     module = import_module(os.environ["COCOTB_TEST_MODULES"])
-    return sum(len(list(item.generate_tests())) for item in vars(module).values() if isinstance(item, TestGenerator))
+    chosen = os.environ.get("COCOTB_TEST_FILTER", "")
+    generators = (item for item in vars(module).values() if isinstance(item, TestGenerator))
+    return sum(bool(re.search(chosen, test.fullname)) for item in generators for test in item.generate_tests())
 
 
 class Scoreboard(Generic[Item]):
