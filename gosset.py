@@ -157,8 +157,8 @@ def quantize(
         packed = quantize_matrix(array, format, selection=selection, progress=show)  # type: ignore[arg-type]
     packed.save(output)
     x = np.asarray(array, dtype=np.float64)
-    error = np.square(x - packed.dequantize()).sum()
-    ratio = 10 * np.log10(np.square(x).sum() / error) if error else np.inf
+    lost = np.square(x - packed.dequantize()).sum()
+    ratio = 10 * np.log10(np.square(x).sum() / lost) if lost else np.inf
     size = f"{packed.shape[0]} × {packed.shape[1]}, {packed.bits_per_entry:.3f} bits per entry"
     console.print(f"{output}: {size}, SQNR {ratio:.2f} dB", soft_wrap=True)
 

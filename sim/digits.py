@@ -4,12 +4,14 @@ The images are scikit-learn's (1,797 digits of 8×8 pixels, from the UCI reposit
 the other half are classified.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 
@@ -32,21 +34,27 @@ class Digits:
     biases : list of float32 `(outputs,)`
     images : float32 `(images, 64)`, zero mean
     labels : int64 `(images,)`
+    pixels : float64 `(images, 8, 8)`, the images as they are seen, 0 to 16
     """
 
     weights: list[Floats]
     biases: list[Floats]
     images: Floats
     labels: NDArray[np.int64]
+    pixels: NDArray[np.float64]
 
-    def accuracy(self, multiply: Multiply) -> float:
-        """Fraction of the images that are read right when `multiply` does the products."""
+    def read(self, multiply: Multiply) -> NDArray[np.int64]:
+        """The digit seen in each image when `multiply` does the products: int64 `(images,)`."""
         x = self.images
         for layer, bias in enumerate(self.biases):
             x = multiply(layer, x) + bias
             if layer + 1 < len(self.biases):
                 x = np.maximum(x, 0)
-        return float((x.argmax(axis=1) == self.labels).mean())
+        return x.argmax(axis=1)
+
+    def accuracy(self, multiply: Multiply) -> float:
+        """Fraction of the images that are read right when `multiply` does the products."""
+        return float((self.read(multiply) == self.labels).mean())
 
     def exact(self, layer: int, x: Floats) -> Floats:
         """The product in float32."""
@@ -59,11 +67,13 @@ def train() -> Digits:
     x_train, x_test, y_train, y_test = train_test_split(pixels, labels, test_size=0.5, random_state=0, stratify=labels)
     mean, spread = x_train.mean(axis=0), x_train.std()
     network = MLPClassifier(HIDDEN, alpha=1e-3, max_iter=60, n_iter_no_change=60, tol=0, random_state=0)
-    with np.errstate(all="ignore"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # enough, though not to the last digit
         network.fit((x_train - mean) / spread, y_train)
     return Digits(
         [w.T.astype(np.float32) for w in network.coefs_],
         [b.astype(np.float32) for b in network.intercepts_],
         ((x_test - mean) / spread).astype(np.float32),
         y_test.astype(np.int64),
+        x_test.reshape(-1, 8, 8),
     )

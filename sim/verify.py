@@ -24,7 +24,7 @@ from hw.decoder import Decoder
 from hw.design import DesignPoint
 from hw.generate import generate, generate_design
 from sim import verilator
-from sim.bench import BENCHES, run_bench
+from sim.bench import BENCHES, SMALL, run_bench
 from sim.device import Report, RtlDevice
 from sim.digits import Digits, Floats, train
 from sim.model import Model
@@ -145,13 +145,12 @@ def verify(design: DesignPoint, output: Path, ui: Ui) -> dict[str, Any]:
             model.close()
             advance(1)
 
-    with seen.stage(ui, "testbenches", len(BENCHES)) as advance:
-        # Edges of different lengths, and small: what drives it signal by signal is slow.
-        bench_design = DesignPoint(name="bench", rows=2, cols=3, format=design.format)
-        for name in BENCHES:
-            result = run_bench(name, bench_design)
+    with seen.stage(ui, "testbenches", len(BENCHES)) as advance, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for result in pool.map(lambda name: run_bench(name, SMALL), BENCHES):
             seen.mismatches += result.failed
-            seen.described += [f"testbench {name}, {failure.test}: {failure.message}" for failure in result.failures]
+            seen.described += [
+                f"testbench {result.name}, {failure.test}: {failure.message}" for failure in result.failures
+            ]
             advance(1)
 
     with seen.stage(ui, "decoder", BLOCKS * len(voronoi.RATES)) as advance:
@@ -172,7 +171,8 @@ def verify(design: DesignPoint, output: Path, ui: Ui) -> dict[str, Any]:
         runs: dict[str, dict[str, Any]] = {}
         for q in RATES:
             name = f"e8_q{q}"
-            accuracy[name], runs[name] = read_digits(seen, digits, designs[q])
+            readings, runs[name] = read_digits(seen, digits, designs[q])
+            accuracy[name] = float((readings == digits.labels).mean())
             bits[name] = designs[q].format.bits_per_entry
             advance(1)
         for width in (4, 3, 2):
@@ -197,7 +197,7 @@ def verify(design: DesignPoint, output: Path, ui: Ui) -> dict[str, Any]:
         **provenance(),
     }
     write_text(output / "report.json", json.dumps(report, indent=2) + "\n")
-    draw(report, output / "report.png")
+    draw(report, digits, readings, output / "report.png")
     return report
 
 
@@ -233,8 +233,8 @@ def check_products(seen: Verification, design: DesignPoint, count: int, advance:
     device.close()
 
 
-def read_digits(seen: Verification, digits: Digits, design: DesignPoint) -> tuple[float, dict[str, Any]]:
-    """Reads the digits on the RTL; accuracy, and the sum of cycles, MACs and counters over the layers."""
+def read_digits(seen: Verification, digits: Digits, design: DesignPoint) -> tuple[NDArray[np.int64], dict[str, Any]]:
+    """Reads the digits on the RTL; the readings, and the sums of cycles, MACs and counters over the layers."""
     device = RtlDevice(design)
     weights = [quantize(w, design.format) for w in digits.weights]
     reports: list[Report] = []
@@ -244,12 +244,12 @@ def read_digits(seen: Verification, digits: Digits, design: DesignPoint) -> tupl
         reports.append(seen.run(device, packed, weights[layer], f"{design.module}, layer {layer}"))
         return reports[-1].product.result
 
-    accuracy = digits.accuracy(multiply)
+    readings = digits.read(multiply)
     device.close()
     cycles = sum(report.cycles or 0 for report in reports)
     macs = sum(report.job.macs for report in reports)
     counters = {name: sum(report.counters[name] for report in reports) for name in reports[0].counters}
-    return accuracy, {
+    return readings, {
         "cycles": cycles,
         "macs": macs,
         "macs_per_cycle": macs / cycles,
