@@ -100,6 +100,10 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+COHERENT = ("rank 1",)
+"""Families in which all entries of a product err together: only many draws, of few rows, show their mean."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """The guarantee on one family; figures relative to ‖Ā‖²·‖B̄‖²/K, summed over all entries, means over the draws.
@@ -129,8 +133,7 @@ class Verdict:
 def judge(family: Family, fmt: Format, *, rows: int = 16, k: int = 1024, draws: int = 32, seed: int = 0) -> Verdict:
     """Measures a family against the guarantee with Γ = φ(D), D the code's error on Gaussians (`gaussian_error`).
 
-    Every draw has new matrices and a new rotation. In a family like rank 1 all entries of a product err together, so
-    that only many draws show the mean.
+    Every draw has new matrices and a new rotation.
     """
     gamma = float(phi(gaussian_error(fmt, k)))
     figures = []

@@ -9,6 +9,7 @@ import re
 import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -188,6 +189,16 @@ def sentences(count: int, seed: int = 0) -> list[str]:
     GossetError
         If the library on this machine holds fewer.
     """
+    found = _documentation()
+    if len(found) < count:
+        raise GossetError(
+            f"The standard library's documentation holds {len(found)} sentences, but {count} were asked for."
+        )
+    return [str(s) for s in np.random.default_rng(seed).choice(found, count, replace=False)]
+
+
+@cache
+def _documentation() -> list[str]:
     found: set[str] = set()
     for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
         try:
@@ -203,8 +214,4 @@ def sentences(count: int, seed: int = 0) -> list[str]:
                             and 5 <= len(sentence.split()) <= 20
                         ):
                             found.add(sentence)
-    if len(found) < count:
-        raise GossetError(
-            f"The standard library's documentation holds {len(found)} sentences, but {count} were asked for."
-        )
-    return [str(s) for s in np.random.default_rng(seed).choice(sorted(found), count, replace=False)]
+    return sorted(found)

@@ -15,6 +15,7 @@ from golden import hostile, network, theory
 from golden.errors import GossetError
 from golden.files import replacing, write_text
 from golden.format import Format
+from golden.halfstep import HalfStep
 from golden.rivals import Codec, Lattice
 from golden.rivals.d4 import HierarchicalD4
 from golden.rivals.e8p import E8P
@@ -47,6 +48,7 @@ def codecs() -> dict[str, Codec]:
     table |= {f"E8 q={q}, first": Lattice(Format(q), "first") for q in (4, 8, 16)}
     table |= {f"E8 q={q}, 8 β": Lattice(Format(q, betas)) for q, betas in EIGHT_BETAS.items()}
     table |= {f"E8 q={q}, 1 β": Lattice(Format(q, (1,))) for q in (4, 8, 16)}
+    table |= {f"E8 half step, c={c}": HalfStep(c) for c in (2, 4, 8)}
     table |= {f"int{bits}-g64": IntGroups(bits) for bits in (2, 3, 4, 5, 6)}
     table |= {"int4-g128": IntGroups(4, 128), "int4-g64, clip searched": IntGroups(4, search=True)}
     table |= {"bipolar int4-g64": BipolarInt(4), "LLM.int8()": Int8Outliers()}
@@ -109,7 +111,8 @@ def guarantees(draws: int = 32, report: Report = print) -> dict[str, dict[str, f
     """
     result: dict[str, dict[str, float | bool]] = {}
     for name, family in hostile.FAMILIES.items():
-        verdict = hostile.judge(family, GUARANTEE_FORMAT, draws=draws)
+        rows, times = (2, 8 * draws) if name in hostile.COHERENT else (16, draws)
+        verdict = hostile.judge(family, GUARANTEE_FORMAT, rows=rows, draws=times)
         result[name] = {
             "bound": float(verdict.bound),
             "measured": float(verdict.measured),
