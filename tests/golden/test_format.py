@@ -49,6 +49,18 @@ def test_planes_follow_the_documented_layout():
     assert (int(betas[0, 0]) >> 2 * 5) & 3 == matrix.betas[0, 5]
 
 
+def test_planes_that_do_not_fit_are_refused():
+    matrix = packed(columns=45)
+    labels, betas = matrix.planes()
+    for planes, message in (
+        ((labels[:, :-1], betas), "plane of labels"),
+        ((labels, betas.astype(np.uint64)), "plane of betas"),
+        ((labels, betas | np.uint32(1 << 31)), "bit set in its padding"),
+    ):
+        with pytest.raises(GossetError, match=message):
+            PackedMatrix.from_planes(matrix.format, 45, *planes, matrix.scales)
+
+
 @pytest.mark.parametrize(("q", "bits"), [(2, 1.25), (4, 2.25), (8, 3.25), (16, 4.25), (32, 5.25)])
 def test_bits(q, bits):
     assert Format(q).bits_per_entry == bits

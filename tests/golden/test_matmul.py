@@ -42,6 +42,16 @@ def test_accumulators_equal_the_definition(k):
         np.testing.assert_array_equal(product.accumulators, by_definition(a, b))
 
 
+@pytest.mark.parametrize(("q", "k"), [(64, 4096), (16, 1536), (16, 8192)])
+def test_large_accumulators_are_exact(q, k):
+    """Rows against themselves, where nothing cancels: with q = 64 the accumulators are far beyond float32's 24 bits."""
+    fmt, rng = Format(q, (7, 15)), np.random.default_rng(k)
+    labels = rng.integers(0, q**8, (3, k // 8), dtype=np.uint64).astype(label_dtype(q))
+    index = rng.integers(0, 2, labels.shape).astype(np.uint8)
+    a = PackedMatrix(fmt, k, labels, index, np.ones(3, np.float32))
+    np.testing.assert_array_equal(matmul(a, a).accumulators, by_definition(a, a))
+
+
 def test_chunks_make_no_difference(monkeypatch):
     rng = np.random.default_rng(3)
     a, b = quantize(rng.normal(size=(30, 64)), Format()), quantize(rng.normal(size=(21, 64)), Format())
