@@ -211,6 +211,29 @@ def waves(
     console.print(f"{path}\nOpen it with:  surfer {path}  or  gtkwave {path}", soft_wrap=True)
 
 
+@app.command()
+def area(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for report.json and the tools' files.")] = Path(
+        "build/area"
+    ),
+    history: Annotated[Path | None, typer.Option(help="A .jsonl file to add the report to.")] = None,
+) -> None:
+    """Area and frequency of the hardware's units on ECP5, without DSPs, after place and route.
+
+    Needs yosys and nextpnr-ecp5, or `pip install 'gosset[fpga]'`, whose first call takes a minute or two more.
+    """
+    from fpga.area import measure_all, units
+
+    with progress("area", len(units())) as advance:
+        report = measure_all(output, history, advance)
+    table = Table(title="ECP5 (LFE5U-85F, speed grade 6), no DSPs")
+    for column in ("unit", "LUT4 + 2·CCU2C", "flip-flops", "block RAM", "MHz"):
+        table.add_column(column, justify="left" if column == "unit" else "right")
+    for name, unit in report["units"].items():
+        table.add_row(name, *(f"{unit[key]:,}" for key in ("lut4_equivalents", "ff", "bram", "fmax_mhz")))
+    console.print(table)
+
+
 def main() -> None:
     """Runs the command line; a mistake of the user ends it with one sentence and exit code 2."""
     try:

@@ -1,0 +1,69 @@
+"""Area and frequency of every unit, as a table that can be followed over time."""
+
+import json
+from collections.abc import Callable
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from amaranth.lib.wiring import Component
+
+from fpga.synthesis import measure
+from golden.files import write_text
+from golden.format import Format
+from hw.cell import Cell, SquaredNorm
+from hw.decoder import Decoder
+from hw.design import PRESETS
+from hw.generate import Generated, generate, generate_design
+from sim.provenance import provenance
+
+RATES = (16, 8, 4)
+"""The q that units are measured at."""
+
+DESIGNS = ("tiny", "small")
+"""The presets that are measured as a whole; place and route of larger ones takes long."""
+
+
+def units() -> dict[str, Callable[[], Generated]]:
+    """What is measured, by name."""
+
+    def unit(name: str, kind: Callable[[Format], Component], q: int) -> Callable[[], Generated]:
+        return lambda: generate(kind(Format(q)), f"{name}_q{q}")
+
+    kinds = {"decoder": Decoder, "norm": SquaredNorm, "cell": Cell}
+    parts = {f"{name}_q{q}": unit(name, kind, q) for q in RATES for name, kind in kinds.items()}
+    return parts | {name: partial(generate_design, PRESETS[name]) for name in DESIGNS}
+
+
+def measure_all(output: Path, history: Path | None, advance: Callable[[int], None]) -> dict[str, Any]:
+    """Measures every unit.
+
+    Parameters
+    ----------
+    output : Path
+        Folder for the tools' files and `report.json`.
+    history : Path, optional
+        A file of JSON lines that the report is added to.
+    advance : callable
+        Called with 1 after each unit.
+
+    Returns
+    -------
+    The report: unit -> `lut4_equivalents`, `ff`, `dsp`, `bram`, `fmax_mhz`; and where it comes from.
+
+    Raises
+    ------
+    ToolError
+        If a tool is missing or fails.
+    """
+    areas = {}
+    for name, make in units().items():
+        areas[name] = measure(make(), output / name).as_dict()
+        advance(1)
+    report = {"units": areas, "date": date.today().isoformat(), **provenance()}
+    write_text(output / "report.json", json.dumps(report, indent=2) + "\n")
+    if history is not None:
+        before = history.read_text() if history.exists() else ""
+        write_text(history, before + json.dumps(report) + "\n")
+    return report
