@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,8 @@ class BenchResult:
         lines = [f"{head}, {self.seconds:.1f} s"]
         if self.failed:
             lines += [f"  {failure.test}: {failure.message}" for failure in self.failures]
-            lines.append(f"  again with blocks={self.blocks}, seed={self.seed}; everything is in {self.folder}")
+            again = f"blocks={self.blocks}, seed={self.seed}, only={self.failures[0].test!r}"
+            lines.append(f"  the first one again: {again}; everything is in {self.folder}")
             if self.folder:
                 lines += ["  " + line for line in _tail(self.folder / "log.txt")]
         return "\n".join(lines)
@@ -402,21 +404,25 @@ def _format_of(design: DesignPoint | Format) -> Format:
     return design.format if isinstance(design, DesignPoint) else design
 
 
+@cache
 def _decoder(design: DesignPoint | Format) -> Generated:
     format = _format_of(design)
     return generate(Decoder(format), "bench_decoder", format=asdict(format), latency=Decoder.LATENCY)
 
 
+@cache
 def _cell(design: DesignPoint | Format) -> Generated:
     format = _format_of(design)
     return generate(Cell(format), "bench_cell", format=asdict(format), latency=Cell.DEPTH)
 
 
+@cache
 def _array(design: DesignPoint | Format) -> Generated:
     array = SystolicArray(_point(design, "array"))
     return generate(array, "bench_array", design=array.design.as_dict(), latency=array.latency)
 
 
+@cache
 def _accelerator(design: DesignPoint | Format) -> Generated:
     return generate_design(_point(design, "accelerator"))
 
