@@ -4,6 +4,8 @@ Everything has fixed seeds; sampling errors are in the report.
 """
 
 import json
+import os
+import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,7 +137,7 @@ def quality(
     command: str = "gosset quality",
     report: Report = print,
 ) -> dict[str, Any]:
-    """Writes report.json and the plots.
+    """Writes report.json, the same as tables in tables.md, and the plots.
 
     Parameters
     ----------
@@ -150,7 +152,7 @@ def quality(
 
     Returns
     -------
-    The report: keys `gaussian`, `guarantee`, `minilm`, as far as there are.
+    The report: keys `gaussian`, `guarantee`, `minilm`, as far as there are, and `made`.
 
     Raises
     ------
@@ -175,9 +177,26 @@ def quality(
             figures[section] = guarantees(draws, report)
         else:
             figures[section] = network.evaluate(sentences, report=row)
+        figures["made"] = {
+            "command": command,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "machine": f"{os.cpu_count()} × {platform.machine()}",
+        }
         write_text(path, json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
+        write_text(folder / "tables.md", "\n".join(_table(figures[s]) for s in SECTIONS if s in figures))
         _plot(section, figures[section], folder, f"{command}: {section}")
     return figures
+
+
+def _table(rows: dict[str, dict[str, Any]]) -> str:
+    """A section's figures as a Markdown table."""
+    names = list(next(iter(rows.values())))
+    lines = ["| | " + " | ".join(name.replace("_", " ") for name in names) + " |", "|---" * (len(names) + 1) + "|"]
+    for name, row in rows.items():
+        cells = [str(value) if isinstance(value, bool) else f"{value:.4g}" for value in row.values()]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def _plot(section: str, figures: dict[str, Any], folder: Path, caption: str) -> None:

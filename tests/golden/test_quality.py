@@ -36,10 +36,12 @@ def test_the_report_and_its_plots(tmp_path):
     first = quality(tmp_path, sections=("guarantee",), draws=1, report=lines.append)
     assert {"bound", "measured"} <= set(first["guarantee"]["rank 1"]) and len(first["guarantee"]) >= 8
     both = quality(tmp_path, sections=("gaussian",), rows=8, report=lines.append)
-    assert set(both) == {"guarantee", "gaussian"} == set(json.loads((tmp_path / "report.json").read_text()))
+    assert set(both) == {"guarantee", "gaussian", "made"} == set(json.loads((tmp_path / "report.json").read_text()))
     assert {"bits", "sqnr_db", "distortion_over_gamma"} <= set(both["gaussian"]["E8 q=16"])
-    assert {p.name for p in tmp_path.iterdir()} == {"report.json"} | {
+    assert {p.name for p in tmp_path.iterdir()} == {"report.json", "tables.md"} | {
         f"{section}.{suffix}" for section in ("gaussian", "guarantee") for suffix in ("png", "svg")
     }
+    table = (tmp_path / "tables.md").read_text()
+    assert f"| NVFP4 | {both['gaussian']['NVFP4']['bits']:.4g} |" in table and "| rank 1 |" in table
     with pytest.raises(GossetError, match="one of gaussian, guarantee, minilm"):
         quality(tmp_path, sections=("speed",))
