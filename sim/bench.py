@@ -56,6 +56,9 @@ _BUILD_ARGUMENTS = (
 # Cocotb takes longer than the model for anything that is worth a bench.
 _MAKE = "OPT_FAST=-O1 OPT_GLOBAL=-O1"
 
+# Beside COCOTB_*, what steers cocotb and its runner: that is decided here alone.
+_STEERING = ("PYTEST_CURRENT_TEST", "WAVES", "GUI", "RANDOM_SEED", "GPI_USERS", "SIM_CMD_PREFIX", "SIM_CMD_SUFFIX")
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -307,7 +310,6 @@ class _Simulation:
     ) -> None:
         """Has cocotb's runner do something in a process of its own, and calls `watch` now and then."""
         environment = self.verilator.environment()
-        # What steers cocotb and its runner is decided here alone.
         for name in [name for name in environment if name.startswith("COCOTB_") or name in _STEERING]:
             del environment[name]
         environment |= {"PYTHONPATH": os.pathsep.join(sys.path), **(variables or {})}
@@ -335,9 +337,6 @@ class _Simulation:
         tools = [self.verilator.version, self.verilator.revision, self.compiler, version("cocotb"), sys.prefix]
         parts = [tools, _BUILD_ARGUMENTS, _MAKE, self.waves, self.top if text else "", text]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-_STEERING = ("PYTEST_CURRENT_TEST", "WAVES", "GUI", "RANDOM_SEED", "GPI_USERS", "SIM_CMD_PREFIX", "SIM_CMD_SUFFIX")
 
 
 def _failures(case: ElementTree.Element) -> Iterator[Failure]:
