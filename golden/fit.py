@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from golden.errors import GossetError
 from golden.format import MAX_BETA, MAX_BETAS, Format
 from golden.lattice import DIM, lanes
-from golden.quantize import as_matrix, choose
+from golden.quantize import as_matrix
+from golden.rounding import choose
 
 STEPS = np.geomspace(0.2, 6.0, 48)
 """Sizes of q·scale·β, in units of a row's RMS, among which the multipliers' sizes are taken."""

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from golden.lattice import DIM, nearest
-from golden.quantize import PULLS, as_matrix
+from golden.quantize import as_matrix
 from golden.rivals import Coded, grouped
+from golden.rounding import PULLS
 from golden.voronoi import decode, encode
 
 CHUNK = 1 << 16

@@ -19,7 +19,8 @@ from golden.errors import GossetError
 from golden.format import Format, PackedMatrix
 from golden.lattice import DIM, blocks, lanes, nearest_lanes
 from golden.matmul import matmul
-from golden.quantize import Progress, Selection, as_matrix, choose, quantize
+from golden.quantize import Progress, as_matrix, quantize
+from golden.rounding import Selection, choose
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from scipy.linalg import cholesky, solve_triangular
 from golden.errors import GossetError
 from golden.format import Format, PackedMatrix
 from golden.lattice import DIM
-from golden.quantize import Progress, as_matrix, choose, quantize
+from golden.quantize import Progress, as_matrix, quantize
 from golden.rivals import Coded
+from golden.rounding import choose
 from golden.voronoi import encode_lanes, label_dtype
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from golden.format import Format
-from golden.quantize import Selection, quantize
+from golden.quantize import quantize
+from golden.rounding import Selection
 
 
 @dataclass(frozen=True, eq=False)

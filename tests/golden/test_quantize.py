@@ -6,7 +6,8 @@ from golden import quantize as module
 from golden.errors import GossetError
 from golden.format import Format
 from golden.int8 import Int8Matrix, quantize_int8
-from golden.quantize import NEAR, PULLS, quantize
+from golden.quantize import quantize
+from golden.rounding import NEAR, PULLS
 
 
 def sqnr_db(x, approximation):
