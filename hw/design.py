@@ -28,8 +28,9 @@ class DesignPoint:
     format : Format
         The packed format of both operands.
     drain_rows : int
-        Rows of finished accumulators that the output queue holds: a power of two, at least `rows`. While it is full,
-        the last block of a tile waits outside.
+        Rows of finished accumulators that the output queue holds: a power of two, at least 4 and at least `rows`.
+        Room is set aside when the last beat of a tile is taken, and the last beat waits while there is none: tiles
+        shorter than the latency need room for several.
 
     Raises
     ------
@@ -51,9 +52,9 @@ class DesignPoint:
             if not isinstance(value, int) or not 1 <= value <= MAX_EDGE:
                 raise GossetError(f"An array has 1 to {MAX_EDGE} {edge}, but {value!r} was asked for.")
         depth = self.drain_rows
-        if not isinstance(depth, int) or depth < max(2, self.rows) or depth & (depth - 1):
+        if not isinstance(depth, int) or depth < max(4, self.rows) or depth & (depth - 1):
             raise GossetError(
-                f"drain_rows must be a power of two, at least 2 and at least rows = {self.rows}, but it is {depth!r}."
+                f"drain_rows must be a power of two, at least 4 and at least rows = {self.rows}, but it is {depth!r}."
             )
 
     @property

@@ -35,6 +35,7 @@ def test_another_format_has_another_name():
         ({"name": "my design"}, "Verilog identifier"),
         ({"drain_rows": 24}, "power of two"),
         ({"rows": 8, "drain_rows": 4}, "power of two"),
+        ({"rows": 1, "drain_rows": 2}, "at least 4"),
         ({"format": {"q": 12}}, "q must be a power of two"),
         ({"format": {"q": 16, "beta": 3}}, "table of q and betas"),
         ({"colour": 1}, "no field 'colour'"),

@@ -101,7 +101,7 @@ def test_a_blocked_drain_loses_nothing(rtl):
 
 @pytest.mark.parametrize("fmt", [Format(2, (1,)), Format(32, (1, 2, 3, 6, 9, 11, 13, 15)), Format(64, (5, 15))])
 def test_other_formats_and_edges(fmt):
-    design = DesignPoint(name="odd", rows=1, cols=3, format=fmt, drain_rows=2)
+    design = DesignPoint(name="odd", rows=1, cols=2, format=fmt, drain_rows=4)
     device = RtlDevice(design, stalls=0.2)
     x, w = operands(design, 3, 7, 50)
     np.testing.assert_array_equal(device.run(Job(design, x, w)).product.accumulators, matmul(x, w).accumulators)
