@@ -14,7 +14,7 @@ from golden.lattice import DIM, lanes
 from golden.quantize import as_matrix
 from golden.rounding import choose
 
-STEPS = np.geomspace(0.2, 6.0, 48)
+STEPS = np.geomspace(0.2, 12.0, 56)
 """Sizes of q·scale·β, in units of a row's RMS, among which the multipliers' sizes are taken."""
 
 
@@ -96,7 +96,7 @@ def _errors(blocks: NDArray[np.float32], q: int) -> NDArray[np.float64]:
 def _scales(q: int) -> Iterator[tuple[float, NDArray[np.intp]]]:
     """Scales, with the grid's index of each β = 1…15; −1 for those off the grid."""
     ratio = np.log(STEPS[1] / STEPS[0])
-    for start in np.geomspace(STEPS[0] / 8, STEPS[-1] / 2, 36):
+    for start in np.geomspace(STEPS[0] / 8, STEPS[-1], 44):
         sizes = np.rint(np.log(start * np.arange(1, MAX_BETA + 1) / STEPS[0]) / ratio).astype(np.intp)
         sizes[(sizes < 0) | (sizes >= len(STEPS))] = -1
         yield float(start / q), sizes

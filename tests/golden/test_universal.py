@@ -106,6 +106,8 @@ def test_fitted_sets():
     four = sqnr_db(x, Format(16))
     assert abs(sqnr_db(x, Format(16, fit_betas(x, 16, 4).betas)) - four) < 0.1
     assert sqnr_db(x, Format(16, fit_betas(x, 16, 8).betas)) > four + 0.75
+    one = fit_betas(x, 16, 1)
+    assert one.betas == (1,) and 18 < one.sqnr_db < sqnr_db(x, Format(16, (1,)))  # one scale for all rows
     # Blocks of two sizes, 1 and 5: two multipliers in that ratio are found.
     x = gaussians(32, 1024)[0].reshape(32, -1, 8)
     x = (x / np.linalg.norm(x, axis=2, keepdims=True) * np.where(np.arange(128) % 2, 1, 5)[:, None]).reshape(32, -1)
