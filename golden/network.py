@@ -97,7 +97,8 @@ def linears() -> dict[str, tuple[float, Any]]:
     table["E8 q=16, 8 β, rotated"] = eight.bits_per_entry, PackedLinear(eight)
     for bits, group in ((4, 64), (4, 128), (3, 64)):
         table[f"int{bits}-g{group}"] = bits + 16 / group, coded(IntGroups(bits, group))
-    table["int4-g64, rotated"] = 4.25, coded(IntGroups(4, 64), rotate=True)
+    for group in (64, 128):
+        table[f"int4-g{group}, rotated"] = 4 + 16 / group, coded(IntGroups(4, group), rotate=True)
     table["MXFP4"], table["NVFP4"] = (4.25, coded(mxfp4)), (4.5, coded(nvfp4))
     table["MXFP4, rotated"], table["NVFP4, rotated"] = (4.25, coded(mxfp4, True)), (4.5, coded(nvfp4, True))
     nest = CodedLinear(NestQuant(betas=BETA0_WEIGHTS), NestQuant(betas=BETA0_ACTIVATIONS), rotate=True)
