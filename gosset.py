@@ -46,11 +46,14 @@ def progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
 def load_array(path: Path) -> Any:
     """A matrix from a .npy file."""
     try:
-        return np.load(path, allow_pickle=False)
+        array = np.load(path, allow_pickle=False)
     except OSError as error:
         raise GossetError(f"Cannot read {path}: {error.strerror or error}.") from error
-    except ValueError as error:
+    except (ValueError, EOFError) as error:
         raise GossetError(f"{path} is not a .npy file of numbers: {error}.") from error
+    if not isinstance(array, np.ndarray):
+        raise GossetError(f"{path} holds several arrays; give a .npy file with one.")
+    return array
 
 
 @app.command()

@@ -1,0 +1,108 @@
+"""The command line: what it makes, and what it says of mistakes."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from golden.format import Format, PackedMatrix
+from golden.matmul import matmul
+
+
+def gosset(*arguments, cwd=None):
+    return subprocess.run(
+        [sys.executable, "-m", "gosset", *map(str, arguments)], capture_output=True, text=True, check=False, cwd=cwd
+    )
+
+
+@pytest.fixture
+def matrix(tmp_path):
+    path = tmp_path / "matrix.npy"
+    np.save(path, np.random.default_rng(0).normal(size=(6, 40)).astype(np.float32))
+    return path
+
+
+def test_help_teaches():
+    done = gosset("--help")
+    assert done.returncode == 0 and "gosset sim" in done.stdout
+    assert gosset().returncode == 2
+
+
+def test_generate_writes_verilog_and_its_description(tmp_path):
+    done = gosset("generate", "--design", "tiny", "-o", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["gosset_tiny.json", "gosset_tiny.v"]
+    description = json.loads((tmp_path / "gosset_tiny.json").read_text())
+    assert description["design"]["rows"] == 1 and description["tools"]["amaranth"] and description["latency"] > 0
+
+
+def test_quantize_info_and_matmul(tmp_path, matrix):
+    packed, result = tmp_path / "x.safetensors", tmp_path / "y.npy"
+    done = gosset("quantize", matrix, packed, "--q", "8", "--betas", "2,3,5")
+    assert done.returncode == 0 and "SQNR" in done.stdout, done.stderr
+    assert "6 × 40" in gosset("info", packed).stdout
+    done = gosset("matmul", packed, packed, "-o", result, "--backend", "golden")
+    assert done.returncode == 0, done.stderr
+    x = PackedMatrix.load(packed)
+    assert x.format == Format(8, (2, 3, 5))
+    np.testing.assert_array_equal(np.load(result), matmul(x, x).result)
+
+
+def test_mistakes_are_told_in_a_sentence(tmp_path, matrix):
+    """Exit code 2, one line, no traceback, and nothing left behind."""
+    packed = tmp_path / "x.safetensors"
+    assert gosset("quantize", matrix, packed).returncode == 0
+    wide, bad, long = tmp_path / "wide.safetensors", tmp_path / "bad.npy", tmp_path / "long.safetensors"
+    np.save(bad, np.array([[1.0, np.nan]]))
+    np.save(tmp_path / "other.npy", np.ones((2, 48)))
+    assert gosset("quantize", tmp_path / "other.npy", wide).returncode == 0
+    np.save(tmp_path / "long.npy", np.ones((1, 10000)))
+    assert gosset("quantize", tmp_path / "long.npy", long, "--q", "64", "--betas", "15").returncode == 0
+    truncated, altered = tmp_path / "truncated.safetensors", tmp_path / "altered.safetensors"
+    truncated.write_bytes(packed.read_bytes()[:-9])
+    data = bytearray(packed.read_bytes())
+    data[-5] ^= 16
+    altered.write_bytes(data)
+    (tmp_path / "file").write_text("")
+    before = sorted(path.name for path in tmp_path.iterdir())
+
+    out, below = tmp_path / "out", tmp_path / "file" / "below"
+    for arguments, words in (
+        (("quantize", matrix, out, "--q", "12"), "q must be a power of two"),
+        (("quantize", matrix, out, "--q", "128"), "q must be a power of two"),
+        (("quantize", matrix, out, "--betas", "3,x"), "--betas takes integers"),
+        (("quantize", matrix, out, "--betas", "5,3"), "ascending"),
+        (("quantize", matrix, out, "--selection", "best"), '"opt" or "first"'),
+        (("quantize", bad, out), "row 0, column 1 is nan"),
+        (("quantize", tmp_path / "file", out), "not a .npy file"),
+        (("quantize", tmp_path / "nowhere.npy", out), "No such file"),
+        (("quantize", matrix, below), "Cannot write"),
+        (("info", truncated), "truncated"),
+        (("info", altered), "altered"),
+        (("info", matrix), "no packed matrix"),
+        (("matmul", packed, wide, "-o", out), "6 × 40 and 2 × 48"),
+        (("matmul", long, long, "-o", out), "K may be at most"),
+        (("matmul", packed, packed, "-o", out, "--backend", "gpu"), "golden, rtl"),
+        (("matmul", packed, packed, "-o", below, "--backend", "golden"), "Cannot write"),
+        (("generate", "--design", "huge", "-o", out), "No design is called 'huge'"),
+        (("generate", "--design", "tiny", "-o", below), "Cannot write"),
+        (("sim", "--design", "huge"), "No design is called 'huge'"),
+        (("sim", "-o", below), "Cannot write"),
+    ):
+        done = gosset(*arguments)
+        assert done.returncode == 2, (arguments, done)
+        assert words in done.stderr and len(done.stderr.splitlines()) == 1, (arguments, done.stderr)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_missing_compiler_is_named(tmp_path, monkeypatch):
+    """With an empty cache and nothing on PATH, the RTL backend says what to install."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("GOSSET_CACHE", str(tmp_path / "cache"))
+    done = gosset("waves", "-o", tmp_path / "waves")
+    assert done.returncode == 2 and "apt install" in done.stderr, done.stderr
+    assert not (tmp_path / "waves").exists() or not list((tmp_path / "waves").iterdir())
+    assert shutil.which("c++") is None
