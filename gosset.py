@@ -215,6 +215,47 @@ def waves(
 
 
 @app.command()
+def quality(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for report.json, tables.md and the plots.")
+    ] = Path("build/quality"),
+    sections: Annotated[
+        str, typer.Option(help="What to measure: gaussian, guarantee, minilm, separated by commas.")
+    ] = ("gaussian,guarantee,minilm"),
+    sentences: Annotated[int, typer.Option(help="Sentences for the network.")] = 2000,
+) -> None:
+    """How good the code is: distortion over the bound, the guarantee on hostile matrices, a real network.
+
+    All formats beside each other, rivals included. The network, MiniLM, takes most of the time; leave it out with
+    `gosset quality --sections gaussian,guarantee`.
+    """
+    from golden.quality import quality as measure_quality
+
+    chosen = tuple(name.strip() for name in sections.split(","))
+    measure_quality(
+        output, sections=chosen, sentences=sentences, report=lambda line: console.print(line, soft_wrap=True)
+    )
+    console.print(f"{output / 'report.json'}", soft_wrap=True)
+
+
+@app.command()
+def fit(
+    matrix: Annotated[Path, typer.Argument(help="A .npy file with a matrix, or data like what will be packed.")],
+    q: Annotated[int, typer.Option(help="Nesting ratio, a power of two from 2 to 64.")] = 16,
+    count: Annotated[int, typer.Option(help="How many multipliers: 1, 2, 4 or 8 use up 0 to 3 bits per block.")] = 4,
+) -> None:
+    """Finds the set of multipliers β that packs a matrix with the least error.
+
+    Example: `gosset fit weights.npy --q 8 --count 4`
+    """
+    from golden.fit import fit_betas
+
+    found = fit_betas(load_array(matrix), q, count)
+    bits = Format(q, found.betas).bits_per_entry
+    console.print(f"--betas {','.join(map(str, found.betas))}    {bits} bits per entry, SQNR {found.sqnr_db:.2f} dB")
+
+
+@app.command()
 def area(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for report.json and the tools' files.")] = Path(
         "build/area"
