@@ -33,15 +33,16 @@ def operand(format: Format) -> StructLayout:
 
 
 def square(value: Value) -> Value:
-    """The square of a signed value other than its least, from tables of its magnitude, two bits at a time."""
+    """The square of a signed value other than its least, from a table of its magnitude."""
     width = len(value) - 1
-    magnitude = Mux(value[-1], -value, value)[:width]
-    pairs = []
-    for low in range(0, 2 * width, 2):
-        used = min(width, low + 2)  # bit j of k² depends on the bits of k up to j
-        table = sum(((k * k >> low) & 3) << 2 * k for k in range(1 << used))
-        pairs.append(Const(table, 2 << used).word_select(magnitude[:used], 2))
-    return Cat(pairs)
+    magnitude = Cat(value[i] ^ (value[-1] & value[:i].any()) for i in range(width))
+    squares = [k * k for k in range(1 << width)]
+    bits = []
+    for j in range(2 * width):
+        used = min(width, j + 1)  # bit j of k² depends on the bits of k up to j
+        table = sum(((squares[k] >> j) & 1) << k for k in range(1 << used))
+        bits.append(Const(table, 1 << used).bit_select(magnitude[:used], 1) if table else Const(0, 1))
+    return Cat(bits)
 
 
 def tree(values: list[Value]) -> Value:
