@@ -48,6 +48,7 @@ $(READY): pyproject.toml
 	  echo "Missing:$$missing. Install with: sudo apt-get install$$missing  (or: brew install$$missing)" >&2; exit 2; fi; \
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "gosset needs Python 3.11 or newer; choose one with: make PYTHON=python3.12" >&2; exit 2; }
+	@echo 'Setting up $(VENV), once ...'
 	@if command -v uv >/dev/null; then \
 	  uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
 	  uv pip install --quiet --python $(BIN)/python --editable '.[dev,network]' && \
