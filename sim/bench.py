@@ -223,7 +223,7 @@ class _Simulation:
         self.generated, self.waves = generated, waves
         self.top = generated.description["top"]
         self.verilator = verilator.find()
-        self.compiler = _compiler()
+        self.compiler = verilator.compiler()
         self.folder = verilator.cache_folder() / f"bench-{self._digest(generated.verilog)}"
         """Holds the program, of the top module's name, once it is built."""
 
@@ -355,16 +355,6 @@ def _tail(log: Path) -> list[str]:
 
 def _ended(log: Path, why: str) -> str:
     return "\n".join([f"cocotb failed ({why}):", *_tail(log)])
-
-
-def _compiler() -> tuple[str, str]:
-    """Path of the C++ compiler ($CXX, else c++), and its version line."""
-    name = os.environ.get("CXX") or "c++"
-    path = shutil.which(name)
-    if path is None:
-        raise ToolError(f"{name} is missing: install a C++ compiler, such as g++.")
-    done = subprocess.run([path, "--version"], capture_output=True, text=True, check=True)
-    return path, done.stdout.partition("\n")[0]
 
 
 def _rename(source: Path, target: Path) -> None:

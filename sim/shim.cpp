@@ -1,4 +1,4 @@
-// The C++ half of sim.model: one Verilated design, seen from Python as a table of signals, and a loop that streams whole
+// The C++ half of sim.shim: one Verilated design, seen from Python as a table of signals, and a loop that streams whole
 // jobs through it. Compiled once per design; `ports.inc` is written beside it from the ports of the Verilated class.
 
 #include <cstdint>
@@ -38,7 +38,7 @@ void vl_stop(const char* file, int line, const char*) VL_MT_UNSAFE {
 }
 void vl_fatal(const char*, int, const char*, const char* message) VL_MT_UNSAFE { throw std::runtime_error(message); }
 
-// ---- The structures below are mirrored by ctypes classes in sim/model.py: change both together. ----
+// ---- The structures below are mirrored by ctypes classes in sim/shim.py: change both together. ----
 
 struct Signal {
     const char* name;

@@ -30,6 +30,7 @@ __all__ = [
     "Waves",
     "build",
     "cache_folder",
+    "compiler",
     "find",
     "lint",
     "source_name",
@@ -230,6 +231,16 @@ def cache_folder() -> Path:
     return folder
 
 
+def compiler() -> tuple[str, str]:
+    """Returns the path of the C++ compiler (`$CXX`, else `c++`) and the first line of what its `--version` prints.
+
+    Raises:
+        ToolError: It is missing.
+    """
+    path = _need(os.environ.get("CXX") or "c++")
+    return path, _version_line(path)
+
+
 class _Build:
     """One call of `build`."""
 
@@ -238,7 +249,7 @@ class _Build:
         self.top = top
         self.ports = ports
         self.verilator = find()
-        self.compiler = _compiler()
+        self.compiler = compiler()
         self.verilate = [*_VERILATE, "--top-module", top]
         self.compile = list(_COMPILE)
         self.shim = [f"-DGOSSET_PUBLIC={int(public)}"]
@@ -367,12 +378,6 @@ def _probe(folder: Path, version: str | None) -> Verilator:
         match = re.match(r"Verilator (\d+\.\d+)", revision)
         version = match[1] if match else "0"
     return Verilator(folder, tuple(int(part) for part in version.split(".")), Path(root), revision)
-
-
-def _compiler() -> tuple[str, str]:
-    """Returns the path of the C++ compiler ($CXX, else c++) and its version line."""
-    path = _need(os.environ.get("CXX") or "c++")
-    return path, _version_line(path)
 
 
 @cache

@@ -473,7 +473,7 @@ def test_models_run_in_threads(folder: Path) -> None:
 
 
 def test_forgotten_model_is_freed(folder: Path) -> None:
-    closer = Model(folder / "bench.v")._closer
+    closer = Model(folder / "bench.v")._simulation._closer
     gc.collect()
     assert not closer.alive
 

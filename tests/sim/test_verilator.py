@@ -227,7 +227,7 @@ def test_everything_that_matters_has_a_library_of_its_own(cache: Path, monkeypat
     found = verilator.find()
     for name, value in [
         ("find", lambda: dataclasses.replace(found, revision="newer")),
-        ("_compiler", lambda: ("c++", "a newer compiler")),
+        ("compiler", lambda: ("c++", "a newer compiler")),
         ("_SHIM", source(cache / "shim.cpp", "another shim")),
         ("_OPTIMISE", ()),
     ]:
