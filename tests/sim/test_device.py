@@ -5,8 +5,8 @@ from golden.errors import GossetError, ToolError
 from golden.format import Format
 from golden.matmul import matmul
 from golden.quantize import quantize
-from hw.accelerator import Accelerator
 from hw.design import PRESETS, DesignPoint
+from hw.generate import generate_design
 from sim.device import BACKENDS, RtlDevice, record_waves
 from sim.tiles import Job
 
@@ -79,7 +79,8 @@ def test_the_array_is_kept_busy(rtl):
     report = rtl.run(Job(SMALL, x, w))
     assert report.utilisation >= 0.9
     # Nothing but the beats and the way from the last one to the last row.
-    assert report.cycles == report.job.beats + Accelerator(SMALL).latency + SMALL.rows - 1
+    latency = generate_design(SMALL).description["latency"]
+    assert report.cycles == report.job.beats + latency + SMALL.rows - 1
 
 
 def test_a_short_tile_waits_for_the_way_out(rtl):
