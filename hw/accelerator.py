@@ -63,7 +63,8 @@ class Accelerator(wiring.Component):
         design = self.design
         last, count = self.x.payload.last, self.x.payload.count
 
-        admit, blocked = Signal(), Signal()
+        admit = Signal()
+        blocked = Signal()
         m.d.comb += [
             admit.eq(self.x.valid & self.w.valid & ~blocked),
             self.x.ready.eq(self.w.valid & ~blocked),

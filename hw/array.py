@@ -75,7 +75,8 @@ class SystolicArray(wiring.Component):
             m.d.comb += [norm.i.eq(block), operand_.eq(norm.o.as_value())]
             return delay(m, operand_, index, f"{side}{index}")
 
-        token, count = Signal(2), Signal(range(rows + 1))
+        token = Signal(2)
+        count = Signal(range(rows + 1))
         m.d.comb += [TOKEN(token).valid.eq(self.i.valid), TOKEN(token).last.eq(self.i.payload.last)]
         m.d.comb += count.eq(self.i.payload.count)
         token = delay(m, token, SquaredNorm.LATENCY, "token", reset_less=False)

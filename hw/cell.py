@@ -226,7 +226,8 @@ class Cell(wiring.Component):
         arrived = Signal(2)
         m.d.comb += arrived.eq(self.token.as_value())
         at_sum = View(TOKEN, delay(m, arrived, self.DEPTH, "token", reset_less=False))
-        half, total = Signal(signed(ACC_BITS - 1)), Signal(signed(ACC_BITS - 1))
+        half = Signal(signed(ACC_BITS - 1))
+        total = Signal(signed(ACC_BITS - 1))
         parity = Signal()
         m.d.comb += total.eq(half + twice)
         finished = at_sum.valid & at_sum.last

@@ -45,6 +45,10 @@ def test_there_are_no_latches_and_one_clock():
         assert edges == {"posedge clk"}
 
 
+def test_registers_have_names():
+    assert "$signal" not in generate_design(PRESETS["small"]).verilog
+
+
 def test_files_are_written_only_when_they_change(tmp_path):
     generated = generate(Decoder(Format(4)), "decoder")
     path = generated.write(tmp_path)
