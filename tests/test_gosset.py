@@ -7,9 +7,13 @@ import sys
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from golden.format import Format, PackedMatrix
 from golden.matmul import matmul
+from gosset import app
+from hw.design import PRESETS
+from sim.verify import Verification
 
 
 def gosset(*arguments, cwd=None):
@@ -96,6 +100,30 @@ def test_mistakes_are_told_in_a_sentence(tmp_path, matrix):
         assert done.returncode == 2, (arguments, done)
         assert words in done.stderr and len(done.stderr.splitlines()) == 1, (arguments, done.stderr)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_mismatch_ends_the_main_job_with_1(monkeypatch):
+    """A report with a difference, as `sim.verify` makes it of one wrong accumulator."""
+    seen = Verification()
+    seen.compare("product 3", np.array([[7]]), np.array([[-1]]), ("row", "column"))
+    run = {"cycles": 1, "macs_per_cycle": 1.0, "utilisation": 0.1}
+    report = {
+        "mismatches": seen.mismatches,
+        "described": seen.described,
+        "accumulators_compared": 1,
+        "blocks_checked": {"4": 1},
+        "accuracy": {"e8_q4": 0.9},
+        "bits_per_entry": {"e8_q4": 2.25},
+        "images": 1,
+        "digits": {"e8_q4": run},
+        "design": PRESETS["tiny"].as_dict(),
+    }
+    monkeypatch.setattr("sim.verify.verify", lambda *_: report)
+    done = CliRunner().invoke(app, ["sim"])
+    assert done.exit_code == 1
+    assert "row 0, column 0: expected 7 (0x00000007) but actual -1 (0xffffffff)" in done.stderr
+    monkeypatch.setattr("sim.verify.verify", lambda *_: report | {"mismatches": 0, "described": []})
+    assert CliRunner().invoke(app, ["sim"]).exit_code == 0
 
 
 def test_a_missing_compiler_is_named(tmp_path, monkeypatch):
