@@ -1,44 +1,70 @@
-"""The output-stationary systolic array: decoded blocks in lockstep in, rows of accumulators out, in fixed time.
+"""The two arrays of rows × cols dot-8 cells: decoded blocks in, rows of accumulators out, in fixed time.
 
-Cell (p, c) computes entry (rows − 1 − p, c) of the tile: operands of the rows enter from the left, one cycle later per
-row from the top; operands of the columns enter from the top, one cycle later per column. Finished accumulators move
-down each column and leave at the bottom, so that the rows come out in order, row 0 first; one row a cycle, while the
-next tile is computed. Nothing in the array can stall: whoever sends the last beat of a tile must have room for its
-rows, and sends the last beats of two tiles at least `rows` cycles apart. Then no result is overwritten before it has
-moved on, and of two results in one column those of tiles t and t + 2 never take part in the same drain, so that the
-parity of a tile's number tells which ones move.
+Nothing in an array can stall: whoever sends a block whose arrival finishes accumulators must have room for them.
+
+Output-stationary: cell (p, c) computes entry (rows − 1 − p, c) of a tile. Operands of the rows enter from the left, one
+cycle later per row from the top; operands of the columns enter from the top, one cycle later per column. Finished
+accumulators move down each column and leave at the bottom, so that the rows come out in order, row 0 first; one row a
+cycle, while the next tile is computed. The last beats of two tiles must be at least `rows` cycles apart. Then no result
+is overwritten before it has moved on, and of two results in one column those of tiles t and t + 2 never take part in
+the same drain, so that the parity of a tile's number tells which ones move.
+
+Weight-stationary: cell (p, c) holds the weights of block p of a slice and column c. Sums move down the columns and are
+added to an accumulator per row of activations and column, in a memory at the bottom.
 """
 
-from amaranth import Cat, Module, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hw.cell import TOKEN, Cell, SquaredNorm, operand
+from hw.cell import PRODUCT_LATENCY, TOKEN, Cell, SquaredNorm, StationaryCell, acc_bits, whole
 from hw.design import ACC_BITS, DesignPoint
-from hw.streams import delay, point_block
+from hw.operands import Operand, operands
+from hw.streams import delay
 from hw.units import place
 
 
-def beat(design: DesignPoint) -> data.StructLayout:
-    """One block for every row and every column; `count` is how many rows the tile has, looked at in its last beat."""
-    point = point_block(design.format)
-    return data.StructLayout(
-        {
-            "x": data.ArrayLayout(point, design.rows),
-            "w": data.ArrayLayout(point, design.cols),
-            "last": 1,
-            "count": range(design.rows + 1),
-        }
-    )
-
-
 def row(design: DesignPoint) -> data.StructLayout:
-    """One row of finished accumulators; `last` marks the last row of a tile."""
-    return data.StructLayout({"values": data.ArrayLayout(signed(ACC_BITS), design.cols), "last": 1})
+    """One row of finished accumulators; `last` marks the last row of a tile, `end` that of a job."""
+    return data.StructLayout({"values": data.ArrayLayout(signed(ACC_BITS), design.cols), "last": 1, "end": 1})
 
 
-class SystolicArray(wiring.Component):
-    """rows × cols dot-8 cells with skew, and the way out.
+def beat(design: DesignPoint) -> data.StructLayout:
+    """What an array takes in one cycle: a block for each row, and flags.
+
+    Output-stationary: also a block `w` for each column; `last`, the last beat of a tile, and there also `count`, how
+    many of its rows come out, and `end`, whether it is the last tile of its job.
+
+    Weight-stationary: `swap`, the first beat of a slice; `row`, the number of its accumulators; `start` and `finish`,
+    the first and the last beat of these accumulators; `last` and `end`, with `finish`, as of `row`.
+    """
+    x, w = operands(design)
+    fields = {"x": data.ArrayLayout(x.block, design.rows), "last": 1, "end": 1}
+    if design.dataflow == "os":
+        fields |= {"w": data.ArrayLayout(w.block, design.cols), "count": range(design.rows + 1)}
+    else:
+        fields |= {"swap": 1, "start": 1, "finish": 1, "row": range(design.panel_rows)}
+    return data.StructLayout(fields)
+
+
+def load(design: DesignPoint) -> data.StructLayout:
+    """Weights of a weight-stationary array: a block for each column, and the row of cells that they are for."""
+    _, w = operands(design)
+    return data.StructLayout({"w": data.ArrayLayout(w.block, design.cols), "row": range(design.rows)})
+
+
+def _edge(m: Module, platform: object, operand: Operand, name: str, block: data.View, skew: int) -> Signal:
+    """A block at its edge of the array: with its norm, and skewed."""
+    norm = SquaredNorm(operand)
+    place(m, platform, f"norm_{name}", norm)
+    value = Signal(operand.with_norm.size, name=name)
+    m.d.comb += [norm.i.eq(block), value.eq(norm.o.as_value())]
+    return delay(m, value, skew, name)
+
+
+class OutputStationaryArray(wiring.Component):
+    """rows × cols cells that keep their accumulators, with skew, and the way out.
 
     Row r of a tile comes out `latency` + r cycles after its last beat went in.
 
@@ -65,27 +91,20 @@ class SystolicArray(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Norms at the edge, skew, cells, and the control of the drain, which follows the last block down."""
         m = Module()
-        design, rows, cols = self.design, self.design.rows, self.design.cols
+        rows, cols = self.design.rows, self.design.cols
+        x_side, w_side = operands(self.design)
+        beat = self.i.payload
 
-        def edge(side: str, index: int, block: data.View) -> Signal:
-            """The operand at its edge, skewed."""
-            norm = SquaredNorm(design.format)
-            place(m, platform, f"norm_{side}{index}", norm)
-            operand_ = Signal(operand(design.format).size, name=f"{side}{index}")
-            m.d.comb += [norm.i.eq(block), operand_.eq(norm.o.as_value())]
-            return delay(m, operand_, index, f"{side}{index}")
-
-        token = Signal(2)
-        count = Signal(range(rows + 1))
-        m.d.comb += [TOKEN(token).valid.eq(self.i.valid), TOKEN(token).last.eq(self.i.payload.last)]
-        m.d.comb += count.eq(self.i.payload.count)
+        token, count = Signal(2), Signal(range(rows + 1))
+        end = Signal()
+        m.d.comb += [TOKEN(token).valid.eq(self.i.valid), TOKEN(token).last.eq(beat.last)]
+        m.d.comb += [count.eq(beat.count), end.eq(beat.end)]
         token = delay(m, token, SquaredNorm.LATENCY, "token", reset_less=False)
-        count = delay(m, count, SquaredNorm.LATENCY, "count")
 
-        cells = [[Cell(design.format) for _ in range(cols)] for _ in range(rows)]
+        cells = [[Cell(x_side, w_side) for _ in range(cols)] for _ in range(rows)]
         token_in = token
         for p in range(rows):
-            x = edge("x", p, self.i.payload.x[rows - 1 - p])
+            x = _edge(m, platform, x_side, f"x{p}", beat.x[rows - 1 - p], p)
             for c in range(cols):
                 cell = cells[p][c]
                 place(m, platform, f"cell_{p}_{c}", cell)
@@ -94,7 +113,7 @@ class SystolicArray(wiring.Component):
                 m.d.comb += cell.token.eq(left.token_next if left else token_in)
             token_in = delay(m, token_in, 1, f"token_row{p}", reset_less=False)
         for c in range(cols):
-            w = edge("w", c, self.i.payload.w[c])
+            w = _edge(m, platform, w_side, f"w{c}", beat.w[c], c)
             for p in range(rows):
                 above = cells[p - 1][c] if p else None
                 m.d.comb += cells[p][c].w.eq(above.w_next if above else w)
@@ -105,13 +124,15 @@ class SystolicArray(wiring.Component):
 
         # The last block reaches the accumulator of column 0's bottom cell: its rows are next, one per cycle.
         at_bottom = delay(m, token, Cell.DEPTH + rows - 1, "token_bottom", reset_less=False)
-        rows_at_bottom = delay(m, count, Cell.DEPTH + rows - 1, "count_bottom")
+        count = delay(m, count, SquaredNorm.LATENCY + Cell.DEPTH + rows - 1, "count")
+        end = delay(m, end, SquaredNorm.LATENCY + Cell.DEPTH + rows - 1, "end")
         left_to_go = Signal(range(rows + 1))
+        ending = Signal()
         tile = Signal(init=1)
         with m.If(left_to_go != 0):
             m.d.sync += left_to_go.eq(left_to_go - 1)
         with m.If(TOKEN(at_bottom).valid & TOKEN(at_bottom).last):
-            m.d.sync += [left_to_go.eq(rows_at_bottom), tile.eq(~tile)]
+            m.d.sync += [left_to_go.eq(count), ending.eq(end), tile.eq(~tile)]
 
         # The order to shift moves right with the skew; the rows leave with it, straightened out.
         order = Signal(2)
@@ -119,14 +140,116 @@ class SystolicArray(wiring.Component):
         for c in range(cols):
             for p in range(rows):
                 m.d.comb += [cells[p][c].shift.eq(order[0]), cells[p][c].tile.eq(order[1])]
-            half = Signal(signed(ACC_BITS - 1), name=f"half_{c}")
-            m.d.comb += half.eq(cells[rows - 1][c].o.half)
-            straight = delay(m, half, cols - c, f"half_{c}")
-            m.d.comb += self.o.payload.values[c].eq(Cat(0, straight).as_signed())
+            acc = Signal(signed(acc_bits(x_side)), name=f"acc_{c}")
+            m.d.comb += acc.eq(cells[rows - 1][c].o.acc)
+            m.d.comb += self.o.payload.values[c].eq(whole(delay(m, acc, cols - c, f"acc_{c}"), x_side))
             if c + 1 < cols:
                 order = delay(m, order, 1, f"order_{c}", reset_less=False)
-        leaving = Signal(2)
-        m.d.comb += leaving.eq(Cat(left_to_go != 0, left_to_go == 1))
+        leaving = Signal(3)
+        m.d.comb += leaving.eq(Cat(left_to_go != 0, left_to_go == 1, ending))
         leaving = delay(m, leaving, cols, "leaving", reset_less=False)
-        m.d.comb += [self.o.valid.eq(leaving[0]), self.o.payload.last.eq(leaving[1])]
+        m.d.comb += [
+            self.o.valid.eq(leaving[0]),
+            self.o.payload.last.eq(leaving[1]),
+            self.o.payload.end.eq(leaving[1] & leaving[2]),
+        ]
+        return m
+
+
+class WeightStationaryArray(wiring.Component):
+    """rows × cols cells that keep weights, with skew, and the accumulators.
+
+    Weights of a slice may go in from the cycle of the slice before's first beat on, row 0 first; the slice's first beat
+    must come later than its last weights. A row of accumulators comes out `latency` cycles after the beat that finishes
+    it.
+
+    Parameters
+    ----------
+    design : DesignPoint
+
+    Members
+    -------
+    i : In(stream of beats, always ready)
+    load : In(stream of weights, always ready)
+    o : Out(stream of rows, always ready)
+    """
+
+    def __init__(self, design: DesignPoint):
+        self.design = design
+        self._sums = SquaredNorm.LATENCY + 1 + PRODUCT_LATENCY + 1 + (design.rows - 1) + (design.cols - 1)
+        self.latency = self._sums + 1
+        super().__init__(
+            {
+                "i": In(stream.Signature(beat(design), always_ready=True)),
+                "load": In(stream.Signature(load(design), always_ready=True)),
+                "o": Out(stream.Signature(row(design), always_ready=True)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Norms at the edge, skew, cells; sums straightened out; the accumulators in their memory."""
+        m = Module()
+        rows, cols = self.design.rows, self.design.cols
+        x_side, w_side = operands(self.design)
+        beat = self.i.payload
+        cells = [[StationaryCell(x_side, w_side, rows - 1) for _ in range(cols)] for _ in range(rows)]
+
+        swap = Signal()
+        m.d.comb += swap.eq(self.i.valid & beat.swap)
+        swap = delay(m, swap, SquaredNorm.LATENCY, "swap", reset_less=False)
+        for p in range(rows):
+            x = _edge(m, platform, x_side, f"x{p}", beat.x[p], p + 1)
+            for c in range(cols):
+                place(m, platform, f"cell_{p}_{c}", cells[p][c])
+                left = cells[p][c - 1] if c else None
+                m.d.comb += cells[p][c].x.eq(left.x_next if left else x)
+                m.d.comb += cells[p][c].swap.eq(left.swap_next if left else swap)
+            swap = delay(m, swap, 1, f"swap_row{p}", reset_less=False)
+        coming = Signal(1 + len(self.load.payload.row))
+        m.d.comb += coming.eq(Cat(self.load.valid, self.load.payload.row))
+        coming = delay(m, coming, SquaredNorm.LATENCY, "load", reset_less=False)
+        sums = []
+        for c in range(cols):
+            w = _edge(m, platform, w_side, f"w{c}", self.load.payload.w[c], c)
+            for p in range(rows):
+                above = cells[p - 1][c] if p else None
+                m.d.comb += cells[p][c].w.eq(above.w_next if above else w)
+                m.d.comb += cells[p][c].load.eq(above.load_next if above else coming)
+                if above:
+                    m.d.comb += cells[p][c].above.eq(above.o)
+            coming = delay(m, coming, 1, f"load_column{c}", reset_less=False)
+            total = Signal(signed(acc_bits(x_side)), name=f"sum_{c}")
+            m.d.comb += total.eq(cells[rows - 1][c].o)
+            sums.append(delay(m, total, cols - 1 - c, f"sum_{c}"))
+
+        # A sum meets what the memory holds; the memory is read a cycle before, and shows what is written meanwhile.
+        flags = Signal(data.StructLayout({"start": 1, "finish": 1, "last": 1, "end": 1, "row": beat.row.shape()}))
+        m.d.comb += [flags[name].eq(beat[name]) for name in flags.shape().members]
+        valid = Signal()
+        m.d.comb += valid.eq(self.i.valid)
+        valid = delay(m, valid, self._sums, "valid", reset_less=False)
+        early = flags.shape()(delay(m, flags.as_value(), self._sums - 1, "flags"))
+        late = flags.shape()(delay(m, early.as_value(), 1, "flags_late"))
+        width = acc_bits(x_side)
+        m.submodules.accumulators = memory = Memory(shape=width * cols, depth=self.design.panel_rows, init=[])
+        write = memory.write_port()
+        read = memory.read_port(transparent_for=(write,))
+        m.d.comb += read.addr.eq(early.row)
+        values = []
+        for c in range(cols):
+            before = read.data[width * c : width * (c + 1)].as_signed()
+            total = Signal(signed(width), name=f"total_{c}")
+            m.d.comb += total.eq(sums[c] + Mux(late.start, 0, before))
+            values.append(total)
+            out = Signal.like(total, name=f"out_{c}", reset_less=True)
+            m.d.sync += out.eq(total)
+            m.d.comb += self.o.payload.values[c].eq(whole(out, x_side))
+        m.d.comb += [write.addr.eq(late.row), write.data.eq(Cat(values)), write.en.eq(valid)]
+        leaving = Signal(3)
+        m.d.sync += leaving.eq(Cat(valid & late.finish, late.last, late.end))
+        m.d.comb += [
+            self.o.valid.eq(leaving[0]),
+            self.o.payload.last.eq(leaving[1]),
+            self.o.payload.end.eq(leaving[1] & leaving[2]),
+        ]
         return m

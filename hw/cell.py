@@ -1,9 +1,10 @@
-"""The dot-8 cell and the arithmetic it shares with the edge of the array.
+"""The dot-8 cells and the arithmetic they share with the edge of the array.
 
 An inner product of two blocks is taken from squares, ⟨x, w⟩ = (‖x‖² + ‖w‖² − ‖x − w‖²) / 2: the square of a five-bit
 magnitude is a small table where a 5×5 product is a multiplier, and the norms are computed once per row and column, at
 the edge. In Λ norms are multiples of 4 and inner products are even, so with n(v) = ‖v‖² / 4 the cell adds integers
-only: ⟨x, w⟩ / 2 = n(x) + n(w) − n(x − w). Accumulators are kept halved too.
+only: ⟨x, w⟩ / 2 = n(x) + n(w) − n(x − w), and accumulators are kept halved too. With int8 activations, whose digits
+are no lattice points, n(v) = ‖v‖² and all numbers are kept whole.
 
 Source of the idea: Winograd, "A new algorithm for inner product", 1968, which trades multiplications for terms that
 belong to one operand; that the lattice makes every term an integer is special to Λ.
@@ -15,21 +16,11 @@ from amaranth.lib import wiring
 from amaranth.lib.data import StructLayout, View
 from amaranth.lib.wiring import In, Out
 
-from golden.format import Format
 from golden.lattice import DIM
 from hw.design import ACC_BITS
-from hw.streams import delay, point_block
-from hw.units import is_, unit_name
-
-
-def norm_bits(format: Format) -> int:
-    """Bits of n(y) = ‖y‖² / 4 of a decoded block."""
-    return (format.norm_bound // 4).bit_length()
-
-
-def operand(format: Format) -> StructLayout:
-    """A decoded block with n(y), as the cells pass it on."""
-    return StructLayout(point_block(format).members | {"norm": norm_bits(format)})
+from hw.operands import Operand, inner_bits
+from hw.streams import delay
+from hw.units import is_
 
 
 def square(value: Value) -> Value:
@@ -92,23 +83,23 @@ def times_beta(value: Value, index: Value | None, betas: tuple[int, ...]) -> Val
 
 
 class SquaredNorm(wiring.Component):
-    """Appends n(y) to decoded blocks: latency `LATENCY` cycles, one block per cycle, never stalls.
+    """Appends n(y) to blocks: latency `LATENCY` cycles, one block per cycle, never stalls.
 
     Parameters
     ----------
-    format : Format
+    operand : Operand
 
     Members
     -------
-    i : In(decoded block)
-    o : Out(operand)
+    i : In(block)
+    o : Out(block with its norm)
     """
 
     LATENCY = 3
 
-    def __init__(self, format: Format):
-        self.format, self.unit = format, unit_name("norm", format)
-        super().__init__({"i": In(point_block(format)), "o": Out(operand(format))})
+    def __init__(self, operand: Operand):
+        self.operand, self.unit = operand, f"gosset_norm_{operand.name}"
+        super().__init__({"i": In(operand.block), "o": Out(operand.with_norm)})
 
     def elaborate(self, platform: object) -> Module:
         """Squares; sums of four; the sum."""
@@ -116,7 +107,7 @@ class SquaredNorm(wiring.Component):
         # A coordinate may be −q, which has no magnitude in as many bits: one more.
         squares = []
         for i in range(DIM):
-            held = Signal(2 * self.format.point_bits, name=f"square_{i}", reset_less=True)
+            held = Signal(2 * self.operand.point_bits, name=f"square_{i}", reset_less=True)
             m.d.sync += held.eq(square(Cat(self.i.y[i], self.i.y[i][-1])))
             squares.append(held)
         halves = []
@@ -125,24 +116,69 @@ class SquaredNorm(wiring.Component):
             held = Signal(total.shape(), name=f"sum_{i}", reset_less=True)
             m.d.sync += held.eq(total)
             halves.append(held)
-        norm = Signal(norm_bits(self.format), reset_less=True)
-        m.d.sync += norm.eq(tree(halves) >> 2)
-        kept = Signal(point_block(self.format).size, name="block")
+        norm = Signal(self.operand.norm_bits, reset_less=True)
+        m.d.sync += norm.eq(tree(halves) >> (2 if self.operand.quartered else 0))
+        kept = Signal(self.operand.block.size, name="block")
         m.d.comb += kept.eq(self.i.as_value())
-        block = View(point_block(self.format), delay(m, kept, self.LATENCY, "block"))
+        block = View(self.operand.block, delay(m, kept, self.LATENCY, "block"))
         m.d.comb += self.o.norm.eq(norm)
-        for field in point_block(self.format).members:
+        for field in self.operand.block.members:
             m.d.comb += self.o[field].eq(block[field])
         return m
+
+
+PRODUCT_LATENCY = 7
+"""Cycles from two blocks to what they add to an accumulator."""
+
+
+def register(m: Module, name: str, value: Value) -> Signal:
+    """The value one cycle later, in a register without reset."""
+    value = Value.cast(value)
+    held = Signal(Shape.cast(value.shape()), name=name, reset_less=True)
+    m.d.sync += held.eq(value)
+    return held
+
+
+def product(m: Module, sides: tuple[Operand, Operand], x: View, w: View) -> Signal:
+    """factor·factor·⟨x, w⟩, halved if quartered, `PRODUCT_LATENCY` cycles later.
+
+    Differences; squares; sums of four; their sum; inner product; times one factor; times the other.
+    """
+    quartered = sides[0].quartered
+    differences = [register(m, f"difference_{i}", x.y[i] - w.y[i]) for i in range(DIM)]
+    squares = [register(m, f"square_{i}", square(value)) for i, value in enumerate(differences)]
+    sums = [register(m, f"sum_{i}", tree(squares[i : i + 4])) for i in (0, 4)]
+    distance = register(m, "distance", (sums[0] + sums[1])[2 if quartered else 0 :])
+    norms = delay(m, register(m, "norms", x.norm + w.norm), 3, "norms")
+    inner = (norms - distance)[0 if quartered else 1 :][: inner_bits(*sides)]
+    value = register(m, "inner", inner.as_signed())
+    for name, side, block, cycles in (("times_x", sides[0], x, 5), ("times_both", sides[1], w, 6)):
+        index = None
+        if side.factor_bits:
+            index = Signal(side.factor_bits, name=f"{name}_index")
+            m.d.comb += index.eq(block.beta)
+            index = delay(m, index, cycles, f"{name}_index")
+        value = register(m, name, times_beta(value, index, side.factors))
+    return value
+
+
+def acc_bits(operand: Operand) -> int:
+    """Bits of an accumulator as the cells keep it: halved if quartered."""
+    return ACC_BITS - 1 if operand.quartered else ACC_BITS
+
+
+def whole(value: Value, operand: Operand) -> Value:
+    """An accumulator as the outside sees it, from how the cells keep it."""
+    return Cat(Const(0, 1), value).as_signed() if operand.quartered else value
 
 
 TOKEN = StructLayout({"valid": 1, "last": 1})
 """Travels with the blocks of a row: whether there is a block, and whether it is the last of its tile."""
 
 
-def result(acc_bits: int = ACC_BITS) -> StructLayout:
-    """A finished accumulator on its way out: half its value, and the parity of the tile's number."""
-    return StructLayout({"half": signed(acc_bits - 1), "tile": 1})
+def result(operand: Operand) -> StructLayout:
+    """A finished accumulator on its way out, and the parity of the tile's number."""
+    return StructLayout({"acc": signed(acc_bits(operand)), "tile": 1})
 
 
 class Cell(wiring.Component):
@@ -154,7 +190,7 @@ class Cell(wiring.Component):
 
     Parameters
     ----------
-    format : Format
+    x, w : Operand
 
     Members
     -------
@@ -168,73 +204,117 @@ class Cell(wiring.Component):
         What the cell above holds, and what this one does.
     """
 
-    DEPTH = 7
+    DEPTH = PRODUCT_LATENCY
     """Cycles from an operand at the input to the accumulator that has it."""
 
-    def __init__(self, format: Format):
-        self.format, self.unit = format, unit_name("cell", format)
+    def __init__(self, x: Operand, w: Operand):
+        self.sides, self.unit = (x, w), f"gosset_cell_{x.name}_by_{w.name}"
         super().__init__(
             {
-                "x": In(operand(format)),
-                "x_next": Out(operand(format)),
+                "x": In(x.with_norm),
+                "x_next": Out(x.with_norm),
                 "token": In(TOKEN),
                 "token_next": Out(TOKEN),
-                "w": In(operand(format)),
-                "w_next": Out(operand(format)),
+                "w": In(w.with_norm),
+                "w_next": Out(w.with_norm),
                 "shift": In(1),
                 "tile": In(1),
-                "above": In(result()),
-                "o": Out(result()),
+                "above": In(result(x)),
+                "o": Out(result(x)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Differences; squares; sums of four; their sum; inner product; times one β; times the other; accumulate."""
+        """The product; the accumulator; the way out."""
         m = Module()
-        betas = self.format.betas
-
-        def register(name: str, value: Value) -> Signal:
-            held = Signal(Shape.cast(value.shape()), name=name, reset_less=True)
-            m.d.sync += held.eq(value)
-            return held
-
-        x_next, w_next = (register(name, port.as_value()) for name, port in (("x_held", self.x), ("w_held", self.w)))
         token = Signal(TOKEN)
         m.d.sync += token.eq(self.token)
         m.d.comb += [
-            self.x_next.as_value().eq(x_next),
-            self.w_next.as_value().eq(w_next),
+            self.x_next.as_value().eq(register(m, "x_held", self.x.as_value())),
+            self.w_next.as_value().eq(register(m, "w_held", self.w.as_value())),
             self.token_next.eq(token),
         ]
-
-        differences = [register(f"difference_{i}", self.x.y[i] - self.w.y[i]) for i in range(DIM)]
-        squares = [register(f"square_{i}", square(value)) for i, value in enumerate(differences)]
-        sums = [register(f"sum_{i}", tree(squares[i : i + 4])) for i in (0, 4)]
-        distance = register("distance", (sums[0] + sums[1])[2:])
-        norms = register("norms", self.x.norm + self.w.norm)
-        # |⟨x, w⟩| ≤ 2q² for decoded blocks, twice the bound on n(y) when halved; and a sign.
-        inner = register("inner", (delay(m, norms, 3, "norms") - distance)[: norm_bits(self.format) + 2].as_signed())
-        chosen = []
-        for name, port, cycles in (("x_beta", self.x, 5), ("w_beta", self.w, 6)):
-            index = Signal(self.format.beta_bits, name=name)
-            if self.format.beta_bits:
-                m.d.comb += index.eq(port.beta)
-            chosen.append(delay(m, index, cycles, name) if self.format.beta_bits else None)
-        once = register("times_x_beta", times_beta(inner, chosen[0], betas))
-        twice = register("times_both", times_beta(once, chosen[1], betas))
 
         arrived = Signal(2)
         m.d.comb += arrived.eq(self.token.as_value())
         at_sum = View(TOKEN, delay(m, arrived, self.DEPTH, "token", reset_less=False))
-        half = Signal(signed(ACC_BITS - 1))
-        total = Signal(signed(ACC_BITS - 1))
+        acc = Signal(signed(acc_bits(self.sides[0])))
+        total = Signal.like(acc)
         parity = Signal()
-        m.d.comb += total.eq(half + twice)
+        m.d.comb += total.eq(acc + product(m, self.sides, self.x, self.w))
         finished = at_sum.valid & at_sum.last
         with m.If(at_sum.valid):
-            m.d.sync += half.eq(Mux(at_sum.last, 0, total))
+            m.d.sync += acc.eq(Mux(at_sum.last, 0, total))
         with m.If(finished):
-            m.d.sync += [self.o.half.eq(total), self.o.tile.eq(parity), parity.eq(~parity)]
+            m.d.sync += [self.o.acc.eq(total), self.o.tile.eq(parity), parity.eq(~parity)]
         with m.Elif(self.shift & (self.above.tile == self.tile)):
             m.d.sync += self.o.eq(self.above)
+        return m
+
+
+class StationaryCell(wiring.Component):
+    """A weight-stationary dot-8 cell: adds the product of a passing block and its weight to a passing sum.
+
+    Weights travel down the column, each with the number of cells that it still has to pass; the cell where that is
+    zero keeps it, beside the weight in use. `swap` puts the kept weight in use from the next cycle on.
+
+    Parameters
+    ----------
+    x, w : Operand
+    hops : int
+        The largest number of cells that a weight passes.
+
+    Members
+    -------
+    x, swap : In; x_next, swap_next : Out
+        Operand and swap of the row, and the same one cycle later. A swap is one cycle ahead of the first block that it
+        is for.
+    w, load : In; w_next, load_next : Out
+        A weight and its way to go, and the same one cycle later with one cell less to pass.
+    above : In(signed); o : Out(signed)
+        The sum from above, of the same block number as the x of `PRODUCT_LATENCY` cycles ago; and one cycle later the
+        sum with this cell's product.
+    """
+
+    def __init__(self, x: Operand, w: Operand, hops: int):
+        self.sides, self.unit = (x, w), f"gosset_stationary_cell_{x.name}_by_{w.name}_{hops}"
+        load = StructLayout({"valid": 1, "hops": range(hops + 1)})
+        total = signed(acc_bits(x))
+        super().__init__(
+            {
+                "x": In(x.with_norm),
+                "x_next": Out(x.with_norm),
+                "swap": In(1),
+                "swap_next": Out(1),
+                "w": In(w.with_norm),
+                "w_next": Out(w.with_norm),
+                "load": In(load),
+                "load_next": Out(load),
+                "above": In(total),
+                "o": Out(total),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """The weights; the product; the sum."""
+        m = Module()
+        w = self.sides[1].with_norm
+        kept, used = Signal(w, reset_less=True), Signal(w, reset_less=True)
+        here = Signal()
+        m.d.comb += here.eq(~self.load.hops.any() if len(self.load.hops) else 1)
+        with m.If(self.load.valid & here):
+            m.d.sync += kept.eq(self.w)
+        with m.If(self.swap):
+            m.d.sync += used.eq(kept)
+        valid, swap = Signal(), Signal()
+        hops = Signal.like(self.load.hops, reset_less=True)
+        m.d.sync += [valid.eq(self.load.valid & ~here), hops.eq(self.load.hops - 1), swap.eq(self.swap)]
+        m.d.comb += [
+            self.x_next.as_value().eq(register(m, "x_held", self.x.as_value())),
+            self.w_next.as_value().eq(register(m, "w_held", self.w.as_value())),
+            self.load_next.valid.eq(valid),
+            self.load_next.hops.eq(hops),
+            self.swap_next.eq(swap),
+            self.o.eq(register(m, "sum", (self.above + product(m, self.sides, self.x, used))[: len(self.o)].as_signed())),
+        ]
         return m

@@ -3,16 +3,29 @@
 import tomllib
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from golden.errors import GossetError
 from golden.format import Format
+from golden.lattice import DIM
 
 ACC_BITS = 32
 """Bits of an accumulator."""
 
+NIBBLE = 4
+"""Bits of the two digits of an int8 activation: the high one is signed, the low one is not."""
+
 MAX_EDGE = 32
 """The most rows or columns of an array."""
+
+MAX_DEPTH = 32768
+"""The most words of a memory bank."""
+
+Dataflow = Literal["os", "ws"]
+"""What stays in the cells: the accumulators (output-stationary) or the weights (weight-stationary)."""
+
+Activation = Literal["packed", "int8"]
+"""What the activations can be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,36 +39,109 @@ class DesignPoint:
     rows, cols : int
         Edges of the array, 1 to 32: rows·cols cells of eight lanes.
     format : Format
-        The packed format of both operands.
-    drain_rows : int
-        Rows of finished accumulators that the output queue holds: a power of two, at least 4 and at least `rows`.
-        Room is set aside when the last beat of a tile is taken, and the last beat waits while there is none: tiles
-        shorter than the latency need room for several.
+        The packed format of the weights, and of packed activations.
+    dataflow : "os" or "ws"
+        Output-stationary or weight-stationary.
+    activations : tuple of "packed", "int8"
+        The kinds of activations that a job may have; one or both.
+    panel_rows : int
+        The most rows of a job, a multiple of `rows`: 1 to 1024. A weight-stationary array keeps accumulators for as
+        many.
+    x_depth : int
+        Words of either bank of the activations' memory: a power of two.
+    w_depth : int, optional
+        Words of either bank of the weights' memory, a power of two; 512 if not given. A weight-stationary array has
+        none: there the second bank is in the cells.
+    drain_rows : int, optional
+        Rows of finished accumulators that the output queue holds, a power of two. Room is set aside when a row's last
+        beat is taken. At least, and if not given, as many as keep the array busy with a consumer that is always ready.
+    jobs : int
+        Jobs that can wait: 2 to 64.
+    bus_bits : int
+        Width of the AXI data bus to memory: 32 to 512, a power of two.
 
     Raises
     ------
     GossetError
-        If a parameter is out of range.
+        If a parameter is out of range, or they do not go together.
     """
 
     name: str
     rows: int
     cols: int
     format: Format = field(default_factory=Format)
-    drain_rows: int = 32
+    dataflow: Dataflow = "os"
+    activations: tuple[Activation, ...] = ("packed",)
+    panel_rows: int = 64
+    x_depth: int = 1024
+    w_depth: int | None = None
+    drain_rows: int | None = None
+    jobs: int = 4
+    bus_bits: int = 64
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.isidentifier():
             raise GossetError(f"The name of a design becomes a Verilog identifier, which {self.name!r} cannot be.")
-        for edge in ("rows", "cols"):
-            value = getattr(self, edge)
-            if not isinstance(value, int) or not 1 <= value <= MAX_EDGE:
-                raise GossetError(f"An array has 1 to {MAX_EDGE} {edge}, but {value!r} was asked for.")
-        depth = self.drain_rows
-        if not isinstance(depth, int) or depth < max(4, self.rows) or depth & (depth - 1):
-            raise GossetError(
-                f"drain_rows must be a power of two, at least 4 and at least rows = {self.rows}, but it is {depth!r}."
-            )
+        if self.dataflow not in get_args(Dataflow):
+            raise GossetError(f'The dataflow is "os" (output-stationary) or "ws" (weight-stationary), not {self.dataflow!r}.')
+        self._check_activations()
+        for name, least, most in (("rows", 1, MAX_EDGE), ("cols", 1, MAX_EDGE), ("jobs", 2, 64)):
+            self._check_range(name, least, most)
+        self._check_range("panel_rows", self.rows, 1024)
+        if self.panel_rows % self.rows:
+            raise GossetError(f"panel_rows must be a multiple of rows = {self.rows}, but it is {self.panel_rows}.")
+        if self.w_depth is None:
+            object.__setattr__(self, "w_depth", 512 if self.dataflow == "os" else 0)
+        if self.drain_rows is None:
+            object.__setattr__(self, "drain_rows", 1 << (self.least_drain_rows - 1).bit_length())
+        if self.dataflow == "ws" and self.w_depth != 0:
+            raise GossetError("A weight-stationary array has no memory of weights: leave w_depth out, or make it 0.")
+        if self.dataflow == "os":
+            self._check_power("w_depth", 4, MAX_DEPTH)
+        self._check_power("x_depth", 4, MAX_DEPTH)
+        self._check_power("drain_rows", self.least_drain_rows, MAX_DEPTH)
+        self._check_power("bus_bits", 32, 512)
+
+    def _check_range(self, name: str, least: int, most: int) -> None:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise GossetError(f"{name} must be from {least} to {most}, but it is {value!r}.")
+
+    def _check_power(self, name: str, least: int, most: int) -> None:
+        self._check_range(name, least, most)
+        if getattr(self, name) & (getattr(self, name) - 1):
+            raise GossetError(f"{name} must be a power of two, but it is {getattr(self, name)}.")
+
+    def _check_activations(self) -> None:
+        kinds = self.activations
+        if isinstance(kinds, str) or not kinds or set(kinds) - set(get_args(Activation)) or len(set(kinds)) < len(kinds):
+            raise GossetError(f'The activations are "packed", "int8", or both, not {kinds!r}.')
+        object.__setattr__(self, "activations", tuple(kind for kind in get_args(Activation) if kind in kinds))
+
+    @property
+    def int8(self) -> bool:
+        """Whether activations can be int8."""
+        return "int8" in self.activations
+
+    @property
+    def packed(self) -> bool:
+        """Whether activations can be packed."""
+        return "packed" in self.activations
+
+    @property
+    def x_lane_bits(self) -> int:
+        """Bits of a lane of an activation word: a label, or one digit of each of eight int8."""
+        return max(self.packed * self.format.label_bits, self.int8 * DIM * NIBBLE)
+
+    @property
+    def x_beta_bits(self) -> int:
+        """Bits of the β index beside a lane of an activation word."""
+        return self.packed * self.format.beta_bits
+
+    @property
+    def least_drain_rows(self) -> int:
+        """Rows on their way from the array's input to the output queue, at most, and what is set aside meanwhile."""
+        return 24 + 3 * self.rows + self.cols
 
     @property
     def macs_per_cycle(self) -> int:
@@ -77,6 +163,7 @@ class DesignPoint:
         """The design point as JSON and TOML write it."""
         fields = asdict(self)
         fields["format"] = {"q": self.format.q, "betas": list(self.format.betas)}
+        fields["activations"] = list(self.activations)
         return fields
 
     @classmethod
@@ -99,6 +186,8 @@ class DesignPoint:
             raise GossetError(f"The format of a design point is a table of q and betas, not {packed!r}.")
         if "betas" in packed:
             packed = packed | {"betas": tuple(packed["betas"])}
+        if isinstance(fields.get("activations"), list):
+            fields["activations"] = tuple(fields["activations"])
         return cls(**fields, format=Format(**packed))
 
     @classmethod

@@ -1,0 +1,339 @@
+"""The engine: planned jobs and their words in, rows of accumulators out.
+
+Three parts follow the same queue of plans, each at its own pace: one fills the banks of the activations' memory, a bank
+per job; one fills the banks of the weights' memory, a bank per tile (output-stationary), or the cells, a slice at a time
+(weight-stationary); and the sequencer reads full banks and sends one beat a cycle into the array. A bank is read when
+it is full and filled when the sequencer is through with it, so that the next job and the next weights load behind the
+present ones.
+"""
+
+from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import ShapeLike
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from golden.lattice import DIM
+from hw.array import OutputStationaryArray, WeightStationaryArray, beat, load, row
+from hw.decoder import Decoder
+from hw.design import NIBBLE, DesignPoint
+from hw.operands import operands
+from hw.planner import FIELD_BITS, plan
+from hw.streams import delay
+from hw.units import place
+
+COUNTERS = ("busy", "x_late", "w_late", "drain_blocked", "idle")
+"""Every cycle counts under exactly one of these names: a beat went in; the job's activations were not all there; the
+tile's or slice's weights were not; the beat had to wait for the way out; there was no job."""
+
+COUNTER_BITS = 32
+
+
+def x_word(design: DesignPoint) -> data.StructLayout:
+    """A word of activations: a lane for each row of cells, which is a label and its β index, or one digit each (4 bits)
+    of eight int8."""
+    return _word(design.rows, design.x_lane_bits, design.x_beta_bits)
+
+
+def w_word(design: DesignPoint) -> data.StructLayout:
+    """A word of weights: a label and its β index for each column."""
+    return _word(design.cols, design.format.label_bits, design.format.beta_bits)
+
+
+def _word(lanes: int, label_bits: int, beta_bits: int) -> data.StructLayout:
+    fields: dict[str, ShapeLike] = {"labels": data.ArrayLayout(label_bits, lanes)}
+    if beta_bits:
+        fields["betas"] = data.ArrayLayout(beta_bits, lanes)
+    return data.StructLayout(fields)
+
+
+class Engine(wiring.Component):
+    """Runs planned jobs.
+
+    The words of a job's activations, x, come in this order, each with a lane per row of cells:
+
+    - output-stationary: for each row tile, for each block, [for int8, for the high and the low digit]: the blocks of the
+      tile's rows;
+    - weight-stationary: for each slice, for each row, [for the high and the low digit]: the blocks of the slice.
+
+    The words of its weights, w, come in this order, each with a block for each column of the tile: for each tile, for
+    each block; weight-stationary: up to a multiple of `rows` blocks, filled up with label 0.
+
+    Rows of accumulators come out tile by tile.
+
+    Parameters
+    ----------
+    design : DesignPoint
+
+    Members
+    -------
+    plan : In(stream of plans)
+    x, w : In(stream of words)
+    acc : Out(stream of rows)
+    busy, x_late, w_late, drain_blocked, idle : Out(32)
+        Cycles since reset by cause, see `COUNTERS`.
+    """
+
+    def __init__(self, design: DesignPoint):
+        self.design = design
+        self.array = (OutputStationaryArray if design.dataflow == "os" else WeightStationaryArray)(design)
+        self.latency = 1 + Decoder.LATENCY + self.array.latency + 2
+        """Cycles from the beat that finishes a tile's first row, or a row, to valid at `acc`, the queue being empty."""
+        super().__init__(
+            {
+                "plan": In(stream.Signature(plan(design))),
+                "x": In(stream.Signature(x_word(design))),
+                "w": In(stream.Signature(w_word(design))),
+                "acc": Out(stream.Signature(row(design))),
+                **{name: Out(COUNTER_BITS) for name in COUNTERS},
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Queues of plans; filling; the sequencer; decoders; the array; the output queue; the counters."""
+        m = Module()
+        design = self.design
+        output_stationary = design.dataflow == "os"
+
+        queues = []
+        for name in ("fill_x", "fill_w", "run"):
+            m.submodules[f"plans_{name}"] = queue = SyncFIFO(width=plan(design).size, depth=design.jobs)
+            m.d.comb += [queue.w_data.eq(self.plan.payload), queue.w_en.eq(self.plan.valid & self.plan.ready)]
+            queues.append(queue)
+        m.d.comb += self.plan.ready.eq(Cat(queue.w_rdy for queue in queues).all())
+        fill_x, fill_w, run = (data.View(plan(design), queue.r_data) for queue in queues)
+
+        # The sequencer: `go` is a beat. It may start a job, a tile or a slice when their banks are full and the way out
+        # is free; what is free then stays free but for the output queue.
+        go, first = Signal(), Signal()
+        x_full, x_done = Signal(2), Signal()
+        x_bank = Signal()
+        x_there = Signal()
+        m.d.comb += x_there.eq(x_full.bit_select(x_bank, 1))
+        with m.If(x_done):
+            m.d.sync += [x_full.bit_select(x_bank, 1).eq(0), x_bank.eq(~x_bank)]
+        m.d.comb += queues[2].r_en.eq(x_done)
+
+        digit = Signal()  # the digit of int8 that is next
+        last_digit = Signal()
+        m.d.comb += last_digit.eq(digit | ~run.int8)
+        with m.If(go):
+            m.d.sync += digit.eq(~last_digit)
+
+        flags = Signal(data.StructLayout({name: shape for name, shape in beat(design).members.items() if name not in "xw"}))
+        tile_count = Signal(FIELD_BITS)
+        step = Signal(run.steps.shape())
+        last_tile, last_step = Signal(), Signal()
+        m.d.comb += [last_tile.eq(tile_count == run.tiles - 1), last_step.eq(step == run.steps - 1)]
+
+        def count(counter: Signal, tick: Value, wrap: Value, by: int = 1) -> None:
+            with m.If(tick):
+                m.d.sync += counter.eq(Mux(wrap, 0, counter + by))
+
+        needed = Signal(range(design.rows + 1))  # room in the output queue
+        restart = Signal()  # reading the activations begins again
+        if output_stationary:
+            # For each tile, for each row tile, for each block.
+            row_count = Signal(run.rows.shape())
+            last_row_tile, ends = Signal(), Signal()
+            m.d.comb += [
+                last_row_tile.eq(row_count + design.rows >= run.rows),
+                ends.eq(last_step & last_digit),
+                first.eq(~(step.any() | digit)),
+                restart.eq(ends & last_row_tile),
+                flags.count.eq(Mux(last_row_tile, run.tail, design.rows)),
+                flags.last.eq(ends),
+                flags.end.eq(last_tile & last_row_tile),
+                needed.eq(Mux(ends, flags.count, 0)),
+            ]
+            count(step, go & last_digit, last_step)
+            count(row_count, go & ends, last_row_tile, design.rows)
+            count(tile_count, go & restart, last_tile)
+            w_done = Signal()
+            m.d.comb += [w_done.eq(go & restart), x_done.eq(w_done & last_tile)]
+            # A tile needs the way out for as many cycles as it has rows: a short one starts later.
+            since = Signal(range(design.rows + 1), init=design.rows)
+            with m.If(go & ends):
+                m.d.sync += since.eq(0)
+            with m.Elif(since != design.rows):
+                m.d.sync += since.eq(since + 1)
+            beats = Signal(len(run.steps) + 1)
+            m.d.comb += beats.eq(run.steps << run.int8)
+            congested = first & (since + beats < design.rows)
+        else:
+            # For each tile, for each slice, for each row.
+            last_row = Signal()
+            m.d.comb += [
+                last_row.eq(flags.row == run.rows - 1),
+                first.eq(~(flags.row.any() | digit)),
+                restart.eq(last_step & last_row & last_digit),
+                flags.swap.eq(first),
+                flags.start.eq(~(step.any() | digit)),
+                flags.finish.eq(last_step & last_digit),
+                flags.last.eq(last_row),
+                flags.end.eq(last_tile & last_row),
+                needed.eq(flags.finish),
+            ]
+            row_ = Signal.like(flags.row)
+            m.d.comb += flags.row.eq(row_)
+            count(row_, go & last_digit, last_row)
+            count(step, go & last_digit & last_row, last_step)
+            count(tile_count, go & restart, last_tile)
+            m.d.comb += x_done.eq(go & restart & last_tile)
+            congested = Value.cast(0)
+
+        # Room in the output queue is set aside with the beat that finishes accumulators, and given back row by row.
+        room = Signal(range(design.drain_rows + 1), init=design.drain_rows)
+        taken = self.acc.valid & self.acc.ready
+        m.d.sync += room.eq(room - Mux(go, needed, 0) + taken)
+        blocked = Signal()
+        m.d.comb += blocked.eq(congested | (room < needed))
+
+        # Filling and reading the memories. Data come a cycle after the address.
+        x_address = Signal(range(design.x_depth))
+        count(x_address, go, restart)
+        filling = Signal()
+        x_index = Signal(range(design.x_depth))
+        x_bank_in = Signal()
+        m.d.comb += filling.eq(queues[0].r_rdy & ~x_full.bit_select(x_bank_in, 1))
+        x_data = self._memory(m, "x", self.x, filling, Cat(x_index, x_bank_in), Cat(x_address, x_bank), design.x_depth)
+        last_word = x_index == fill_x.x_words - 1
+        count(x_index, filling & self.x.valid, last_word)
+        m.d.comb += queues[0].r_en.eq(filling & self.x.valid & last_word)
+        with m.If(queues[0].r_en):
+            m.d.sync += [x_full.bit_select(x_bank_in, 1).eq(1), x_bank_in.eq(~x_bank_in)]
+
+        tiles_in = Signal(FIELD_BITS)
+        last_tile_in = tiles_in == fill_w.tiles - 1
+        w_there = Signal()
+        if output_stationary:
+            w_full = Signal(2)
+            w_bank, w_bank_in = Signal(), Signal()
+            m.d.comb += w_there.eq(w_full.bit_select(w_bank, 1))
+            with m.If(w_done):
+                m.d.sync += [w_full.bit_select(w_bank, 1).eq(0), w_bank.eq(~w_bank)]
+            w_address = Signal(range(design.w_depth))
+            count(w_address, go & last_digit, last_step)
+            w_index = Signal(range(design.w_depth))
+            w_filling = Signal()
+            m.d.comb += w_filling.eq(queues[1].r_rdy & ~w_full.bit_select(w_bank_in, 1))
+            w_data = self._memory(
+                m, "w", self.w, w_filling, Cat(w_index, w_bank_in), Cat(w_address, w_bank), design.w_depth
+            )
+            last_w = w_index == fill_w.steps - 1
+            count(w_index, w_filling & self.w.valid, last_w)
+            filled = w_filling & self.w.valid & last_w
+            with m.If(filled):
+                m.d.sync += [w_full.bit_select(w_bank_in, 1).eq(1), w_bank_in.eq(~w_bank_in)]
+        else:
+            # The cells' second weights are the bank: taken over with a slice's first beat, and free from that cycle on.
+            w_row = Signal(range(design.rows))
+            steps_in = Signal(fill_w.steps.shape())
+            full = Signal()
+            m.d.comb += [w_there.eq(full | ~first), self.w.ready.eq(queues[1].r_rdy & (~full | (go & first)))]
+            loading = Signal()
+            m.d.comb += loading.eq(self.w.valid & self.w.ready)
+            last_w_row, last_step_in = w_row == design.rows - 1, steps_in == fill_w.steps - 1
+            count(w_row, loading, last_w_row)
+            count(steps_in, loading & last_w_row, last_step_in)
+            filled = loading & last_w_row & last_step_in
+            with m.If(loading & last_w_row):
+                m.d.sync += full.eq(1)
+            with m.Elif(go & first):
+                m.d.sync += full.eq(0)
+            # As late as the activations, which come out of a memory.
+            w_data = w_word(design)(delay(m, Value.cast(self.w.payload), 1, "w_word"))
+            in_row = Signal(1 + len(w_row))
+            m.d.comb += in_row.eq(Cat(loading, w_row))
+            in_row = delay(m, in_row, 1 + Decoder.LATENCY, "w_row", reset_less=False)
+            m.d.comb += [self.array.load.valid.eq(in_row[0]), self.array.load.payload.row.eq(in_row[1:])]
+        count(tiles_in, filled, last_tile_in)
+        m.d.comb += queues[1].r_en.eq(filled & last_tile_in)
+        m.d.comb += go.eq(x_there & w_there & ~blocked)
+
+        # Decoders; digits of int8 go past them.
+        m.submodules.array = array = self.array
+        kind = Signal(2)
+        m.d.comb += kind.eq(Cat(run.int8, digit))
+        kind = delay(m, kind, 1, "kind")
+        for i in range(design.rows):
+            self._decode_x(m, platform, i, x_data, kind, array.i.payload.x[i])
+        w_blocks = array.i.payload.w if output_stationary else array.load.payload.w
+        for i in range(design.cols):
+            decoder = self._decoder(m, platform, f"w{i}", w_data, i)
+            m.d.comb += w_blocks[i].eq(decoder.o.payload)
+        m.d.comb += array.i.valid.eq(delay(m, go, 1 + Decoder.LATENCY, "go", reset_less=False))
+        late = flags.shape()(delay(m, flags.as_value(), 1 + Decoder.LATENCY, "flags"))
+        for name in flags.shape().members:
+            m.d.comb += array.i.payload[name].eq(late[name])
+
+        m.submodules.queue = queue = SyncFIFOBuffered(width=row(design).size, depth=design.drain_rows)
+        m.d.comb += [
+            queue.w_data.eq(array.o.payload),
+            queue.w_en.eq(array.o.valid),
+            self.acc.payload.eq(queue.r_data),
+            self.acc.valid.eq(queue.r_rdy),
+            queue.r_en.eq(self.acc.ready),
+        ]
+
+        there = Signal()
+        m.d.comb += there.eq(queues[2].r_rdy)
+        conditions = dict(
+            busy=go,
+            drain_blocked=there & congested,
+            x_late=there & ~congested & ~x_there,
+            w_late=there & ~congested & x_there & ~w_there,
+            idle=~there,
+        )
+        conditions["drain_blocked"] |= x_there & w_there & blocked
+        for name in COUNTERS:
+            counter = getattr(self, name)
+            with m.If(conditions[name]):
+                m.d.sync += counter.eq(counter + 1)
+        return m
+
+    def _memory(
+        self, m: Module, name: str, words: stream.Interface, filling: Value, write_to: Value, read_from: Value, depth: int
+    ) -> data.View:
+        """Two banks of words: written from a stream while `filling`, read a cycle after the address."""
+        layout = words.payload.shape()
+        m.submodules[f"memory_{name}"] = memory = Memory(shape=layout.size, depth=2 * depth, init=[])
+        write, read = memory.write_port(), memory.read_port()
+        m.d.comb += [
+            words.ready.eq(filling),
+            write.en.eq(filling & words.valid),
+            write.addr.eq(write_to),
+            write.data.eq(words.payload),
+            read.addr.eq(read_from),
+        ]
+        return layout(read.data)
+
+    def _decoder(self, m: Module, platform: object, name: str, word: data.View, lane: int) -> Decoder:
+        """A decoder of one lane of a word."""
+        decoder = Decoder(self.design.format)
+        place(m, platform, f"decoder_{name}", decoder)
+        m.d.comb += [decoder.i.payload.label.eq(word.labels[lane]), decoder.o.ready.eq(1)]
+        if self.design.format.beta_bits:
+            m.d.comb += decoder.i.payload.beta.eq(word.betas[lane])
+        return decoder
+
+    def _decode_x(self, m: Module, platform: object, lane: int, word: data.View, kind: Signal, block: data.View) -> None:
+        """A block of activations from a lane of a word; `kind` is int8 or not, and the digit."""
+        design = self.design
+        if design.packed:
+            decoded = self._decoder(m, platform, f"x{lane}", word, lane).o.payload
+            m.d.comb += [block.y[i].eq(decoded.y[i]) for i in range(DIM)]
+            if design.format.beta_bits:
+                m.d.comb += block.beta.eq(decoded.beta)
+        if not design.int8:
+            return
+        digits = Signal(DIM * NIBBLE + 2, name=f"digits_{lane}")
+        m.d.comb += digits.eq(Cat(word.labels[lane][: DIM * NIBBLE], kind))
+        digits = delay(m, digits, Decoder.LATENCY, f"digits_{lane}")
+        is_int8, low = digits[-2], digits[-1]
+        with m.If(is_int8 if design.packed else 1):
+            for i in range(DIM):
+                nibble = digits[NIBBLE * i : NIBBLE * (i + 1)]
+                m.d.comb += block.y[i].eq(Cat(nibble, nibble[-1] & ~low).as_signed())
+            m.d.comb += block.beta.eq((len(design.format.betas) if design.packed else 0) + low)

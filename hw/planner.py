@@ -1,0 +1,132 @@
+"""The planner: is a job legal, and how many words and tiles is it?"""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.hdl import ShapeLike
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.design import DesignPoint
+
+FIELD_BITS = 16
+"""Bits of a number that describes a job."""
+
+ERRORS = ("empty", "too_many_rows", "x_too_long", "w_too_long", "activations")
+"""Why a job is refused: it has no rows, tiles or steps; more rows than `panel_rows`; more words of activations than
+`x_depth`; more words of weights per tile than `w_depth` (output-stationary); activations that the design cannot take.
+"""
+
+
+def job(tag_bits: int = 0) -> data.StructLayout:
+    """A job as it is given: acc[rows, tiles·cols].
+
+    `rows` of activations; `tiles` of `cols` columns each; `steps`, the words per row of activations, which are blocks
+    (output-stationary) or slices of `rows` blocks (weight-stationary), counted once for int8; `int8`, the kind of the
+    activations; and a `tag` that goes through unchanged.
+    """
+    fields: dict[str, ShapeLike] = {"rows": FIELD_BITS, "tiles": FIELD_BITS, "steps": FIELD_BITS, "int8": 1}
+    return data.StructLayout(fields | ({"tag": tag_bits} if tag_bits else {}))
+
+
+def plan(design: DesignPoint, tag_bits: int = 0) -> data.StructLayout:
+    """A legal job, with what follows from it.
+
+    `x_words`, all words of activations, as they come; `w_words`, the words of weights of each tile; `tail`, the rows of
+    the last row tile of an output-stationary array (1 for the other).
+    """
+    fields: dict[str, ShapeLike] = {
+        "rows": range(design.panel_rows + 1),
+        "tiles": FIELD_BITS,
+        "steps": range(design.x_depth + 1),
+        "int8": 1,
+        "tail": range(design.rows + 1),
+        "x_words": range(design.x_depth + 1),
+        "w_words": range(design.x_depth * design.rows + 1),
+    }
+    return data.StructLayout(fields | ({"tag": tag_bits} if tag_bits else {}))
+
+
+class Planner(wiring.Component):
+    """Checks jobs and plans them, one at a time; a job takes as many cycles as it has row tiles (output-stationary) or
+    rows (weight-stationary), and `OVERHEAD`.
+
+    Parameters
+    ----------
+    design : DesignPoint
+    tag_bits : int
+        Bits of the tag of a job.
+
+    Members
+    -------
+    i : In(stream of jobs)
+    o : Out(stream of plans)
+        Of legal jobs only.
+    errors : Out
+        For each of `ERRORS`, a pulse of one cycle where a job is dropped.
+    """
+
+    OVERHEAD = 2
+    """Cycles from one job to the next, beside those of counting."""
+
+    def __init__(self, design: DesignPoint, tag_bits: int = 0):
+        self.design, self._tag_bits = design, tag_bits
+        super().__init__(
+            {
+                "i": In(stream.Signature(job(tag_bits))),
+                "o": Out(stream.Signature(plan(design, tag_bits))),
+                "errors": Out(len(ERRORS)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Take; count; hand over."""
+        m = Module()
+        design, given, found = self.design, self.i.payload, self.o.payload
+        output_stationary = design.dataflow == "os"
+
+        bad = {
+            "empty": (given.rows == 0) | (given.tiles == 0) | (given.steps == 0),
+            "too_many_rows": given.rows > design.panel_rows,
+            "x_too_long": given.steps > design.x_depth,
+            "activations": ~given.int8 if not design.packed else given.int8 & (not design.int8),
+        }
+        if output_stationary:
+            bad["w_too_long"] = given.steps > design.w_depth
+        refused = Signal(len(ERRORS))
+        m.d.comb += refused.eq(Cat(bad.get(name, 0) for name in ERRORS))
+
+        held = Signal(job(self._tag_bits), reset_less=True)
+        words = Signal(range(2 * design.x_depth + 1), reset_less=True)
+        more = Signal(range(2 * design.x_depth + 1))
+        left = Signal(range(design.panel_rows + 2), reset_less=True)
+        tile = design.rows if output_stationary else 1
+        m.d.comb += [
+            more.eq(words + Mux(held.int8, found.steps << 1, found.steps)),
+            found.x_words.eq(words),
+            found.w_words.eq(found.steps * (1 if output_stationary else design.rows)),
+            found.tail.eq(left),
+        ]
+        for name in ("rows", "tiles", "steps", "int8", *(["tag"] if self._tag_bits else [])):
+            m.d.comb += found[name].eq(held[name])
+
+        with m.FSM():
+            with m.State("take"):
+                m.d.comb += self.i.ready.eq(1)
+                m.d.sync += [held.eq(given), words.eq(0), left.eq(given.rows)]
+                with m.If(self.i.valid):
+                    m.d.comb += self.errors.eq(refused)
+                    with m.If(~refused.any()):
+                        m.next = "count"
+            with m.State("count"):
+                m.d.sync += words.eq(more)
+                with m.If(more > design.x_depth):
+                    m.d.comb += self.errors[ERRORS.index("x_too_long")].eq(1)
+                    m.next = "take"
+                with m.Elif(left <= tile):
+                    m.next = "hand over"
+                with m.Else():
+                    m.d.sync += left.eq(left - tile)
+            with m.State("hand over"):
+                m.d.comb += self.o.valid.eq(1)
+                with m.If(self.o.ready):
+                    m.next = "take"
+        return m
