@@ -33,7 +33,6 @@ class Accelerator(wiring.Component):
 
     def __init__(self, design: DesignPoint):
         self.planner, self.engine = Planner(design), Engine(design)
-        self.latency = self.engine.latency
         super().__init__(
             {
                 "job": In(stream.Signature(job())),

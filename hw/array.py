@@ -54,6 +54,13 @@ def load(design: DesignPoint) -> data.StructLayout:
     return data.StructLayout({"w": data.ArrayLayout(w.block, design.cols), "row": range(design.rows)})
 
 
+def latency(design: DesignPoint) -> int:
+    """Cycles through the array: from the last beat of a tile to its first row (output-stationary), or from the beat
+    that finishes a row to the row (weight-stationary)."""
+    through = SquaredNorm.LATENCY + PRODUCT_LATENCY + 1 + (design.rows - 1) + (design.cols - 1)
+    return through + (1 if design.dataflow == "os" else 2)
+
+
 def _edge(m: Module, platform: object, operand: Operand, name: str, block: data.View, skew: int) -> Signal:
     """A block at its edge of the array: with its norm, and skewed."""
     norm = SquaredNorm(operand)
@@ -80,7 +87,7 @@ class OutputStationaryArray(wiring.Component):
 
     def __init__(self, design: DesignPoint):
         self.design = design
-        self.latency = SquaredNorm.LATENCY + Cell.DEPTH + 1 + (design.rows - 1) + (design.cols - 1) + 1
+        self.latency = latency(design)
         super().__init__(
             {
                 "i": In(stream.Signature(beat(design), always_ready=True)),
@@ -176,8 +183,7 @@ class WeightStationaryArray(wiring.Component):
 
     def __init__(self, design: DesignPoint):
         self.design = design
-        self._sums = SquaredNorm.LATENCY + 1 + PRODUCT_LATENCY + 1 + (design.rows - 1) + (design.cols - 1)
-        self.latency = self._sums + 1
+        self.latency = latency(design)
         super().__init__(
             {
                 "i": In(stream.Signature(beat(design), always_ready=True)),
@@ -227,8 +233,8 @@ class WeightStationaryArray(wiring.Component):
         m.d.comb += [flags[name].eq(beat[name]) for name in flags.shape().members]
         valid = Signal()
         m.d.comb += valid.eq(self.i.valid)
-        valid = delay(m, valid, self._sums, "valid", reset_less=False)
-        early = flags.shape()(delay(m, flags.as_value(), self._sums - 1, "flags"))
+        valid = delay(m, valid, self.latency - 1, "valid", reset_less=False)
+        early = flags.shape()(delay(m, flags.as_value(), self.latency - 2, "flags"))
         late = flags.shape()(delay(m, early.as_value(), 1, "flags_late"))
         width = acc_bits(x_side)
         m.submodules.accumulators = memory = Memory(shape=width * cols, depth=self.design.panel_rows, init=[])

@@ -15,7 +15,8 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from golden.lattice import DIM
-from hw.array import OutputStationaryArray, WeightStationaryArray, beat, load, row
+from hw.array import OutputStationaryArray, WeightStationaryArray, beat, row
+from hw.array import latency as array_latency
 from hw.decoder import Decoder
 from hw.design import NIBBLE, DesignPoint
 from hw.operands import operands
@@ -28,6 +29,12 @@ COUNTERS = ("busy", "x_late", "w_late", "drain_blocked", "idle")
 tile's or slice's weights were not; the beat had to wait for the way out; there was no job."""
 
 COUNTER_BITS = 32
+
+
+def latency(design: DesignPoint) -> int:
+    """Cycles from the last beat of a tile to valid of its first row at `acc` (output-stationary), or from the beat that
+    finishes a row to valid of the row (weight-stationary), the output queue being empty."""
+    return 1 + Decoder.LATENCY + array_latency(design) + 2
 
 
 def x_word(design: DesignPoint) -> data.StructLayout:
@@ -78,8 +85,6 @@ class Engine(wiring.Component):
     def __init__(self, design: DesignPoint):
         self.design = design
         self.array = (OutputStationaryArray if design.dataflow == "os" else WeightStationaryArray)(design)
-        self.latency = 1 + Decoder.LATENCY + self.array.latency + 2
-        """Cycles from the beat that finishes a tile's first row, or a row, to valid at `acc`, the queue being empty."""
         super().__init__(
             {
                 "plan": In(stream.Signature(plan(design))),

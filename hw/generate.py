@@ -12,6 +12,7 @@ from amaranth.lib import wiring
 from golden.files import write_text
 from hw.accelerator import Accelerator
 from hw.design import DesignPoint
+from hw.engine import latency
 from hw.streams import Flat
 from hw.units import Library, to_verilog
 
@@ -70,5 +71,4 @@ def generate(component: wiring.Component, top: str, **extra: Any) -> Generated:
 
 def generate_design(design: DesignPoint) -> Generated:
     """Verilog of the accelerator of a design point; the description records the design and its latency in cycles."""
-    accelerator = Accelerator(design)
-    return generate(accelerator, design.module, design=design.as_dict(), latency=accelerator.latency)
+    return generate(Accelerator(design), design.module, design=design.as_dict(), latency=latency(design))

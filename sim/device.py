@@ -15,11 +15,11 @@ from golden.files import replacing
 from golden.format import PackedMatrix
 from golden.matmul import Product, matmul
 from golden.quantize import quantize
-from hw.accelerator import COUNTER_BITS, COUNTERS
+from hw.engine import COUNTER_BITS, COUNTERS
 from hw.design import DesignPoint
 from hw.generate import generate_design
 from sim import verilator
-from sim.model import Model
+from sim.model import Model, Pace
 from sim.tiles import Job
 
 Progress = Callable[[int, int], None]
@@ -40,7 +40,7 @@ class Report:
     cycles : int or None
         Clock cycles from the first beat offered to the last row taken; None where there is no clock.
     counters : dict of str to int
-        Cycles by cause (`hw.accelerator.COUNTERS`), from the start of the job to its end.
+        Cycles by cause (`hw.engine.COUNTERS`), from the start of the job to its end.
     """
 
     job: Job
@@ -108,6 +108,8 @@ class RtlDevice(Device):
         Probability that a stream stalls in a cycle, as `sim.model.Model.run` takes it.
     seed : int
         Of the stalls.
+    paces : dict of str to Pace
+        How fast the memories behind `x` and `w` are; as fast as can be if not given.
     trace : Path or None
         FST file for the waves of everything that runs.
 
@@ -123,10 +125,11 @@ class RtlDevice(Device):
         *,
         stalls: float | dict[str, float] = 0.0,
         seed: int = 0,
+        paces: dict[str, Pace] | None = None,
         trace: Path | None = None,
     ):
         super().__init__(design)
-        self.stalls, self.seed = stalls, seed
+        self.stalls, self.seed, self.paces = stalls, seed, paces or {}
         generated = generate_design(design)
         digest = hashlib.sha256(generated.verilog.encode()).hexdigest()[:16]
         self.model = Model(generated.write(verilator.cache_folder() / "verilog" / digest), trace=trace)
@@ -143,6 +146,7 @@ class RtlDevice(Device):
             {"acc": job.output_rows},
             stalls=self.stalls,
             seed=self.seed,
+            paces=self.paces,
             progress=progress and (lambda _cycles, beats: progress(beats, job.output_rows)),
         )
         rows = self.model.layout("acc").unpack(run.outputs["acc"])["acc_values"]

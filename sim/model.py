@@ -22,11 +22,11 @@ from sim import verilator
 from sim.interface import Interface
 from sim.layouts import Layout, Words
 from sim.names import UnknownName, lookup
-from sim.run import Job, Progress, RuleBroken, Run, Stuck
+from sim.run import Job, Pace, Progress, RuleBroken, Run, Stuck
 from sim.shim import Simulation
 from sim.views import Clock, Internals, Io
 
-__all__ = ["Model", "RuleBroken", "Run", "Stuck", "UnknownName"]
+__all__ = ["Model", "Pace", "RuleBroken", "Run", "Stuck", "UnknownName"]
 
 
 class Model:
@@ -105,6 +105,7 @@ class Model:
         *,
         max_idle: int = 100_000,
         stalls: float | Mapping[str, float] = 0.0,
+        paces: Mapping[str, Pace] | None = None,
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Run:
@@ -121,6 +122,7 @@ class Model:
             max_idle: Give up after so many cycles in which no stream of the run transferred anything.
             stalls: Probability, from 0 to below 1, that in a cycle an input's next beat is not offered yet, or an
                 output is not ready; for all streams or for each. A beat on offer stays.
+            paces: For each input that is not to offer its beats as fast as it can, how fast.
             seed: Of the random stalls. The same seed gives the same stalls, on any machine.
             progress: Called several times a second and at the end, with the cycles and the awaited beats so far.
 
@@ -135,7 +137,13 @@ class Model:
         arrays = {name: self._beats(name, beats) for name, beats in inputs.items()}
         results = {name: self._room(name, count) for name, count in outputs.items()}
         probabilities = self._probabilities(stalls, [*inputs, *outputs])
-        return Job(self._simulation, self._layouts, arrays, results, probabilities, seed, max_idle).run(progress)
+        for name, pace in (paces or {}).items():
+            if name not in inputs:
+                raise GossetError(f"A pace is given for {name}, which is not an input of this run.")
+            if pace.latency < 0 or pace.period < 1:
+                raise GossetError(f"The pace of {name} has a latency from 0 and a period from 1; got {pace}.")
+        job = Job(self._simulation, self._layouts, arrays, results, probabilities, paces or {}, seed, max_idle)
+        return job.run(progress)
 
     def _beats(self, stream: str, beats: Words) -> Words:
         self._directed(stream, True).check(beats)

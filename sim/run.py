@@ -11,7 +11,7 @@ from golden.errors import ToolError
 from sim.layouts import Layout, Words
 from sim.shim import CJob, CLane, CStream, Simulation, Status
 
-__all__ = ["Job", "Progress", "RuleBroken", "Run", "StreamCount", "Stuck"]
+__all__ = ["Job", "Pace", "Progress", "RuleBroken", "Run", "StreamCount", "Stuck"]
 
 #: Called with the clock cycles of a run so far, and the awaited beats among them.
 Progress = Callable[[int, int], object]
@@ -24,6 +24,19 @@ _RULES = {
     Status.CHANGED: "the payload changed while valid waited for ready",
     Status.WAITS: "valid waits for ready",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast an input offers its beats.
+
+    Attributes:
+        latency: Cycles before the first beat.
+        period: Cycles from one beat's transfer to the next beat's offer, at least 1.
+    """
+
+    latency: int = 0
+    period: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +95,7 @@ class Job:
         inputs: For each stream its beats: shape (beats, words of the beat), uint32, C order.
         outputs: For each awaited stream the array to fill with its beats, alike.
         stalls: For each stream that stalls, the probability.
+        paces: For each input that is not as fast as it can be, its pace.
         seed: Of the random stalls.
         max_idle: Give up after so many cycles in which nothing was transferred.
     """
@@ -93,6 +107,7 @@ class Job:
         inputs: Mapping[str, Words],
         outputs: dict[str, Words],
         stalls: Mapping[str, float],
+        paces: Mapping[str, Pace],
         seed: int,
         max_idle: int,
     ) -> None:
@@ -102,7 +117,7 @@ class Job:
         self._arrays = [*inputs.values(), *outputs.values()]
         self._held = [np.zeros(2 * layouts[name].words, np.uint32) for name in self._names]
         streams = [
-            _stream(simulation, layouts[name], beats, held, stalls.get(name, 0.0), seed)
+            _stream(simulation, layouts[name], beats, held, stalls.get(name, 0.0), paces.get(name, Pace()), seed)
             for name, beats, held in zip(self._names, self._arrays, self._held, strict=True)
         ]
         self._in = (CStream * len(inputs))(*streams[: len(inputs)])
@@ -169,7 +184,9 @@ class Job:
         return [*self._in, *self._out]
 
 
-def _stream(simulation: Simulation, layout: Layout, beats: Words, held: Words, stall: float, seed: int) -> CStream:
+def _stream(
+    simulation: Simulation, layout: Layout, beats: Words, held: Words, stall: float, pace: Pace, seed: int
+) -> CStream:
     name, ports = layout.stream, simulation.ports
     lanes = [CLane(ports[item.port].address, ports[item.port].bytes, item.words) for item in layout.fields]
     # A generator per stream, seeded by its name: one stream more does not change the stalls of the others.
@@ -183,6 +200,8 @@ def _stream(simulation: Simulation, layout: Layout, beats: Words, held: Words, s
         words=layout.words,
         beats=len(beats),
         random=int.from_bytes(digest, "little") | 1,
+        earliest=pace.latency,
+        period=pace.period,
         hold=round(stall * 2**32),
         held=held.ctypes.data,
     )

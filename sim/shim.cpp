@@ -66,6 +66,8 @@ struct Stream {
     uint64_t stalled;  // cycles with valid and not ready
     uint64_t idle;     // cycles without valid
     uint64_t random;   // state of the generator; not zero
+    uint64_t earliest;  // inputs: the cycle of the job from which on the next beat may be offered
+    uint64_t period;    // inputs: cycles from a transfer to the next offer, at least
     uint32_t hold;     // withhold valid (an input) or ready (an output) where a random 32-bit number is below this
     uint32_t pending;  // valid was up at the end of the last cycle and no transfer followed
     uint32_t* held;    // outputs: the payload of the pending beat; one more row behind it is scratch
@@ -185,9 +187,9 @@ void get_payload(const Stream& stream, uint32_t* row) {
 }
 
 // Offer the next beat unless one is pending: a raised valid stays, payload frozen, until the beat is taken.
-void drive_input(Stream& stream) {
+void drive_input(Stream& stream, uint64_t now) {
     if (stream.pending) return;
-    const bool offer = stream.done < stream.beats && !withheld(stream);
+    const bool offer = stream.done < stream.beats && now >= stream.earliest && !withheld(stream);
     if (offer) put_payload(stream, stream.data + stream.done * stream.words);
     *stream.valid = offer;
     stream.pending = offer;
@@ -201,8 +203,9 @@ void drive_output(Stream& stream) {
 bool is_ready(const Stream& stream) { return !stream.ready || *stream.ready; }
 
 // Returns whether a beat is transferred at the coming edge.
-bool sample_input(Stream& stream) {
+bool sample_input(Stream& stream, uint64_t now) {
     const bool transfer = stream.pending && is_ready(stream);
+    if (transfer) stream.earliest = now + stream.period;
     stream.done += transfer;
     stream.stalled += stream.pending && !transfer;
     stream.idle += !stream.pending;
@@ -255,7 +258,7 @@ Status sample_output(Stream& stream) {
 Status cycle(Instance& model, Job& job) {
     Stream* const inputs_end = job.inputs + job.input_count;
     Stream* const outputs_end = job.outputs + job.output_count;
-    for (Stream* stream = job.inputs; stream != inputs_end; ++stream) drive_input(*stream);
+    for (Stream* stream = job.inputs; stream != inputs_end; ++stream) drive_input(*stream, job.cycles);
     for (Stream* stream = job.outputs; stream != outputs_end; ++stream) drive_output(*stream);
     model.settle();
     model.dump(2 * model.cycles);
@@ -265,7 +268,7 @@ Status cycle(Instance& model, Job& job) {
         return kWaits;
     }
     uint64_t taken = 0, given = 0;
-    for (Stream* stream = job.inputs; stream != inputs_end; ++stream) taken += sample_input(*stream);
+    for (Stream* stream = job.inputs; stream != inputs_end; ++stream) taken += sample_input(*stream, job.cycles);
     for (Stream* stream = job.outputs; stream != outputs_end; ++stream) {
         const Status status = sample_output(*stream);
         if (status > kDone) {

@@ -51,6 +51,8 @@ class CStream(ctypes.Structure):
         ("stalled", ctypes.c_uint64),
         ("idle", ctypes.c_uint64),
         ("random", ctypes.c_uint64),
+        ("earliest", ctypes.c_uint64),
+        ("period", ctypes.c_uint64),
         ("hold", ctypes.c_uint32),
         ("pending", ctypes.c_uint32),
         ("held", ctypes.c_void_p),

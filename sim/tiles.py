@@ -1,22 +1,47 @@
-"""How a product is cut into tiles, and what its tiles look like on the streams of the accelerator.
+"""A product as the accelerator sees it: its jobs, their words on the streams, and the rows that come out.
 
-Tiles go row by row: all tiles of the first rows, then all of the next. Rows and columns beyond the matrix are zero
-labels; of them, the rows do not come out at all and the columns are cut off here.
+Lanes beyond the matrix are zero: of the rows of activations nothing comes out, columns of weights are cut off here, and
+blocks beyond K multiply zeros.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from golden.errors import GossetError
 from golden.format import PackedMatrix
-from golden.matmul import check
-from hw.design import DesignPoint
+from golden.int8 import Int8Matrix
+from golden.lattice import DIM
+from golden.matmul import Operand, check
+from hw.design import NIBBLE, DesignPoint
+from sim.schedule import Machine, divide, schedule
 
 Payload = dict[str, NDArray[np.uint32]]
 """Beats of a stream: for each payload port its values, uint32 `(beats, words of the port)`."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One job of the accelerator: some rows of activations and some blocks of K, and all columns.
+
+    Attributes
+    ----------
+    first_row, rows : int
+    first_block, blocks : int
+    steps, tiles : int
+        As the accelerator counts them.
+    """
+
+    first_row: int
+    rows: int
+    first_block: int
+    blocks: int
+    steps: int
+    tiles: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,28 +51,40 @@ class Job:
     Parameters
     ----------
     design : DesignPoint
-    x : PackedMatrix `(M, K)`
-        Activations: their rows are the rows of the array.
+    x : PackedMatrix or Int8Matrix `(M, K)`
+        Activations: their rows are rows of accumulators.
     w : PackedMatrix `(N, K)`
         Weights: their rows are the columns of the array.
 
     Raises
     ------
     GossetError
-        If the operands cannot be multiplied, or are in another format than the design's.
+        If the operands cannot be multiplied, or are not of the kinds and format that the design takes.
     """
 
     design: DesignPoint
-    x: PackedMatrix
+    x: Operand
     w: PackedMatrix
 
     def __post_init__(self) -> None:
         check(self.x, self.w)
         for side, matrix in (("w", self.w), ("x", self.x)):
-            if matrix.format != self.design.format:
+            if isinstance(matrix, PackedMatrix) and matrix.format != self.design.format:
                 raise GossetError(
                     f"Operand {side} is in {matrix.format}, but {self.design.name} takes {self.design.format}."
                 )
+        kind = "int8" if self.int8 else "packed"
+        if kind not in self.design.activations:
+            raise GossetError(
+                f"The activations are {kind}, but {self.design.name} takes {' and '.join(self.design.activations)} ones."
+            )
+        if not isinstance(self.w, PackedMatrix):
+            raise GossetError("The weights must be packed.")
+
+    @property
+    def int8(self) -> bool:
+        """Whether the activations are int8."""
+        return isinstance(self.x, Int8Matrix)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -66,71 +103,123 @@ class Job:
         return m * n * k
 
     @cached_property
-    def tiles(self) -> tuple[int, int]:
-        """Tiles down and across."""
-        m, n = self.accumulators_shape
-        return -(-m // self.design.rows), -(-n // self.design.cols)
+    def parts(self) -> list[Part]:
+        """The jobs, in the order in which they run."""
+        m, n, k = self.shape
+        plan = schedule(Machine.of(self.design), m, n, k, self.int8)
+        depth = self.design.rows if self.design.dataflow == "ws" else 1  # blocks of a step
+        parts = []
+        for row in range(0, m, int(plan.panel)):
+            for step in range(0, int(plan.steps), int(plan.chunk)):
+                steps = min(int(plan.chunk), int(plan.steps) - step)
+                blocks = min(steps * depth, self.w.blocks - step * depth)
+                rows = min(int(plan.panel), m - row)
+                parts.append(Part(row, rows, step * depth, blocks, steps, int(plan.tiles)))
+        return parts
 
     @property
     def beats(self) -> int:
-        """Beats of either input stream."""
-        return self.tiles[0] * self.tiles[1] * self.x.blocks
+        """Cycles in which the array works."""
+        height = 1 if self.design.dataflow == "ws" else self.design.rows
+        passes = 2 if self.int8 else 1
+        return sum(int(divide(part.rows, height)) * part.steps * part.tiles * passes for part in self.parts)
 
     @property
     def output_rows(self) -> int:
         """Beats of the output stream."""
-        return self.accumulators_shape[0] * self.tiles[1]
+        return sum(part.rows * part.tiles for part in self.parts)
+
+    def jobs(self) -> Payload:
+        """The beats of the stream `job`."""
+        table = np.array([[p.rows, p.tiles, p.steps, self.int8] for p in self.parts], dtype=np.uint32)
+        return {f"job_{name}": table[:, [i]] for i, name in enumerate(("rows", "tiles", "steps", "int8"))}
 
     def inputs(self) -> dict[str, Payload]:
-        """The beats of the streams `x` and `w`."""
-        down, across = self.tiles
-        blocks = self.x.blocks
-        whole = (down, across, blocks)
+        """The beats of the streams `job`, `x` and `w`."""
+        return {"job": self.jobs(), "x": _joined([*self.x_words()]), "w": _joined([*self.w_words()])}
 
-        def spread(payload: Payload, axis: int) -> Payload:
-            """Beats of the tiles of one operand, repeated for every tile of the other."""
-            return {
-                port: np.broadcast_to(np.expand_dims(words, axis), (*whole, words.shape[-1])).reshape(self.beats, -1)
-                for port, words in payload.items()
-            }
+    def x_words(self) -> Iterator[Payload]:
+        """The words of activations of each job."""
+        fields = self._fields("x", self.x, self.design.x_lane_bits, self.design.x_beta_bits)
+        for part in self.parts:
+            yield {port: self._x_words(bits, part) for port, bits in fields.items()}
 
-        x = spread(_lines(self.x, "x", self.design.rows), 1)
-        last = np.zeros(whole, dtype=np.uint32)
-        last[..., -1] = 1
-        count = np.full(whole, self.design.rows, dtype=np.uint32)
-        count[-1] = self.accumulators_shape[0] - (down - 1) * self.design.rows
-        x |= {"x_last": last.reshape(-1, 1), "x_count": count.reshape(-1, 1)}
-        return {"x": x, "w": spread(_lines(self.w, "w", self.design.cols), 0)}
+    def w_words(self) -> Iterator[Payload]:
+        """The words of weights of each job."""
+        fields = self._fields("w", self.w, self.design.format.label_bits, self.design.format.beta_bits)
+        made: dict[int, Payload] = {}
+        for part in self.parts:
+            if part.first_block not in made:
+                made[part.first_block] = {port: self._w_words(bits, part) for port, bits in fields.items()}
+            yield made[part.first_block]
 
     def accumulators(self, rows: NDArray[np.uint32]) -> NDArray[np.int32]:
         """Puts the rows that came out, uint32 `(output_rows, cols)`, in their places: int32 `(M, N)`."""
-        (m, n), across = self.accumulators_shape, self.tiles[1]
-        height, width = self.design.rows, self.design.cols
-        result = np.empty((m, across, width), dtype=np.int32)
-        full = (m // height) * height
-        values = rows.view(np.int32)
-        body = values[: full * across].reshape(-1, across, height, width)
-        result[:full] = body.transpose(0, 2, 1, 3).reshape(full, across, width)
-        if full < m:
-            result[full:] = values[full * across :].reshape(across, m - full, width).transpose(1, 0, 2)
-        return np.ascontiguousarray(result.reshape(m, -1)[:, :n])
+        (m, n), width = self.accumulators_shape, self.design.cols
+        result = np.zeros((m, self.parts[0].tiles * width), dtype=np.int32)
+        values, start = rows.view(np.int32), 0
+        for part in self.parts:
+            came = values[start : start + part.rows * part.tiles].reshape(part.tiles, part.rows, width)
+            start += part.rows * part.tiles
+            panel = result[part.first_row : part.first_row + part.rows]
+            panel += came.transpose(1, 0, 2).reshape(part.rows, -1)
+        return np.ascontiguousarray(result[:, :n])
+
+    def _fields(self, side: str, matrix: Operand, lane_bits: int, beta_bits: int) -> dict[str, NDArray[np.uint8]]:
+        """Bits of the lanes, by port: uint8 `(rows, blocks, passes, bits)`."""
+        if isinstance(matrix, PackedMatrix):
+            labels, _ = matrix.planes()
+            lanes = np.unpackbits(labels, axis=1, bitorder="little").reshape(*matrix.labels.shape, 1, -1)
+            betas = _bits(matrix.betas[..., None], beta_bits)
+        else:
+            lanes = _digits(matrix)
+            betas = np.zeros((*lanes.shape[:3], beta_bits), dtype=np.uint8)
+        fields = {f"{side}_labels": np.pad(lanes, [(0, 0)] * 3 + [(0, lane_bits - lanes.shape[3])])}
+        return fields | ({f"{side}_betas": betas} if beta_bits else {})
+
+    def _x_words(self, bits: NDArray[np.uint8], part: Part) -> NDArray[np.uint32]:
+        height = self.design.rows
+        some = bits[part.first_row :, part.first_block :][: part.rows, : part.blocks]
+        if self.design.dataflow == "os":
+            some = _pad(some, 0, height)
+            order = some.reshape(-1, height, *some.shape[1:]).transpose(0, 2, 3, 1, 4)  # tile, block, digit, lane
+        else:
+            some = _pad(some, 1, height)
+            order = some.reshape(part.rows, part.steps, height, *some.shape[2:]).transpose(1, 0, 3, 2, 4)
+        return _words(order)
+
+    def _w_words(self, bits: NDArray[np.uint8], part: Part) -> NDArray[np.uint32]:
+        some = _pad(bits[:, part.first_block : part.first_block + part.blocks], 0, self.design.cols)
+        if self.design.dataflow == "ws":
+            some = _pad(some, 1, self.design.rows)
+        order = some.reshape(part.tiles, self.design.cols, *some.shape[1:]).transpose(0, 2, 3, 1, 4)
+        return _words(order)
 
 
-def _lines(matrix: PackedMatrix, side: str, edge: int) -> Payload:
-    """Labels and β indices of `edge` rows side by side: uint32 `(tiles, blocks, words)` each."""
-    tiles = -(-matrix.shape[0] // edge)
-    labels, _ = matrix.planes()
-    width = matrix.format.beta_bits
-    parts = {f"{side}_labels": np.unpackbits(labels, axis=1, bitorder="little")}
-    if width:
-        bits = (matrix.betas[..., None] >> np.arange(width, dtype=np.uint8)) & np.uint8(1)
-        parts[f"{side}_betas"] = bits.reshape(len(bits), -1)
-    return {port: _side_by_side(bits, tiles, edge, matrix.blocks) for port, bits in parts.items()}
+def _joined(payloads: list[Payload]) -> Payload:
+    return {port: np.concatenate([payload[port] for payload in payloads]) for port in payloads[0]}
 
 
-def _side_by_side(bits: NDArray[np.uint8], tiles: int, edge: int, blocks: int) -> NDArray[np.uint32]:
-    """Bits of rows `(rows, blocks·width)` as the words of a port that takes one block of each of `edge` rows."""
-    bits = np.pad(bits, ((0, tiles * edge - len(bits)), (0, 0)))
-    beats = bits.reshape(tiles, edge, blocks, -1).transpose(0, 2, 1, 3).reshape(tiles, blocks, -1)
-    beats = np.pad(beats, ((0, 0), (0, 0), (0, -beats.shape[2] % 32)))
-    return np.packbits(beats, axis=2, bitorder="little").view("<u4").astype(np.uint32)
+def _pad(array: NDArray[Any], axis: int, multiple: int) -> NDArray[Any]:
+    widths = [(0, 0)] * array.ndim
+    widths[axis] = (0, -array.shape[axis] % multiple)
+    return np.pad(array, widths)
+
+
+def _bits(values: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    """The low bits of bytes, as another axis."""
+    return (values[..., None] >> np.arange(width, dtype=np.uint8)) & np.uint8(1)
+
+
+def _digits(matrix: Int8Matrix) -> NDArray[np.uint8]:
+    """Bits of the high and the low digits of int8: uint8 `(rows, blocks, 2, 32)`."""
+    values = _pad(matrix.values, 1, DIM).view(np.uint8).reshape(len(matrix.values), -1, DIM)
+    digits = np.stack([values >> np.uint8(NIBBLE), values & np.uint8((1 << NIBBLE) - 1)], axis=2)
+    return _bits(digits, NIBBLE).reshape(*digits.shape[:3], -1)
+
+
+def _words(bits: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """Lanes `(…, lanes, bits)` side by side: uint32 `(words, 32-bit words of a word)`."""
+    lines = bits.reshape(-1, bits.shape[-2] * bits.shape[-1])
+    lines = np.pad(lines, ((0, 0), (0, -lines.shape[1] % 32)))
+    return np.ascontiguousarray(np.packbits(lines, axis=1, bitorder="little")).view("<u4").astype(np.uint32)
