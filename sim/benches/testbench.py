@@ -52,9 +52,11 @@ class Testbench:
         self.dut, self.settings = dut, settings()
         self.format, self.blocks = self.settings.format, self.settings.blocks
         self.rng = np.random.default_rng(cocotb.RANDOM_SEED)
-        self.clock, self.rst = cast("LogicObject", dut.clk), signal(dut, "rst")
+        description = self.settings.description
+        self.clock, self.rst = cast("LogicObject", signal(dut, description["clock"])), signal(dut, description["reset"])
+        self.reset_level = int(not description["reset"].endswith("n"))
         self.edge = RisingEdge(self.clock)
-        self.streams = {s["name"]: Stream(dut, s) for s in self.settings.description["streams"]}
+        self.streams = {s["name"]: Stream(dut, s) for s in description["streams"]}
         self.checked = 0
         self._resets: list[Callable[[], None]] = []
         self._begin = get_sim_time("step")
@@ -67,7 +69,7 @@ class Testbench:
     @property
     def in_reset(self) -> bool:
         """Whether the design is being reset."""
-        return bool(int(self.rst.value))
+        return int(self.rst.value) == self.reset_level
 
     def on_reset(self, function: Callable[[], None]) -> None:
         """Has a function called when a reset has happened, so that what it forgets was offered during the reset."""
@@ -84,9 +86,9 @@ class Testbench:
 
     async def reset(self) -> None:
         """Resets the design for one cycle."""
-        self.rst.value = 1
+        self.rst.value = self.reset_level
         await self.edge
-        self.rst.value = 0
+        self.rst.value = 1 - self.reset_level
         for function in self._resets:
             function()
 

@@ -1,0 +1,366 @@
+"""Control by registers: jobs, soft reset, errors, interrupt, counters."""
+
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from amaranth import Cat, DomainRenamer, Module, Mux, Signal
+from amaranth.hdl import ShapeLike
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from hw.axi.lite import Registers
+from hw.axi.ports import ADDRESS_BITS, lite
+from hw.design import DesignPoint
+from hw.engine import COUNTER_BITS, COUNTERS
+from hw.planner import FIELD_BITS
+from hw.registers import Field, Register, RegisterMap
+
+IDENTIFICATION = int.from_bytes(b"GOSS", "big")
+"""What the first register reads as."""
+
+ADDRESSES = ("x", "w", "y")
+"""What a job of the memory variant has an address of: activations, weights, results."""
+
+_SHAPE = {
+    "rows": "Rows of activations.",
+    "tiles": "Tiles of weights, of as many columns each as the array has.",
+    "steps": "Words per row of activations: blocks (output-stationary) or slices of blocks (weight-stationary).",
+}
+
+
+def job_layout(addressed: bool) -> data.StructLayout:
+    """A job as the registers give it: shape, kind of activations, and addresses in the memory variant."""
+    fields: dict[str, ShapeLike] = {**dict.fromkeys(_SHAPE, FIELD_BITS), "int8": 1}
+    return data.StructLayout(fields | (dict.fromkeys(ADDRESSES, ADDRESS_BITS) if addressed else {}))
+
+
+def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, addressed: bool) -> RegisterMap:
+    """The registers of a design.
+
+    Parameters
+    ----------
+    design : DesignPoint
+    module : str
+        Name of the top module.
+    errors : dict of str to str
+        What each error of the core means, by name; those of the doorbell are added here.
+    addressed : bool
+        Whether jobs have addresses in memory.
+    """
+
+    def constant(name: str, low: int, bits: int, value: int, description: str) -> Field:
+        return Field(name, low, bits, "RO", description, value=value)
+
+    def word(name: str, offset: int, access: str, description: str, value: int | None = None) -> Register:
+        return Register(name, offset, description, (Field("value", 0, 32, access, description, value=value),))  # type: ignore[arg-type]
+
+    doorbell = {"queue_full": "The doorbell was rung while there was no room in the queue; nothing was queued."}
+    if addressed:
+        doorbell["misaligned"] = (
+            "The doorbell was rung with an address that is no multiple of the bus width; nothing was queued."
+        )
+    major, minor, patch = (int(part) for part in version("gosset").split(".")[:3])
+    format = design.format
+    registers = [
+        word("id", 0x000, "RO", 'Identification, "GOSS".', IDENTIFICATION),
+        Register(
+            "version",
+            0x004,
+            "Version of the generator.",
+            (
+                constant("patch", 0, 8, patch, "Patch."),
+                constant("minor", 8, 8, minor, "Minor version."),
+                constant("major", 16, 8, major, "Major version."),
+            ),
+        ),
+        Register(
+            "array",
+            0x008,
+            "The array.",
+            (
+                constant("rows", 0, 8, design.rows, "Rows of cells."),
+                constant("cols", 8, 8, design.cols, "Columns of cells."),
+                constant("weight_stationary", 16, 1, int(design.dataflow == "ws"), "0: output-stationary."),
+                constant("packed", 17, 1, int(design.packed), "Takes packed activations."),
+                constant("int8", 18, 1, int(design.int8), "Takes int8 activations."),
+                constant("memory", 19, 1, int(addressed), "1: fetches operands from memory. 0: takes streams."),
+            ),
+        ),
+        Register(
+            "format",
+            0x00C,
+            "The packed format.",
+            (
+                constant("q", 0, 8, format.q, "Nesting ratio."),
+                constant("betas", 8, 8, len(format.betas), "Number of multipliers."),
+                constant("label_bits", 16, 8, format.label_bits, "Bits of a label."),
+                constant("beta_bits", 24, 8, format.beta_bits, "Bits of a β index."),
+            ),
+        ),
+        Register(
+            "lanes",
+            0x010,
+            "Lanes of a word of activations.",
+            (
+                constant("x_lane_bits", 0, 8, design.x_lane_bits, "Bits of a lane."),
+                constant("x_beta_bits", 8, 8, design.x_beta_bits, "Bits of the β index beside it."),
+                constant("bus_bits", 16, 16, design.bus_bits, "Bits of the memory bus."),
+            ),
+        ),
+        Register(
+            "depths",
+            0x014,
+            "Words per memory bank.",
+            (
+                constant("x", 0, 16, design.x_depth, "Of activations."),
+                constant("w", 16, 16, design.w_depth or 0, "Of weights; 0 if weight-stationary."),
+            ),
+        ),
+        Register(
+            "limits",
+            0x018,
+            "Limits.",
+            (
+                constant("panel_rows", 0, 16, design.panel_rows, "The most rows of a job."),
+                constant("jobs", 16, 16, design.jobs, "Jobs that the queue has room for."),
+            ),
+        ),
+        Register(
+            "control",
+            0x040,
+            "Control.",
+            (
+                Field(
+                    "reset",
+                    0,
+                    1,
+                    "RW",
+                    "Soft reset: 1 ends everything under way and keeps the core in reset once the bus is quiet.",
+                ),
+            ),
+        ),
+        Register(
+            "status",
+            0x044,
+            "Status.",
+            (
+                Field("busy", 0, 1, "RO", "A job is queued or under way."),
+                Field("halted", 1, 1, "RO", "Stopped by a bus error until a soft reset."),
+                Field("in_reset", 2, 1, "RO", "The core is in soft reset."),
+                Field("room", 16, 8, "RO", "Jobs that the queue takes now; 0 while halted or in reset."),
+            ),
+        ),
+        Register(
+            "error",
+            0x048,
+            "Errors since they were last cleared.",
+            tuple(Field(name, i, 1, "W1C", text) for i, (name, text) in enumerate((doorbell | errors).items())),
+        ),
+        Register(
+            "irq_status",
+            0x04C,
+            "Causes of an interrupt.",
+            (
+                Field("job_done", 0, 1, "W1C", "A job was done."),
+                Field("error", 1, 1, "W1C", "An error happened."),
+            ),
+        ),
+        Register(
+            "irq_enable",
+            0x050,
+            "Which causes raise `irq`.",
+            (
+                Field("job_done", 0, 1, "RW", "A job was done."),
+                Field("error", 1, 1, "RW", "An error happened."),
+            ),
+        ),
+        word("jobs_accepted", 0x054, "RO", "Jobs found legal since reset, modulo 2^32."),
+        word("jobs_refused", 0x058, "RO", "Jobs found illegal and dropped since reset, modulo 2^32."),
+        word("jobs_done", 0x05C, "RO", "Jobs done since reset, modulo 2^32."),
+        *(
+            Register(f"job_{name}", 0x080 + 4 * i, text, (Field("value", 0, FIELD_BITS, "RW", text),))
+            for i, (name, text) in enumerate(_SHAPE.items())
+        ),
+        Register("job_mode", 0x08C, "Kind.", (Field("int8", 0, 1, "RW", "Activations: 0 packed, 1 int8."),)),
+    ]
+    if addressed:
+        for i, name in enumerate(ADDRESSES):
+            for j, half in enumerate(("low", "high")):
+                text = f"Address of {name}, {half} half."
+                registers.append(word(f"job_{name}_{half}", 0x090 + 8 * i + 4 * j, "RW", text))
+    registers += [
+        Register(
+            "doorbell",
+            0x0B0,
+            "Doorbell.",
+            (Field("go", 0, 1, "WO", "Queues the job that the job registers describe."),),
+        ),
+        Register(
+            "counter_control",
+            0x0C0,
+            "What to do with the counters.",
+            (
+                Field("snapshot", 0, 1, "WO", "Copies all counters, at the same moment, to where they are read."),
+                Field("clear", 1, 1, "WO", "Has all counters begin at zero."),
+            ),
+        ),
+        *(
+            word(f"count_{name}", 0x0C4 + 4 * i, "RO", f"Cycles {name}, as of the last snapshot, modulo 2^32.")
+            for i, name in enumerate(COUNTERS)
+        ),
+    ]
+    return RegisterMap(module, tuple(registers))
+
+
+class Control(wiring.Component):
+    """The registers, and what they do.
+
+    A soft reset first asks for a `halt`, waits until the bus is `quiet`, and then holds `core_reset` while the bit is
+    set, for a cycle at least.
+
+    Parameters
+    ----------
+    design : DesignPoint
+    map : RegisterMap
+        As `register_map` makes it.
+    refusals : sequence of str
+        Errors for which a job is dropped by the core.
+    fatal : sequence of str
+        Errors that halt.
+
+    Members
+    -------
+    s_axi_ctrl : In(AXI4-Lite)
+    irq : Out(1)
+        High while a cause that is enabled is set.
+    core_reset : Out(1)
+    halt : Out(1)
+        Nothing new may be begun on the bus: halted, or on the way to reset.
+    quiet : In(1)
+        Given `halt`: nothing is under way on the bus.
+    job : Out(stream of jobs)
+        From a queue of as many as the design says.
+    errors : In
+        A pulse for each error of the map, those of the doorbell itself left out.
+    accepted, done : In(1)
+        Pulses: a job was found legal, was done.
+    counters : In
+    """
+
+    def __init__(self, design: DesignPoint, map: RegisterMap, refusals: Sequence[str], fatal: Sequence[str]):
+        self.design, self.map, self._refusals, self._fatal = design, map, refusals, fatal
+        self._addressed = "job_x_low" in map.by_name
+        names = [field.name for field in map.by_name["error"].fields if field.name not in ("queue_full", "misaligned")]
+        super().__init__(
+            {
+                "s_axi_ctrl": In(lite(map.address_bits)),
+                "irq": Out(1),
+                "core_reset": Out(1),
+                "halt": Out(1),
+                "quiet": In(1),
+                "job": Out(stream.Signature(job_layout(self._addressed))),
+                "errors": In(data.StructLayout(dict.fromkeys(names, 1))),
+                "accepted": In(1),
+                "done": In(1),
+                "counters": In(data.StructLayout(dict.fromkeys(COUNTERS, COUNTER_BITS))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Soft reset; doorbell; errors and interrupt; counters."""
+        m = Module()
+        m.submodules.registers = registers = Registers(self.map)
+        wiring.connect(m, wiring.flipped(self.s_axi_ctrl), registers.s_axi_ctrl)
+
+        halted = Signal()
+        with m.If(Cat(self.errors[name] for name in self._fatal).any()):
+            m.d.core += halted.eq(1)
+        with m.FSM():
+            with m.State("run"):
+                m.d.comb += self.halt.eq(halted)
+                with m.If(registers.control_reset):
+                    m.next = "stop"
+            with m.State("stop"):
+                m.d.comb += self.halt.eq(1)
+                with m.If(self.quiet):
+                    m.d.sync += self.core_reset.eq(1)
+                    m.next = "hold"
+            with m.State("hold"):
+                m.d.comb += self.halt.eq(1)
+                with m.If(~registers.control_reset):
+                    m.d.sync += self.core_reset.eq(0)
+                    m.next = "run"
+
+        # The doorbell, and the queue behind it.
+        job, rung = Signal(self.job.payload.shape()), registers.doorbell_go
+        for name in _SHAPE:
+            m.d.comb += job[name].eq(getattr(registers, f"job_{name}"))
+        m.d.comb += job.int8.eq(registers.job_mode_int8)
+        misaligned, room, taken = Signal(), Signal(range(self.design.jobs + 1)), Signal()
+        if self._addressed:
+            for name in ADDRESSES:
+                halves = (getattr(registers, f"job_{name}_{half}") for half in ("low", "high"))
+                m.d.comb += job[name].eq(Cat(*halves))
+            offset = exact_log2(self.design.bus_bits // 8)
+            m.d.comb += misaligned.eq(Cat(job[name][:offset] for name in ADDRESSES).any())
+        queue = SyncFIFO(width=len(job.as_value()), depth=self.design.jobs)
+        m.submodules.queue = DomainRenamer("core")(queue)
+        m.d.comb += [
+            room.eq(Mux(self.halt, 0, self.design.jobs - queue.level)),
+            registers.status_room.eq(room),
+            taken.eq(rung & (room != 0) & ~misaligned),
+            queue.w_data.eq(job),
+            queue.w_en.eq(taken),
+            self.job.payload.eq(queue.r_data),
+            self.job.valid.eq(queue.r_rdy),
+            queue.r_en.eq(self.job.ready),
+        ]
+
+        # Errors and the interrupt.
+        errors = {"queue_full": rung & (room == 0), "misaligned": rung & misaligned}
+        errors |= {name: self.errors[name] for name in self.errors.shape().members}
+        sets = []
+        for field in self.map.by_name["error"].fields:
+            sets.append(getattr(registers, f"error_{field.name}_set"))
+            m.d.comb += sets[-1].eq(errors[field.name])
+        m.d.comb += [
+            registers.irq_status_error_set.eq(Cat(*sets).any()),
+            registers.irq_status_job_done_set.eq(self.done),
+        ]
+        causes = [
+            getattr(registers, f"irq_status_{cause}") & getattr(registers, f"irq_enable_{cause}")
+            for cause in ("job_done", "error")
+        ]
+        m.d.sync += self.irq.eq(Cat(*causes).any())
+
+        # What became of the jobs.
+        events = {
+            "queued": taken,
+            "accepted": self.accepted,
+            "refused": Cat(self.errors[name] for name in self._refusals).any(),
+            "done": self.done,
+        }
+        counts = {name: Signal(32, name=f"jobs_{name}") for name in events}
+        for name, event in events.items():
+            with m.If(event):
+                m.d.core += counts[name].eq(counts[name] + 1)
+        m.d.comb += [
+            registers.jobs_accepted.eq(counts["accepted"]),
+            registers.jobs_refused.eq(counts["refused"]),
+            registers.jobs_done.eq(counts["done"]),
+            registers.status_busy.eq(counts["queued"] != (counts["refused"] + counts["done"])[:32]),
+            registers.status_halted.eq(halted),
+            registers.status_in_reset.eq(self.core_reset),
+        ]
+
+        # Counters: read as of the last snapshot, from where they were cleared.
+        for name in COUNTERS:
+            base, shown = Signal(COUNTER_BITS, name=f"base_{name}"), Signal(COUNTER_BITS, name=f"shown_{name}")
+            with m.If(registers.counter_control_clear):
+                m.d.core += base.eq(self.counters[name])
+            with m.If(registers.counter_control_snapshot):
+                m.d.sync += shown.eq(self.counters[name] - base)
+            m.d.comb += getattr(registers, f"count_{name}").eq(shown)
+        return m

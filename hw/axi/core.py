@@ -1,0 +1,144 @@
+"""What the two tops have in common: planner and engine, and the wires between them and the registers."""
+
+from typing import Any
+
+from amaranth import DomainRenamer, Module
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.axi.control import Control, job_layout, register_map
+from hw.axi.ports import lite
+from hw.design import DesignPoint
+from hw.engine import COUNTER_BITS, COUNTERS, Engine
+from hw.planner import ERRORS, Planner
+
+REFUSALS = {
+    "empty": "A job without rows, tiles or steps was refused.",
+    "too_many_rows": "A job of more rows than panel_rows was refused.",
+    "x_too_long": "A job whose activations do not fit their memory bank was refused.",
+    "w_too_long": "A job whose tiles of weights do not fit their memory bank was refused.",
+    "activations": "A job was refused whose kind of activations the design does not take.",
+}
+"""What each of the planner's errors means."""
+
+
+class Core(wiring.Component):
+    """What a soft reset resets: planner, engine, and what brings their data.
+
+    Parameters
+    ----------
+    design : DesignPoint
+    errors : dict of str to str
+        Errors beside those of the planner, with their meaning.
+    fatal : tuple of str
+        Those of them after which nothing goes on.
+    members : dict
+        Members beside these.
+    addressed : bool
+        Whether jobs have addresses.
+
+    Members
+    -------
+    job : In(stream of jobs)
+    errors : Out
+        Pulses.
+    accepted, done : Out(1)
+        Pulses: a job was found legal, was done.
+    counters : Out
+    halt : In(1)
+    quiet : Out(1)
+        See `Control`.
+    """
+
+    def __init__(
+        self,
+        design: DesignPoint,
+        errors: dict[str, str],
+        fatal: tuple[str, ...],
+        members: dict[str, wiring.Member],
+        *,
+        addressed: bool,
+    ):
+        self.design, self.fatal, self.addressed = design, fatal, addressed
+        self.meanings = {name: REFUSALS[name] for name in ERRORS} | errors
+        """What each error means."""
+        self._job = job_layout(addressed)
+        super().__init__(
+            {
+                "job": In(stream.Signature(self._job)),
+                "errors": Out(data.StructLayout(dict.fromkeys(self.meanings, 1))),
+                "accepted": Out(1),
+                "done": Out(1),
+                "counters": Out(data.StructLayout(dict.fromkeys(COUNTERS, COUNTER_BITS))),
+                "halt": In(1),
+                "quiet": Out(1),
+                **members,
+            }
+        )
+
+    def place(self, m: Module) -> tuple[Any, Engine]:
+        """Adds planner and engine; returns the stream of plans, with what else a job has as its tag, and the engine."""
+        raw = self.job.payload
+        rest = self._job.size - data.StructLayout({name: raw[name].shape() for name in _SHAPED}).size
+        m.submodules.planner = planner = Planner(self.design, tag_bits=rest)
+        m.submodules.engine = engine = Engine(self.design)
+        for name in _SHAPED:
+            m.d.comb += planner.i.payload[name].eq(raw[name])
+        if rest:
+            m.d.comb += planner.i.payload.tag.eq(raw.as_value()[-rest:])
+        m.d.comb += [planner.i.valid.eq(self.job.valid), self.job.ready.eq(planner.i.ready)]
+        m.d.comb += [self.errors[name].eq(planner.errors[i]) for i, name in enumerate(ERRORS)]
+        m.d.comb += [self.counters[name].eq(getattr(engine, name)) for name in COUNTERS]
+        m.d.comb += self.accepted.eq(planner.o.valid & planner.o.ready)
+        return planner.o, engine
+
+
+_SHAPED = ("rows", "tiles", "steps", "int8")
+
+
+class Top(wiring.Component):
+    """A core and its registers.
+
+    Parameters
+    ----------
+    core : Core
+    module : str
+        Name of the top module.
+    members : dict
+        What the core has to do with the world.
+
+    Members
+    -------
+    s_axi_ctrl : In(AXI4-Lite)
+    irq : Out(1)
+    core_reset : Out(1)
+        Resets the clock domain `core`.
+    """
+
+    def __init__(self, core: Core, module: str, members: dict[str, wiring.Member]):
+        self.design, self.core = core.design, core
+        self.map = register_map(core.design, module, core.meanings, addressed=core.addressed)
+        """The registers."""
+        super().__init__(
+            {"s_axi_ctrl": In(lite(self.map.address_bits)), "irq": Out(1), "core_reset": Out(1), **members}
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Registers and core."""
+        m = Module()
+        core = self.core
+        m.submodules.control = control = Control(self.design, self.map, tuple(REFUSALS), core.fatal)
+        m.submodules.job = DomainRenamer("core")(core)
+        wiring.connect(m, wiring.flipped(self.s_axi_ctrl), control.s_axi_ctrl)
+        wiring.connect(m, control.job, core.job)
+        m.d.comb += [
+            self.irq.eq(control.irq),
+            self.core_reset.eq(control.core_reset),
+            control.accepted.eq(core.accepted),
+            control.done.eq(core.done),
+            control.errors.eq(core.errors),
+            control.counters.eq(core.counters),
+            control.quiet.eq(core.quiet),
+            core.halt.eq(control.halt),
+        ]
+        return m

@@ -1,0 +1,109 @@
+"""A register map behind AXI4-Lite."""
+
+from typing import Any
+
+from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.axi.ports import OKAY, SLVERR, lite
+from hw.registers import RegisterMap
+
+
+class Registers(wiring.Component):
+    """The registers of a map, read and written through AXI4-Lite.
+
+    Write address and write data may come in either order; there is one write and one read under way at most. The two
+    low bits of an address are not looked at. The reply is SLVERR where there is no register, and for a write where no
+    field can be written.
+
+    Parameters
+    ----------
+    map : RegisterMap
+
+    Members
+    -------
+    s_axi_ctrl : In(AXI4-Lite)
+    <field> : In for a field of access RO that is not constant, Out for the others
+        Named by `Field.member`. What is written to a field of access WO is there for one cycle.
+    <field>_set : In
+        Sets the bits of a field of access W1C; it wins over a write that clears them.
+    """
+
+    def __init__(self, map: RegisterMap):
+        self.map = map
+        members: dict[str, wiring.Member] = {"s_axi_ctrl": In(lite(map.address_bits))}
+        for register in map.registers:
+            for field in register.fields:
+                name = field.member(register)
+                if field.value is None:
+                    members[name] = In(field.bits) if field.access == "RO" else Out(field.bits, init=field.reset)
+                if field.access == "W1C":
+                    members[f"{name}_set"] = In(field.bits)
+        super().__init__(members)
+
+    def elaborate(self, platform: object) -> Module:
+        """The write side, the read side, and what a write does to each kind of field."""
+        m = Module()
+        axi = self.s_axi_ctrl
+
+        # Address and data wait for each other.
+        address, data, strobe = Signal.like(axi.awaddr), Signal(32), Signal(4)
+        has_address, has_data = Signal(), Signal()
+        m.d.comb += [axi.awready.eq(~has_address), axi.wready.eq(~has_data)]
+        with m.If(axi.awvalid & axi.awready):
+            m.d.sync += [address.eq(axi.awaddr), has_address.eq(1)]
+        with m.If(axi.wvalid & axi.wready):
+            m.d.sync += [data.eq(axi.wdata), strobe.eq(axi.wstrb), has_data.eq(1)]
+        write = Signal()
+        m.d.comb += write.eq(has_address & has_data & (~axi.bvalid | axi.bready))
+        with m.If(axi.bready):
+            m.d.sync += axi.bvalid.eq(0)
+        with m.If(write):
+            m.d.sync += [has_address.eq(0), has_data.eq(0), axi.bvalid.eq(1), axi.bresp.eq(SLVERR)]
+
+        mask = Signal(32)
+        m.d.comb += mask.eq(Cat(bit.replicate(8) for bit in strobe))
+        for register in self.map.registers:
+            hit = Signal(name=f"write_{register.name}")
+            m.d.comb += hit.eq(write & (address[2:] == register.offset // 4))
+            if register.writable:
+                with m.If(hit):
+                    m.d.sync += axi.bresp.eq(OKAY)
+            for field in register.fields:
+                if field.value is None and field.access != "RO":
+                    span = slice(field.low, field.low + field.bits)
+                    self._write(m, field.member(register), field.access, hit, data[span], mask[span])
+
+        # Reads.
+        wanted, has_wanted = Signal.like(axi.araddr), Signal()
+        m.d.comb += axi.arready.eq(~has_wanted)
+        with m.If(axi.arvalid & axi.arready):
+            m.d.sync += [wanted.eq(axi.araddr), has_wanted.eq(1)]
+        with m.If(axi.rready):
+            m.d.sync += axi.rvalid.eq(0)
+        with m.If(has_wanted & (~axi.rvalid | axi.rready)):
+            m.d.sync += [has_wanted.eq(0), axi.rvalid.eq(1), axi.rresp.eq(SLVERR), axi.rdata.eq(0)]
+            with m.Switch(wanted[2:]):
+                for register in self.map.registers:
+                    with m.Case(register.offset // 4):
+                        m.d.sync += [axi.rresp.eq(OKAY), axi.rdata.eq(self._word(register))]
+        return m
+
+    def _write(self, m: Module, name: str, access: str, hit: Value, data: Value, mask: Value) -> None:
+        held, chosen = getattr(self, name), Mux(hit, mask, 0)
+        if access == "RW":
+            m.d.sync += held.eq((held & ~chosen) | (data & chosen))
+        elif access == "WO":
+            m.d.sync += held.eq(data & chosen)
+        else:
+            m.d.sync += held.eq((held & ~(data & chosen)) | getattr(self, f"{name}_set"))
+
+    def _word(self, register: Any) -> Value:
+        """What a read of a register returns."""
+        word: Any = 0
+        for field in register.fields:
+            if field.access != "WO":
+                value = getattr(self, field.member(register)) if field.value is None else Value.cast(field.value)
+                word = word | (value << field.low)
+        return word

@@ -1,0 +1,180 @@
+"""The accelerator with an AXI4 memory port: it fetches the operands of a job and writes its results by itself."""
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from hw.axi.control import ADDRESSES
+from hw.axi.core import Core, Top
+from hw.axi.ports import ADDRESS_BITS, broadcast, forward, memory
+from hw.axi.read import ID_BITS, WORDS_BITS, Reader, ReadMaster, planes_layout
+from hw.axi.write import WriteMaster
+from hw.design import ACC_BITS, DesignPoint
+from hw.engine import w_word, x_word
+from hw.planner import FIELD_BITS
+
+BUS_ERRORS = {
+    "read_error": "A read was answered by an error; the accelerator is halted.",
+    "write_error": "A write was answered by an error; the accelerator is halted.",
+}
+"""Errors of the memory, with what they mean."""
+
+
+class Image(wiring.Component):
+    """Where the planes of an operand are in memory.
+
+    For each tile, one after the other: the plane of labels, then that of β indices. A plane is `words` words back to
+    back, filled up to a whole beat of the bus. Takes a job every other cycle.
+
+    Parameters
+    ----------
+    readers : dict of str to Reader
+        Of the planes, in their order.
+
+    Members
+    -------
+    i : In(stream of address, tiles, words)
+    <name> : Out(stream of planes)
+        What each reader is to fetch.
+    """
+
+    def __init__(self, readers: dict[str, Reader]):
+        self.readers = readers
+        operand = data.StructLayout({"address": ADDRESS_BITS, "tiles": FIELD_BITS, "words": WORDS_BITS})
+        members = {
+            name: Out(stream.Signature(planes_layout(reader.word_bits, reader.bus_bits)))
+            for name, reader in readers.items()
+        }
+        super().__init__({"i": In(stream.Signature(operand)), **members})
+
+    def elaborate(self, platform: object) -> Module:
+        """Beats of each plane, held; addresses and the stride from their sums."""
+        m = Module()
+        held, full = Signal(self.i.payload.shape()), Signal()
+        source = stream.Signature(0).create(path=("held",))
+        m.d.comb += [self.i.ready.eq(~full), source.valid.eq(full)]
+        with m.If(source.ready):
+            m.d.sync += full.eq(0)
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [full.eq(1), held.eq(self.i.payload)]
+
+        address = held.address
+        stride = 0
+        ports = {name: getattr(self, name) for name in self.readers}
+        for name, reader in self.readers.items():
+            beats = Signal.like(ports[name].payload.beats, name=f"beats_{name}")
+            bus_bits = reader.bus_bits
+            with m.If(self.i.ready):
+                m.d.sync += beats.eq((self.i.payload.words * reader.word_bits + bus_bits - 1) >> exact_log2(bus_bits))
+            m.d.comb += [
+                ports[name].payload.address.eq(address),
+                ports[name].payload.words.eq(held.words),
+                ports[name].payload.beats.eq(beats),
+                ports[name].payload.planes.eq(held.tiles),
+            ]
+            address = address + (beats << reader.offset_bits)
+            stride = stride + beats
+        m.d.comb += [port.payload.stride.eq(stride) for port in ports.values()]
+        broadcast(m, source, {name: (port.valid, port.ready) for name, port in ports.items()})
+        return m
+
+
+class MemoryCore(Core):
+    """Planner, engine, readers of the planes and a writer of the results.
+
+    Parameters
+    ----------
+    design : DesignPoint
+
+    Members
+    -------
+    memory : Out(AXI4)
+    """
+
+    def __init__(self, design: DesignPoint):
+        members: dict[str, wiring.Member] = {"memory": Out(memory(design.bus_bits, ID_BITS))}
+        super().__init__(design, BUS_ERRORS, tuple(BUS_ERRORS), members, addressed=True)
+
+    def elaborate(self, platform: object) -> Module:
+        """Each job goes to the engine, to either operand's readers and to the writer."""
+        m = Module()
+        design = self.design
+        plans, engine = self.place(m)
+        plan = plans.payload
+        addresses = data.View(data.StructLayout(dict.fromkeys(ADDRESSES, ADDRESS_BITS)), plan.tag)
+
+        words = {"x": x_word(design), "w": w_word(design)}
+        planes = {f"{side}_{part}": field.width for side, word in words.items() for part, field in word}
+        m.submodules.read = reads = ReadMaster(planes, design.bus_bits)
+        m.submodules.write = writes = WriteMaster(ACC_BITS * design.cols, design.bus_bits)
+        m.submodules.results = results = SyncFIFO(width=ADDRESS_BITS, depth=design.jobs)
+        sinks = {"engine": (engine.plan.valid, engine.plan.ready), "y": (results.w_en, results.w_rdy)}
+        for side, tiles, count, operand in (
+            ("x", 1, plan.x_words, engine.x),
+            ("w", plan.tiles, plan.w_words, engine.w),
+        ):
+            readers = {name: reads.readers[name] for name in planes if name.startswith(side)}
+            m.submodules[f"image_{side}"] = image = Image(readers)
+            sinks[side] = (image.i.valid, image.i.ready)
+            m.d.comb += [
+                image.i.payload.address.eq(addresses[side]),
+                image.i.payload.tiles.eq(tiles),
+                image.i.payload.words.eq(count),
+            ]
+            parts = []
+            for name in readers:
+                wiring.connect(m, getattr(image, name), getattr(reads, f"{name}_job"))
+                parts.append(getattr(reads, name))
+                m.d.comb += operand.payload[name.removeprefix(f"{side}_")].as_value().eq(parts[-1].payload)
+            valid = Cat(part.valid for part in parts).all()
+            m.d.comb += operand.valid.eq(valid)
+            m.d.comb += [part.ready.eq(valid & operand.ready) for part in parts]
+        broadcast(m, plans, sinks)
+
+        m.d.comb += [engine.plan.payload[name].eq(plan[name]) for name in engine.plan.payload.shape().members]
+        m.d.comb += [
+            results.w_data.eq(addresses.y),
+            writes.job.payload.eq(results.r_data),
+            writes.job.valid.eq(results.r_rdy),
+            results.r_en.eq(writes.job.ready),
+            writes.rows.payload.values.eq(engine.acc.payload.values),
+            writes.rows.payload.end.eq(engine.acc.payload.end),
+            writes.rows.valid.eq(engine.acc.valid),
+            engine.acc.ready.eq(writes.rows.ready),
+            reads.halt.eq(self.halt),
+            writes.halt.eq(self.halt),
+            self.quiet.eq(reads.quiet & writes.quiet),
+            self.done.eq(writes.done),
+            self.errors.read_error.eq(reads.error),
+            self.errors.write_error.eq(writes.error),
+        ]
+        forward(m, self.memory, reads.memory)
+        forward(m, self.memory, writes.memory)
+        return m
+
+
+class AxiMemoryTop(Top):
+    """Jobs by registers, with the addresses of operands and results in memory.
+
+    Operand images are as `Image` says. The rows of results, `cols`·32 bits each, are written back to back.
+
+    Parameters
+    ----------
+    design : DesignPoint
+
+    Members
+    -------
+    m_axi_mem : Out(AXI4)
+    """
+
+    def __init__(self, design: DesignPoint):
+        members: dict[str, wiring.Member] = {"m_axi_mem": Out(memory(design.bus_bits, ID_BITS))}
+        super().__init__(MemoryCore(design), f"{design.module}_axi", members)
+
+    def elaborate(self, platform: object) -> Module:
+        """The memory port goes straight to the core."""
+        m = super().elaborate(platform)
+        forward(m, self.m_axi_mem, self.core.memory)
+        return m

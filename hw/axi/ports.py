@@ -1,0 +1,208 @@
+"""AXI interfaces as signatures, seen from the manager, and a component behind flat ports with the names of AXI."""
+
+from typing import Any
+
+from amaranth import Cat, ClockDomain, Module, Signal, Value
+from amaranth.hdl import ValueLike
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+ADDRESS_BITS = 64
+"""Bits of a memory address."""
+
+RESPONSE_BITS = 2
+
+OKAY, SLVERR = 0b00, 0b10
+"""Responses; the upper bit of any response says that it is an error."""
+
+INCR = 0b01
+"""The type of a burst whose addresses increase."""
+
+BUFFERABLE = 0b0011
+"""Memory attributes of all transfers: normal, not cacheable, bufferable."""
+
+
+class AxiSignature(wiring.Signature):
+    """An AXI interface.
+
+    Parameters
+    ----------
+    protocol : str
+        "AXI4-Lite", "AXI4" or "AXI4-Stream".
+    members : dict
+        Its signals, as the manager drives them.
+    """
+
+    def __init__(self, protocol: str, members: dict[str, wiring.Member]):
+        self.protocol = protocol
+        super().__init__(members)
+
+
+def lite(address_bits: int) -> AxiSignature:
+    """AXI4-Lite of 32 data bits."""
+    return AxiSignature(
+        "AXI4-Lite",
+        {
+            **_channel("aw", {"addr": address_bits, "prot": 3}),
+            **_channel("w", {"data": 32, "strb": 4}),
+            **_channel("b", {"resp": RESPONSE_BITS}, flow=In),
+            **_channel("ar", {"addr": address_bits, "prot": 3}),
+            **_channel("r", {"data": 32, "resp": RESPONSE_BITS}, flow=In),
+        },
+    )
+
+
+def read(bus_bits: int, id_bits: int) -> AxiSignature:
+    """The two channels of AXI4 that read."""
+    return AxiSignature(
+        "AXI4",
+        {
+            **_channel("ar", {"id": id_bits} | _BURST),
+            **_channel("r", {"id": id_bits, "data": bus_bits, "resp": RESPONSE_BITS, "last": 1}, flow=In),
+        },
+    )
+
+
+def write(bus_bits: int, id_bits: int) -> AxiSignature:
+    """The three channels of AXI4 that write."""
+    return AxiSignature(
+        "AXI4",
+        {
+            **_channel("aw", {"id": id_bits} | _BURST),
+            **_channel("w", {"data": bus_bits, "strb": bus_bits // 8, "last": 1}),
+            **_channel("b", {"id": id_bits, "resp": RESPONSE_BITS}, flow=In),
+        },
+    )
+
+
+def memory(bus_bits: int, id_bits: int) -> AxiSignature:
+    """AXI4, all five channels."""
+    members = dict(write(bus_bits, id_bits).members.items()) | dict(read(bus_bits, id_bits).members.items())
+    return AxiSignature("AXI4", members)
+
+
+def axi_stream(bits: int) -> AxiSignature:
+    """AXI4-Stream with tlast; tdata is padded to whole bytes."""
+    return AxiSignature("AXI4-Stream", _channel("t", {"data": -(-bits // 8) * 8, "last": 1}))
+
+
+def forward(m: Module, outer: Any, inner: Any) -> None:
+    """Connects the manager's interface `inner` to all signals of the same names of `outer`, one level further out."""
+    for name, member in inner.signature.members.items():
+        here, there = getattr(inner, name), getattr(outer, name)
+        m.d.comb += there.eq(here) if member.flow == Out else here.eq(there)
+
+
+_BURST = {"addr": ADDRESS_BITS, "len": 8, "size": 3, "burst": 2, "cache": 4, "prot": 3}
+
+
+def _channel(prefix: str, fields: dict[str, int], flow: wiring.Flow = Out) -> dict[str, wiring.Member]:
+    """Signals of a channel whose payload flows so."""
+    members: dict[str, wiring.Member] = {prefix + name: flow(bits) for name, bits in fields.items()}
+    return members | {f"{prefix}valid": flow(1), f"{prefix}ready": flow.flip()(1)}
+
+
+class AxiPorts(wiring.Component):
+    """A component behind flat ports as block designs want them, with clock `aclk` and reset `aresetn`, active low.
+
+    Signal `awaddr` of the interface `s_axi_ctrl` becomes `s_axi_ctrl_awaddr`; fields and handshake of a stream `x`
+    become `x_valid`, `x_ready` and `x_<field>`; any other member becomes a port of its own name.
+
+    The component finds two clock domains: `sync`, and `core` of the same clock, which its output `core_reset`, if it
+    has one, resets as well.
+
+    Parameters
+    ----------
+    component : Component
+
+    Attributes
+    ----------
+    interfaces : list of dict
+        `name`, `protocol`, `role` ("manager" or "subordinate") and `ports` of each AXI interface.
+    streams : list of dict
+        `name`, `direction`, `always_ready` and `payload` of each stream that is none.
+    """
+
+    def __init__(self, component: wiring.Component):
+        self.component = component
+        self.interfaces: list[dict[str, Any]] = []
+        self.streams: list[dict[str, Any]] = []
+        self._inner: dict[str, Value] = {}
+        members: dict[str, wiring.Member] = {"aclk": In(1), "aresetn": In(1)}
+
+        def add(name: str, value: ValueLike, flow: wiring.Flow) -> str:
+            self._inner[name] = Value.cast(value)
+            members[name] = flow(self._inner[name].shape())
+            return name
+
+        for name, member in component.signature.members.items():
+            value = getattr(component, name)
+            if member.is_port:
+                if name != "core_reset":
+                    add(name, value, member.flow)
+            elif isinstance(member.signature, stream.Signature):
+                back = member.flow.flip()
+                add(f"{name}_valid", value.valid, member.flow)
+                add(f"{name}_ready", value.ready, back)
+                payload = [add(port, field, member.flow) for port, field in _fields(name, value.payload).items()]
+                self.streams.append(
+                    {
+                        "name": name,
+                        "direction": member.flow.value.lower(),
+                        "always_ready": False,
+                        "payload": payload,
+                    }
+                )
+            else:
+                ports = [
+                    add(f"{name}_{signal}", getattr(value, signal), line.flow)
+                    for signal, line in member.signature.members.items()
+                ]
+                self.interfaces.append(
+                    {
+                        "name": name,
+                        "protocol": member.signature.protocol,
+                        "role": "manager" if member.flow == Out else "subordinate",
+                        "ports": ports,
+                    }
+                )
+        super().__init__(members)
+
+    def elaborate(self, platform: object) -> Module:
+        """Clock domains, and the ports connected to the component."""
+        m = Module()
+        sync, core = ClockDomain("sync"), ClockDomain("core")
+        sync.clk = core.clk = self.aclk
+        m.domains += [sync, core]
+        m.d.comb += sync.rst.eq(~self.aresetn)
+        m.d.comb += core.rst.eq(~self.aresetn | getattr(self.component, "core_reset", 0))
+        m.submodules.core = self.component
+        for name, inner in self._inner.items():
+            port, flow = getattr(self, name), self.signature.members[name].flow
+            m.d.comb += inner.eq(port) if flow == In else port.eq(inner)
+        return m
+
+
+def _fields(name: str, payload: ValueLike) -> dict[str, ValueLike]:
+    if isinstance(payload, data.View) and isinstance(payload.shape(), data.StructLayout):
+        return {f"{name}_{field}": payload[field] for field in payload.shape().members}
+    return {f"{name}_payload": payload}
+
+
+def broadcast(m: Module, source: Any, sinks: dict[str, tuple[Signal, Value]]) -> None:
+    """Hands every transfer of a stream to several sinks, each of which takes it when it likes.
+
+    Parameters
+    ----------
+    m : Module
+    source : stream
+    sinks : dict
+        By name, the `valid` to drive and the `ready` to wait for.
+    """
+    settled = []
+    for name, (valid, ready) in sinks.items():
+        taken = Signal(name=f"taken_{name}")
+        settled.append(taken | ready)
+        m.d.comb += valid.eq(source.valid & ~taken)
+        m.d.sync += taken.eq(source.valid & ~source.ready & (taken | ready))
+    m.d.comb += source.ready.eq(Cat(*settled).all())

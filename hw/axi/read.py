@@ -1,0 +1,240 @@
+"""Planes of words fetched from memory through one AXI4 read port."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for, exact_log2
+
+from hw.axi.gearbox import Gearbox
+from hw.axi.ports import ADDRESS_BITS, BUFFERABLE, INCR, broadcast, read
+from hw.planner import FIELD_BITS
+
+BURST = 16
+"""The most beats of a burst. Bursts end at multiples of as many beats, and so never cross 4 KiB on any bus."""
+
+BURSTS_AHEAD = 4
+"""Bursts of full length that the queue of a reader has room for, and that can be outstanding."""
+
+ID_BITS = 2
+"""Bits of ARID and AWID: a number for each of four readers."""
+
+WORDS_BITS = FIELD_BITS + 5
+"""Bits of the number of words of a plane: steps times, for a weight-stationary array, up to 32 rows."""
+
+
+def beats_of(words: int, word_bits: int, bus_bits: int) -> int:
+    """Beats of the bus that a plane of words takes."""
+    return -(-words * word_bits // bus_bits)
+
+
+def planes_layout(word_bits: int, bus_bits: int) -> data.StructLayout:
+    """What a reader fetches: `planes` planes of `words` words, which take `beats` beats each.
+
+    The first begins at `address`, a multiple of the bus width, and each of the others `stride` beats after the one
+    before it.
+    """
+    beats = bits_for(beats_of((1 << WORDS_BITS) - 1, word_bits, bus_bits))
+    return data.StructLayout(
+        {
+            "address": ADDRESS_BITS,
+            "words": WORDS_BITS,
+            "beats": beats,
+            "stride": beats + 1,
+            "planes": FIELD_BITS,
+        }
+    )
+
+
+class Reader(wiring.Component):
+    """Fetches planes and hands out their words.
+
+    Asks for a burst when its own queue has room for all of it, so that what comes back never has to wait.
+
+    Parameters
+    ----------
+    word_bits, bus_bits : int
+
+    Members
+    -------
+    job : In(stream of planes)
+    request : Out(stream of address, in beats, and length)
+    beat : In(bus_bits)
+    push : In(1)
+        A beat has come back.
+    o : Out(stream of words)
+    """
+
+    def __init__(self, word_bits: int, bus_bits: int):
+        self.word_bits, self.bus_bits = word_bits, bus_bits
+        self.offset_bits = exact_log2(bus_bits // 8)
+        super().__init__(
+            {
+                "job": In(stream.Signature(planes_layout(word_bits, bus_bits))),
+                "request": Out(stream.Signature(request_layout(bus_bits))),
+                "beat": In(bus_bits),
+                "push": In(1),
+                "o": Out(stream.Signature(word_bits)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Asking; the queue; cutting beats into words."""
+        m = Module()
+        job = self.job.payload
+        ask_valid, ask_ready, cut_valid, cut_ready = Signal(), Signal(), Signal(), Signal()
+        broadcast(m, self.job, {"ask": (ask_valid, ask_ready), "cut": (cut_valid, cut_ready)})
+
+        depth = BURST * BURSTS_AHEAD
+        m.submodules.queue = queue = SyncFIFOBuffered(width=self.bus_bits, depth=depth)
+        m.d.comb += [queue.w_data.eq(self.beat), queue.w_en.eq(self.push)]
+
+        # Asking: `plane` is where the present plane begins, `at` and `left` what of it has not been asked for.
+        asking = Signal()
+        plane, at = Signal(ADDRESS_BITS - self.offset_bits), Signal(ADDRESS_BITS - self.offset_bits)
+        left, beats, stride = Signal.like(job.beats), Signal.like(job.beats), Signal.like(job.stride)
+        planes = Signal(FIELD_BITS)
+        length = Signal(range(BURST + 1))
+        room = Signal(range(depth + 1), init=depth)
+        to_boundary = Signal(range(BURST + 1))
+        asked = Signal()
+        m.d.comb += [
+            ask_ready.eq(~asking),
+            to_boundary.eq(BURST - at[: exact_log2(BURST)]),
+            length.eq(Mux(left < to_boundary, left, to_boundary)),
+            self.request.payload.at.eq(at),
+            self.request.payload.length.eq(length),
+            self.request.valid.eq(asking & (room >= length)),
+            asked.eq(self.request.valid & self.request.ready),
+        ]
+        m.d.sync += room.eq(room - Mux(asked, length, 0) + (queue.r_en & queue.r_rdy))
+        with m.If(asked):
+            m.d.sync += [at.eq(at + length), left.eq(left - length)]
+            with m.If(left == length):
+                m.d.sync += [plane.eq(plane + stride), at.eq(plane + stride), left.eq(beats), planes.eq(planes - 1)]
+                with m.If(planes == 1):
+                    m.d.sync += asking.eq(0)
+        with m.If(ask_valid & ask_ready):
+            m.d.sync += [
+                asking.eq(1),
+                plane.eq(job.address[self.offset_bits :]),
+                at.eq(job.address[self.offset_bits :]),
+                left.eq(job.beats),
+                beats.eq(job.beats),
+                stride.eq(job.stride),
+                planes.eq(job.planes),
+            ]
+
+        # Cutting: the last beat of a plane is padded.
+        m.submodules.gearbox = gearbox = Gearbox(self.bus_bits, self.word_bits)
+        cutting = Signal()
+        word, words, more = Signal(WORDS_BITS), Signal(WORDS_BITS), Signal(FIELD_BITS)
+        cut, last = Signal(), Signal()
+        m.d.comb += [
+            cut_ready.eq(~cutting),
+            gearbox.i.payload.data.eq(queue.r_data),
+            gearbox.i.valid.eq(queue.r_rdy & cutting),
+            queue.r_en.eq(gearbox.i.ready & cutting),
+            self.o.payload.eq(gearbox.o.payload.data),
+            self.o.valid.eq(gearbox.o.valid & cutting),
+            gearbox.o.ready.eq(self.o.ready & cutting),
+            last.eq(word == 1),
+            gearbox.drop.eq(last),
+            cut.eq(self.o.valid & self.o.ready),
+        ]
+        with m.If(cut):
+            m.d.sync += word.eq(word - 1)
+            with m.If(last):
+                m.d.sync += [word.eq(words), more.eq(more - 1)]
+                with m.If(more == 1):
+                    m.d.sync += cutting.eq(0)
+        with m.If(cut_valid & cut_ready):
+            m.d.sync += [cutting.eq(1), word.eq(job.words), words.eq(job.words), more.eq(job.planes)]
+        return m
+
+
+def request_layout(bus_bits: int) -> data.StructLayout:
+    """A burst: where it begins, in beats of the bus, and its beats."""
+    return data.StructLayout({"at": ADDRESS_BITS - exact_log2(bus_bits // 8), "length": range(BURST + 1)})
+
+
+class ReadMaster(wiring.Component):
+    """Several readers behind one AXI4 read port; the number of a reader is its ARID.
+
+    Parameters
+    ----------
+    word_bits : dict of str to int
+        Width of the words of each reader, by name.
+    bus_bits : int
+
+    Members
+    -------
+    memory : Out(AXI4)
+        The channels that read.
+    <name>_job : In(stream of planes)
+    <name> : Out(stream of words)
+    halt : In(1)
+        Nothing new is asked for.
+    quiet : Out(1)
+        Nothing that was asked for is missing.
+    error : Out(1)
+        A response was an error.
+    """
+
+    def __init__(self, word_bits: dict[str, int], bus_bits: int):
+        self.bus_bits = bus_bits
+        self.readers = {name: Reader(bits, bus_bits) for name, bits in word_bits.items()}
+        members: dict[str, wiring.Member] = {"memory": Out(read(bus_bits, ID_BITS))}
+        for name, reader in self.readers.items():
+            members |= {f"{name}_job": reader.signature.members["job"], name: reader.signature.members["o"]}
+        super().__init__(members | {"halt": In(1), "quiet": Out(1), "error": Out(1)})
+
+    def elaborate(self, platform: object) -> Module:
+        """Bursts in turn, of whoever asks; beats to whoever asked."""
+        m = Module()
+        axi, readers = self.memory, list(self.readers.items())
+        m.d.comb += [
+            axi.arsize.eq(exact_log2(self.bus_bits // 8)),
+            axi.arburst.eq(INCR),
+            axi.arcache.eq(BUFFERABLE),
+            axi.rready.eq(1),
+            self.error.eq(axi.rvalid & axi.rresp[1]),
+        ]
+        for i, (name, reader) in enumerate(readers):
+            m.submodules[name] = reader
+            wiring.connect(m, wiring.flipped(getattr(self, f"{name}_job")), reader.job)
+            wiring.connect(m, reader.o, wiring.flipped(getattr(self, name)))
+            m.d.comb += [reader.beat.eq(axi.rdata), reader.push.eq(axi.rvalid & (axi.rid == i))]
+
+        # Whoever asked last is the last to be asked.
+        free = Signal()
+        asks, grant = Signal(len(readers)), Signal(len(readers))
+        latest = Signal(range(len(readers)))
+        m.d.comb += [
+            free.eq(~self.halt & (~axi.arvalid | axi.arready)),
+            asks.eq(Cat(reader.request.valid for _, reader in readers)),
+        ]
+        with m.Switch(latest):
+            for i in range(len(readers)):
+                with m.Case(i):
+                    order = [(i + 1 + k) % len(readers) for k in range(len(readers))]
+                    for k, j in enumerate(order):
+                        m.d.comb += grant[j].eq(asks[j] & ~Cat(asks[before] for before in order[:k]).any())
+        with m.If(axi.arready):
+            m.d.sync += axi.arvalid.eq(0)
+        for i, (_, reader) in enumerate(readers):
+            m.d.comb += reader.request.ready.eq(free & grant[i])
+            with m.If(reader.request.valid & reader.request.ready):
+                request = reader.request.payload
+                m.d.sync += [
+                    latest.eq(i),
+                    axi.arvalid.eq(1),
+                    axi.arid.eq(i),
+                    axi.araddr.eq(request.at << reader.offset_bits),
+                    axi.arlen.eq(request.length - 1),
+                ]
+
+        outstanding = Signal(range(BURST * BURSTS_AHEAD * len(readers) + 1))
+        m.d.sync += outstanding.eq(outstanding + (asks.any() & free) - (axi.rvalid & axi.rlast))
+        m.d.comb += self.quiet.eq(outstanding == 0)
+        return m

@@ -1,0 +1,137 @@
+"""Rows of results written to memory through an AXI4 write port."""
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from hw.axi.gearbox import Gearbox
+from hw.axi.ports import ADDRESS_BITS, BUFFERABLE, INCR, write
+from hw.axi.read import BURST, ID_BITS
+
+OUTSTANDING = 8
+"""The most bursts that can wait for a response."""
+
+
+class WriteMaster(wiring.Component):
+    """Writes the rows of jobs back to back, each job from an address of its own.
+
+    A burst is offered when all of its data are there, so that it never holds up the bus. All bursts are of ID 0, and
+    are answered in their order.
+
+    Parameters
+    ----------
+    row_bits, bus_bits : int
+
+    Members
+    -------
+    memory : Out(AXI4)
+        The channels that write.
+    job : In(stream of addresses)
+        Multiples of the bus width.
+    rows : In(stream of values, end)
+        `end` marks the last row of a job.
+    halt : In(1)
+        No burst is begun.
+    quiet : Out(1)
+        No burst lacks its response.
+    error : Out(1)
+        A response was an error.
+    done : Out(1)
+        The last burst of a job was answered, and none since reset by an error.
+    """
+
+    def __init__(self, row_bits: int, bus_bits: int):
+        self.row_bits, self.bus_bits = row_bits, bus_bits
+        super().__init__(
+            {
+                "memory": Out(write(bus_bits, ID_BITS)),
+                "job": In(stream.Signature(ADDRESS_BITS)),
+                "rows": In(stream.Signature(data.StructLayout({"values": row_bits, "end": 1}))),
+                "halt": In(1),
+                "quiet": Out(1),
+                "error": Out(1),
+                "done": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Joining rows into beats; collecting beats into bursts; the three channels."""
+        m = Module()
+        axi, offset_bits = self.memory, exact_log2(self.bus_bits // 8)
+
+        m.submodules.gearbox = gearbox = Gearbox(self.row_bits, self.bus_bits)
+        beat = gearbox.o.payload
+        m.d.comb += [
+            gearbox.i.payload.data.eq(self.rows.payload.values),
+            gearbox.i.payload.last.eq(self.rows.payload.end),
+            gearbox.i.valid.eq(self.rows.valid),
+            self.rows.ready.eq(gearbox.i.ready),
+        ]
+
+        beats_layout = data.StructLayout({"data": self.bus_bits, "units": len(beat.units), "last": 1})
+        m.submodules.beats = beats = SyncFIFOBuffered(width=beats_layout.size, depth=2 * BURST)
+        burst_layout = data.StructLayout({"at": ADDRESS_BITS - offset_bits, "more": range(BURST)})
+        m.submodules.bursts = bursts = SyncFIFO(width=burst_layout.size, depth=OUTSTANDING)
+        m.submodules.answers = answers = SyncFIFO(width=1, depth=OUTSTANDING)
+
+        # A burst goes from `first` to `at`, and ends with the job or at a multiple of as many beats as it may have.
+        active = Signal()
+        first, at = Signal(ADDRESS_BITS - offset_bits), Signal(ADDRESS_BITS - offset_bits)
+        taken, ends = Signal(), Signal()
+        m.d.comb += [
+            gearbox.o.ready.eq(active & ~self.halt & beats.w_rdy & bursts.w_rdy & answers.w_rdy),
+            taken.eq(gearbox.o.valid & gearbox.o.ready),
+            ends.eq(beat.last | at[: exact_log2(BURST)].all()),
+            beats.w_data.eq(Cat(beat.data, beat.units, ends)),
+            beats.w_en.eq(taken),
+            bursts.w_data.eq(Cat(first, (at - first)[: exact_log2(BURST)])),
+            bursts.w_en.eq(taken & ends),
+            answers.w_data.eq(beat.last),
+            answers.w_en.eq(taken & ends),
+            self.job.ready.eq(~active),
+        ]
+        with m.If(taken):
+            m.d.sync += at.eq(at + 1)
+            with m.If(ends):
+                m.d.sync += first.eq(at + 1)
+            with m.If(beat.last):
+                m.d.sync += active.eq(0)
+        with m.If(self.job.valid & self.job.ready):
+            begin = self.job.payload[offset_bits:]
+            m.d.sync += [active.eq(1), first.eq(begin), at.eq(begin)]
+
+        # Addresses and data go their own ways.
+        burst, out = data.View(burst_layout, bursts.r_data), data.View(beats_layout, beats.r_data)
+        complete = Signal(range(OUTSTANDING + 1))  # bursts of which data are to be sent
+        sent = Signal()
+        m.d.comb += [
+            axi.awvalid.eq(bursts.r_rdy),
+            bursts.r_en.eq(axi.awready),
+            axi.awaddr.eq(burst.at << offset_bits),
+            axi.awlen.eq(burst.more),
+            axi.awsize.eq(offset_bits),
+            axi.awburst.eq(INCR),
+            axi.awcache.eq(BUFFERABLE),
+            axi.wvalid.eq(beats.r_rdy & complete.any()),
+            beats.r_en.eq(axi.wready & complete.any()),
+            axi.wdata.eq(out.data),
+            # A gate for every byte: were they copies of one bit, wstrb would seem to depend on itself.
+            axi.wstrb.eq(Cat(unit & axi.wvalid for unit in out.units for _ in range(gearbox.unit_bits // 8))),
+            axi.wlast.eq(out.last),
+            sent.eq(axi.wvalid & axi.wready & axi.wlast),
+        ]
+        m.d.sync += complete.eq(complete + bursts.w_en - sent)
+
+        failed = Signal()
+        with m.If(self.error):
+            m.d.sync += failed.eq(1)
+        m.d.comb += [
+            axi.bready.eq(1),
+            answers.r_en.eq(axi.bvalid),
+            self.error.eq(axi.bvalid & axi.bresp[1]),
+            self.done.eq(axi.bvalid & answers.r_data & ~self.error & ~failed),
+            self.quiet.eq(~answers.r_rdy),
+        ]
+        return m

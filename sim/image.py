@@ -1,0 +1,59 @@
+"""Operands and results as memory and AXI4-Stream hold them: bytes, from words of the accelerator's streams and back.
+
+An operand in memory is a pair of planes for each tile (of weights; activations are one tile), one after the other: the
+labels of all words back to back, then their β indices if there are any, each filled up with zeros to whole beats of the
+bus. Results are rows of 32-bit accumulators back to back.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw.design import ACC_BITS, DesignPoint
+from hw.engine import w_word, x_word
+from sim.tiles import Payload
+
+
+def operand_image(design: DesignPoint, side: str, words: Payload, tiles: int = 1) -> bytes:
+    """The memory image of an operand of one job.
+
+    Parameters
+    ----------
+    design : DesignPoint
+    side : str
+        "x" or "w".
+    words : Payload
+        Of the stream of that side, one job's.
+    tiles : int
+        Of the weights.
+    """
+    planes = []
+    for name, bits in _widths(design, side).items():
+        lines = _bits(words[f"{side}_{name}"], bits).reshape(tiles, -1)
+        planes.append(np.pad(lines, ((0, 0), (0, -lines.shape[1] % design.bus_bits))))
+    return np.packbits(np.concatenate(planes, axis=1), bitorder="little").tobytes()
+
+
+def packet(design: DesignPoint, side: str, words: Payload) -> NDArray[np.uint8]:
+    """An operand of one job as AXI4-Stream carries it: uint8 `(words, bytes of tdata)`."""
+    fields = [_bits(words[f"{side}_{name}"], bits) for name, bits in _widths(design, side).items()]
+    return np.packbits(np.concatenate(fields, axis=1), axis=1, bitorder="little")
+
+
+def result_rows(design: DesignPoint, data: bytes) -> NDArray[np.uint32]:
+    """The rows of accumulators in memory, or in the packets of `m_axis_acc`: uint32 `(rows, cols)`."""
+    return np.frombuffer(data, dtype="<u4").astype(np.uint32).reshape(-1, design.cols)
+
+
+def result_bytes(design: DesignPoint, rows: int) -> int:
+    """Bytes of so many rows of results."""
+    return rows * design.cols * ACC_BITS // 8
+
+
+def _widths(design: DesignPoint, side: str) -> dict[str, int]:
+    return {name: field.width for name, field in {"x": x_word, "w": w_word}[side](design)}
+
+
+def _bits(words: NDArray[np.uint32], bits: int) -> NDArray[np.uint8]:
+    """The low bits of wide words: uint8 `(words, bits)`."""
+    every = np.unpackbits(np.ascontiguousarray(words.astype("<u4")).view(np.uint8), axis=1, bitorder="little")
+    return every[:, :bits]
