@@ -56,7 +56,7 @@ class DesignPoint:
         Rows of finished accumulators that the output queue holds, a power of two. Room is set aside when a row's last
         beat is taken. At least, and if not given, as many as keep the array busy with a consumer that is always ready.
     jobs : int
-        Jobs that can wait: 2 to 64.
+        Jobs that can wait: 2 to 16.
     bus_bits : int
         Width of the AXI data bus to memory: 32 to 512, a power of two.
 
@@ -85,7 +85,7 @@ class DesignPoint:
         if self.dataflow not in get_args(Dataflow):
             raise GossetError(f'The dataflow is "os" (output-stationary) or "ws" (weight-stationary), not {self.dataflow!r}.')
         self._check_activations()
-        for name, least, most in (("rows", 1, MAX_EDGE), ("cols", 1, MAX_EDGE), ("jobs", 2, 64)):
+        for name, least, most in (("rows", 1, MAX_EDGE), ("cols", 1, MAX_EDGE), ("jobs", 2, 16)):
             self._check_range(name, least, most)
         self._check_range("panel_rows", self.rows, 1024)
         if self.panel_rows % self.rows:

@@ -25,7 +25,7 @@ def divide(a: Integers, b: Integers) -> Integers:
     return -(-a // b)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Machine:
     """What of a design point decides about its schedule and its cycles; integers, or arrays with one entry per design.
 
@@ -66,13 +66,16 @@ class Schedule:
     panel : rows of a job; the last panel has what is left.
     steps : steps of K (blocks, or slices of `rows` blocks) of a product.
     chunk : steps of a job; the last chunk of a panel has what is left.
+    panels, chunks : how many panels there are, and how many chunks of each.
     tiles : tiles of `cols` columns.
     passes : words of activations per step, 2 for int8.
     """
 
     panel: Integers
+    panels: Integers
     steps: Integers
     chunk: Integers
+    chunks: Integers
     tiles: Integers
     passes: Integers
 
@@ -90,4 +93,6 @@ def schedule(machine: Machine, m: Integers, n: Integers, k: Integers, int8: Any)
     most = words // units
     most = np.where(ws, most, np.minimum(most, np.maximum(machine.w_depth, 1)))
     chunk = divide(steps, divide(steps, most))
-    return Schedule(np.minimum(units * unit, m), steps, chunk, divide(np.asarray(n), machine.cols), passes)
+    panel = np.minimum(units * unit, m)
+    tiles = divide(np.asarray(n), machine.cols)
+    return Schedule(panel, divide(m, panel), steps, chunk, divide(steps, chunk), tiles, passes)
