@@ -114,6 +114,15 @@ class RegisterMap:
             if len(set(seen)) < len(seen):
                 raise GossetError(f"Two registers of {self.name} have the same {what}.")
 
+    @classmethod
+    def from_dict(cls, name: str, registers: list[dict[str, Any]]) -> "RegisterMap":
+        """The inverse of `as_dict`."""
+        made = (
+            Register(**(register | {"fields": tuple(Field(**field) for field in register["fields"])}))
+            for register in registers
+        )
+        return cls(name, tuple(made))
+
     @property
     def address_bits(self) -> int:
         """Bits of an address within the block: at least those of a page of 4 KiB, so that each can have its own."""

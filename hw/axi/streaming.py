@@ -11,7 +11,7 @@ from hw.design import ACC_BITS, DesignPoint
 from hw.engine import w_word, x_word
 
 ERRORS = {
-    f"{side}_framing": f"A packet of {name} was shorter than its job (zeros were put in) or longer (the rest was dropped)."
+    f"{side}_framing": f"A packet of {name} was too short for its job (zeros were put in) or too long (it was cut)."
     for side, name in (("x", "activations"), ("w", "weights"))
 }
 """Errors of the streams, with what they mean."""
