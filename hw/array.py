@@ -26,25 +26,27 @@ from hw.units import place
 
 
 def row(design: DesignPoint) -> data.StructLayout:
-    """One row of finished accumulators; `last` marks the last row of a tile, `end` that of a job."""
+    """One row of finished accumulators; `last` marks the last row of a tile of columns, `end` that of a job."""
     return data.StructLayout({"values": data.ArrayLayout(signed(ACC_BITS), design.cols), "last": 1, "end": 1})
 
 
 def beat(design: DesignPoint) -> data.StructLayout:
     """What an array takes in one cycle: a block for each row, and flags.
 
-    Output-stationary: also a block `w` for each column; `last`, the last beat of a tile, and there also `count`, how
-    many of its rows come out, and `end`, whether it is the last tile of its job.
+    Both: `last` and `end` as of the last row that the beat finishes.
+
+    Output-stationary: also a block `w` for each column; `finish`, the last beat of a tile, and there also `count`, how
+    many of its rows come out.
 
     Weight-stationary: `swap`, the first beat of a slice; `row`, the number of its accumulators; `start` and `finish`,
-    the first and the last beat of these accumulators; `last` and `end`, with `finish`, as of `row`.
+    the first and the last beat of these accumulators.
     """
     x, w = operands(design)
-    fields = {"x": data.ArrayLayout(x.block, design.rows), "last": 1, "end": 1}
+    fields = {"x": data.ArrayLayout(x.block, design.rows), "finish": 1, "last": 1, "end": 1}
     if design.dataflow == "os":
         fields |= {"w": data.ArrayLayout(w.block, design.cols), "count": range(design.rows + 1)}
     else:
-        fields |= {"swap": 1, "start": 1, "finish": 1, "row": range(design.panel_rows)}
+        fields |= {"swap": 1, "start": 1, "row": range(design.panel_rows)}
     return data.StructLayout(fields)
 
 
@@ -102,10 +104,9 @@ class OutputStationaryArray(wiring.Component):
         x_side, w_side = operands(self.design)
         beat = self.i.payload
 
-        token, count = Signal(2), Signal(range(rows + 1))
-        end = Signal()
-        m.d.comb += [TOKEN(token).valid.eq(self.i.valid), TOKEN(token).last.eq(beat.last)]
-        m.d.comb += [count.eq(beat.count), end.eq(beat.end)]
+        token, flags = Signal(2), Signal(data.StructLayout({"count": range(rows + 1), "last": 1, "end": 1}))
+        m.d.comb += [TOKEN(token).valid.eq(self.i.valid), TOKEN(token).last.eq(beat.finish)]
+        m.d.comb += [flags[name].eq(beat[name]) for name in flags.shape().members]
         token = delay(m, token, SquaredNorm.LATENCY, "token", reset_less=False)
 
         cells = [[Cell(x_side, w_side) for _ in range(cols)] for _ in range(rows)]
@@ -131,15 +132,14 @@ class OutputStationaryArray(wiring.Component):
 
         # The last block reaches the accumulator of column 0's bottom cell: its rows are next, one per cycle.
         at_bottom = delay(m, token, Cell.DEPTH + rows - 1, "token_bottom", reset_less=False)
-        count = delay(m, count, SquaredNorm.LATENCY + Cell.DEPTH + rows - 1, "count")
-        end = delay(m, end, SquaredNorm.LATENCY + Cell.DEPTH + rows - 1, "end")
-        left_to_go = Signal(range(rows + 1))
-        ending = Signal()
+        flags_at_bottom = delay(m, flags.as_value(), SquaredNorm.LATENCY + Cell.DEPTH + rows - 1, "flags")
+        left_to_go, closing = Signal(range(rows + 1)), Signal(2)
         tile = Signal(init=1)
         with m.If(left_to_go != 0):
             m.d.sync += left_to_go.eq(left_to_go - 1)
         with m.If(TOKEN(at_bottom).valid & TOKEN(at_bottom).last):
-            m.d.sync += [left_to_go.eq(count), ending.eq(end), tile.eq(~tile)]
+            now = flags.shape()(flags_at_bottom)
+            m.d.sync += [left_to_go.eq(now.count), closing.eq(Cat(now.last, now.end)), tile.eq(~tile)]
 
         # The order to shift moves right with the skew; the rows leave with it, straightened out.
         order = Signal(2)
@@ -153,12 +153,12 @@ class OutputStationaryArray(wiring.Component):
             if c + 1 < cols:
                 order = delay(m, order, 1, f"order_{c}", reset_less=False)
         leaving = Signal(3)
-        m.d.comb += leaving.eq(Cat(left_to_go != 0, left_to_go == 1, ending))
+        m.d.comb += leaving.eq(Cat(left_to_go != 0, closing & (left_to_go == 1).replicate(2)))
         leaving = delay(m, leaving, cols, "leaving", reset_less=False)
         m.d.comb += [
             self.o.valid.eq(leaving[0]),
             self.o.payload.last.eq(leaving[1]),
-            self.o.payload.end.eq(leaving[1] & leaving[2]),
+            self.o.payload.end.eq(leaving[2]),
         ]
         return m
 
@@ -256,6 +256,6 @@ class WeightStationaryArray(wiring.Component):
         m.d.comb += [
             self.o.valid.eq(leaving[0]),
             self.o.payload.last.eq(leaving[1]),
-            self.o.payload.end.eq(leaving[1] & leaving[2]),
+            self.o.payload.end.eq(leaving[2]),
         ]
         return m

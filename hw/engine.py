@@ -148,7 +148,8 @@ class Engine(wiring.Component):
                 first.eq(~(step.any() | digit)),
                 restart.eq(ends & last_row_tile),
                 flags.count.eq(Mux(last_row_tile, run.tail, design.rows)),
-                flags.last.eq(ends),
+                flags.finish.eq(ends),
+                flags.last.eq(last_row_tile),
                 flags.end.eq(last_tile & last_row_tile),
                 needed.eq(Mux(ends, flags.count, 0)),
             ]

@@ -27,11 +27,12 @@ from xml.etree import ElementTree
 
 from golden.errors import GossetError, ToolError
 from golden.format import Format
-from hw.array import SystolicArray
+from hw.array import OutputStationaryArray, latency
 from hw.cell import Cell
 from hw.decoder import Decoder
 from hw.design import DesignPoint
 from hw.generate import Generated, generate, generate_design
+from hw.operands import packed_operand
 from sim import verilator
 from sim.benches.settings import VARIABLE, Report, Settings
 
@@ -402,13 +403,14 @@ def _decoder(design: DesignPoint | Format) -> Generated:
 @cache
 def _cell(design: DesignPoint | Format) -> Generated:
     format = _format_of(design)
-    return generate(Cell(format), "bench_cell", format=asdict(format), latency=Cell.DEPTH)
+    side = packed_operand(format)
+    return generate(Cell(side, side), "bench_cell", format=asdict(format), latency=Cell.DEPTH)
 
 
 @cache
 def _array(design: DesignPoint | Format) -> Generated:
-    array = SystolicArray(_point(design, "array"))
-    return generate(array, "bench_array", design=array.design.as_dict(), latency=array.latency)
+    point = _point(design, "array")
+    return generate(OutputStationaryArray(point), "bench_array", design=point.as_dict(), latency=latency(point))
 
 
 @cache
@@ -430,5 +432,8 @@ BENCHES = {
 }
 """The testbenches by name."""
 
-SMALL = DesignPoint(name="uneven", rows=3, cols=2)
-"""A small design point whose edges differ."""
+SMALL = DesignPoint(name="uneven", rows=3, cols=2, panel_rows=9, x_depth=32, w_depth=16)
+"""A small design point whose edges differ, with memories that most products do not fit."""
+
+STATIONARY = replace(SMALL, name="uneven_ws", dataflow="ws", w_depth=None, activations=("packed", "int8"))
+"""The same, weight-stationary, and with int8 activations as well."""

@@ -24,7 +24,7 @@ from hw.decoder import Decoder
 from hw.design import DesignPoint
 from hw.generate import generate, generate_design
 from sim import verilator
-from sim.bench import BENCHES, SMALL, run_bench
+from sim.bench import BENCHES, SMALL, STATIONARY, run_bench
 from sim.device import Report, RtlDevice
 from sim.digits import Digits, Floats, train
 from sim.model import Model
@@ -145,11 +145,12 @@ def verify(design: DesignPoint, output: Path, ui: Ui) -> dict[str, Any]:
             model.close()
             advance(1)
 
-    with seen.stage(ui, "testbenches", len(BENCHES)) as advance, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for result in pool.map(lambda name: run_bench(name, SMALL), BENCHES):
+    runs = [(name, SMALL) for name in BENCHES] + [("accelerator", STATIONARY)]
+    with seen.stage(ui, "testbenches", len(runs)) as advance, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for result in pool.map(lambda run: run_bench(*run), runs):
             seen.mismatches += result.failed
             seen.described += [
-                f"testbench {result.name}, {failure.test}: {failure.message}" for failure in result.failures
+                f"testbench {result.name} of {result.design}, {failure.test}: {failure.message}" for failure in result.failures
             ]
             advance(1)
 

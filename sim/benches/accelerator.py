@@ -1,23 +1,38 @@
-"""The accelerator against `golden.matmul`, and its counters against what its streams do."""
+"""The accelerator against `golden.matmul`: whole products, job by job, in both dataflows and with all activations."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import cocotb
 import numpy as np
 from cocotb.handle import HierarchyObject
 
-from golden.matmul import matmul
-from hw.accelerator import COUNTER_BITS, COUNTERS
-from hw.design import ACC_BITS
-from sim.benches.checks import Mismatch, RuleBroken, compare, same
+from golden.format import PackedMatrix
+from golden.int8 import Int8Matrix
+from golden.lattice import DIM
+from golden.matmul import Operand, matmul
+from hw.design import ACC_BITS, DesignPoint
+from hw.engine import COUNTER_BITS, COUNTERS
+from hw.planner import ERRORS, FIELD_BITS
+from sim.benches.checks import Mismatch, compare, same
 from sim.benches.labels import random_matrix
 from sim.benches.streams import PAUSES, Beat, Monitor, Sink, Source, signal, watch_independence
-from sim.benches.testbench import PATIENCE, Testbench
-from sim.benches.tiles import Rows, Tile, random_tile, random_tiles
+from sim.benches.testbench import Scoreboard, Testbench
 from sim.benches.words import unpack
-from sim.tiles import Job
+from sim.tiles import Job, Part, Payload
+
+
+class Row(NamedTuple):
+    """A row of accumulators that has to come out."""
+
+    where: str
+    values: list[int]
+    last: bool
+    end: bool
 
 
 class Counters:
-    """Compares the counters, cycle by cycle, with a model that sees the streams only.
+    """Compares the sum of the counters with the cycles since reset, cycle by cycle.
 
     Parameters
     ----------
@@ -27,180 +42,205 @@ class Counters:
     def __init__(self, bench: "AcceleratorBench"):
         self.bench = bench
         self.signals = {name: signal(bench.dut, name) for name in COUNTERS}
-        self.counts = dict.fromkeys(COUNTERS, 0)
         self.cycles = 0
         """Since reset."""
         cocotb.start_soon(self._run())
 
+    def __getitem__(self, name: str) -> int:
+        return int(self.signals[name].value)
+
     async def _run(self) -> None:
         while True:
             await self.bench.edge
-            if self.bench.in_reset:
-                self.counts, self.cycles = dict.fromkeys(COUNTERS, 0), 0
-                continue
-            now = {name: int(handle.value) for name, handle in self.signals.items()}
-            for name, count in self.counts.items():
-                same(f"counter {name}, {self.cycles} cycles after reset", count, now[name], COUNTER_BITS)
-            same("sum of the counters", self.cycles, sum(now.values()), COUNTER_BITS)
-            self.counts[self._cause()] += 1
-            self.cycles += 1
-
-    def _cause(self) -> str:
-        """What the present cycle counts as."""
-        x, w = self.bench.streams["x"], self.bench.streams["w"]
-        taken = [stream.is_valid and stream.is_ready for stream in (x, w)]
-        if taken[0] != taken[1]:
-            raise RuleBroken(f"A beat of only one of x and w was taken, in cycle {self.bench.cycle}.")
-        if taken[0]:
-            return "busy"
-        if x.is_valid and w.is_valid:
-            return "drain_blocked"
-        return "w_late" if x.is_valid else "x_late" if w.is_valid else "idle"
+            self.cycles = 0 if self.bench.in_reset else self.cycles + 1
+            if self.cycles:
+                same("sum of the counters", self.cycles - 1, sum(self[name] for name in COUNTERS), COUNTER_BITS)
 
 
 class AcceleratorBench(Testbench):
-    """An accelerator between two sources and a sink."""
+    """An accelerator between three sources and a sink."""
 
-    def __init__(
-        self, dut: HierarchyObject, x: str = "never", w: str = "never", stall: str = "never", *, patient: bool = False
-    ):
+    def __init__(self, dut: HierarchyObject, pause: str = "never", stall: str = "never", *, patient: bool = False):
         super().__init__(dut)
         self.design = self.settings.design
-        self.sources = {name: Source(self, self.streams[name], idle) for name, idle in (("x", x), ("w", w))}
+        self.sources = {name: Source(self, self.streams[name], pause) for name in ("job", "x", "w")}
         self.sink = Sink(self, self.streams["acc"], stall, patient=patient)
-        self.rows = Rows(self, exact=stall == "never" and not patient)
+        self.rows = Scoreboard[Row](self, "row")
         self.counters = Counters(self)
-        for name, on_beat in (("x", self._into), ("w", lambda cycle, beat: None), ("acc", self._out_of)):
-            Monitor(self, self.streams[name], on_beat)
+        self.errors = signal(dut, "errors")
+        for name in ("job", "x", "w"):
+            Monitor(self, self.streams[name], lambda cycle, beat: None)
+        Monitor(self, self.streams["acc"], self._out_of)
 
-    def send(self, tiles: list[Tile]) -> None:
-        """Queues tiles."""
-        for tile in tiles:
-            self.rows.expect(tile)
-            for x, w in tile.packed():
-                self.sources["x"].send([x])
-                self.sources["w"].send([w])
+    def send(self, products: Iterable[Job]) -> int:
+        """Queues products; the beats that they take."""
+        beats = 0
+        for number, product in enumerate(products):
+            for name, payload in product.inputs().items():
+                self.sources[name].send(_beats(name, payload))
+            self.rows.expect(_rows(f"product {number}", product))
+            beats += product.beats
+        return beats
 
-    async def run(self, tiles: list[Tile]) -> None:
-        """Computes tiles, and reports the test as passed."""
+    async def run(self, products: list[Job]) -> None:
+        """Computes products, and reports the test as passed."""
         await self.start()
-        self.send(tiles)
-        await self.done()
+        await self.done(self.send(products))
 
-    async def done(self) -> None:
-        """Waits for all rows, and reports the test as passed."""
-        await self.rows.scoreboard.empty()
+    async def done(self, beats: int) -> None:
+        """Waits for all rows, and reports the test as passed; `beats` since reset were to be taken."""
+        await self.rows.empty()
+        same("beats", beats, self.counters["busy"], COUNTER_BITS)
         self.finish()
 
-    def _into(self, cycle: int, beat: Beat) -> None:
-        if beat["last"]:
-            self.rows.ended(cycle)
+    def products(self, blocks: int, most: int = 40) -> list[Job]:
+        """Random products with about so many beats in all, of every kind of activations, no longer than `most` blocks."""
+        products: list[Job] = []
+        while blocks > 0:
+            products.append(random_product(self.design, self.rng, most))
+            blocks -= products[-1].beats
+        return products
 
     def _out_of(self, cycle: int, beat: Beat) -> None:
-        self.rows.take(cycle, beat)
+        row = self.rows.take()
+        compare(row.where, "column", row.values, unpack(beat["values"], ACC_BITS, self.design.cols), ACC_BITS)
+        same(f"{row.where}, last", row.last, beat["last"], 1)
+        same(f"{row.where}, end", row.end, beat["end"], 1)
+        self.checked += self.design.cols
 
 
-class ProductBench(AcceleratorBench):
-    """An accelerator that computes whole products, cut into tiles and put together as for the devices."""
+def random_product(design: DesignPoint, rng: np.random.Generator, most: int) -> Job:
+    """A product with edges up to three times the array's, and up to `most` blocks long."""
+    m, n = (int(rng.integers(1, 3 * edge + 2)) for edge in (design.rows, design.cols))
+    blocks = int(np.exp(rng.uniform(0, np.log(most + 1))))
+    x: Operand = random_matrix(design.format, m, blocks, rng)
+    if rng.choice(design.activations) == "int8":
+        x = Int8Matrix(rng.integers(-127, 128, (m, DIM * blocks)).astype(np.int8), np.ones(m, np.float32))
+    return Job(design, x, random_matrix(design.format, n, blocks, rng))
 
-    came: list[list[int]]
-    """Rows that came out."""
 
-    async def run_job(self, job: Job) -> None:
-        """Computes a product, and reports the test as passed."""
-        await self.start()
-        self.came = []
-        for name, payload in job.inputs().items():
-            fields = {port.removeprefix(f"{name}_"): words.astype("<u4") for port, words in payload.items()}
-            self.sources[name].send(
-                {field: int.from_bytes(words[k].tobytes(), "little") for field, words in fields.items()}
-                for k in range(job.beats)
-            )
-        before = -1
-        while len(self.came) < job.output_rows:
-            if len(self.came) == before:
-                raise Mismatch(f"Only {before} of {job.output_rows} rows came out, up to cycle {self.cycle}.")
-            before = len(self.came)
-            await self.cycles(PATIENCE)
-        same("rows of the product", job.output_rows, len(self.came), 32)
-        rows = np.array(self.came, dtype=np.int32)
-        result = job.accumulators(rows.view(np.uint32))
-        for i, (expected, actual) in enumerate(zip(matmul(job.x, job.w).accumulators, result, strict=True)):
-            compare(f"row {i} of the product", "column", expected.tolist(), actual.tolist(), ACC_BITS)
-        self.checked += result.size
-        self.finish()
+def _beats(stream: str, payload: Payload) -> Iterator[Beat]:
+    """Beats of a stream, from words of its ports."""
+    fields = {port.removeprefix(f"{stream}_"): words.astype("<u4") for port, words in payload.items()}
+    for i in range(len(next(iter(fields.values())))):
+        yield {field: int.from_bytes(words[i].tobytes(), "little") for field, words in fields.items()}
 
-    def _out_of(self, cycle: int, beat: Beat) -> None:
-        self.came.append(unpack(beat["values"], ACC_BITS, self.design.cols))
+
+def _rows(name: str, product: Job) -> Iterator[Row]:
+    """The rows of a product, job by job."""
+    cols = product.design.cols
+    for number, part in enumerate(product.parts):
+        accumulators = matmul(*(_cut(matrix, part) for matrix in (product.x, product.w))).accumulators
+        some = accumulators[part.first_row : part.first_row + part.rows]
+        padded = np.pad(some, ((0, 0), (0, part.tiles * cols - some.shape[1])))
+        for tile in range(part.tiles):
+            for r in range(part.rows):
+                last = r == part.rows - 1
+                values: list[int] = padded[r, tile * cols : (tile + 1) * cols].tolist()
+                yield Row(f"{name}, job {number}, tile {tile}, row {r}", values, last, last and tile == part.tiles - 1)
+
+
+def _cut(matrix: Operand, part: Part) -> Operand:
+    """The blocks of a part."""
+    blocks = slice(part.first_block, part.first_block + part.blocks)
+    if isinstance(matrix, PackedMatrix):
+        labels, betas = matrix.labels[:, blocks], matrix.betas[:, blocks]
+        return PackedMatrix(matrix.format, DIM * part.blocks, labels, betas, matrix.scales)
+    return Int8Matrix(matrix.values[:, DIM * blocks.start : DIM * blocks.stop], matrix.scales)
 
 
 @cocotb.test
-@cocotb.parametrize(x=PAUSES, w=PAUSES, acc=PAUSES)
-async def tiles_in_a_row(dut: HierarchyObject, x: str, w: str, acc: str) -> None:
-    """Tiles of random length, many of a single block, with and without all their rows."""
-    bench = AcceleratorBench(dut, x, w, acc)
-    await bench.run(random_tiles(bench.design, bench.blocks, bench.rng))
+@cocotb.parametrize(pause=PAUSES, acc=PAUSES)
+async def products_in_a_row(dut: HierarchyObject, pause: str, acc: str) -> None:
+    """Products of random shape, many of a single block."""
+    bench = AcceleratorBench(dut, pause, acc)
+    await bench.run(bench.products(bench.blocks))
 
 
 @cocotb.test
 @cocotb.parametrize(acc=PAUSES)
 async def single_blocks(dut: HierarchyObject, acc: str) -> None:
-    """Last beats only, offered as fast as they are taken."""
+    """Products of one block, whose rows fill the way out."""
     bench = AcceleratorBench(dut, stall=acc)
-    await bench.run(random_tiles(bench.design, bench.blocks, bench.rng, longest=1))
+    await bench.run(bench.products(bench.blocks, most=1))
 
 
 @cocotb.test
 async def blocked_drain(dut: HierarchyObject) -> None:
     """The output queue fills up and holds everything back, and nothing is lost."""
     bench = AcceleratorBench(dut)
-    bench.rows.exact = False
     bench.sink.blocked = True
     await bench.start()
     depth = bench.design.drain_rows
-    tiles = random_tiles(bench.design, 8 * depth + bench.blocks, bench.rng)
-    bench.send(tiles)
-    await bench.cycles(8 * depth + 4 * bench.settings.latency)
-    before = bench.counters.counts["drain_blocked"]
+    assert depth is not None
+    products = bench.products(bench.blocks, most=2)
+    while sum(product.output_rows for product in products) < 2 * depth:
+        products += bench.products(bench.blocks, most=2)
+    beats = bench.send(products)
+    await bench.cycles(40 * depth)
+    before = bench.counters["drain_blocked"]
     await bench.cycles(200)
-    same("cycles blocked of the last 200", 200, bench.counters.counts["drain_blocked"] - before, COUNTER_BITS)
-    taken = len(bench.rows.ends)
-    rows = sum(tile.count for tile in tiles[:taken])
-    if not depth - tiles[taken].count < rows <= depth:
-        raise Mismatch(
-            f"{rows} rows were let in; the queue has room for {depth}, the next tile has {tiles[taken].count}."
-        )
+    same("cycles blocked of the last 200", 200, bench.counters["drain_blocked"] - before, COUNTER_BITS)
     bench.sink.blocked = False
-    await bench.done()
+    await bench.done(beats)
 
 
 @cocotb.test
 async def patient_consumer(dut: HierarchyObject) -> None:
     """valid comes without ready, and neither it nor the payload depends on ready."""
-    bench = AcceleratorBench(dut, "random", "random", patient=True)
+    bench = AcceleratorBench(dut, "random", patient=True)
     cocotb.start_soon(watch_independence(bench, bench.streams["acc"]))
-    await bench.run(random_tiles(bench.design, bench.blocks, bench.rng))
+    await bench.run(bench.products(bench.blocks))
 
 
 @cocotb.test
-@cocotb.parametrize(pause=("never", "random"))
-async def whole_product(dut: HierarchyObject, pause: str) -> None:
-    """A product whose edges are no multiples of the array's."""
-    bench = ProductBench(dut, pause, pause, pause)
-    edges, blocks = (2 * bench.design.rows + 1, 2 * bench.design.cols + 1), max(1, bench.blocks // 9)
-    x, w = (random_matrix(bench.format, edge, blocks, bench.rng) for edge in edges)
-    await bench.run_job(Job(bench.design, x, w))
+async def illegal_jobs(dut: HierarchyObject) -> None:
+    """Jobs that are refused, each with its reason, and sound ones between them."""
+    bench = AcceleratorBench(dut)
+    design, most = bench.design, (1 << FIELD_BITS) - 1
+    sound = {"rows": 1, "tiles": 1, "steps": 1, "int8": int(not design.packed)}
+    cases = [(name, sound | {name: 0}, "empty") for name in ("rows", "tiles", "steps")]
+    cases += [("rows", sound | {"rows": n}, "too_many_rows") for n in (design.panel_rows + 1, most)]
+    cases += [("steps", sound | {"steps": n}, "x_too_long") for n in (design.x_depth + 1, most)]
+    # Each number by itself is allowed, but not their product.
+    longest = design.w_depth if design.dataflow == "os" else design.x_depth
+    cases += [("x", sound | {"rows": design.panel_rows, "steps": longest}, "x_too_long")]
+    if design.dataflow == "os":
+        assert design.w_depth is not None
+        cases += [("w", sound | {"steps": design.w_depth + 1}, "w_too_long")]
+    if len(design.activations) == 1:
+        cases += [("int8", sound | {"int8": 1 - sound["int8"]}, "activations")]
+    seen: list[int] = []
+
+    async def watch() -> None:
+        while True:
+            await bench.edge
+            if not bench.in_reset and int(bench.errors.value):
+                seen.append(int(bench.errors.value))
+
+    await bench.start()
+    cocotb.start_soon(watch())
+    beats = 0
+    for what, job, reason in cases:
+        seen.clear()
+        bench.sources["job"].send([job])
+        await bench.cycles(20 + design.panel_rows)
+        if len(seen) != 1 or not seen[0] >> ERRORS.index(reason) & 1:
+            raise Mismatch(f"A job with bad {what} ({job}) should be refused for {reason}; the errors were {seen}.")
+        beats += bench.send([random_product(design, bench.rng, 3)])
+    seen.clear()
+    await bench.done(beats)
+    same("errors of sound jobs", 0, len(seen), 32)
 
 
 @cocotb.test
 @cocotb.parametrize(acc=PAUSES)
 async def reset_midway(dut: HierarchyObject, acc: str) -> None:
-    """After a reset in the middle of a tile nothing of before is left."""
+    """After a reset in the middle of a product nothing of before is left."""
     bench = AcceleratorBench(dut, stall=acc)
     await bench.start()
-    bench.send([*random_tiles(bench.design, 40, bench.rng), random_tile(bench.design, 40, 500, bench.rng)])
-    await bench.cycles(40 + 2 * bench.settings.latency)
+    bench.send(bench.products(2 * bench.blocks))
+    await bench.cycles(bench.blocks + bench.settings.latency)
     await bench.reset()
     await bench.cycles(2 * bench.settings.latency)
-    bench.send(random_tiles(bench.design, bench.blocks, bench.rng))
-    await bench.done()
+    await bench.done(bench.send(bench.products(bench.blocks)))

@@ -1,4 +1,4 @@
-"""The systolic array against `golden.matmul`, row for row and cycle for cycle."""
+"""The output-stationary array against `golden.matmul`, row for row and cycle for cycle."""
 
 from collections.abc import Iterable, Iterator
 
@@ -25,7 +25,7 @@ class ArrayBench(Testbench):
         self.design = self.settings.design
         self.idle = pauses(idle, self.rng)
         self.source = Source(self, self.streams["i"])
-        self.rows = Rows(self, exact=True)
+        self.rows = Rows(self)
         Monitor(self, self.streams["i"], self._into)
         Monitor(self, self.streams["o"], self.rows.take)
 
@@ -50,14 +50,14 @@ class ArrayBench(Testbench):
         for tile in tiles:
             self.rows.expect(tile)
             for beat in tile.decoded():
-                while next(self.idle) or (beat["last"] and since < self.design.rows):
+                while next(self.idle) or (beat["finish"] and since < self.design.rows):
                     since += 1
                     yield None
-                since = 1 if beat["last"] else since + 1
+                since = 1 if beat["finish"] else since + 1
                 yield beat
 
     def _into(self, cycle: int, beat: Beat) -> None:
-        if beat["last"]:
+        if beat["finish"]:
             self.rows.ended(cycle)
 
 

@@ -9,11 +9,12 @@ import cocotb
 import numpy as np
 from cocotb.handle import HierarchyObject
 
-from golden.format import PackedMatrix
+from golden.format import Format, PackedMatrix
 from golden.lattice import DIM
 from golden.matmul import matmul, max_columns
 from golden.voronoi import decode
-from hw.cell import TOKEN, operand, result
+from hw.cell import TOKEN, result
+from hw.operands import packed_operand
 from sim.benches.checks import same
 from sim.benches.labels import deep_holes, hard_pairs, packed, random_matrix
 from sim.benches.streams import PAUSES, noise, pauses, signal
@@ -23,7 +24,7 @@ from sim.benches.words import Structure
 INPUTS = ("x", "w", "token", "shift", "tile", "above")
 PASSED_ON = ("x", "w", "token")
 
-TOKENS, RESULTS = Structure(TOKEN), Structure(result())
+TOKENS, RESULTS = Structure(TOKEN), Structure(result(packed_operand(Format())))
 
 
 class Step(NamedTuple):
@@ -82,7 +83,7 @@ class CellModel:
 
     def __init__(self, depth: int):
         self.passed_on: dict[str, int] = {}  # what a reset leaves there is of no consequence
-        self.o = {"half": 0, "tile": 0}
+        self.o = {"acc": 0, "tile": 0}
         self.tiles = 0
         self.on_the_way: deque[int | None] = deque([None] * depth)
 
@@ -93,7 +94,7 @@ class CellModel:
         finished = self.on_the_way.popleft()
         above = RESULTS.unpack(step.inputs["above"])
         if finished is not None:
-            self.o = {"half": finished // 2, "tile": self.tiles % 2}
+            self.o = {"acc": finished // 2, "tile": self.tiles % 2}
             self.tiles += 1
         elif step.inputs["shift"] and above["tile"] == step.inputs["tile"]:
             self.o = above
@@ -166,7 +167,7 @@ class CellBench(Testbench):
 
 
 def _operands(matrix: PackedMatrix) -> list[list[int]]:
-    words = Structure(operand(matrix.format))
+    words = Structure(packed_operand(matrix.format).with_norm)
     points = decode(matrix.labels, matrix.format.q).astype(np.int64)
     norms = (points**2).sum(axis=2) // 4
     return [

@@ -1,4 +1,4 @@
-"""Tiles: operands of a product that fits the array, their beats, and the rows that must come out."""
+"""Tiles: operands of a product that fits an output-stationary array, their beats, and the rows that must come out."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from golden.format import PackedMatrix
 from golden.matmul import matmul
 from golden.voronoi import decode
 from hw.design import ACC_BITS, DesignPoint
-from hw.streams import point_block
+from hw.operands import packed_operand
 from sim.benches.checks import Mismatch, compare, same
 from sim.benches.labels import hard_pairs, packed, random_matrix
 from sim.benches.streams import Beat
@@ -26,6 +26,7 @@ class Tile:
     Attributes
     ----------
     number : int
+        Tiles are numbered from zero.
     x, w : PackedMatrix `(rows, K)`, `(cols, K)`
         Rows beyond `count` take part in the computation, but do not come out.
     count : int
@@ -36,28 +37,20 @@ class Tile:
     w: PackedMatrix
     count: int
 
+    @property
+    def flags(self) -> Beat:
+        """What its last row says; they are looked at in its last beat."""
+        return {"last": self.number % 2, "end": self.number // 2 % 2}
+
     @cached_property
     def rows(self) -> list[list[int]]:
         """The accumulators that come out."""
         rows: list[list[int]] = matmul(self.x, self.w).accumulators[: self.count].tolist()
         return rows
 
-    def packed(self) -> Iterator[tuple[Beat, Beat]]:
-        """Beats of the streams of packed operands: x and w."""
-        format, blocks = self.x.format, self.x.blocks
-        for k in range(blocks):
-            x, w = (
-                {
-                    "labels": pack(matrix.labels[:, k], format.label_bits),
-                    "betas": pack(matrix.betas[:, k], format.beta_bits),
-                }
-                for matrix in (self.x, self.w)
-            )
-            yield x | {"last": int(k == blocks - 1), "count": self.count}, w
-
     def decoded(self) -> Iterator[Beat]:
-        """Beats of the stream of decoded operands."""
-        point, blocks = Structure(point_block(self.x.format)), self.x.blocks
+        """Beats of the array's stream."""
+        point, blocks = Structure(packed_operand(self.x.format).block), self.x.blocks
         operands = [
             (decode(matrix.labels, matrix.format.q).tolist(), matrix.betas.tolist()) for matrix in (self.x, self.w)
         ]
@@ -69,7 +62,8 @@ class Tile:
                 )
                 for points, betas in operands
             )
-            yield {"x": x, "w": w, "last": int(k == blocks - 1), "count": self.count}
+            finish = int(k == blocks - 1)
+            yield {"x": x, "w": w, "finish": finish, "count": self.count} | self.flags
 
 
 def random_tiles(design: DesignPoint, blocks: int, rng: np.random.Generator, longest: int = 8) -> list[Tile]:
@@ -109,21 +103,20 @@ class Row(NamedTuple):
     tile: int
     row: int
     values: list[int]
-    last: bool
+    flags: Beat
 
 
 class Rows:
-    """Compares rows of accumulators with golden's, and when they come.
+    """Compares rows of accumulators with golden's, and when they come: `latency` + row cycles after their tile's last
+    beat.
 
     Parameters
     ----------
     bench : Testbench
-    exact : bool
-        Whether nothing delays a row: it then comes `latency` + row cycles after its tile's last beat.
     """
 
-    def __init__(self, bench: Testbench, *, exact: bool):
-        self.bench, self.exact = bench, exact
+    def __init__(self, bench: Testbench):
+        self.bench = bench
         self.scoreboard = Scoreboard[Row](bench, "row")
         self.ends: list[int] = []
         """Cycles of the last beats."""
@@ -131,7 +124,11 @@ class Rows:
 
     def expect(self, tile: Tile) -> None:
         """Adds the rows of a tile; tiles are numbered from zero."""
-        self.scoreboard.expect(Row(tile.number, r, values, r == tile.count - 1) for r, values in enumerate(tile.rows))
+        none = dict.fromkeys(tile.flags, 0)
+        flags = [none] * (tile.count - 1) + [tile.flags]
+        self.scoreboard.expect(
+            Row(tile.number, r, *row) for r, row in enumerate(zip(tile.rows, flags, strict=True))
+        )
 
     def ended(self, cycle: int) -> None:
         """The last beat of the next tile went in."""
@@ -144,8 +141,9 @@ class Rows:
         if row.tile >= len(self.ends):
             raise Mismatch(f"{what} came out in cycle {cycle}, before the tile's last beat went in.")
         compare(what, "column", row.values, unpack(beat["values"], ACC_BITS, cols), ACC_BITS)
-        same(f"{what}, last", row.last, beat["last"], 1)
+        for flag, expected in row.flags.items():
+            same(f"{what}, {flag}", expected, beat[flag], 1)
         due = self.ends[row.tile] + self.bench.settings.latency + row.row
-        if cycle < due or (self.exact and cycle > due):
+        if cycle != due:
             raise Mismatch(f"{what} came out in cycle {cycle}; its latency is over in cycle {due}.")
         self.bench.checked += cols

@@ -10,7 +10,7 @@ from golden.format import Format
 from golden.lattice import contains
 from golden.voronoi import RATES, decode
 from hw.design import DesignPoint
-from sim.bench import BENCHES, SMALL, run_bench
+from sim.bench import BENCHES, SMALL, STATIONARY, run_bench
 from sim.benches.checks import Mismatch, compare, same
 from sim.benches.labels import deep_holes, hard_pairs, ties
 from sim.benches.words import pack, unpack
@@ -24,6 +24,7 @@ BLOCKS = 30
     ("name", "design"),
     [
         *((name, SMALL) for name in BENCHES),
+        ("accelerator", STATIONARY),
         ("decoder", Format(q=2, betas=(3,))),
     ],
     ids=lambda value: f"q{value.q}" if isinstance(value, Format) else None if isinstance(value, str) else value.name,
