@@ -155,8 +155,8 @@ class FrontEndRules:
 
     @property
     def inverse_bits(self) -> int:
-        """s, fraction bits of the constants c: 1/β to half a unit of z at the end of the range."""
-        return self.range_bits + self.fraction_bits
+        """s, fraction bits of the constants c: 1/β to one unit of z at the end of the range."""
+        return self.range_bits + self.fraction_bits - 1
 
     @property
     def point_bits(self) -> int:
@@ -296,11 +296,8 @@ class FrontEndRules:
         unit = gaussian_scale(self.format, "first")
         if self.scale == "host":
             raise GossetError("A front end whose scales come from the host has no gain.")
-        if self.scale == "max":
-            value = float(ndtri(1 - 0.5 / columns)) / unit
-        else:
-            value = np.sqrt(columns / self.length) / unit
-        fraction, power = np.frexp(value)
+        size = ndtri(1 - 0.5 / columns) if self.scale == "max" else np.sqrt(columns / self.length)
+        fraction, power = np.frexp(float(size) / unit)
         mantissa = round(float(np.ldexp(fraction, MANTISSA_BITS)))
         over = mantissa >> MANTISSA_BITS
         return Gain(mantissa >> over, int(power) + over)

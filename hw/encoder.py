@@ -6,7 +6,8 @@ whichever has the parity that the codeword asks for, and the reliability of the 
 point overloads is asked of a `Decoder`: it does if the decoder turns its label into something else.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterable
+from functools import cache
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.hdl import ShapeLike
@@ -17,7 +18,7 @@ from golden.format import Format
 from golden.frontend import MANTISSA_BITS, FrontEndRules
 from golden.lattice import DIM, INFORMATION, REDUNDANT, codeword
 from hw.decoder import PAIRS, Decoder, _add, _reliability
-from hw.hadamard import Pipeline
+from hw.hadamard import register, registers
 from hw.streams import packed_block
 from hw.units import is_, place
 
@@ -49,7 +50,7 @@ def label_of(y: list[Value], format: Format) -> Value:
 class Candidate(wiring.Component):
     """The nearest point of a block, as its coset's least-energy member, and whether that is another point.
 
-    Latency `LATENCY` moves, one block per move; it moves when `advance` is high.
+    Latency `LATENCY` cycles, one block per cycle, never stalls.
 
     Parameters
     ----------
@@ -57,8 +58,6 @@ class Candidate(wiring.Component):
 
     Members
     -------
-    advance : In
-        Must be high for the first `Decoder.LATENCY` cycles after reset.
     z : In(eight coordinates with fraction bits)
     y : Out(eight coordinates)
     overload : Out
@@ -71,7 +70,6 @@ class Candidate(wiring.Component):
         self.unit = f"gosset_candidate_q{rules.format.q}_f{rules.fraction_bits}"
         super().__init__(
             {
-                "advance": In(1),
                 "z": In(data.ArrayLayout(signed(rules.candidate_bits), DIM)),
                 "y": Out(data.ArrayLayout(signed(rules.format.point_bits), DIM)),
                 "overload": Out(1),
@@ -81,101 +79,93 @@ class Candidate(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Pairs; costs of turning over; the cheapest pair; cost per type; choice of type; the point; its coset."""
         m = Module()
-        pipeline = Pipeline(m, self.advance)
-        register, registers = pipeline.register, pipeline.registers
         bits = self.rules.fraction_bits
 
         # 1: hard decisions with reliabilities.
-        hard = registers("hard", [z[bits] ^ z[bits - 1] for z in self.z])
-        cost = registers("cost", [_reliability(z[:bits]) for z in self.z])
-        floor = registers("floor", [z[bits:].as_signed() for z in self.z], cycles=6)
+        hard = registers(m, "hard", [z[bits] ^ z[bits - 1] for z in self.z])
+        cost = registers(m, "cost", [_reliability(z[:bits]) for z in self.z])
+        floor = registers(m, "floor", [z[bits:].as_signed() for z in self.z], cycles=6)
 
         # 2: each pair by itself.
         pairs = [(cost[2 * j], cost[2 * j + 1]) for j in range(PAIRS)]
-        weak = registers("weak", [a < b for a, b in pairs])
-        low = registers("low", [Mux(a < b, a, b) for a, b in pairs])
-        both = registers("both", [a + b for a, b in pairs])
-        odd = registers("odd", [hard[2 * j] ^ hard[2 * j + 1] for j in range(PAIRS)])
-        first = registers("first", [hard[2 * j] for j in range(PAIRS)])
+        weak = registers(m, "weak", [a < b for a, b in pairs])
+        low = registers(m, "low", [Mux(a < b, a, b) for a, b in pairs])
+        both = registers(m, "both", [a + b for a, b in pairs])
+        odd = registers(m, "odd", [hard[2 * j] ^ hard[2 * j + 1] for j in range(PAIRS)])
+        first = registers(m, "first", [hard[2 * j] for j in range(PAIRS)])
 
         # 3: cost of turning each pair over; the advantage of the even type, Σ ±low, as sums of two.
         gap = [(both[j] - (low[j] << 1))[: bits + 1] for j in range(PAIRS)]
         turn = [
-            registers("turn_even", [Mux(odd[j], gap[j], both[j]) for j in range(PAIRS)]),
-            registers("turn_odd", [Mux(odd[j], both[j], gap[j]) for j in range(PAIRS)]),
+            registers(m, "turn_even", [Mux(odd[j], gap[j], both[j]) for j in range(PAIRS)]),
+            registers(m, "turn_odd", [Mux(odd[j], both[j], gap[j]) for j in range(PAIRS)]),
         ]
-        base = registers("base", [first[j] ^ (odd[j] & weak[j]) for j in range(PAIRS)])
-        weak = registers("weak_3", weak)
+        base = registers(m, "base", [first[j] ^ (odd[j] & weak[j]) for j in range(PAIRS)])
+        weak = registers(m, "weak_3", weak)
         term = [Cat(low[j] ^ odd[j].replicate(bits), odd[j]).as_signed() for j in range(PAIRS)]
-        left = register("left", _add(term[0], term[1], odd[0]))
-        right = register("right", _add(term[2], term[3], odd[2]))
-        carries = registers("carry", [odd[1], odd[3]])
+        left = register(m, "left", _add(term[0], term[1], odd[0]))
+        right = register(m, "right", _add(term[2], term[3], odd[2]))
+        carries = registers(m, "carry", [odd[1], odd[3]])
 
         # 4: the pair of each type that is cheapest to turn over, and whether one has to be.
         least, index, uneven = [], [], []
         for t, kind in enumerate(("even", "odd")):
             lower, upper = turn[t][1] < turn[t][0], turn[t][3] < turn[t][2]
             a, b = Mux(lower, turn[t][1], turn[t][0]), Mux(upper, turn[t][3], turn[t][2])
-            least.append(register(f"least_{kind}", Mux(b < a, b, a)))
-            index.append(register(f"index_{kind}", Mux(b < a, Cat(upper, Const(1, 1)), Cat(lower, Const(0, 1)))))
+            least.append(register(m, f"least_{kind}", Mux(b < a, b, a)))
+            index.append(register(m, f"index_{kind}", Mux(b < a, Cat(upper, Const(1, 1)), Cat(lower, Const(0, 1)))))
             settled = base if t == 0 else [base[j] ^ weak[j] for j in range(PAIRS)]
-            uneven.append(register(f"uneven_{kind}", Cat(settled).xor()))
-        advantage, carry = register("advantage", _add(left, right, carries[0])), register("carry_4", carries[1])
-        base, weak = registers("base_4", base), registers("weak_4", weak)
+            uneven.append(register(m, f"uneven_{kind}", Cat(settled).xor()))
+        advantage, carry = register(m, "advantage", _add(left, right, carries[0])), register(m, "carry_4", carries[1])
+        base, weak = registers(m, "base_4", base), registers(m, "weak_4", weak)
 
         # 5: what the corrections cost, and the first bits of the pairs after them, for either type.
         price = [least[t] & uneven[t].replicate(bits + 1) for t in (0, 1)]
-        balance = register("balance", price[1] - price[0])
-        advantage, carry = register("advantage_5", advantage), register("carry_5", carry)
+        balance = register(m, "balance", price[1] - price[0])
+        advantage, carry = register(m, "advantage_5", advantage), register(m, "carry_5", carry)
         after = []
         for t, kind in enumerate(("even", "odd")):
             turned = [uneven[t] & is_(index[t], j) for j in range(PAIRS)]
             settled = base if t == 0 else [base[j] ^ weak[j] for j in range(PAIRS)]
-            after.append(registers(f"after_{kind}", [settled[j] ^ turned[j] for j in range(PAIRS)]))
+            after.append(registers(m, f"after_{kind}", [settled[j] ^ turned[j] for j in range(PAIRS)]))
 
         # 6: the codeword of the cheaper type.
         is_odd = Signal()
         m.d.comb += is_odd.eq(_add(advantage, balance, carry)[-1])
         word = registers(
-            "word", [Mux(is_odd, after[1][i // 2], after[0][i // 2]) ^ (is_odd & (i % 2)) for i in range(DIM)]
+            m, "word", [Mux(is_odd, after[1][i // 2], after[0][i // 2]) ^ (is_odd & (i % 2)) for i in range(DIM)]
         )
 
         # 7: n, or n+1 where the parity is wrong.
         up = [Cat(word[i], floor[i][1:].as_signed() + (floor[i][0] & ~word[i])) for i in range(DIM)]
-        p = registers("p", [value[: self.rules.point_bits] for value in up])
+        p = registers(m, "p", [value[: self.rules.point_bits] for value in up])
 
-        # The coset's least-energy member. The decoder is fed in every cycle: once it has filled up it is never empty,
-        # and so moves exactly when it is told to. It needs no β: only the point is asked for.
+        # The coset's least-energy member. The decoder needs no β: only the point is asked for.
         decoder = Decoder(Format(self.rules.format.q, (1,)))
         place(m, platform, "decoder", decoder)
         m.d.comb += [
             decoder.i.payload.label.eq(label_of(p, self.rules.format)),
             decoder.i.valid.eq(1),
-            decoder.o.ready.eq(self.advance),
+            decoder.o.ready.eq(1),
         ]
 
         # 8, after the decoder: it has found the same point if that was in range and no sign has changed.
         sign = self.rules.format.m
-        outside = register("outside", Cat(v[sign] ^ v[sign + 1] for v in p).any(), cycles=Decoder.LATENCY)
-        signs = register("signs", Cat(v[sign] for v in p), cycles=Decoder.LATENCY)
+        outside = register(m, "outside", Cat(v[sign] ^ v[sign + 1] for v in p).any(), cycles=Decoder.LATENCY)
+        signs = register(m, "signs", Cat(v[sign] for v in p), cycles=Decoder.LATENCY)
         y = decoder.o.payload.y
         changed = Cat(y[i][sign] for i in range(DIM)) ^ signs
-        m.d.comb += self.overload.eq(register("overload", outside | changed.any()))
+        m.d.comb += self.overload.eq(register(m, "overload", outside | changed.any()))
         for i in range(DIM):
-            m.d.comb += self.y[i].eq(register(f"y_{i}", y[i]))
+            m.d.comb += self.y[i].eq(register(m, f"y_{i}", y[i]))
         return m
-
-
-AddCandidate = Callable[[Value, str], Candidate]
-"""Adds a candidate for a constant 2ˢ/β, under a name."""
 
 
 class Encoder(wiring.Component):
     """Encodes blocks in units of the scale: β search and nearest point.
 
-    All β at once, one block per cycle; or one β per cycle, one block per as many cycles as there are β. Latency
-    `latency` cycles from the cycle in which the block is taken. The pipeline moves as a whole: it holds while its last
-    stage is full and `o` is not ready.
+    All β at once, one block per cycle; or one β per cycle, blocks at least as many cycles apart as there are β. Latency
+    `latency` cycles. Nothing in it can stall.
 
     Parameters
     ----------
@@ -183,100 +173,84 @@ class Encoder(wiring.Component):
 
     Attributes
     ----------
+    cycles : int
+        From one block to the next.
     latency : int
-    serial : bool
-        Whether the β of a block are tried one after the other.
 
     Members
     -------
-    i : In(stream of scaled blocks)
-    o : Out(stream of packed blocks, with what came in beside the coordinates)
+    i : In(stream of scaled blocks, always ready)
+    o : Out(stream of packed blocks, with what came in beside the coordinates, always ready)
     """
-
-    latency = 3 + Candidate.LATENCY
 
     def __init__(self, rules: FrontEndRules):
         self.rules = rules
-        self.serial = rules.candidates == "serial" and len(rules.format.betas) > 1
-        beta = "_".join(map(str, rules.format.betas))
-        self.unit = f"gosset_encoder_q{rules.format.q}_beta{beta}_f{rules.fraction_bits}_{rules.candidates}"
+        self.cycles = len(rules.format.betas) if rules.candidates == "serial" else 1
+        self.latency = 3 + Candidate.LATENCY + (self.cycles if self.cycles > 1 else 0)
         super().__init__(
             {
-                "i": In(stream.Signature(scaled_block(rules))),
-                "o": Out(stream.Signature(encoded_block(rules))),
+                "i": In(stream.Signature(scaled_block(rules), always_ready=True)),
+                "o": Out(stream.Signature(encoded_block(rules), always_ready=True)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         """t/β; saturation; the candidates; the choice."""
         m = Module()
-        rules, block = self.rules, self.i.payload
-        advance, last_beta = Signal(), Signal()
-        pipeline = Pipeline(m, advance)
-        m.d.comb += [advance.eq(self.o.ready | ~self.o.valid), self.i.ready.eq(advance & last_beta)]
-        constants = [Const(rules.inverse(beta)) for beta in rules.format.betas]
-
-        def divided(constant: Value, name: str) -> list[Value]:
-            """z of the block on offer, two moves later."""
-            half = 1 << (rules.inverse_bits - 1)
-            quotients = [((t * constant + half) >> rules.inverse_bits) for t in block.t]
-            quotients = pipeline.registers(f"quotient_{name}", quotients)
-            return pipeline.registers(f"z_{name}", [clip(v, rules.candidate_bits) for v in quotients])
-
-        def candidate(constant: Value, name: str) -> Candidate:
-            unit = Candidate(rules)
-            place(m, platform, f"candidate_{name}", unit)
-            m.d.comb += unit.advance.eq(advance)
-            for z, value in zip(unit.z, divided(constant, name), strict=True):
-                m.d.comb += z.eq(value)
-            return unit
-
-        if self.serial:
-            y, index = self._one_by_one(m, pipeline, candidate, constants, last_beta)
-        else:
-            m.d.comb += last_beta.eq(1)
-            y, index = self._all_at_once(pipeline, candidate, constants)
-
+        y, index = self._one_by_one(m, platform) if self.cycles > 1 else self._all_at_once(m, platform)
+        block = self.i.payload
         beside = [name for name in block.shape().members if name != "t"]
         m.d.comb += [
-            self.o.valid.eq(pipeline.flag("valid", self.i.valid & last_beta, cycles=self.latency)),
-            self.o.payload.label.eq(label_of(y, rules.format)),
-            *(self.o.payload[name].eq(pipeline.register(name, block[name], cycles=self.latency)) for name in beside),
+            self.o.valid.eq(register(m, "valid", self.i.valid, cycles=self.latency, reset_less=False)),
+            self.o.payload.label.eq(label_of(y, self.rules.format)),
+            *(self.o.payload[name].eq(register(m, name, block[name], cycles=self.latency)) for name in beside),
         ]
-        if rules.format.beta_bits:
+        if self.rules.format.beta_bits:
             m.d.comb += self.o.payload.beta.eq(index)
         return m
 
-    def _all_at_once(
-        self, pipeline: Pipeline, candidate: AddCandidate, constants: list[Const]
-    ) -> tuple[list[Signal], Signal]:
-        """The point and the index of the first candidate that does not overload, or of the last one."""
-        units = [candidate(c, str(beta)) for c, beta in zip(constants, self.rules.format.betas, strict=True)]
-        index: Value = Const(len(units) - 1, self.rules.format.beta_bits)
-        for i in reversed(range(len(units) - 1)):
-            index = Mux(units[i].overload, index, i)
-        y: list[Value] = list(units[-1].y)
-        for unit in reversed(units[:-1]):
-            y = [Mux(unit.overload, b, a) for a, b in zip(unit.y, y, strict=True)]
-        return pipeline.registers("y", y), pipeline.register("index", index)
+    def _candidate(self, m: Module, platform: object, name: str, multiples: Iterable[Value]) -> Candidate:
+        """The candidate of t/β, given t·c, two cycles and its latency later."""
+        s = self.rules.inverse_bits
+        quotients = registers(m, f"quotient_{name}", [(v + (1 << (s - 1))) >> s for v in multiples])
+        z = registers(m, f"z_{name}", [clip(v, self.rules.candidate_bits) for v in quotients])
+        unit = Candidate(self.rules)
+        place(m, platform, f"candidate_{name}", unit)
+        m.d.comb += [a.eq(b) for a, b in zip(unit.z, z, strict=True)]
+        return unit
 
-    def _one_by_one(
-        self, m: Module, pipeline: Pipeline, candidate: AddCandidate, constants: list[Const], last_beta: Signal
-    ) -> tuple[list[Signal], Signal]:
-        """The same, as the candidates of a block come by; valid with the last of them."""
-        trial = Signal(range(len(constants)), name="trial")
-        m.d.comb += last_beta.eq(trial == len(constants) - 1)
-        with m.If(pipeline.advance & self.i.valid):
-            m.d.sync += trial.eq(Mux(last_beta, 0, trial + 1))
-        constant: Value = constants[-1]
-        for i in reversed(range(len(constants) - 1)):
-            constant = Mux(is_(trial, i), constants[i], constant)
-        unit = candidate(constant, "any")
-        arrived = pipeline.register("trial", trial, cycles=self.latency - 1)
+    def _all_at_once(self, m: Module, platform: object) -> tuple[list[Signal], Signal]:
+        """The point and the index of the first candidate that does not overload, or of the last one."""
+        units = []
+        for beta in self.rules.format.betas:
+            constant = self.rules.inverse(beta)
+            units.append(self._candidate(m, platform, str(beta), [times(t, constant) for t in self.i.payload.t]))
+        index: Value = Const(len(units) - 1, self.rules.format.beta_bits)
+        y: list[Value] = list(units[-1].y)
+        for i, unit in reversed(list(enumerate(units[:-1]))):
+            index = Mux(unit.overload, index, i)
+            y = [Mux(unit.overload, b, a) for a, b in zip(unit.y, y, strict=True)]
+        return registers(m, "y", y), register(m, "index", index)
+
+    def _one_by_one(self, m: Module, platform: object) -> tuple[list[Signal], Signal]:
+        """The same, as the candidates of a block come by."""
+        trial = Signal(range(self.cycles), reset_less=True)
+        held = [Signal(t.shape(), name=f"t_{i}", reset_less=True) for i, t in enumerate(self.i.payload.t)]
+        with m.If(self.i.valid):
+            m.d.sync += [trial.eq(0), *(a.eq(b) for a, b in zip(held, self.i.payload.t, strict=True))]
+        with m.Else():
+            m.d.sync += trial.eq(trial + 1)
+        constant = Signal(range(1 << self.rules.inverse_bits))
+        with m.Switch(trial):
+            for i, beta in enumerate(self.rules.format.betas):
+                with m.Case(i):
+                    m.d.comb += constant.eq(self.rules.inverse(beta))
+        unit = self._candidate(m, platform, "any", [t * constant for t in held])
+        arrived = register(m, "trial", trial, cycles=2 + Candidate.LATENCY)
 
         y = [Signal(lane.shape(), name=f"y_{i}", reset_less=True) for i, lane in enumerate(unit.y)]
         index, overload = Signal.like(trial, name="index", reset_less=True), Signal(reset_less=True)
-        with m.If(pipeline.advance & (overload | is_(arrived, 0))):
+        with m.If(overload | is_(arrived, 0)):
             m.d.sync += [*(a.eq(b) for a, b in zip(y, unit.y, strict=True)), index.eq(arrived)]
             m.d.sync += overload.eq(unit.overload)
         return y, index
@@ -289,3 +263,34 @@ def clip(value: Value, bits: int) -> Value:
     sign, top = value[-1], value[bits - 1 :]
     beyond = top.any() & ~top.all()
     return Cat(Mux(beyond, ~sign.replicate(bits - 1), value[: bits - 1]), sign).as_signed()
+
+
+@cache
+def _last_step(number: int) -> tuple[int, int, int, int, bool]:
+    """How an odd number n > 1 is made from a smaller odd k with few additions: how many in all, k, e, s, scaled.
+
+    n = k·2^e + s·(k if scaled else 1), s being 1 or −1.
+    """
+    ways = []
+    for s in (1, -1):
+        e = ((number - s) & (s - number)).bit_length() - 1
+        ways.append(((number - s) >> e, e, s, False))
+        for e in range(1, number.bit_length() + 1):
+            factor = (1 << e) + s
+            if factor > 1 and number % factor == 0:
+                ways.append((number // factor, e, s, True))
+    return min((1 + (_last_step(k)[0] if k > 1 else 0), k, e, s, scaled) for k, e, s, scaled in ways)
+
+
+def times(value: Value, constant: int) -> Value:
+    """A signed value times a positive constant, as few shifts and additions."""
+    twos = (constant & -constant).bit_length() - 1
+    if twos:
+        return times(value, constant >> twos) << twos
+    if constant == 1:
+        return value
+    _, k, e, s, scaled = _last_step(constant)
+    before = times(value, k)
+    other = before if scaled else value
+    total = (before << e) + other if s > 0 else (before << e) - other
+    return total[: len(value) + constant.bit_length()].as_signed()

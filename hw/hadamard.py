@@ -5,6 +5,8 @@ different blocks come first, the farthest apart before all others, so that the l
 the three that join coordinates of one block come last.
 """
 
+from collections.abc import Iterable
+
 from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
@@ -12,46 +14,22 @@ from amaranth.lib.wiring import In, Out
 
 from golden.frontend import SEED_BITS, TAPS, FrontEndRules
 from golden.lattice import DIM
+from hw.streams import delay
 
 BLOCK_RAM = 32
 """Delays of this many blocks and more lie in block RAM, shorter ones in registers or memory made of LUTs."""
 
 
-class Pipeline:
-    """Registers of a pipeline that moves as a whole.
+def register(m: Module, name: str, value: Value, *, cycles: int = 1, reset_less: bool = True) -> Signal:
+    """The value of `cycles` clock cycles ago."""
+    held = Signal(Value.cast(value).shape(), name=name, reset_less=reset_less)
+    m.d.sync += held.eq(value)
+    return delay(m, held, cycles - 1, name, reset_less=reset_less)
 
-    Parameters
-    ----------
-    m : Module
-    advance : Value
-        High in the cycles in which it moves.
-    """
 
-    def __init__(self, m: Module, advance: Value):
-        self.m, self.advance = m, advance
-
-    def register(self, name: str, value: Value, *, cycles: int = 1) -> Signal:
-        """The value, some moves later. Not reset."""
-        value = Value.cast(value)
-        for i in range(cycles):
-            held = Signal(value.shape(), name=f"{name}_{i + 1}" if cycles > 1 else name, reset_less=True)
-            with self.m.If(self.advance):
-                self.m.d.sync += held.eq(value)
-            value = held
-        return value
-
-    def registers(self, name: str, values: list[Value], *, cycles: int = 1) -> list[Signal]:
-        """The values, some moves later."""
-        return [self.register(f"{name}_{i}", value, cycles=cycles) for i, value in enumerate(values)]
-
-    def flag(self, name: str, value: Value, *, cycles: int = 1) -> Signal:
-        """A bit, some moves later; low after reset."""
-        for i in range(cycles):
-            held = Signal(name=f"{name}_{i + 1}" if cycles > 1 else name)
-            with self.m.If(self.advance):
-                self.m.d.sync += held.eq(value)
-            value = held
-        return value
+def registers(m: Module, name: str, values: Iterable[Value], *, cycles: int = 1) -> list[Signal]:
+    """The values of `cycles` clock cycles ago."""
+    return [register(m, f"{name}_{i}", value, cycles=cycles) for i, value in enumerate(values)]
 
 
 def raw_block(rules: FrontEndRules) -> data.StructLayout:
@@ -130,9 +108,8 @@ class Delay(wiring.Component):
 class Rotator(wiring.Component):
     """Steps 1 and 2 of `golden.frontend`: signs and Walsh–Hadamard transform of each segment of a row.
 
-    One block per cycle. The first block of a segment comes out `latency` cycles after it went in, if the segment comes
-    in without gaps. The pipeline moves as a whole, and holds while its last stage is full and `o` is not ready. Rows
-    consist of whole segments.
+    Nothing in it can stall. The first block of a segment comes out `latency` cycles after it came in, if the segment
+    comes in without gaps; the second half of a segment comes out whether or not more blocks come in.
 
     Parameters
     ----------
@@ -146,99 +123,94 @@ class Rotator(wiring.Component):
     -------
     seed : In
         Of the signs. It must not change while a segment is coming in.
-    i : In(stream of raw blocks)
-    o : Out(stream of words)
+    beat : In
+        High in the cycles in which a block may come in. Blocks come out in their rhythm, too.
+    i : In(stream of raw blocks, always ready)
+        Rows of whole segments.
+    o : Out(stream of words, always ready)
     """
 
     def __init__(self, rules: FrontEndRules):
         self.rules = rules
-        self.unit = f"gosset_rotator_l{rules.length}_raw{rules.raw_bits}"
         self.latency = rules.segment_blocks + rules.length.bit_length() - 1
         super().__init__(
             {
                 "seed": In(SEED_BITS),
-                "i": In(stream.Signature(raw_block(rules))),
-                "o": Out(stream.Signature(word_block(rules))),
+                "beat": In(1),
+                "i": In(stream.Signature(raw_block(rules), always_ready=True)),
+                "o": Out(stream.Signature(word_block(rules), always_ready=True)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         """Signs; butterflies between blocks, the farthest first; butterflies within blocks."""
         m = Module()
-        advance = Signal()
-        m.d.comb += [advance.eq(self.o.ready | ~self.o.valid), self.i.ready.eq(advance)]
-        pipeline = Pipeline(m, advance)
-
-        signs = self._signs(m, advance)
-        words: list[Value] = pipeline.registers("signed", [_negated(self.i.payload.x[j], signs[j]) for j in range(DIM)])
-        valid, last = pipeline.flag("signed_valid", self.i.valid), pipeline.register("signed_last", self.i.payload.last)
+        signs = self._signs(m)
+        words = registers(m, "signed", [_negated(self.i.payload.x[j], signs[j]) for j in range(DIM)])
+        last = register(m, "signed_last", self.i.payload.last)
+        valid, beat = (register(m, f"signed_{f.name}", f, reset_less=False) for f in (self.i.valid, self.beat))
 
         distance = self.rules.segment_blocks // 2
         while distance:
-            words, valid, last = self._between(m, pipeline, words, valid, last, distance)
+            words, last, valid, beat = self._between(m, words, last, valid, beat, distance)
             distance //= 2
 
-        for k in range(3):
-            sums = [
-                words[j] + words[j | 1 << k] if not j >> k & 1 else words[j ^ 1 << k] - words[j] for j in range(DIM)
-            ]
-            words = pipeline.registers(f"within_{1 << k}", [s[: len(words[0]) + 1].as_signed() for s in sums])
+        for k in (1, 2, 4):
+            sums = [words[j ^ k] - words[j] if j & k else words[j] + words[j ^ k] for j in range(DIM)]
+            words = registers(m, f"within_{k}", sums)
         m.d.comb += [
-            self.o.valid.eq(pipeline.flag("within_valid", valid, cycles=3)),
-            self.o.payload.last.eq(pipeline.register("within_last", last, cycles=3)),
+            self.o.valid.eq(register(m, "within_valid", valid, cycles=3, reset_less=False)),
+            self.o.payload.last.eq(register(m, "within_last", last, cycles=3)),
             *(self.o.payload.w[j].eq(words[j]) for j in range(DIM)),
         ]
         return m
 
-    def _signs(self, m: Module, advance: Signal) -> Value:
-        """The signs of the block on offer, a bit per lane."""
-        register, current = Signal(SEED_BITS, name="signs_left"), Signal(SEED_BITS, name="signs")
+    def _signs(self, m: Module) -> Value:
+        """The signs of the block that is coming in, a bit per lane."""
         if self.rules.segment_blocks == 1:
-            m.d.comb += current.eq(self.seed)
-            return current[:DIM]
-        position = Signal(range(self.rules.segment_blocks))
-        m.d.comb += current.eq(Mux(position.any(), register, self.seed))
-        bits = list(current)
+            return self.seed[:DIM]
+        position, left = Signal(range(self.rules.segment_blocks)), Signal(SEED_BITS, name="signs_left")
+        bits = list(Mux(position.any(), left, self.seed))
         for n in range(DIM):
             bits.append(Cat(bits[n + tap] for tap in TAPS).xor())
-        with m.If(advance & self.i.valid):
-            m.d.sync += [position.eq(position + 1), register.eq(Cat(bits[DIM:]))]
-        return current[:DIM]
+        with m.If(self.i.valid):
+            m.d.sync += [position.eq(position + 1), left.eq(Cat(bits[DIM:]))]
+        return Cat(bits[:DIM])
 
     def _between(
-        self, m: Module, pipeline: Pipeline, words: list[Value], valid: Signal, last: Signal, distance: int
-    ) -> tuple[list[Value], Signal, Signal]:
+        self, m: Module, words: list[Signal], last: Signal, valid: Signal, beat: Signal, distance: int
+    ) -> tuple[list[Signal], Signal, Signal, Signal]:
         """Butterflies between blocks n and n + distance: first their sums come out, then their differences.
 
         The queue holds first halves while these come in, and differences while the second halves come in. What is left
-        of the differences comes out whether or not more blocks come in.
+        of the differences comes out at every beat.
         """
-        width, name = len(words[0]), f"between_{distance}"
-        m.submodules[name] = delay = Delay(DIM * (width + 1), distance)
-        old = [delay.q[j * (width + 1) : (j + 1) * (width + 1)].as_signed() for j in range(DIM)]
+        width, name = len(words[0]) + 1, f"between_{distance}"
+        m.submodules[name] = queue = Delay(DIM * width, distance)
+        old = [queue.q[j * width : (j + 1) * width].as_signed() for j in range(DIM)]
         position = Signal(range(2 * distance), name=f"{name}_position")
         left = Signal(range(distance + 1), name=f"{name}_left")
         is_last = Signal(name=f"{name}_is_last", reset_less=True)
-        second, taken, given = position[-1], Signal(name=f"{name}_taken"), Signal(name=f"{name}_given")
-        stored = [Mux(second, (old[j] - words[j])[: width + 1].as_signed(), words[j]) for j in range(DIM)]
+        second, given = position[-1], Signal(name=f"{name}_given")
+        difference = [(old[j] - words[j])[:width].as_signed() for j in range(DIM)]
+        total = [(old[j] + words[j])[:width].as_signed() for j in range(DIM)]
         m.d.comb += [
-            taken.eq(pipeline.advance & valid),
-            given.eq(pipeline.advance & left.any()),
-            delay.push.eq(taken),
-            delay.pop.eq(Mux(second, taken, given)),
-            delay.d.eq(Cat(stored)),
+            given.eq(beat & left.any()),
+            queue.push.eq(valid),
+            queue.pop.eq(Mux(second, valid, given)),
+            queue.d.eq(Cat(Mux(second, a, b) for a, b in zip(difference, words, strict=True))),
         ]
-        with m.If(taken):
+        with m.If(valid):
             m.d.sync += position.eq(position + 1)
-        with m.If(taken & position.all()):
+        with m.If(valid & position.all()):
             m.d.sync += [left.eq(distance), is_last.eq(last)]
         with m.Elif(given):
             m.d.sync += left.eq(left - 1)
-        out = [Mux(second, (old[j] + words[j])[: width + 1].as_signed(), old[j]) for j in range(DIM)]
         return (
-            pipeline.registers(name, out),
-            pipeline.flag(f"{name}_valid", Mux(second, valid, left.any())),
-            pipeline.register(f"{name}_last", ~second & is_last & (left == 1)),
+            registers(m, name, [Mux(second, a, b) for a, b in zip(total, old, strict=True)]),
+            register(m, f"{name}_last", ~second & is_last & (left == 1)),
+            register(m, f"{name}_valid", Mux(second, valid, given), reset_less=False),
+            register(m, f"{name}_beat", beat, reset_less=False),
         )
 
 
