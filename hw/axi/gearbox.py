@@ -51,12 +51,13 @@ class Gearbox(wiring.Component):
         capacity = self.i_bits // unit + out - 1
         held = Signal(capacity * unit, reset_less=True)
         level = Signal(range(capacity + 1))
-        ending = Signal()
+        ending, few = Signal(), Signal()  # few: no more than one word is held
         m.d.comb += [
+            few.eq(1 if capacity == out else level <= out),
             self.o.valid.eq(ending | (level >= out)),
             self.o.payload.data.eq(held),
             self.o.payload.units.eq(Cat(level > k for k in range(out))),
-            self.o.payload.last.eq(ending & (level <= out)),
+            self.o.payload.last.eq(ending & few),
         ]
 
         leaves = Signal()
@@ -64,7 +65,7 @@ class Gearbox(wiring.Component):
         m.d.comb += [
             leaves.eq(self.o.valid & self.o.ready),
             rest.eq(Mux(leaves, held >> self.o_bits, held)),
-            left.eq(Mux(leaves, Mux(self.drop | (level <= out), 0, level - out), level)),
+            left.eq(Mux(leaves, Mux(self.drop | few, 0, level - out), level)),
             self.i.ready.eq(~ending & (left < out)),
         ]
         m.d.sync += [held.eq(rest), level.eq(left)]

@@ -76,23 +76,21 @@ class AxiBench(Testbench):
         if independent:
             cocotb.start_soon(watch_independence(self, channel))
 
-    def random_job(self, blocks: int = 6) -> Job:
-        """A product of one job, of a kind that the design takes."""
+    def random_job(self, *, large: bool = False) -> Job:
+        """A product that is one job, of a kind that the design takes: small, or as large as a bank, of many tiles."""
         design, rng = self.design, self.rng
-        m, n = (
-            int(rng.integers(1, min(design.panel_rows, 3 * design.rows) + 1)),
-            int(rng.integers(1, 3 * design.cols + 1)),
-        )
-        k = int(rng.integers(1, blocks + 1))
+        depth = design.rows if design.dataflow == "ws" else 1
+        m = design.panel_rows if large else int(rng.integers(1, min(design.panel_rows, 3 * design.rows) + 1))
+        n = (12 if large else int(rng.integers(1, 4))) * design.cols - int(rng.integers(design.cols))
+        int8 = str(rng.choice(design.activations)) == "int8"
+        units = m if design.dataflow == "ws" else -(-m // design.rows)
+        most = min(design.x_depth // (units * (1 + int8)), design.w_depth or design.x_depth) * depth
+        k = most if large else int(rng.integers(1, min(most, 6) + 1))
         w = random_matrix(design.format, n, k, rng)
-        x: Any
-        if str(rng.choice(design.activations)) == "int8":
-            values = rng.integers(-127, 128, (m, w.columns)).astype(np.int8)
-            x = Int8Matrix(values, np.ones(m, dtype=np.float32))
-        else:
-            x = random_matrix(design.format, m, k, rng)
-        job = Job(design, x, w)
-        return job if len(job.parts) == 1 else self.random_job(blocks)
+        if not int8:
+            return Job(design, random_matrix(design.format, m, k, rng), w)
+        values = rng.integers(-127, 128, (m, w.columns)).astype(np.int8)
+        return Job(design, Int8Matrix(values, np.ones(m, dtype=np.float32)), w)
 
     def compare(self, what: str, job: Job, rows: Any) -> None:
         """Compares the rows of a job's results with golden's."""
@@ -175,7 +173,7 @@ class AxiBench(Testbench):
         most = min(design.x_depth, design.w_depth or design.x_depth)
         if design.panel_rows // (1 if design.dataflow == "ws" else design.rows) * most > design.x_depth:
             kinds.append(({"x_too_long"}, {"rows": design.panel_rows, "steps": most}))
-        if design.dataflow == "os":
+        if design.w_depth:
             kinds.append(({"w_too_long"}, {"rows": 1, "steps": design.w_depth + 1}))
         kinds += [
             ({"activations"}, {"int8": int8}) for int8 in (False, True) if not (design.int8 if int8 else design.packed)

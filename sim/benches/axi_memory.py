@@ -62,7 +62,7 @@ class ReadSide(AxiSlaveRead):
 
     async def _process_read(self) -> None:
         rng, waiting = self.bench.rng, dict[int, deque[Any]]()
-        present = None
+        present = -1
         while True:
             while not waiting or not self.ar_channel.empty():
                 burst = await self.ar_channel.recv()
@@ -166,11 +166,11 @@ class MemoryBench(AxiBench):
         """Queues a job."""
         await self.driver.submit(job.parts[0], int8=job.int8, addresses=addresses)
 
-    async def run_jobs(self, count: int) -> None:
+    async def run_jobs(self, count: int, *, large: bool = False) -> None:
         """Random jobs, queued as fast as there is room, each compared at the end."""
         await self.driver.write("irq_enable", job_done=1, error=1)
         before = await self.driver.value("jobs_done")
-        jobs = [(job, self.lay_out(job)) for job in (self.random_job() for _ in range(count))]
+        jobs = [(job, self.lay_out(job)) for job in (self.random_job(large=large) for _ in range(count))]
         for job, addresses in jobs:
             await self.submit(job, addresses)
         done = before
@@ -208,6 +208,16 @@ async def random_jobs(dut: HierarchyObject, stall: str) -> None:
     bench = MemoryBench(dut, stall)
     await bench.start()
     await bench.run_jobs(bench.blocks)
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(stall=PAUSES)
+async def large_jobs(dut: HierarchyObject, stall: str) -> None:
+    """Jobs that fill the memory banks, and come faster than they are computed."""
+    bench = MemoryBench(dut, stall)
+    await bench.start()
+    await bench.run_jobs(3, large=True)
     if not bench.reads.crossed:
         raise Mismatch("The memory never had bursts of different IDs to interleave.")
     bench.finish()
@@ -314,6 +324,27 @@ async def soft_reset_midway(dut: HierarchyObject, stall: str) -> None:
         await bench.driver.reset()
         await bench.idle()
         await bench.run_jobs(2)
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(channel=("ar", "r", "aw", "w", "b"))
+async def soft_reset_waits(dut: HierarchyObject, channel: str) -> None:
+    """A soft reset does not happen before all that was begun on the bus has ended."""
+    bench = MemoryBench(dut)
+    await bench.start()
+    blocked = getattr(bench.reads if channel in ("ar", "r") else bench.writes, f"{channel}_channel")
+    blocked.pause = True
+    for _ in range(2):
+        job = bench.random_job()
+        await bench.submit(job, bench.lay_out(job))
+    await bench.cycles(500)
+    await bench.driver.write("control", reset=1)
+    await bench.cycles(200)
+    same(f"in reset while {channel} is blocked", 0, (await bench.driver.read("status"))["in_reset"], 1)
+    blocked.pause = False
+    await bench.driver.reset()
+    await bench.run_jobs(2)
     bench.finish()
 
 

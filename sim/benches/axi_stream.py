@@ -7,7 +7,7 @@ from cocotbext.axi import AxiStreamBus, AxiStreamSink, AxiStreamSource
 from sim.benches.axi_common import AxiBench
 from sim.benches.checks import Mismatch, same
 from sim.benches.driver import PATIENCE
-from sim.benches.streams import PAUSES
+from sim.benches.streams import PAUSES, signal
 from sim.image import packet, result_bytes, result_rows
 from sim.tiles import Job
 
@@ -44,11 +44,11 @@ class StreamBench(AxiBench):
             await self.edge
         raise Mismatch(f"{what}: no packet came out in {PATIENCE} cycles.")
 
-    async def run_jobs(self, count: int) -> None:
+    async def run_jobs(self, count: int, *, large: bool = False) -> None:
         """Random jobs; operands are sent before the job or after it."""
         await self.driver.write("irq_enable", job_done=1, error=1)
         before = await self.driver.value("jobs_done")
-        jobs = [self.random_job() for _ in range(count)]
+        jobs = [self.random_job(large=large) for _ in range(count)]
         for job in jobs:
             early = [side for side in SIDES if self.rng.random() < 0.5]
             for side in early:
@@ -85,7 +85,7 @@ class StreamBench(AxiBench):
             await self.edge
         else:
             raise Mismatch(f"The words that were on their way were not dropped within {PATIENCE} cycles of reset.")
-        while int(self.dut.m_axis_acc_tvalid.value):
+        while int(signal(self.dut, "m_axis_acc_tvalid").value):
             await self.edge
         await self.cycles(2)
         self.sink.assert_reset()
@@ -109,6 +109,16 @@ async def random_jobs(dut: HierarchyObject, stall: str) -> None:
     bench = StreamBench(dut, stall)
     await bench.start()
     await bench.run_jobs(bench.blocks)
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(stall=PAUSES)
+async def large_jobs(dut: HierarchyObject, stall: str) -> None:
+    """Jobs that fill the memory banks, and come faster than they are computed."""
+    bench = StreamBench(dut, stall)
+    await bench.start()
+    await bench.run_jobs(3, large=True)
     bench.finish()
 
 

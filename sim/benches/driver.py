@@ -6,7 +6,6 @@ from cocotb.simtime import get_sim_time
 from cocotb.triggers import ClockCycles
 from cocotbext.axi import AxiResp
 
-from hw.axi.control import ADDRESSES
 from hw.registers import RegisterMap
 from sim.benches.checks import Mismatch
 from sim.tiles import Part
@@ -64,10 +63,9 @@ class Driver:
         for name, value in (("rows", rows), ("tiles", tiles), ("steps", steps)):
             await self.write(f"job_{name}", value=value)
         await self.write("job_mode", int8=int(int8))
-        for name in ADDRESSES if addresses is not None else ():
-            low, high = addresses[name] & 0xFFFF_FFFF, addresses[name] >> 32
-            await self.write(f"job_{name}_low", value=low)
-            await self.write(f"job_{name}_high", value=high)
+        for name, address in (addresses or {}).items():
+            await self.write(f"job_{name}_low", value=address & 0xFFFF_FFFF)
+            await self.write(f"job_{name}_high", value=address >> 32)
 
     async def reset(self) -> None:
         """A soft reset."""
