@@ -31,7 +31,7 @@ from hw.array import OutputStationaryArray, latency
 from hw.cell import Cell
 from hw.decoder import Decoder
 from hw.design import DesignPoint
-from hw.generate import Generated, generate, generate_design
+from hw.generate import Generated, generate, generate_axi, generate_design
 from hw.operands import packed_operand
 from sim import verilator
 from sim.benches.settings import VARIABLE, Report, Settings
@@ -418,6 +418,16 @@ def _accelerator(design: DesignPoint | Format) -> Generated:
     return generate_design(_point(design, "accelerator"))
 
 
+@cache
+def _axi_memory(design: DesignPoint | Format) -> Generated:
+    return generate_axi(_point(design, "AXI memory top"), "axi")
+
+
+@cache
+def _axi_stream(design: DesignPoint | Format) -> Generated:
+    return generate_axi(_point(design, "AXI stream top"), "axis")
+
+
 def _point(design: DesignPoint | Format, name: str) -> DesignPoint:
     if isinstance(design, DesignPoint):
         return design
@@ -429,6 +439,8 @@ BENCHES = {
     "cell": Bench("sim.benches.cell", 2000, _cell),
     "array": Bench("sim.benches.array", 500, _array),
     "accelerator": Bench("sim.benches.accelerator", 300, _accelerator),
+    "axi_memory": Bench("sim.benches.axi_memory", 50, _axi_memory),
+    "axi_stream": Bench("sim.benches.axi_stream", 50, _axi_stream),
 }
 """The testbenches by name."""
 

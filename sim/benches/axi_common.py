@@ -69,10 +69,17 @@ class AxiBench(Testbench):
             if self.stall != "never":
                 channel.set_pause_generator(pauses(self.stall, self.rng))
 
-    def watch(self, name: str, fields: tuple[str, ...], *, independent: bool = False) -> None:
+    def watch(
+        self,
+        name: str,
+        fields: tuple[str, ...],
+        on_beat: Callable[[int, Beat], None] = lambda cycle, beat: None,
+        *,
+        independent: bool = False,
+    ) -> None:
         """Watches the rules of a channel that the design drives."""
         channel = Channel(self.dut, name, fields)
-        Monitor(self, channel, _nothing)
+        Monitor(self, channel, on_beat)
         if independent:
             cocotb.start_soon(watch_independence(self, channel))
 
@@ -191,7 +198,3 @@ class AxiBench(Testbench):
             self.checked += 1
         same("jobs accepted", 0, await driver.value("jobs_accepted"), 32)
         same("interrupt after the errors were cleared", 0, int(self.irq.value), 1)
-
-
-def _nothing(cycle: int, beat: Beat) -> None:
-    pass

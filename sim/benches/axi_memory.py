@@ -10,10 +10,11 @@ from cocotbext.axi import AxiReadBus, AxiResp, AxiWriteBus
 from cocotbext.axi.axi_slave import AxiSlaveRead, AxiSlaveWrite
 from cocotbext.axi.sparse_memory import SparseMemory
 
+from hw.axi.ports import INCR
 from hw.axi.read import BURST
 from sim.benches.axi_common import AxiBench
 from sim.benches.checks import Mismatch, RuleBroken, same
-from sim.benches.streams import PAUSES
+from sim.benches.streams import PAUSES, Beat
 from sim.image import operand_image, result_bytes, result_rows
 from sim.tiles import Job
 
@@ -66,7 +67,9 @@ class ReadSide(AxiSlaveRead):
         while True:
             while not waiting or not self.ar_channel.empty():
                 burst = await self.ar_channel.recv()
-                beats = self._beats(int(burst.araddr), int(burst.arlen) + 1, int(burst.arsize), int(burst.arburst))
+                last = int(burst.arlen)
+                addresses = (int(burst.araddr) + i * self.byte_lanes for i in range(last + 1))
+                beats = ((address, i == last) for i, address in enumerate(addresses))
                 waiting.setdefault(int(burst.arid), deque()).extend(beats)
             if present not in waiting or rng.random() < 0.3:
                 before, present = present, int(rng.choice(list(waiting)))
@@ -79,35 +82,27 @@ class ReadSide(AxiSlaveRead):
             reply.rdata = int.from_bytes(self.target.read(address, self.byte_lanes), "little")
             await self.r_channel.send(reply)
 
-    def _beats(self, address: int, beats: int, size: int, kind: int) -> list[tuple[int, bool]]:
-        check_burst("read", address, beats, size, kind, self.byte_lanes)
-        return [(address + i * self.byte_lanes, i == beats - 1) for i in range(beats)]
-
 
 class WriteSide(AxiSlaveWrite):
-    """Takes bursts."""
+    """Takes bursts; of one that is answered by an error nothing is kept."""
 
-    def __init__(self, bench: AxiBench, bus: Any, target: Any, failures: Failures):
-        self.failures = failures
+    def __init__(self, bench: AxiBench, bus: Any, target: SparseMemory, failures: Failures):
+        self.burst: list[tuple[int, bytes]] = []
         super().__init__(bus, bench.clock, target=target)
         send = self.b_channel.send
 
         async def answer(reply: Any) -> None:
             reply.bresp = failures.next()
+            if reply.bresp == AxiResp.OKAY:
+                for address, data in self.burst:
+                    target.write(address, data)
+            self.burst.clear()
             await send(reply)
 
         self.b_channel.send = answer
 
     async def _write(self, address: int, data: bytes) -> None:
-        self.target.write(address, data)
-
-
-def check_burst(what: str, address: int, beats: int, size: int, kind: int, lanes: int) -> None:
-    """Raises RuleBroken if a burst is none that the design may make."""
-    if beats > BURST or 1 << size != lanes or kind != 1 or address % lanes:
-        raise RuleBroken(f"A {what} burst at 0x{address:x} has {beats} beats of 2^{size} bytes and type {kind}.")
-    if address // 4096 != (address + beats * lanes - 1) // 4096:
-        raise RuleBroken(f"A {what} burst at 0x{address:x} of {beats} beats crosses 4 KiB.")
+        self.burst.append((address, data))
 
 
 class MemoryBench(AxiBench):
@@ -121,14 +116,12 @@ class MemoryBench(AxiBench):
         self.writes = WriteSide(self, AxiWriteBus.from_prefix(dut, "m_axi_mem"), self.memory, self.write_failures)
         for side, names in ((self.reads, ("ar", "r")), (self.writes, ("aw", "w", "b"))):
             self.pause(*(getattr(side, f"{name}_channel") for name in names))
-        for name, fields in (
-            ("ar", ("id", "addr", "len", "size", "burst")),
-            ("aw", ("id", "addr", "len", "size", "burst")),
-            ("w", ("data", "strb", "last")),
-        ):
-            self.watch(f"m_axi_mem_{name}", fields, independent=independent)
+        for name in ("ar", "aw"):
+            fields = ("id", "addr", "len", "size", "burst")
+            self.watch(f"m_axi_mem_{name}", fields, self._check_burst, independent=independent)
+        self.watch("m_axi_mem_w", ("data", "strb", "last"), independent=independent)
         self.beat = self.design.bus_bits // 8
-        self.next_address = 0
+        self.next_address = int(self.rng.integers(1 << 60))
 
     def place(self, size: int) -> int:
         """An aligned address with room for `size` bytes, anywhere, often just before a boundary of 4 KiB."""
@@ -184,6 +177,13 @@ class MemoryBench(AxiBench):
         for i, (job, addresses) in enumerate(jobs):
             self.check(f"job {i} of {job.shape}", job, addresses["y"])
         await self.idle()
+
+    def _check_burst(self, cycle: int, burst: Beat) -> None:
+        address, beats = burst["addr"], burst["len"] + 1
+        if beats > BURST or 1 << burst["size"] != self.beat or burst["burst"] != INCR or address % self.beat:
+            raise RuleBroken(f"A burst in cycle {cycle} is {burst}.")
+        if address // 4096 != (address + beats * self.beat - 1) // 4096:
+            raise RuleBroken(f"A burst of {beats} beats at 0x{address:x}, in cycle {cycle}, crosses 4 KiB.")
 
     async def idle(self) -> None:
         """Nothing is left to do."""
