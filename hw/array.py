@@ -104,7 +104,8 @@ class OutputStationaryArray(wiring.Component):
         x_side, w_side = operands(self.design)
         beat = self.i.payload
 
-        token, flags = Signal(2), Signal(data.StructLayout({"count": range(rows + 1), "last": 1, "end": 1}))
+        token = Signal(2)
+        flags = Signal(data.StructLayout({"count": range(rows + 1), "last": 1, "end": 1}))
         m.d.comb += [TOKEN(token).valid.eq(self.i.valid), TOKEN(token).last.eq(beat.finish)]
         m.d.comb += [flags[name].eq(beat[name]) for name in flags.shape().members]
         token = delay(m, token, SquaredNorm.LATENCY, "token", reset_less=False)
@@ -133,7 +134,8 @@ class OutputStationaryArray(wiring.Component):
         # The last block reaches the accumulator of column 0's bottom cell: its rows are next, one per cycle.
         at_bottom = delay(m, token, Cell.DEPTH + rows - 1, "token_bottom", reset_less=False)
         flags_at_bottom = delay(m, flags.as_value(), SquaredNorm.LATENCY + Cell.DEPTH + rows - 1, "flags")
-        left_to_go, closing = Signal(range(rows + 1)), Signal(2)
+        left_to_go = Signal(range(rows + 1))
+        closing = Signal(2)
         tile = Signal(init=1)
         with m.If(left_to_go != 0):
             m.d.sync += left_to_go.eq(left_to_go - 1)

@@ -299,14 +299,16 @@ class StationaryCell(wiring.Component):
         """The weights; the product; the sum."""
         m = Module()
         w = self.sides[1].with_norm
-        kept, used = Signal(w, reset_less=True), Signal(w, reset_less=True)
+        kept = Signal(w, reset_less=True)
+        used = Signal(w, reset_less=True)
         here = Signal()
         m.d.comb += here.eq(~self.load.hops.any() if len(self.load.hops) else 1)
         with m.If(self.load.valid & here):
             m.d.sync += kept.eq(self.w)
         with m.If(self.swap):
             m.d.sync += used.eq(kept)
-        valid, swap = Signal(), Signal()
+        valid = Signal()
+        swap = Signal()
         hops = Signal.like(self.load.hops, reset_less=True)
         m.d.sync += [valid.eq(self.load.valid & ~here), hops.eq(self.load.hops - 1), swap.eq(self.swap)]
         m.d.comb += [

@@ -45,8 +45,7 @@ class DesignPoint:
     activations : tuple of "packed", "int8"
         The kinds of activations that a job may have; one or both.
     panel_rows : int
-        The most rows of a job, a multiple of `rows`: 1 to 1024. A weight-stationary array keeps accumulators for as
-        many.
+        The most rows of a job: `rows` to 1024. A weight-stationary array keeps accumulators for as many.
     x_depth : int
         Words of either bank of the activations' memory: a power of two.
     w_depth : int, optional
@@ -88,8 +87,6 @@ class DesignPoint:
         for name, least, most in (("rows", 1, MAX_EDGE), ("cols", 1, MAX_EDGE), ("jobs", 2, 16)):
             self._check_range(name, least, most)
         self._check_range("panel_rows", self.rows, 1024)
-        if self.panel_rows % self.rows:
-            raise GossetError(f"panel_rows must be a multiple of rows = {self.rows}, but it is {self.panel_rows}.")
         if self.w_depth is None:
             object.__setattr__(self, "w_depth", 512 if self.dataflow == "os" else 0)
         if self.drain_rows is None:
@@ -220,6 +217,7 @@ PRESETS = {
         DesignPoint(name="tiny", rows=1, cols=1),
         DesignPoint(name="small", rows=4, cols=4),
         DesignPoint(name="medium", rows=8, cols=8),
+        DesignPoint(name="small_ws", rows=4, cols=4, dataflow="ws", activations=("packed", "int8")),
     )
 }
 """The named design points."""

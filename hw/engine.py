@@ -111,8 +111,10 @@ class Engine(wiring.Component):
 
         # The sequencer: `go` is a beat. It may start a job, a tile or a slice when their banks are full and the way out
         # is free; what is free then stays free but for the output queue.
-        go, first = Signal(), Signal()
-        x_full, x_done = Signal(2), Signal()
+        go = Signal()
+        first = Signal()
+        x_full = Signal(2)
+        x_done = Signal()
         x_bank = Signal()
         x_there = Signal()
         m.d.comb += x_there.eq(x_full.bit_select(x_bank, 1))
@@ -129,7 +131,8 @@ class Engine(wiring.Component):
         flags = Signal(data.StructLayout({name: shape for name, shape in beat(design).members.items() if name not in "xw"}))
         tile_count = Signal(FIELD_BITS)
         step = Signal(run.steps.shape())
-        last_tile, last_step = Signal(), Signal()
+        last_tile = Signal()
+        last_step = Signal()
         m.d.comb += [last_tile.eq(tile_count == run.tiles - 1), last_step.eq(step == run.steps - 1)]
 
         def count(counter: Signal, tick: Value, wrap: Value, by: int = 1) -> None:
@@ -141,7 +144,8 @@ class Engine(wiring.Component):
         if output_stationary:
             # For each tile, for each row tile, for each block.
             row_count = Signal(run.rows.shape())
-            last_row_tile, ends = Signal(), Signal()
+            last_row_tile = Signal()
+            ends = Signal()
             m.d.comb += [
                 last_row_tile.eq(row_count + design.rows >= run.rows),
                 ends.eq(last_step & last_digit),
@@ -215,7 +219,8 @@ class Engine(wiring.Component):
         w_there = Signal()
         if output_stationary:
             w_full = Signal(2)
-            w_bank, w_bank_in = Signal(), Signal()
+            w_bank = Signal()
+            w_bank_in = Signal()
             m.d.comb += w_there.eq(w_full.bit_select(w_bank, 1))
             with m.If(w_done):
                 m.d.sync += [w_full.bit_select(w_bank, 1).eq(0), w_bank.eq(~w_bank)]

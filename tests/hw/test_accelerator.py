@@ -6,11 +6,16 @@ from amaranth.sim import Simulator
 
 from golden import voronoi
 from golden.format import Format
+from golden.int8 import quantize_int8
 from golden.matmul import matmul
 from golden.quantize import quantize
-from hw.accelerator import COUNTERS, Accelerator
+from hw.accelerator import Accelerator
 from hw.decoder import Decoder
 from hw.design import DesignPoint
+from hw.engine import latency
+from sim.cycles import cycles
+from sim.schedule import Machine
+from sim.tiles import Job
 
 
 @pytest.mark.parametrize("q", voronoi.RATES)
@@ -43,40 +48,55 @@ def test_decoder_equals_golden(q):
     np.testing.assert_array_equal(points, voronoi.decode(labels, q))
 
 
-def test_product_equals_golden_and_latency_is_as_stated():
-    design = DesignPoint(name="two", rows=2, cols=1, format=Format(4))
+@pytest.mark.parametrize("dataflow", ["os", "ws"])
+@pytest.mark.parametrize("int8", [False, True])
+def test_product_equals_golden_and_latency_is_as_stated(dataflow, int8):
+    design = DesignPoint(
+        name="two", rows=2, cols=2, format=Format(4), dataflow=dataflow, panel_rows=4, activations=("packed", "int8")
+    )
     accelerator, rng = Accelerator(design), np.random.default_rng(0)
-    x, w = (quantize(rng.normal(size=(rows, 24)), design.format) for rows in (2, 1))
-    found = []
-    counters = {}
+    w = quantize(rng.normal(size=(3, 24)), design.format)
+    x = rng.normal(size=(3, 24))
+    product = Job(design, quantize_int8(x) if int8 else quantize(x, design.format), w)
+    cycle, found, finished = 0, [], {}
 
-    async def bench(ctx):
+    def put(stream, words):
+        async def bench(ctx):
+            payload = stream.payload.as_value()
+            ctx.set(stream.valid, 1)
+            for word in words:
+                ctx.set(payload, word)
+                await ctx.tick().until(stream.ready)
+            ctx.set(stream.valid, 0)
+
+        return bench
+
+    async def get(ctx):
+        nonlocal cycle
         ctx.set(accelerator.acc.ready, 1)
-        for k in range(x.blocks):
-            for r in range(2):
-                ctx.set(accelerator.x.payload.labels[r], int(x.labels[r, k]))
-                ctx.set(accelerator.x.payload.betas[r], int(x.betas[r, k]))
-            ctx.set(accelerator.w.payload.labels[0], int(w.labels[0, k]))
-            ctx.set(accelerator.w.payload.betas[0], int(w.betas[0, k]))
-            ctx.set(accelerator.x.payload.last, k + 1 == x.blocks)
-            ctx.set(accelerator.x.payload.count, 2)
-            ctx.set(accelerator.x.valid, 1)
-            ctx.set(accelerator.w.valid, 1)
+        while len(found) < product.output_rows:
+            if ctx.get(accelerator.acc.valid):
+                found.append([ctx.get(value) for value in accelerator.acc.payload.values])
+            busy = ctx.get(accelerator.busy)
             await ctx.tick()
-        ctx.set(accelerator.x.valid, 0)
-        ctx.set(accelerator.w.valid, 0)
-        await ctx.tick().repeat(accelerator.latency - 1)
-        for row in range(2):
-            assert ctx.get(accelerator.acc.valid)
-            assert ctx.get(accelerator.acc.payload.last) == row
-            found.append([ctx.get(accelerator.acc.payload.values[0])])
-            await ctx.tick()
-        assert not ctx.get(accelerator.acc.valid)
-        counters.update({name: ctx.get(getattr(accelerator, name)) for name in COUNTERS})
+            if ctx.get(accelerator.busy) > busy:
+                finished[ctx.get(accelerator.busy)] = cycle  # the cycle of each beat
+            cycle += 1
 
     sim = Simulator(accelerator)
     sim.add_clock(1e-6)
-    sim.add_testbench(bench)
+    for name, payload in product.inputs().items():
+        stream = getattr(accelerator, name)
+        fields = {field: (item.offset, item.width) for field, item in stream.payload.shape()}
+        words = []
+        for i in range(len(next(iter(payload.values())))):
+            numbers = {port.removeprefix(f"{name}_"): int.from_bytes(v[i].tobytes(), "little") for port, v in payload.items()}
+            words.append(sum(number << fields[field][0] for field, number in numbers.items()))
+        sim.add_testbench(put(stream, words))
+    sim.add_testbench(get)
     sim.run()
-    np.testing.assert_array_equal(found, matmul(x, w).accumulators)
-    assert counters == {"busy": 3, "x_late": 0, "w_late": 0, "idle": accelerator.latency + 1, "drain_blocked": 0}
+    rows = np.array(found, dtype=np.int32).view(np.uint32)
+    np.testing.assert_array_equal(product.accumulators(rows), matmul(product.x, w).accumulators)
+    counts = cycles(Machine.of(design), 3, 3, 24, int8=int8)
+    assert cycle == counts.cycles and max(finished) == counts.busy
+    assert cycle - finished[max(finished)] == latency(design) + 1  # a single row is left in the last tile

@@ -16,7 +16,7 @@ def test_a_toml_file_describes_a_design(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('name = "mine"\nrows = 3\ncols = 5\n[format]\nq = 8\nbetas = [1, 2]\n')
     design = DesignPoint.load(str(path))
-    assert (design.rows, design.cols, design.format, design.drain_rows) == (3, 5, Format(8, (1, 2)), 32)
+    assert (design.rows, design.cols, design.format, design.drain_rows) == (3, 5, Format(8, (1, 2)), 64)
     assert design.macs_per_cycle == 120 and design.module == "gosset_mine"
 
 
@@ -29,13 +29,24 @@ def test_another_format_has_another_name():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"rows": 0}, "1 to 32 rows"),
-        ({"cols": 33}, "1 to 32 cols"),
-        ({"rows": 2.0}, "1 to 32 rows"),
+        ({"rows": 0}, "rows must be from 1 to 32"),
+        ({"cols": 33}, "cols must be from 1 to 32"),
+        ({"rows": 2.0}, "rows must be from 1 to 32"),
         ({"name": "my design"}, "Verilog identifier"),
-        ({"drain_rows": 24}, "power of two"),
-        ({"rows": 8, "drain_rows": 4}, "power of two"),
-        ({"rows": 1, "drain_rows": 2}, "at least 4"),
+        ({"drain_rows": 65}, "drain_rows must be a power of two"),
+        ({"rows": 16, "drain_rows": 32}, "drain_rows must be from 76"),
+        ({"rows": 8, "panel_rows": 7}, "panel_rows must be from 8"),
+        ({"x_depth": 100}, "x_depth must be a power of two"),
+        ({"x_depth": 2}, "x_depth must be from 4"),
+        ({"w_depth": 48}, "w_depth must be a power of two"),
+        ({"jobs": 1}, "jobs must be from 2"),
+        ({"bus_bits": 96}, "bus_bits must be a power of two"),
+        ({"dataflow": "rs"}, "output-stationary"),
+        ({"dataflow": "ws", "w_depth": 512}, "no memory of weights"),
+        ({"activations": []}, "not \\(\\)"),
+        ({"activations": ["int4"]}, "int4"),
+        ({"activations": "int8"}, "'int8'"),
+        ({"activations": ["int8", "int8"]}, "'int8', 'int8'"),
         ({"format": {"q": 12}}, "q must be a power of two"),
         ({"format": {"q": 16, "beta": 3}}, "table of q and betas"),
         ({"colour": 1}, "no field 'colour'"),

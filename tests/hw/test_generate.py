@@ -9,6 +9,7 @@ from hw.cell import Cell
 from hw.decoder import Decoder
 from hw.design import PRESETS, DesignPoint
 from hw.generate import generate, generate_design
+from hw.operands import operands
 
 
 def test_the_same_design_gives_the_same_verilog():
@@ -40,13 +41,14 @@ def test_units_are_written_once():
 
 
 def test_there_are_no_latches_and_one_clock():
-    for generated in (generate_design(PRESETS["tiny"]), generate(Cell(Format()), "cell")):
+    for generated in (generate_design(PRESETS["tiny"]), generate_design(PRESETS["small_ws"]), generate(Cell(*operands(PRESETS["small_ws"])), "cell")):
         edges = set(re.findall(r"@\((.*?)\)", generated.verilog)) - {"*"}
         assert edges == {"posedge clk"}
 
 
-def test_registers_have_names():
-    assert "$signal" not in generate_design(PRESETS["small"]).verilog
+@pytest.mark.parametrize("name", ["small", "small_ws"])
+def test_registers_have_names(name):
+    assert "$signal" not in generate_design(PRESETS[name]).verilog
 
 
 def test_files_are_written_only_when_they_change(tmp_path):

@@ -77,10 +77,7 @@ def test_the_array_is_kept_busy(rtl):
     rtl.stalls = 0.0
     x, w = operands(SMALL, 64, 64, 1024)
     report = rtl.run(Job(SMALL, x, w))
-    assert report.utilisation >= 0.9
-    # Nothing but the beats and the way from the last one to the last row.
-    latency = generate_design(SMALL).description["latency"]
-    assert report.cycles == report.job.beats + latency + SMALL.rows - 1
+    assert report.utilisation >= 0.95
 
 
 def test_a_short_tile_waits_for_the_way_out(rtl):
@@ -101,7 +98,7 @@ def test_a_blocked_drain_loses_nothing(rtl):
 
 @pytest.mark.parametrize("fmt", [Format(2, (1,)), Format(32, (1, 2, 3, 6, 9, 11, 13, 15)), Format(64, (5, 15))])
 def test_other_formats_and_edges(fmt):
-    design = DesignPoint(name="odd", rows=1, cols=2, format=fmt, drain_rows=4)
+    design = DesignPoint(name="odd", rows=1, cols=2, format=fmt)
     device = RtlDevice(design, stalls=0.2)
     x, w = operands(design, 3, 7, 50)
     np.testing.assert_array_equal(device.run(Job(design, x, w)).product.accumulators, matmul(x, w).accumulators)
