@@ -203,6 +203,42 @@ def matmul(
 
 
 @app.command()
+def cycles(
+    m: Annotated[int, typer.Option("-M", help="Rows of activations.")],
+    n: Annotated[int, typer.Option("-N", help="Columns: rows of the weights.")],
+    k: Annotated[int, typer.Option("-K", help="Entries of a row.")],
+    design: Design = "small",
+    int8: Annotated[bool, typer.Option("--int8", help="Activations are int8, not packed.")] = False,
+    x_period: Annotated[int, typer.Option(help="Cycles per word of activations that memory takes.")] = 1,
+    w_period: Annotated[int, typer.Option(help="Cycles per word of weights that memory takes.")] = 1,
+    latency: Annotated[int, typer.Option(help="Cycles until memory gives the first words.")] = 0,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for report.json and timeline.png.")] = Path(
+        "build/cycles"
+    ),
+) -> None:
+    """Says where the cycles of a product would go, from a model that equals the RTL to the cycle.
+
+    A word holds a block of 8 for each row or column of the array. Example, a layer for one token:
+    `gosset cycles --design small_ws -M 1 -N 4096 -K 4096 --w-period 2`
+    """
+    from sim.breakdown import breakdown
+    from sim.cycles import Memory
+
+    memory = Memory(x_period, w_period, latency, latency)
+    report = breakdown(DesignPoint.load(design), m, n, k, int8, memory, output)
+    table = Table(title=f"{m} × {k} × {n} on {report['design']['name']}, {report['jobs']} jobs")
+    for column in ("cause", "cycles", "share"):
+        table.add_column(column, justify="left" if column == "cause" else "right")
+    for name, count in report["counters"].items():
+        table.add_row(name, f"{count:,}", f"{100 * count / report['cycles']:.2f} %")
+    table.add_section()
+    table.add_row("all", f"{report['cycles']:,}", f"{report['macs_per_cycle']:.1f} MAC/cycle")
+    console.print(table)
+    console.print(f"{100 * report['utilisation']:.2f} % of the peak for {report['activations']} activations")
+    console.print(f"{output / 'timeline.png'}\n{output / 'report.json'}", soft_wrap=True)
+
+
+@app.command()
 def waves(
     design: Design = "tiny",
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the waves.")] = Path("build/waves"),

@@ -1,7 +1,8 @@
 """Runs every benchmark."""
 
-from benchmarks import golden_codec, simulators
+from benchmarks import cycle_model, golden_codec, simulators
 
 if __name__ == "__main__":
     simulators.main()
+    cycle_model.main()
     golden_codec.main()

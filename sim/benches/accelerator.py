@@ -158,6 +158,14 @@ async def products_in_a_row(dut: HierarchyObject, pause: str, acc: str) -> None:
 
 
 @cocotb.test
+async def whole_product(dut: HierarchyObject) -> None:
+    """A product whose edges are no multiples of the array's, and whose rows have as many blocks as the bench."""
+    bench = AcceleratorBench(dut)
+    x, w = (random_matrix(bench.format, 2 * edge + 1, bench.blocks, bench.rng) for edge in (bench.design.rows, bench.design.cols))
+    await bench.run([Job(bench.design, x, w)])
+
+
+@cocotb.test
 @cocotb.parametrize(acc=PAUSES)
 async def single_blocks(dut: HierarchyObject, acc: str) -> None:
     """Products of one block, whose rows fill the way out."""
