@@ -294,11 +294,14 @@ class Control(wiring.Component):
                     m.next = "run"
 
         # The doorbell, and the queue behind it.
-        job, rung = Signal(self.job.payload.shape()), registers.doorbell_go
+        job = Signal(self.job.payload.shape())
+        rung = registers.doorbell_go
         for name in _SHAPE:
             m.d.comb += job[name].eq(getattr(registers, f"job_{name}"))
         m.d.comb += job.int8.eq(registers.job_mode_int8)
-        misaligned, room, taken = Signal(), Signal(range(self.design.jobs + 1)), Signal()
+        misaligned = Signal()
+        taken = Signal()
+        room = Signal(range(self.design.jobs + 1))
         if self._addressed:
             for name in ADDRESSES:
                 halves = (getattr(registers, f"job_{name}_{half}") for half in ("low", "high"))
@@ -357,7 +360,8 @@ class Control(wiring.Component):
 
         # Counters: read as of the last snapshot, from where they were cleared.
         for name in COUNTERS:
-            base, shown = Signal(COUNTER_BITS, name=f"base_{name}"), Signal(COUNTER_BITS, name=f"shown_{name}")
+            base = Signal(COUNTER_BITS, name=f"base_{name}")
+            shown = Signal(COUNTER_BITS, name=f"shown_{name}")
             with m.If(registers.counter_control_clear):
                 m.d.core += base.eq(self.counters[name])
             with m.If(registers.counter_control_snapshot):

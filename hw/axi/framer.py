@@ -43,8 +43,12 @@ class Framer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """No job; passing words; filling up; skipping."""
         m = Module()
-        tiles, words, word = Signal(FIELD_BITS), Signal(WORDS_BITS), Signal(WORDS_BITS)
-        filling, handed, last = Signal(), Signal(), Signal()
+        tiles = Signal(FIELD_BITS)
+        words = Signal(WORDS_BITS)
+        word = Signal(WORDS_BITS)
+        filling = Signal()
+        handed = Signal()
+        last = Signal()
         m.d.comb += [
             self.o.payload.eq(Mux(filling, 0, self.packet.tdata)),
             handed.eq(self.o.valid & self.o.ready),

@@ -51,7 +51,8 @@ class Gearbox(wiring.Component):
         capacity = self.i_bits // unit + out - 1
         held = Signal(capacity * unit, reset_less=True)
         level = Signal(range(capacity + 1))
-        ending, few = Signal(), Signal()  # few: no more than one word is held
+        ending = Signal()
+        few = Signal()  # no more than one word is held
         m.d.comb += [
             few.eq(1 if capacity == out else level <= out),
             self.o.valid.eq(ending | (level >= out)),
@@ -61,7 +62,8 @@ class Gearbox(wiring.Component):
         ]
 
         leaves = Signal()
-        rest, left = Signal.like(held), Signal.like(level)
+        rest = Signal.like(held)
+        left = Signal.like(level)
         m.d.comb += [
             leaves.eq(self.o.valid & self.o.ready),
             rest.eq(Mux(leaves, held >> self.o_bits, held)),

@@ -48,8 +48,11 @@ class Registers(wiring.Component):
         axi = self.s_axi_ctrl
 
         # Address and data wait for each other.
-        address, data, strobe = Signal.like(axi.awaddr), Signal(32), Signal(4)
-        has_address, has_data = Signal(), Signal()
+        address = Signal.like(axi.awaddr)
+        data = Signal(32)
+        strobe = Signal(4)
+        has_address = Signal()
+        has_data = Signal()
         m.d.comb += [axi.awready.eq(~has_address), axi.wready.eq(~has_data)]
         with m.If(axi.awvalid & axi.awready):
             m.d.sync += [address.eq(axi.awaddr), has_address.eq(1)]
@@ -76,7 +79,8 @@ class Registers(wiring.Component):
                     self._write(m, field.member(register), field.access, hit, data[span], mask[span])
 
         # Reads.
-        wanted, has_wanted = Signal.like(axi.araddr), Signal()
+        wanted = Signal.like(axi.araddr)
+        has_wanted = Signal()
         m.d.comb += axi.arready.eq(~has_wanted)
         with m.If(axi.arvalid & axi.arready):
             m.d.sync += [wanted.eq(axi.araddr), has_wanted.eq(1)]

@@ -52,7 +52,8 @@ class Image(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Beats of each plane, held; addresses and the stride from their sums."""
         m = Module()
-        held, full = Signal(self.i.payload.shape()), Signal()
+        held = Signal(self.i.payload.shape())
+        full = Signal()
         source = stream.Signature(0).create(path=("held",))
         m.d.comb += [self.i.ready.eq(~full), source.valid.eq(full)]
         with m.If(source.ready):

@@ -82,7 +82,10 @@ class Reader(wiring.Component):
         """Asking; the queue; cutting beats into words."""
         m = Module()
         job = self.job.payload
-        ask_valid, ask_ready, cut_valid, cut_ready = Signal(), Signal(), Signal(), Signal()
+        ask_valid = Signal()
+        ask_ready = Signal()
+        cut_valid = Signal()
+        cut_ready = Signal()
         broadcast(m, self.job, {"ask": (ask_valid, ask_ready), "cut": (cut_valid, cut_ready)})
 
         depth = BURST * BURSTS_AHEAD
@@ -91,8 +94,11 @@ class Reader(wiring.Component):
 
         # Asking: `plane` is where the present plane begins, `at` and `left` what of it has not been asked for.
         asking = Signal()
-        plane, at = Signal(ADDRESS_BITS - self.offset_bits), Signal(ADDRESS_BITS - self.offset_bits)
-        left, beats, stride = Signal.like(job.beats), Signal.like(job.beats), Signal.like(job.stride)
+        plane = Signal(ADDRESS_BITS - self.offset_bits)
+        at = Signal(ADDRESS_BITS - self.offset_bits)
+        left = Signal.like(job.beats)
+        beats = Signal.like(job.beats)
+        stride = Signal.like(job.stride)
         planes = Signal(FIELD_BITS)
         length = Signal(range(BURST + 1))
         room = Signal(range(depth + 1), init=depth)
@@ -128,8 +134,11 @@ class Reader(wiring.Component):
         # Cutting: the last beat of a plane is padded.
         m.submodules.gearbox = gearbox = Gearbox(self.bus_bits, self.word_bits)
         cutting = Signal()
-        word, words, more = Signal(WORDS_BITS), Signal(WORDS_BITS), Signal(FIELD_BITS)
-        cut, last = Signal(), Signal()
+        word = Signal(WORDS_BITS)
+        words = Signal(WORDS_BITS)
+        more = Signal(FIELD_BITS)
+        cut = Signal()
+        last = Signal()
         m.d.comb += [
             cut_ready.eq(~cutting),
             gearbox.i.payload.data.eq(queue.r_data),
@@ -208,7 +217,8 @@ class ReadMaster(wiring.Component):
 
         # Whoever asked last is the last to be asked.
         free = Signal()
-        asks, grant = Signal(len(readers)), Signal(len(readers))
+        asks = Signal(len(readers))
+        grant = Signal(len(readers))
         latest = Signal(range(len(readers)))
         m.d.comb += [
             free.eq(~self.halt & (~axi.arvalid | axi.arready)),

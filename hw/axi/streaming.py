@@ -108,7 +108,8 @@ class AxiStreamTop(Top):
                 inner.tvalid.eq(outer.tvalid),
                 outer.tready.eq(inner.tready | self.core_reset),
             ]
-        rows, fresh = core.m_axis_acc, Signal()
+        rows = core.m_axis_acc
+        fresh = Signal()
         m.d.comb += [
             rows.tready.eq(~acc.tvalid | acc.tready),
             core.taken.eq(acc.tvalid & acc.tready & acc.tlast & fresh),

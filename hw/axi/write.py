@@ -1,6 +1,6 @@
 """Rows of results written to memory through an AXI4 write port."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
@@ -78,8 +78,10 @@ class WriteMaster(wiring.Component):
 
         # A burst goes from `first` to `at`, and ends with the job or at a multiple of as many beats as it may have.
         active = Signal()
-        first, at = Signal(ADDRESS_BITS - offset_bits), Signal(ADDRESS_BITS - offset_bits)
-        taken, ends = Signal(), Signal()
+        first = Signal(ADDRESS_BITS - offset_bits)
+        at = Signal(ADDRESS_BITS - offset_bits)
+        taken = Signal()
+        ends = Signal()
         m.d.comb += [
             gearbox.o.ready.eq(active & ~self.halt & beats.w_rdy & bursts.w_rdy & answers.w_rdy),
             taken.eq(gearbox.o.valid & gearbox.o.ready),
@@ -117,8 +119,8 @@ class WriteMaster(wiring.Component):
             axi.wvalid.eq(beats.r_rdy & complete.any()),
             beats.r_en.eq(axi.wready & complete.any()),
             axi.wdata.eq(out.data),
-            # A gate for every byte: were they copies of one bit, wstrb would seem to depend on itself.
-            axi.wstrb.eq(Cat(unit & axi.wvalid for unit in out.units for _ in range(gearbox.unit_bits // 8))),
+            # Zero when nothing is offered: were its bits plain copies of each other, wstrb would look like a loop.
+            axi.wstrb.eq(Mux(axi.wvalid, Cat(unit.replicate(gearbox.unit_bits // 8) for unit in out.units), 0)),
             axi.wlast.eq(out.last),
             sent.eq(axi.wvalid & axi.wready & axi.wlast),
         ]

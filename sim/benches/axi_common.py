@@ -18,7 +18,7 @@ from sim.benches.checks import Mismatch, compare, same
 from sim.benches.driver import Driver
 from sim.benches.labels import random_matrix
 from sim.benches.streams import Beat, Monitor, Stream, pauses, signal, watch_independence
-from sim.benches.testbench import PERIOD, Testbench
+from sim.benches.testbench import PATIENCE, PERIOD, Testbench
 from sim.tiles import Job
 
 
@@ -139,6 +139,19 @@ class AxiBench(Testbench):
             for reply in (await master.read(offset, 4), await master.write(offset, bytes(4))):
                 if reply.resp != AxiResp.SLVERR:
                     raise Mismatch(f"Address 0x{offset:x}, where no register is, was answered by {reply.resp.name}.")
+        # Many at once: none may be lost, however long replies have to wait.
+        under_way = [
+            ask
+            for i in range(16)
+            for ask in (master.init_write(self.map.offset("job_steps"), bytes([i, 0, 0, 0])), master.init_read(0, 4))
+        ]
+        for ask in under_way:
+            for _ in range(PATIENCE):
+                if ask.is_set():
+                    break
+                await self.edge
+            else:
+                raise Mismatch(f"An access was not answered in {PATIENCE} cycles.")
         if (await master.write(0, bytes(4))).resp != AxiResp.SLVERR:
             raise Mismatch("A write to a register that is read only was answered by OKAY.")
 

@@ -207,8 +207,8 @@ async def soft_reset_midway(dut: HierarchyObject, stall: str) -> None:
     bench = StreamBench(dut, stall)
     await bench.start()
     for _ in range(max(2, bench.blocks // 5)):
-        for _ in range(3):
-            job = bench.random_job()
+        for large in (False, True, False):
+            job = bench.random_job(large=large)
             await bench.submit(job)
             for side in SIDES:
                 bench.send(job, side)
@@ -218,6 +218,33 @@ async def soft_reset_midway(dut: HierarchyObject, stall: str) -> None:
         same("jobs done after reset", 0, await bench.driver.value("jobs_done"), 32)
         await bench.idle()
         await bench.run_jobs(2)
+    bench.finish()
+
+
+@cocotb.test
+async def row_on_offer(dut: HierarchyObject) -> None:
+    """A row that is on offer at a soft reset stays on offer, and does not count as a job's end."""
+    bench = StreamBench(dut)
+    await bench.start()
+    bench.sink.pause = True
+    job = bench.random_job()
+    while job.output_rows > 1:
+        job = bench.random_job()
+    await bench.submit(job)
+    for side in SIDES:
+        bench.send(job, side)
+    offered = signal(dut, "m_axis_acc_tvalid")
+    for _ in range(PATIENCE):
+        if int(offered.value):
+            break
+        await bench.edge
+    await bench.driver.reset()
+    same("row on offer after the reset", 1, int(offered.value), 1)
+    bench.sink.pause = False
+    bench.compare("the row on offer", job, result_rows(bench.design, await bench.receive("the row on offer")))
+    same("jobs done", 0, await bench.driver.value("jobs_done"), 32)
+    await bench.idle()
+    await bench.run_jobs(2)
     bench.finish()
 
 

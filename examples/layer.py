@@ -1,0 +1,95 @@
+"""A layer of a network from memory to memory, as a processor runs it on the accelerator.
+
+    python examples/layer.py [DESIGN]
+
+Generates the accelerator with its memory port, builds it with Verilator, and connects it to a memory and to software
+that runs the layer: quantise, write the operands' images, describe the jobs, wait for interrupts, read the results.
+"""
+
+import sys
+from pathlib import Path
+
+import cocotb
+import numpy as np
+from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam
+
+from golden.matmul import Product, matmul
+from golden.quantize import quantize
+from hw.design import DesignPoint
+from hw.generate import AXI_TOPS
+from sim.bench import BENCHES, Bench, run_bench
+from sim.benches.driver import Driver
+from sim.benches.testbench import Testbench
+from sim.image import operand_image, result_bytes, result_rows
+from sim.tiles import Job
+
+BATCH, INPUTS, OUTPUTS = 24, 256, 20
+LINE = 64  # bytes; operands and results begin at multiples, which suits every bus
+
+
+@cocotb.test
+async def layer(dut):
+    """y = x·wᵀ."""
+    # The system: clock and reset, a memory, a processor.
+    system = Testbench(dut)
+    design = system.settings.design
+    memory = AxiRam(AxiBus.from_prefix(dut, "m_axi_mem"), dut.aclk, size=1 << 24)
+    processor = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi_ctrl"), dut.aclk)
+    driver = Driver(AXI_TOPS["axi"](design).map, processor, dut.aclk)
+    await system.start()
+
+    # The layer, quantised, and cut into jobs that fit the accelerator.
+    x = quantize(system.rng.normal(size=(BATCH, INPUTS)), design.format)
+    w = quantize(system.rng.normal(size=(OUTPUTS, INPUTS)), design.format)
+    job = Job(design, x, w)
+
+    # Images in memory. The weights of a layer would be written once, and stay.
+    free, jobs = 0, []
+    for part, x_words, w_words in zip(job.parts, job.x_words(), job.w_words(), strict=True):
+        images = {
+            "x": operand_image(design, "x", x_words),
+            "w": operand_image(design, "w", w_words, part.tiles),
+            "y": bytes(result_bytes(design, part.rows * part.tiles)),
+        }
+        addresses = {}
+        for name, image in images.items():
+            memory.write(free, image)
+            addresses[name] = free
+            free += -(-len(image) // LINE) * LINE
+        jobs.append((part, addresses))
+
+    # Jobs are queued while there is room; the interrupt says when one is done, or something is wrong.
+    await driver.write("irq_enable", job_done=1, error=1)
+    await driver.write("counter_control", clear=1)
+    for part, addresses in jobs:
+        await driver.submit(part, int8=False, addresses=addresses)
+    while await driver.value("jobs_done") < len(jobs):
+        await driver.interrupt(dut.irq)
+        await driver.write("irq_status", job_done=1)
+        assert not await driver.errors()
+    counters = await driver.counters()
+
+    # Results: accumulators, times the scales of rows and columns.
+    rows = [
+        result_rows(design, memory.read(addresses["y"], result_bytes(design, part.rows * part.tiles)))
+        for part, addresses in jobs
+    ]
+    y = Product(job.accumulators(np.concatenate(rows)), x.scales, w.scales).result
+    np.testing.assert_array_equal(y, matmul(x, w).result)
+    print(f"layer: {BATCH} × {INPUTS} by {OUTPUTS} × {INPUTS} on {design.name}, {len(jobs)} jobs, equal to golden")
+    print("layer: cycles", ", ".join(f"{name} {count}" for name, count in counters.items()))
+    system.checked += y.size
+    system.finish()
+
+
+def run(design: DesignPoint, folder: Path) -> list[str]:
+    """Generates, builds and runs; returns what `layer` printed."""
+    BENCHES["layer"] = Bench(Path(__file__).stem, 1, BENCHES["axi_memory"].generate)
+    result = run_bench("layer", design, folder=folder)
+    if not result.ok:
+        sys.exit(str(result))
+    return [line for line in (folder / "log.txt").read_text().splitlines() if line.startswith("layer: ")]
+
+
+if __name__ == "__main__":
+    print("\n".join(run(DesignPoint.load(*sys.argv[1:] or ["small"]), Path("build/examples/layer"))))
