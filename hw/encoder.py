@@ -7,15 +7,14 @@ point overloads is asked of a `Decoder`: it does if the decoder turns its label 
 """
 
 from collections.abc import Iterable
-from functools import cache
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth import C, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.hdl import ShapeLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.format import Format
-from golden.frontend import MANTISSA_BITS, FrontEndRules
+from golden.frontend import INVERSE_BITS, MANTISSA_BITS, FrontEndRules, inverse, steps
 from golden.lattice import DIM, INFORMATION, REDUNDANT, codeword
 from hw.decoder import PAIRS, Decoder, _add, _reliability
 from hw.hadamard import register, registers
@@ -63,7 +62,7 @@ class Candidate(wiring.Component):
     overload : Out
     """
 
-    LATENCY = 8 + Decoder.LATENCY
+    LATENCY = 9 + Decoder.LATENCY
 
     def __init__(self, rules: FrontEndRules):
         self.rules = rules
@@ -84,7 +83,7 @@ class Candidate(wiring.Component):
         # 1: hard decisions with reliabilities.
         hard = registers(m, "hard", [z[bits] ^ z[bits - 1] for z in self.z])
         cost = registers(m, "cost", [_reliability(z[:bits]) for z in self.z])
-        floor = registers(m, "floor", [z[bits:].as_signed() for z in self.z], cycles=6)
+        floor = registers(m, "floor", [z[bits:].as_signed() for z in self.z], cycles=7)
 
         # 2: each pair by itself.
         pairs = [(cost[2 * j], cost[2 * j + 1]) for j in range(PAIRS)]
@@ -107,36 +106,39 @@ class Candidate(wiring.Component):
         right = register(m, "right", _add(term[2], term[3], odd[2]))
         carries = registers(m, "carry", [odd[1], odd[3]])
 
-        # 4: the pair of each type that is cheapest to turn over, and whether one has to be.
+        # 4, 5: the pair of each type that is cheapest to turn over, and whether one has to be.
         least, index, uneven = [], [], []
         for t, kind in enumerate(("even", "odd")):
             lower, upper = turn[t][1] < turn[t][0], turn[t][3] < turn[t][2]
-            a, b = Mux(lower, turn[t][1], turn[t][0]), Mux(upper, turn[t][3], turn[t][2])
+            a = register(m, f"lower_{kind}", Mux(lower, turn[t][1], turn[t][0]))
+            b = register(m, f"upper_{kind}", Mux(upper, turn[t][3], turn[t][2]))
+            odd_ones = register(m, f"odd_ones_{kind}", Cat(lower, upper))
             least.append(register(m, f"least_{kind}", Mux(b < a, b, a)))
-            index.append(register(m, f"index_{kind}", Mux(b < a, Cat(upper, Const(1, 1)), Cat(lower, Const(0, 1)))))
+            index.append(register(m, f"index_{kind}", Mux(b < a, Cat(odd_ones[1], C(1, 1)), Cat(odd_ones[0], C(0, 1)))))
             settled = base if t == 0 else [base[j] ^ weak[j] for j in range(PAIRS)]
-            uneven.append(register(m, f"uneven_{kind}", Cat(settled).xor()))
-        advantage, carry = register(m, "advantage", _add(left, right, carries[0])), register(m, "carry_4", carries[1])
-        base, weak = registers(m, "base_4", base), registers(m, "weak_4", weak)
+            uneven.append(register(m, f"uneven_{kind}", Cat(settled).xor(), cycles=2))
+        advantage = register(m, "advantage", _add(left, right, carries[0]), cycles=2)
+        carry = register(m, "carry_5", carries[1], cycles=2)
+        base, weak = (registers(m, f"{name}_5", values, cycles=2) for name, values in (("base", base), ("weak", weak)))
 
-        # 5: what the corrections cost, and the first bits of the pairs after them, for either type.
+        # 6: what the corrections cost, and the first bits of the pairs after them, for either type.
         price = [least[t] & uneven[t].replicate(bits + 1) for t in (0, 1)]
         balance = register(m, "balance", price[1] - price[0])
-        advantage, carry = register(m, "advantage_5", advantage), register(m, "carry_5", carry)
+        advantage, carry = register(m, "advantage_6", advantage), register(m, "carry_6", carry)
         after = []
         for t, kind in enumerate(("even", "odd")):
             turned = [uneven[t] & is_(index[t], j) for j in range(PAIRS)]
             settled = base if t == 0 else [base[j] ^ weak[j] for j in range(PAIRS)]
             after.append(registers(m, f"after_{kind}", [settled[j] ^ turned[j] for j in range(PAIRS)]))
 
-        # 6: the codeword of the cheaper type.
+        # 7: the codeword of the cheaper type.
         is_odd = Signal()
         m.d.comb += is_odd.eq(_add(advantage, balance, carry)[-1])
         word = registers(
             m, "word", [Mux(is_odd, after[1][i // 2], after[0][i // 2]) ^ (is_odd & (i % 2)) for i in range(DIM)]
         )
 
-        # 7: n, or n+1 where the parity is wrong.
+        # 8: n, or n+1 where the parity is wrong.
         up = [Cat(word[i], floor[i][1:].as_signed() + (floor[i][0] & ~word[i])) for i in range(DIM)]
         p = registers(m, "p", [value[: self.rules.point_bits] for value in up])
 
@@ -149,7 +151,7 @@ class Candidate(wiring.Component):
             decoder.o.ready.eq(1),
         ]
 
-        # 8, after the decoder: it has found the same point if that was in range and no sign has changed.
+        # 9, after the decoder: it has found the same point if that was in range and no sign has changed.
         sign = self.rules.format.m
         outside = register(m, "outside", Cat(v[sign] ^ v[sign + 1] for v in p).any(), cycles=Decoder.LATENCY)
         signs = register(m, "signs", Cat(v[sign] for v in p), cycles=Decoder.LATENCY)
@@ -183,10 +185,13 @@ class Encoder(wiring.Component):
     o : Out(stream of packed blocks, with what came in beside the coordinates, always ready)
     """
 
+    DIVISION = 3
+    """Cycles from t to z."""
+
     def __init__(self, rules: FrontEndRules):
         self.rules = rules
         self.cycles = len(rules.format.betas) if rules.candidates == "serial" else 1
-        self.latency = 3 + Candidate.LATENCY + (self.cycles if self.cycles > 1 else 0)
+        self.latency = self.DIVISION + Candidate.LATENCY + 1 + (self.cycles if self.cycles > 1 else 0)
         super().__init__(
             {
                 "i": In(stream.Signature(scaled_block(rules), always_ready=True)),
@@ -210,9 +215,9 @@ class Encoder(wiring.Component):
         return m
 
     def _candidate(self, m: Module, platform: object, name: str, multiples: Iterable[Value]) -> Candidate:
-        """The candidate of t/β, given t·c, two cycles and its latency later."""
-        s = self.rules.inverse_bits
-        quotients = registers(m, f"quotient_{name}", [(v + (1 << (s - 1))) >> s for v in multiples])
+        """The candidate of t/β, given t·c, `DIVISION` cycles and its latency later."""
+        multiples, half = registers(m, f"multiple_{name}", multiples), 1 << (INVERSE_BITS - 1)
+        quotients = registers(m, f"quotient_{name}", [(v + half) >> INVERSE_BITS for v in multiples])
         z = registers(m, f"z_{name}", [clip(v, self.rules.candidate_bits) for v in quotients])
         unit = Candidate(self.rules)
         place(m, platform, f"candidate_{name}", unit)
@@ -223,8 +228,8 @@ class Encoder(wiring.Component):
         """The point and the index of the first candidate that does not overload, or of the last one."""
         units = []
         for beta in self.rules.format.betas:
-            constant = self.rules.inverse(beta)
-            units.append(self._candidate(m, platform, str(beta), [times(t, constant) for t in self.i.payload.t]))
+            multiples = [times(t, inverse(beta)) for t in self.i.payload.t]
+            units.append(self._candidate(m, platform, str(beta), multiples))
         index: Value = Const(len(units) - 1, self.rules.format.beta_bits)
         y: list[Value] = list(units[-1].y)
         for i, unit in reversed(list(enumerate(units[:-1]))):
@@ -240,13 +245,13 @@ class Encoder(wiring.Component):
             m.d.sync += [trial.eq(0), *(a.eq(b) for a, b in zip(held, self.i.payload.t, strict=True))]
         with m.Else():
             m.d.sync += trial.eq(trial + 1)
-        constant = Signal(range(1 << self.rules.inverse_bits))
+        multiples = [Signal(signed(len(t) + INVERSE_BITS), name=f"multiple_{i}") for i, t in enumerate(held)]
         with m.Switch(trial):
             for i, beta in enumerate(self.rules.format.betas):
                 with m.Case(i):
-                    m.d.comb += constant.eq(self.rules.inverse(beta))
-        unit = self._candidate(m, platform, "any", [t * constant for t in held])
-        arrived = register(m, "trial", trial, cycles=2 + Candidate.LATENCY)
+                    m.d.comb += [a.eq(times(t, inverse(beta))) for a, t in zip(multiples, held, strict=True)]
+        unit = self._candidate(m, platform, "any", multiples)
+        arrived = register(m, "trial", trial, cycles=self.DIVISION + Candidate.LATENCY)
 
         y = [Signal(lane.shape(), name=f"y_{i}", reset_less=True) for i, lane in enumerate(unit.y)]
         index, overload = Signal.like(trial, name="index", reset_less=True), Signal(reset_less=True)
@@ -265,23 +270,6 @@ def clip(value: Value, bits: int) -> Value:
     return Cat(Mux(beyond, ~sign.replicate(bits - 1), value[: bits - 1]), sign).as_signed()
 
 
-@cache
-def _last_step(number: int) -> tuple[int, int, int, int, bool]:
-    """How an odd number n > 1 is made from a smaller odd k with few additions: how many in all, k, e, s, scaled.
-
-    n = k·2^e + s·(k if scaled else 1), s being 1 or −1.
-    """
-    ways = []
-    for s in (1, -1):
-        e = ((number - s) & (s - number)).bit_length() - 1
-        ways.append(((number - s) >> e, e, s, False))
-        for e in range(1, number.bit_length() + 1):
-            factor = (1 << e) + s
-            if factor > 1 and number % factor == 0:
-                ways.append((number // factor, e, s, True))
-    return min((1 + (_last_step(k)[0] if k > 1 else 0), k, e, s, scaled) for k, e, s, scaled in ways)
-
-
 def times(value: Value, constant: int) -> Value:
     """A signed value times a positive constant, as few shifts and additions."""
     twos = (constant & -constant).bit_length() - 1
@@ -289,8 +277,8 @@ def times(value: Value, constant: int) -> Value:
         return times(value, constant >> twos) << twos
     if constant == 1:
         return value
-    _, k, e, s, scaled = _last_step(constant)
-    before = times(value, k)
-    other = before if scaled else value
-    total = (before << e) + other if s > 0 else (before << e) - other
+    step = steps(constant)[0]
+    before = times(value, step.before)
+    other = before if step.scaled else value
+    total = (before << step.shift) + other if step.sign > 0 else (before << step.shift) - other
     return total[: len(value) + constant.bit_length()].as_signed()

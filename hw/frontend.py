@@ -44,7 +44,7 @@ class Scaler(wiring.Component):
     o : Out(stream of scaled blocks, always ready)
     """
 
-    LATENCY = 5
+    LATENCY = 6
 
     def __init__(self, rules: FrontEndRules):
         self.rules = rules
@@ -81,14 +81,18 @@ class Scaler(wiring.Component):
         limit = [Cat((~s).replicate(bits - 1), s) for s in sign]
         a = registers(m, "a", [Mux(o, b, c)[:bits].as_signed() for o, b, c in zip(over, limit, rounded, strict=True)])
 
-        # 5: the product.
-        mantissa, half = register(m, "mantissa", self.multiplier.mantissa, cycles=4), 1 << (MANTISSA_BITS - 1)
-        t = registers(m, "t", [((v * mantissa + half) >> MANTISSA_BITS)[:bits].as_signed() for v in a])
+        # 5, 6: the product, two bits of the mantissa at a time.
+        mantissa = register(m, "mantissa", self.multiplier.mantissa, cycles=4)
+        later, half, t = register(m, "mantissa_5", mantissa), 1 << (MANTISSA_BITS - 1), []
+        for i, v in enumerate(a):
+            terms = [Mux(bit, v, 0) << k for k, bit in enumerate(mantissa)]
+            pairs = registers(m, f"product_{i}", [x + y for x, y in zip(terms[::2], terms[1::2], strict=True)])
+            t.append(register(m, f"t_{i}", ((sum(pairs, C(half))) >> MANTISSA_BITS)[:bits].as_signed()))
 
         m.d.comb += [
             self.o.valid.eq(register(m, "valid", self.i.valid, cycles=self.LATENCY, reset_less=False)),
             *(lane.eq(value) for lane, value in zip(self.o.payload.t, t, strict=True)),
-            self.o.payload.mantissa.eq(register(m, "mantissa_5", mantissa)),
+            self.o.payload.mantissa.eq(register(m, "mantissa_6", later)),
             self.o.payload.exponent.eq(register(m, "exponent", self.multiplier.exponent, cycles=self.LATENCY)),
             self.o.payload.last.eq(register(m, "last", self.i.payload.last, cycles=self.LATENCY)),
         ]
@@ -207,14 +211,17 @@ class RowScale(wiring.Component):
         rom = Const(sum(v << (MANTISSA_BITS * i) for i, v in enumerate(table)), MANTISSA_BITS * len(table))
         reciprocal = register(m, "reciprocal", rom.word_select(index, MANTISSA_BITS))
         some = register(m, "some", value[-1], cycles=2)
-        power = register(m, "power", Cat(lead[1:] if roots else lead), cycles=2)
+        # With the gain's exponent, and with one more, which the top bit of the product takes off again.
+        power = register(m, "power", Cat(lead[1:] if roots else lead))
+        offset = register(m, "offset", MANTISSA_BITS + 1 + power - self.gain_exponent)
 
         product = register(m, "product", reciprocal * self.gain_mantissa)
         above = product[-1]
         mantissa = Mux(above, product[-MANTISSA_BITS:], product[-MANTISSA_BITS - 1 : -1])
-        exponent = MANTISSA_BITS + 1 + power - above - self.gain_exponent
-        most = (1 << rules.exponent_bits) - 1
-        exponent = Mux(exponent < 0, 0, Mux(exponent > most, most, exponent))[: rules.exponent_bits]
+        exponent = (offset - above).as_signed()
+        most = C((1 << rules.exponent_bits) - 1)
+        inside = Mux(exponent[rules.exponent_bits : -1].any(), most, exponent[: rules.exponent_bits])
+        exponent = Mux(exponent[-1], 0, inside)
         return register(m, "multiplier", Mux(some, Cat(mantissa, exponent), 0))
 
 

@@ -43,10 +43,7 @@ def word_block(rules: FrontEndRules) -> data.StructLayout:
 
 
 class Delay(wiring.Component):
-    """A queue that never holds more than `depth` words; its user knows when there are words in it.
-
-    A word can be popped `LATENCY` cycles after it was pushed, or as soon as it is the oldest, whichever is later; with
-    less than BLOCK_RAM words of depth in the next cycle already.
+    """A queue that never holds more than `depth` words, nor a word for less than `depth` cycles.
 
     Parameters
     ----------
@@ -57,11 +54,10 @@ class Delay(wiring.Component):
     -------
     push, d : In
     pop : In
+        Its user knows when there are words to pop.
     q : Out
         The oldest word.
     """
-
-    LATENCY = 3
 
     def __init__(self, width: int, depth: int):
         self.width, self.depth = width, depth
@@ -79,8 +75,10 @@ class Delay(wiring.Component):
         write, blocks = memory.write_port(), self.depth >= BLOCK_RAM
         read = memory.read_port(domain="sync" if blocks else "comb")
         head, tail = Signal(range(self.depth)), Signal(range(self.depth))
-        m.d.comb += [write.addr.eq(tail), write.data.eq(self.d), write.en.eq(self.push), read.addr.eq(head)]
-        m.d.sync += tail.eq(tail + self.push)
+        push = register(m, "pushed", self.push, reset_less=False)
+        m.d.comb += [write.addr.eq(tail), write.data.eq(register(m, "word", self.d)), write.en.eq(push)]
+        m.d.comb += read.addr.eq(head)
+        m.d.sync += tail.eq(tail + push)
         if not blocks:
             m.d.comb += self.q.eq(read.data)
             m.d.sync += head.eq(head + self.pop)
@@ -95,7 +93,7 @@ class Delay(wiring.Component):
             read.en.eq(fetch),
         ]
         m.d.sync += [
-            waiting.eq(waiting + self.push - fetch),
+            waiting.eq(waiting + push - fetch),
             head.eq(head + fetch),
             fetched.eq(fetch | (fetched & ~move)),
             filled.eq(move | (filled & ~self.pop)),
@@ -132,7 +130,7 @@ class Rotator(wiring.Component):
 
     def __init__(self, rules: FrontEndRules):
         self.rules = rules
-        self.latency = rules.segment_blocks + rules.length.bit_length() - 1
+        self.latency = rules.segment_blocks + rules.length.bit_length()
         super().__init__(
             {
                 "seed": In(SEED_BITS),
@@ -145,10 +143,18 @@ class Rotator(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Signs; butterflies between blocks, the farthest first; butterflies within blocks."""
         m = Module()
-        signs = self._signs(m)
-        words = registers(m, "signed", [_negated(self.i.payload.x[j], signs[j]) for j in range(DIM)])
-        last = register(m, "signed_last", self.i.payload.last)
-        valid, beat = (register(m, f"signed_{f.name}", f, reset_less=False) for f in (self.i.valid, self.beat))
+        # −x is ~x + 1; the negative of the least number is to be the greatest, which is ~x.
+        signs, x = self._signs(m), self.i.payload.x
+        flipped = registers(
+            m, "flipped", [Cat(bit ^ sign for bit in v).as_signed() for v, sign in zip(x, signs, strict=True)]
+        )
+        one = registers(m, "one", [sign & ~(v[-1] & ~v[:-1].any()) for v, sign in zip(x, signs, strict=True)])
+        words = registers(
+            m, "signed", [(v + up)[: self.rules.raw_bits].as_signed() for v, up in zip(flipped, one, strict=True)]
+        )
+        last = register(m, "signed_last", self.i.payload.last, cycles=2)
+        valid = register(m, "signed_valid", self.i.valid, cycles=2, reset_less=False)
+        beat = register(m, "signed_beat", self.beat, cycles=2, reset_less=False)
 
         distance = self.rules.segment_blocks // 2
         while distance:
@@ -212,10 +218,3 @@ class Rotator(wiring.Component):
             register(m, f"{name}_valid", Mux(second, valid, given), reset_less=False),
             register(m, f"{name}_beat", beat, reset_less=False),
         )
-
-
-def _negated(x: Value, negative: Value) -> Value:
-    """−x where `negative`, else x; the negative of the least number is the greatest."""
-    least = x[-1] & ~x[:-1].any()
-    flipped = Cat(bit ^ negative for bit in x) + (negative & ~least)
-    return flipped[: len(x)].as_signed()
