@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from golden.errors import GossetError
 from golden.format import Format
+from golden.frontend import FrontEndRules
 from golden.lattice import DIM
 
 ACC_BITS = 32
@@ -56,6 +57,9 @@ class DesignPoint:
         beat is taken. At least, and if not given, as many as keep the array busy with a consumer that is always ready.
     jobs : int
         Jobs that can wait: 2 to 16.
+    front_end : FrontEndRules, optional
+        A front end in front of the activations' memory, which rotates and packs raw rows; of the design's format. Jobs
+        may then have raw activations too.
     bus_bits : int
         Width of the AXI data bus to memory: 32 to 512, a power of two.
 
@@ -76,6 +80,7 @@ class DesignPoint:
     w_depth: int | None = None
     drain_rows: int | None = None
     jobs: int = 4
+    front_end: FrontEndRules | None = None
     bus_bits: int = 64
 
     def __post_init__(self) -> None:
@@ -98,6 +103,10 @@ class DesignPoint:
         self._check_power("x_depth", 4, MAX_DEPTH)
         self._check_power("drain_rows", self.least_drain_rows, MAX_DEPTH)
         self._check_power("bus_bits", 32, 512)
+        if self.front_end and self.front_end.format != self.format:
+            raise GossetError(f"The front end packs as {self.front_end.format}, but the design takes {self.format}.")
+        if self.front_end and not self.packed:
+            raise GossetError("A front end makes packed activations, but the design only takes int8 ones.")
 
     def _check_range(self, name: str, least: int, most: int) -> None:
         value = getattr(self, name)
@@ -154,13 +163,16 @@ class DesignPoint:
         """The same machine for another packed format, with q in its name; itself if it is the same format."""
         if format == self.format:
             return self
-        return replace(self, name=f"{self.name}_q{format.q}", format=format)
+        front_end = replace(self.front_end, format=format) if self.front_end else None
+        return replace(self, name=f"{self.name}_q{format.q}", format=format, front_end=front_end)
 
     def as_dict(self) -> dict[str, Any]:
         """The design point as JSON and TOML write it."""
         fields = asdict(self)
         fields["format"] = {"q": self.format.q, "betas": list(self.format.betas)}
         fields["activations"] = list(self.activations)
+        if self.front_end:
+            del fields["front_end"]["format"]
         return fields
 
     @classmethod
@@ -185,7 +197,10 @@ class DesignPoint:
             packed = packed | {"betas": tuple(packed["betas"])}
         if isinstance(fields.get("activations"), list):
             fields["activations"] = tuple(fields["activations"])
-        return cls(**fields, format=Format(**packed))
+        format, front_end = Format(**packed), fields.pop("front_end", None)
+        if front_end is not None:
+            front_end = FrontEndRules(format=format, **front_end)
+        return cls(**fields, format=format, front_end=front_end)
 
     @classmethod
     def load(cls, design: str) -> "DesignPoint":

@@ -11,7 +11,7 @@ from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.hdl import ShapeLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
-from amaranth.lib.memory import Memory
+from amaranth.lib.memory import Memory, WritePort
 from amaranth.lib.wiring import In, Out
 
 from golden.lattice import DIM
@@ -21,7 +21,7 @@ from hw.decoder import Decoder
 from hw.design import NIBBLE, DesignPoint
 from hw.operands import operands
 from hw.planner import FIELD_BITS, plan
-from hw.streams import delay
+from hw.streams import delay, packed_block
 from hw.units import place
 
 COUNTERS = ("busy", "x_late", "w_late", "drain_blocked", "idle")
@@ -67,6 +67,8 @@ class Engine(wiring.Component):
     The words of its weights, w, come in this order, each with a block for each column of the tile: for each tile, for
     each block; weight-stationary: up to a multiple of `rows` blocks, filled up with label 0.
 
+    The activations of a raw job come as blocks instead, packed by the front end: row by row.
+
     Rows of accumulators come out tile by tile.
 
     Parameters
@@ -78,6 +80,9 @@ class Engine(wiring.Component):
     plan : In(stream of plans)
     x, w : In(stream of words)
     acc : Out(stream of rows)
+    blocks : In(stream of label, beta, and last of a row), of designs with a front end
+    bad_row : Out, of designs with a front end
+        A pulse where a row of blocks had not the length that its job says.
     busy, x_late, w_late, drain_blocked, idle : Out(32)
         Cycles since reset by cause, see `COUNTERS`.
     """
@@ -85,12 +90,14 @@ class Engine(wiring.Component):
     def __init__(self, design: DesignPoint):
         self.design = design
         self.array = (OutputStationaryArray if design.dataflow == "os" else WeightStationaryArray)(design)
+        block = data.StructLayout(packed_block(design.format) | {"last": 1})
         super().__init__(
             {
                 "plan": In(stream.Signature(plan(design))),
                 "x": In(stream.Signature(x_word(design))),
                 "w": In(stream.Signature(w_word(design))),
                 "acc": Out(stream.Signature(row(design))),
+                **({"blocks": In(stream.Signature(block)), "bad_row": Out(1)} if design.front_end else {}),
                 **{name: Out(COUNTER_BITS) for name in COUNTERS},
             }
         )
@@ -203,15 +210,22 @@ class Engine(wiring.Component):
         # Filling and reading the memories. Data come a cycle after the address.
         x_address = Signal(range(design.x_depth))
         count(x_address, go, restart)
-        filling = Signal()
         x_index = Signal(range(design.x_depth))
         x_bank_in = Signal()
+        filling = Signal()
+        x_filled = Signal()
         m.d.comb += filling.eq(queues[0].r_rdy & ~x_full.bit_select(x_bank_in, 1))
-        x_data = self._memory(m, "x", self.x, filling, Cat(x_index, x_bank_in), Cat(x_address, x_bank), design.x_depth)
+        by_word = filling & ~fill_x.raw if design.front_end else filling
+        memory = self._memory(m, "x", self.x, by_word, Cat(x_index, x_bank_in), Cat(x_address, x_bank), design.x_depth)
+        x_data, x_write = memory
         last_word = x_index == fill_x.x_words - 1
-        count(x_index, filling & self.x.valid, last_word)
-        m.d.comb += queues[0].r_en.eq(filling & self.x.valid & last_word)
-        with m.If(queues[0].r_en):
+        with m.If(by_word & self.x.valid):
+            m.d.comb += x_filled.eq(last_word)
+            m.d.sync += x_index.eq(Mux(last_word, 0, x_index + 1))
+        if design.front_end:
+            self._fill_by_block(m, filling & fill_x.raw, fill_x, x_index, x_filled, x_write)
+        m.d.comb += queues[0].r_en.eq(x_filled)
+        with m.If(x_filled):
             m.d.sync += [x_full.bit_select(x_bank_in, 1).eq(1), x_bank_in.eq(~x_bank_in)]
 
         tiles_in = Signal(FIELD_BITS)
@@ -229,7 +243,7 @@ class Engine(wiring.Component):
             w_index = Signal(range(design.w_depth))
             w_filling = Signal()
             m.d.comb += w_filling.eq(queues[1].r_rdy & ~w_full.bit_select(w_bank_in, 1))
-            w_data = self._memory(
+            w_data, _ = self._memory(
                 m, "w", self.w, w_filling, Cat(w_index, w_bank_in), Cat(w_address, w_bank), design.w_depth
             )
             last_w = w_index == fill_w.steps - 1
@@ -306,19 +320,68 @@ class Engine(wiring.Component):
 
     def _memory(
         self, m: Module, name: str, words: stream.Interface, filling: Value, write_to: Value, read_from: Value, depth: int
-    ) -> data.View:
-        """Two banks of words: written from a stream while `filling`, read a cycle after the address."""
+    ) -> tuple[data.View, WritePort]:
+        """Two banks of words, written from a stream while `filling`; what they read a cycle after the address, and the
+        port that they are written through, lane by lane."""
         layout = words.payload.shape()
-        m.submodules[f"memory_{name}"] = memory = Memory(shape=layout.size, depth=2 * depth, init=[])
-        write, read = memory.write_port(), memory.read_port()
+        fields = [(field, shape.elem_shape) for field, shape in layout.members.items()]
+        lanes = len(words.payload.labels)
+        lane = data.StructLayout(dict(fields))
+        m.submodules[f"memory_{name}"] = memory = Memory(
+            shape=data.ArrayLayout(lane.size, lanes), depth=2 * depth, init=[]
+        )
+        each = 1 if self.design.front_end and name == "x" else lanes
+        write, read = memory.write_port(granularity=each), memory.read_port()
         m.d.comb += [
             words.ready.eq(filling),
-            write.en.eq(filling & words.valid),
+            write.en.eq((filling & words.valid).replicate(lanes // each)),
             write.addr.eq(write_to),
-            write.data.eq(words.payload),
             read.addr.eq(read_from),
         ]
-        return layout(read.data)
+        data_ = Signal(layout, name=f"{name}_data")
+        for i in range(lanes):
+            m.d.comb += write.data[i].eq(Cat(words.payload[field][i] for field, _ in fields))
+            m.d.comb += [data_[field][i].eq(lane(read.data[i])[field]) for field, _ in fields]
+        return data_, write
+
+    def _fill_by_block(
+        self, m: Module, filling: Value, job: data.View, index: Signal, filled: Signal, write: WritePort
+    ) -> None:
+        """Fills a bank of the activations' memory with the blocks of rows, each into its lane of its word.
+
+        Rows fill the lanes of a row tile one after the other (output-stationary); or the blocks of a row fill the lanes
+        of a word, and the words of a slice lie side by side (weight-stationary).
+        """
+        design, block = self.design, self.blocks.payload
+        lane = Signal(range(design.rows))
+        step = Signal(job.steps.shape())
+        rows = Signal(job.rows.shape())
+        base = Signal.like(index)
+        taken = Signal()
+        last_lane = lane == design.rows - 1
+        m.d.comb += [self.blocks.ready.eq(filling), taken.eq(filling & self.blocks.valid)]
+        with m.If(taken):
+            m.d.comb += write.en.eq(1 << lane)
+            m.d.comb += [field.eq(Cat(block.label, *([block.beta] if "beta" in block.shape().members else []))) for field in write.data]
+            if design.dataflow == "os":
+                m.d.sync += [step.eq(step + 1), index.eq(index + 1)]
+            else:
+                m.d.sync += lane.eq(Mux(last_lane, 0, lane + 1))
+                with m.If(last_lane):
+                    m.d.sync += [step.eq(step + 1), index.eq(index + job.rows)]
+        with m.If(taken & block.last):
+            m.d.comb += [self.bad_row.eq(step != job.steps - 1), filled.eq(rows == job.rows - 1)]
+            m.d.sync += [step.eq(0), rows.eq(rows + 1)]
+            if design.dataflow == "os":
+                m.d.sync += lane.eq(Mux(last_lane, 0, lane + 1))
+                with m.If(last_lane):
+                    m.d.sync += base.eq(index + 1)
+                with m.Else():
+                    m.d.sync += index.eq(base)
+            else:
+                m.d.sync += [lane.eq(0), index.eq(rows + 1)]
+            with m.If(filled):
+                m.d.sync += [rows.eq(0), lane.eq(0), base.eq(0), index.eq(0)]
 
     def _decoder(self, m: Module, platform: object, name: str, word: data.View, lane: int) -> Decoder:
         """A decoder of one lane of a word."""

@@ -15,15 +15,18 @@ ERRORS = ("empty", "too_many_rows", "x_too_long", "w_too_long", "activations")
 `x_depth`; more words of weights per tile than `w_depth` (output-stationary); activations that the design cannot take.
 """
 
+KINDS = {"int8": 1, "raw": 1}
+"""Fields of a job that say what its activations are: int8; or raw rows, from the front end; or else packed."""
+
 
 def job(tag_bits: int = 0) -> data.StructLayout:
     """A job as it is given: acc[rows, tiles·cols].
 
     `rows` of activations; `tiles` of `cols` columns each; `steps`, the words per row of activations, which are blocks
-    (output-stationary) or slices of `rows` blocks (weight-stationary), counted once for int8; `int8`, the kind of the
-    activations; and a `tag` that goes through unchanged.
+    (output-stationary) or slices of `rows` blocks (weight-stationary), counted once for int8; the kind of the
+    activations, see `KINDS`; and a `tag` that goes through unchanged.
     """
-    fields: dict[str, ShapeLike] = {"rows": FIELD_BITS, "tiles": FIELD_BITS, "steps": FIELD_BITS, "int8": 1}
+    fields: dict[str, ShapeLike] = {"rows": FIELD_BITS, "tiles": FIELD_BITS, "steps": FIELD_BITS, **KINDS}
     return data.StructLayout(fields | ({"tag": tag_bits} if tag_bits else {}))
 
 
@@ -37,7 +40,7 @@ def plan(design: DesignPoint, tag_bits: int = 0) -> data.StructLayout:
         "rows": range(design.panel_rows + 1),
         "tiles": FIELD_BITS,
         "steps": range(design.x_depth + 1),
-        "int8": 1,
+        **KINDS,
         "tail": range(design.rows + 1),
         "x_words": range(design.x_depth + 1),
         "w_words": range(design.x_depth * design.rows + 1),
@@ -87,7 +90,9 @@ class Planner(wiring.Component):
             "empty": (given.rows == 0) | (given.tiles == 0) | (given.steps == 0),
             "too_many_rows": given.rows > design.panel_rows,
             "x_too_long": given.steps > design.x_depth,
-            "activations": ~given.int8 if not design.packed else given.int8 & (not design.int8),
+            "activations": (given.int8 & (given.raw | (not design.int8)))
+            | (given.raw & (design.front_end is None))
+            | (~given.int8 & ~given.raw & (not design.packed)),
         }
         if output_stationary:
             bad["w_too_long"] = given.steps > design.w_depth
@@ -105,7 +110,7 @@ class Planner(wiring.Component):
             found.w_words.eq(found.steps * (1 if output_stationary else design.rows)),
             found.tail.eq(left),
         ]
-        for name in ("rows", "tiles", "steps", "int8", *(["tag"] if self._tag_bits else [])):
+        for name in ("rows", "tiles", "steps", *KINDS, *(["tag"] if self._tag_bits else [])):
             m.d.comb += found[name].eq(held[name])
 
         with m.FSM():

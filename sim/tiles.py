@@ -131,8 +131,8 @@ class Job:
 
     def jobs(self) -> Payload:
         """The beats of the stream `job`."""
-        table = np.array([[p.rows, p.tiles, p.steps, self.int8] for p in self.parts], dtype=np.uint32)
-        return {f"job_{name}": table[:, [i]] for i, name in enumerate(("rows", "tiles", "steps", "int8"))}
+        table = np.array([[p.rows, p.tiles, p.steps, self.int8, 0] for p in self.parts], dtype=np.uint32)
+        return {f"job_{name}": table[:, [i]] for i, name in enumerate(("rows", "tiles", "steps", "int8", "raw"))}
 
     def inputs(self) -> dict[str, Payload]:
         """The beats of the streams `job`, `x` and `w`."""

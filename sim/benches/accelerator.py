@@ -206,7 +206,7 @@ async def illegal_jobs(dut: HierarchyObject) -> None:
     """Jobs that are refused, each with its reason, and sound ones between them."""
     bench = AcceleratorBench(dut)
     design, most = bench.design, (1 << FIELD_BITS) - 1
-    sound = {"rows": 1, "tiles": 1, "steps": 1, "int8": int(not design.packed)}
+    sound = {"rows": 1, "tiles": 1, "steps": 1, "int8": int(not design.packed), "raw": 0}
     cases = [(name, sound | {name: 0}, "empty") for name in ("rows", "tiles", "steps")]
     cases += [("rows", sound | {"rows": n}, "too_many_rows") for n in (design.panel_rows + 1, most)]
     cases += [("steps", sound | {"steps": n}, "x_too_long") for n in (design.x_depth + 1, most)]
@@ -216,6 +216,7 @@ async def illegal_jobs(dut: HierarchyObject) -> None:
     if design.dataflow == "os":
         assert design.w_depth is not None
         cases += [("w", sound | {"steps": design.w_depth + 1}, "w_too_long")]
+    cases += [("raw", sound | {"raw": 1}, "activations")]
     if len(design.activations) == 1:
         cases += [("int8", sound | {"int8": 1 - sound["int8"]}, "activations")]
     seen: list[int] = []
