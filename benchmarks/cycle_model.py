@@ -19,7 +19,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     edges, flows = (1, 2, 4, 8, 16, 32), ("os", "ws")
     designs = [
-        DesignPoint(name="d", rows=rows, cols=cols, dataflow=flow, x_depth=8192, w_depth=2048 if flow == "os" else None)
+        DesignPoint(name="d", rows=rows, cols=cols, dataflow=flow, x_depth=8192, w_depth=2048 if flow == "os" else 0)
         for rows in edges
         for cols in edges
         for flow in flows

@@ -317,6 +317,8 @@ class StationaryCell(wiring.Component):
             self.load_next.valid.eq(valid),
             self.load_next.hops.eq(hops),
             self.swap_next.eq(swap),
-            self.o.eq(register(m, "sum", (self.above + product(m, self.sides, self.x, used))[: len(self.o)].as_signed())),
+            self.o.eq(
+                register(m, "sum", (self.above + product(m, self.sides, self.x, used))[: len(self.o)].as_signed())
+            ),
         ]
         return m

@@ -49,12 +49,12 @@ class DesignPoint:
         The most rows of a job: `rows` to 1024. A weight-stationary array keeps accumulators for as many.
     x_depth : int
         Words of either bank of the activations' memory: a power of two.
-    w_depth : int, optional
-        Words of either bank of the weights' memory, a power of two; 512 if not given. A weight-stationary array has
-        none: there the second bank is in the cells.
-    drain_rows : int, optional
+    w_depth : int
+        Words of either bank of the weights' memory, a power of two; 512 if 0 is given. A weight-stationary array has
+        none, 0: there the second bank is in the cells.
+    drain_rows : int
         Rows of finished accumulators that the output queue holds, a power of two. Room is set aside when a row's last
-        beat is taken. At least, and if not given, as many as keep the array busy with a consumer that is always ready.
+        beat is taken. At least, and if 0 is given, as many as keep the array busy with a consumer that is always ready.
     jobs : int
         Jobs that can wait: 2 to 16.
     front_end : FrontEndRules, optional
@@ -77,8 +77,8 @@ class DesignPoint:
     activations: tuple[Activation, ...] = ("packed",)
     panel_rows: int = 64
     x_depth: int = 1024
-    w_depth: int | None = None
-    drain_rows: int | None = None
+    w_depth: int = 0
+    drain_rows: int = 0
     jobs: int = 4
     front_end: FrontEndRules | None = None
     bus_bits: int = 64
@@ -87,17 +87,19 @@ class DesignPoint:
         if not isinstance(self.name, str) or not self.name.isidentifier():
             raise GossetError(f"The name of a design becomes a Verilog identifier, which {self.name!r} cannot be.")
         if self.dataflow not in get_args(Dataflow):
-            raise GossetError(f'The dataflow is "os" (output-stationary) or "ws" (weight-stationary), not {self.dataflow!r}.')
+            raise GossetError(
+                f'The dataflow is "os" (output-stationary) or "ws" (weight-stationary), not {self.dataflow!r}.'
+            )
         self._check_activations()
         for name, least, most in (("rows", 1, MAX_EDGE), ("cols", 1, MAX_EDGE), ("jobs", 2, 16)):
             self._check_range(name, least, most)
         self._check_range("panel_rows", self.rows, 1024)
-        if self.w_depth is None:
-            object.__setattr__(self, "w_depth", 512 if self.dataflow == "os" else 0)
-        if self.drain_rows is None:
+        if self.w_depth == 0 and self.dataflow == "os":
+            object.__setattr__(self, "w_depth", 512)
+        if self.drain_rows == 0:
             object.__setattr__(self, "drain_rows", 1 << (self.least_drain_rows - 1).bit_length())
         if self.dataflow == "ws" and self.w_depth != 0:
-            raise GossetError("A weight-stationary array has no memory of weights: leave w_depth out, or make it 0.")
+            raise GossetError("A weight-stationary array has no memory of weights: leave w_depth out.")
         if self.dataflow == "os":
             self._check_power("w_depth", 4, MAX_DEPTH)
         self._check_power("x_depth", 4, MAX_DEPTH)
@@ -120,7 +122,12 @@ class DesignPoint:
 
     def _check_activations(self) -> None:
         kinds = self.activations
-        if isinstance(kinds, str) or not kinds or set(kinds) - set(get_args(Activation)) or len(set(kinds)) < len(kinds):
+        if (
+            isinstance(kinds, str)
+            or not kinds
+            or set(kinds) - set(get_args(Activation))
+            or len(set(kinds)) < len(kinds)
+        ):
             raise GossetError(f'The activations are "packed", "int8", or both, not {kinds!r}.')
         object.__setattr__(self, "activations", tuple(kind for kind in get_args(Activation) if kind in kinds))
 

@@ -1,8 +1,8 @@
 """The engine: planned jobs and their words in, rows of accumulators out.
 
-Three parts follow the same queue of plans, each at its own pace: one fills the banks of the activations' memory, a bank
-per job; one fills the banks of the weights' memory, a bank per tile (output-stationary), or the cells, a slice at a time
-(weight-stationary); and the sequencer reads full banks and sends one beat a cycle into the array. A bank is read when
+Three parts follow the same queue of plans, each at its own pace: one fills the banks of the activations' memory, a bank per
+job; one fills the banks of the weights' memory, a bank per tile (output-stationary), or the cells, a slice at a
+time (weight-stationary); and the sequencer reads full banks and sends one beat a cycle into the array. A bank is read when
 it is full and filled when the sequencer is through with it, so that the next job and the next weights load behind the
 present ones.
 """
@@ -19,7 +19,6 @@ from hw.array import OutputStationaryArray, WeightStationaryArray, beat, row
 from hw.array import latency as array_latency
 from hw.decoder import Decoder
 from hw.design import NIBBLE, DesignPoint
-from hw.operands import operands
 from hw.planner import FIELD_BITS, plan
 from hw.streams import delay, packed_block
 from hw.units import place
@@ -60,8 +59,8 @@ class Engine(wiring.Component):
 
     The words of a job's activations, x, come in this order, each with a lane per row of cells:
 
-    - output-stationary: for each row tile, for each block, [for int8, for the high and the low digit]: the blocks of the
-      tile's rows;
+    - output-stationary: for each row tile, for each block, [for int8, for the high and the low digit]: the blocks of
+      the tile's rows;
     - weight-stationary: for each slice, for each row, [for the high and the low digit]: the blocks of the slice.
 
     The words of its weights, w, come in this order, each with a block for each column of the tile: for each tile, for
@@ -135,7 +134,9 @@ class Engine(wiring.Component):
         with m.If(go):
             m.d.sync += digit.eq(~last_digit)
 
-        flags = Signal(data.StructLayout({name: shape for name, shape in beat(design).members.items() if name not in "xw"}))
+        flags = Signal(
+            data.StructLayout({name: shape for name, shape in beat(design).members.items() if name not in "xw"})
+        )
         tile_count = Signal(FIELD_BITS)
         step = Signal(run.steps.shape())
         last_tile = Signal()
@@ -319,7 +320,14 @@ class Engine(wiring.Component):
         return m
 
     def _memory(
-        self, m: Module, name: str, words: stream.Interface, filling: Value, write_to: Value, read_from: Value, depth: int
+        self,
+        m: Module,
+        name: str,
+        words: stream.Interface,
+        filling: Value,
+        write_to: Value,
+        read_from: Value,
+        depth: int,
     ) -> tuple[data.View, WritePort]:
         """Two banks of words, written from a stream while `filling`; what they read a cycle after the address, and the
         port that they are written through, lane by lane."""
@@ -362,7 +370,10 @@ class Engine(wiring.Component):
         m.d.comb += [self.blocks.ready.eq(filling), taken.eq(filling & self.blocks.valid)]
         with m.If(taken):
             m.d.comb += write.en.eq(1 << lane)
-            m.d.comb += [field.eq(Cat(block.label, *([block.beta] if "beta" in block.shape().members else []))) for field in write.data]
+            m.d.comb += [
+                field.eq(Cat(block.label, *([block.beta] if "beta" in block.shape().members else [])))
+                for field in write.data
+            ]
             if design.dataflow == "os":
                 m.d.sync += [step.eq(step + 1), index.eq(index + 1)]
             else:
@@ -392,7 +403,9 @@ class Engine(wiring.Component):
             m.d.comb += decoder.i.payload.beta.eq(word.betas[lane])
         return decoder
 
-    def _decode_x(self, m: Module, platform: object, lane: int, word: data.View, kind: Signal, block: data.View) -> None:
+    def _decode_x(
+        self, m: Module, platform: object, lane: int, word: data.View, kind: Signal, block: data.View
+    ) -> None:
         """A block of activations from a lane of a word; `kind` is int8 or not, and the digit."""
         design = self.design
         if design.packed:

@@ -89,6 +89,6 @@ def operands(design: DesignPoint) -> tuple[Operand, Operand]:
 
 
 def inner_bits(x: Operand, w: Operand) -> int:
-    """Bits of an inner product as it is kept, signed: half of it if quartered. By Cauchy and Schwarz |⟨x, w⟩| ≤ ‖x‖‖w‖."""
+    """Bits of an inner product as it is kept, signed, half of it if quartered; by Cauchy and Schwarz."""
     bound = isqrt(x.norm_bound * w.norm_bound)
     return (bound // 2 if x.quartered else bound).bit_length() + 1

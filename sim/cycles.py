@@ -146,7 +146,7 @@ def _table(values: list[NDArray[Any]]) -> Times:
     return np.stack([np.asarray(column, dtype=np.int64) for column in columns], axis=1)
 
 
-@njit(cache=True)
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def _products(table: Times, counts: Times, spans: Times) -> None:  # pragma: no cover
     """Fills in, for each line of the table, the total and the counters in the order of `COUNTERS`; and the spans of the
     jobs if there is room for any."""

@@ -15,8 +15,8 @@ from golden.files import replacing
 from golden.format import PackedMatrix
 from golden.matmul import Product, matmul
 from golden.quantize import quantize
-from hw.engine import COUNTER_BITS, COUNTERS
 from hw.design import DesignPoint
+from hw.engine import COUNTER_BITS, COUNTERS
 from hw.generate import generate_design
 from sim import verilator
 from sim.model import Model, Pace

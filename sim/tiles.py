@@ -76,7 +76,7 @@ class Job:
         kind = "int8" if self.int8 else "packed"
         if kind not in self.design.activations:
             raise GossetError(
-                f"The activations are {kind}, but {self.design.name} takes {' and '.join(self.design.activations)} ones."
+                f"Activations are {kind}, but {self.design.name} takes {' and '.join(self.design.activations)} ones."
             )
         if not isinstance(self.w, PackedMatrix):
             raise GossetError("The weights must be packed.")

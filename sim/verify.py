@@ -145,12 +145,13 @@ def verify(design: DesignPoint, output: Path, ui: Ui) -> dict[str, Any]:
             model.close()
             advance(1)
 
-    runs = [(name, SMALL) for name in BENCHES] + [("accelerator", STATIONARY)]
-    with seen.stage(ui, "testbenches", len(runs)) as advance, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for result in pool.map(lambda run: run_bench(*run), runs):
+    pairs = [(name, SMALL) for name in BENCHES] + [("accelerator", STATIONARY)]
+    with seen.stage(ui, "testbenches", len(pairs)) as advance, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for result in pool.map(lambda pair: run_bench(*pair), pairs):
             seen.mismatches += result.failed
             seen.described += [
-                f"testbench {result.name} of {result.design}, {failure.test}: {failure.message}" for failure in result.failures
+                f"testbench {result.name} of {result.design}, {failure.test}: {failure.message}"
+                for failure in result.failures
             ]
             advance(1)
 

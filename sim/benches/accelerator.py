@@ -94,7 +94,7 @@ class AcceleratorBench(Testbench):
         self.finish()
 
     def products(self, blocks: int, most: int = 40) -> list[Job]:
-        """Random products with about so many beats in all, of every kind of activations, no longer than `most` blocks."""
+        """Random products with about so many beats in all, of every kind of activations, up to `most` blocks long."""
         products: list[Job] = []
         while blocks > 0:
             products.append(random_product(self.design, self.rng, most))
@@ -161,7 +161,10 @@ async def products_in_a_row(dut: HierarchyObject, pause: str, acc: str) -> None:
 async def whole_product(dut: HierarchyObject) -> None:
     """A product whose edges are no multiples of the array's, and whose rows have as many blocks as the bench."""
     bench = AcceleratorBench(dut)
-    x, w = (random_matrix(bench.format, 2 * edge + 1, bench.blocks, bench.rng) for edge in (bench.design.rows, bench.design.cols))
+    x, w = (
+        random_matrix(bench.format, 2 * edge + 1, bench.blocks, bench.rng)
+        for edge in (bench.design.rows, bench.design.cols)
+    )
     await bench.run([Job(bench.design, x, w)])
 
 
@@ -180,7 +183,6 @@ async def blocked_drain(dut: HierarchyObject) -> None:
     bench.sink.blocked = True
     await bench.start()
     depth = bench.design.drain_rows
-    assert depth is not None
     products = bench.products(bench.blocks, most=2)
     while sum(product.output_rows for product in products) < 2 * depth:
         products += bench.products(bench.blocks, most=2)
@@ -214,7 +216,6 @@ async def illegal_jobs(dut: HierarchyObject) -> None:
     longest = design.w_depth if design.dataflow == "os" else design.x_depth
     cases += [("x", sound | {"rows": design.panel_rows, "steps": longest}, "x_too_long")]
     if design.dataflow == "os":
-        assert design.w_depth is not None
         cases += [("w", sound | {"steps": design.w_depth + 1}, "w_too_long")]
     cases += [("raw", sound | {"raw": 1}, "activations")]
     if len(design.activations) == 1:

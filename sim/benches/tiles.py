@@ -126,9 +126,7 @@ class Rows:
         """Adds the rows of a tile; tiles are numbered from zero."""
         none = dict.fromkeys(tile.flags, 0)
         flags = [none] * (tile.count - 1) + [tile.flags]
-        self.scoreboard.expect(
-            Row(tile.number, r, *row) for r, row in enumerate(zip(tile.rows, flags, strict=True))
-        )
+        self.scoreboard.expect(Row(tile.number, r, *row) for r, row in enumerate(zip(tile.rows, flags, strict=True)))
 
     def ended(self, cycle: int) -> None:
         """The last beat of the next tile went in."""

@@ -90,7 +90,9 @@ def test_product_equals_golden_and_latency_is_as_stated(dataflow, int8):
         fields = {field: (item.offset, item.width) for field, item in stream.payload.shape()}
         words = []
         for i in range(len(next(iter(payload.values())))):
-            numbers = {port.removeprefix(f"{name}_"): int.from_bytes(v[i].tobytes(), "little") for port, v in payload.items()}
+            numbers = {
+                port.removeprefix(f"{name}_"): int.from_bytes(v[i].tobytes(), "little") for port, v in payload.items()
+            }
             words.append(sum(number << fields[field][0] for field, number in numbers.items()))
         sim.add_testbench(put(stream, words))
     sim.add_testbench(get)

@@ -41,7 +41,8 @@ def test_units_are_written_once():
 
 
 def test_there_are_no_latches_and_one_clock():
-    for generated in (generate_design(PRESETS["tiny"]), generate_design(PRESETS["small_ws"]), generate(Cell(*operands(PRESETS["small_ws"])), "cell")):
+    cell = generate(Cell(*operands(PRESETS["small_ws"])), "cell")
+    for generated in (generate_design(PRESETS["tiny"]), generate_design(PRESETS["small_ws"]), cell):
         edges = set(re.findall(r"@\((.*?)\)", generated.verilog)) - {"*"}
         assert edges == {"posedge clk"}
 

@@ -6,7 +6,6 @@ from golden.format import Format
 from golden.matmul import matmul
 from golden.quantize import quantize
 from hw.design import PRESETS, DesignPoint
-from hw.generate import generate_design
 from sim.device import BACKENDS, RtlDevice, record_waves
 from sim.tiles import Job
 
