@@ -1,7 +1,7 @@
 """Verilog and its description from a component or a design point."""
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -99,8 +99,20 @@ def generate_axi(design: DesignPoint, kind: Literal["axis", "axi"]) -> Generated
     if kind not in AXI_TOPS:
         raise GossetError(f"A top for a system is {' or '.join(AXI_TOPS)}, not {kind!r}.")
     component = AXI_TOPS[kind](design)
-    top, registers = component.map.name, component.map
-    generated = generate_ports(component, top, design=design.as_dict(), kind=kind, registers=registers.as_dict())
+    flat, registers = AxiPorts(component), component.map
+    top = registers.name
+    description = {
+        "top": top,
+        "clock": "aclk",
+        "reset": "aresetn",
+        "ports": _ports(flat),
+        "streams": [],
+        "interfaces": flat.interfaces,
+        "tools": _tools(),
+        "design": design.as_dict(),
+        "kind": kind,
+        "registers": registers.as_dict(),
+    }
     files = {
         f"{top}_registers.json": registers.to_json(),
         f"{top}_registers.md": registers.markdown(),
@@ -108,21 +120,7 @@ def generate_axi(design: DesignPoint, kind: Literal["axis", "axi"]) -> Generated
         f"{top}.core": _fusesoc(top, version("gosset")),
         f"{top}.sdc": _CONSTRAINTS,
     }
-    return replace(generated, files=files)
-
-
-def generate_ports(component: wiring.Component, top: str, **extra: Any) -> Generated:
-    """Like `generate`, with ports as block designs want them (see `hw.axi.ports.AxiPorts`)."""
-    flat = AxiPorts(component)
-    description = {
-        "top": top,
-        "clock": "aclk",
-        "reset": "aresetn",
-        "ports": _ports(flat),
-        "streams": flat.streams,
-        "interfaces": flat.interfaces,
-    }
-    return Generated(_annotated(_verilog(flat, top), flat), description | {"tools": _tools()} | extra)
+    return Generated(_annotated(_verilog(flat, top), flat), description, files)
 
 
 AXI_TOPS = {"axis": AxiStreamTop, "axi": AxiMemoryTop}

@@ -15,7 +15,7 @@ from hw.axi.ports import ADDRESS_BITS, lite
 from hw.design import DesignPoint
 from hw.engine import COUNTER_BITS, COUNTERS
 from hw.planner import FIELD_BITS
-from hw.registers import Field, Register, RegisterMap
+from hw.registers import Access, Field, Register, RegisterMap
 
 IDENTIFICATION = int.from_bytes(b"GOSS", "big")
 """What the first register reads as."""
@@ -53,8 +53,8 @@ def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, ad
     def constant(name: str, low: int, bits: int, value: int, description: str) -> Field:
         return Field(name, low, bits, "RO", description, value=value)
 
-    def word(name: str, offset: int, access: str, description: str, value: int | None = None) -> Register:
-        return Register(name, offset, description, (Field("value", 0, 32, access, description, value=value),))  # type: ignore[arg-type]
+    def word(name: str, offset: int, access: Access, description: str, value: int | None = None) -> Register:
+        return Register(name, offset, description, (Field("value", 0, 32, access, description, value=value),))
 
     doorbell = {"queue_full": "The doorbell was rung while there was no room in the queue; nothing was queued."}
     if addressed:

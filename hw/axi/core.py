@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from amaranth import DomainRenamer, Module
+from amaranth import Cat, DomainRenamer, Module
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.axi.control import Control, job_layout, register_map
-from hw.axi.ports import lite
+from hw.axi.control import ADDRESSES, Control, job_layout, register_map
+from hw.axi.ports import ADDRESS_BITS, lite
 from hw.design import DesignPoint
 from hw.engine import COUNTER_BITS, COUNTERS, Engine
 from hw.planner import ERRORS, Planner
@@ -62,10 +62,9 @@ class Core(wiring.Component):
         self.design, self.fatal, self.addressed = design, fatal, addressed
         self.meanings = {name: REFUSALS[name] for name in ERRORS} | errors
         """What each error means."""
-        self._job = job_layout(addressed)
         super().__init__(
             {
-                "job": In(stream.Signature(self._job)),
+                "job": In(stream.Signature(job_layout(addressed))),
                 "errors": Out(data.StructLayout(dict.fromkeys(self.meanings, 1))),
                 "accepted": Out(1),
                 "done": Out(1),
@@ -77,23 +76,20 @@ class Core(wiring.Component):
         )
 
     def place(self, m: Module) -> tuple[Any, Engine]:
-        """Adds planner and engine; returns the stream of plans, with what else a job has as its tag, and the engine."""
+        """Adds planner and engine; returns the stream of plans, with the addresses as tag, and the engine."""
         raw = self.job.payload
-        rest = self._job.size - data.StructLayout({name: raw[name].shape() for name in _SHAPED}).size
-        m.submodules.planner = planner = Planner(self.design, tag_bits=rest)
+        addresses = ADDRESSES if self.addressed else ()
+        m.submodules.planner = planner = Planner(self.design, tag_bits=ADDRESS_BITS * len(addresses))
         m.submodules.engine = engine = Engine(self.design)
-        for name in _SHAPED:
-            m.d.comb += planner.i.payload[name].eq(raw[name])
-        if rest:
-            m.d.comb += planner.i.payload.tag.eq(raw.as_value()[-rest:])
+        wanted = planner.i.payload
+        m.d.comb += [wanted[name].eq(raw[name]) for name in ("rows", "tiles", "steps", "int8")]
+        if addresses:
+            m.d.comb += wanted.tag.eq(Cat(raw[name] for name in addresses))
         m.d.comb += [planner.i.valid.eq(self.job.valid), self.job.ready.eq(planner.i.ready)]
         m.d.comb += [self.errors[name].eq(planner.errors[i]) for i, name in enumerate(ERRORS)]
         m.d.comb += [self.counters[name].eq(getattr(engine, name)) for name in COUNTERS]
         m.d.comb += self.accepted.eq(planner.o.valid & planner.o.ready)
         return planner.o, engine
-
-
-_SHAPED = ("rows", "tiles", "steps", "int8")
 
 
 class Top(wiring.Component):
@@ -128,7 +124,7 @@ class Top(wiring.Component):
         m = Module()
         core = self.core
         m.submodules.control = control = Control(self.design, self.map, tuple(REFUSALS), core.fatal)
-        m.submodules.job = DomainRenamer("core")(core)
+        m.submodules.accelerator = DomainRenamer("core")(core)
         wiring.connect(m, wiring.flipped(self.s_axi_ctrl), control.s_axi_ctrl)
         wiring.connect(m, control.job, core.job)
         m.d.comb += [

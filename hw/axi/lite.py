@@ -1,13 +1,11 @@
 """A register map behind AXI4-Lite."""
 
-from typing import Any
-
 from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.axi.ports import OKAY, SLVERR, lite
-from hw.registers import RegisterMap
+from hw.registers import Register, RegisterMap
 
 
 class Registers(wiring.Component):
@@ -103,11 +101,11 @@ class Registers(wiring.Component):
         else:
             m.d.sync += held.eq((held & ~(data & chosen)) | getattr(self, f"{name}_set"))
 
-    def _word(self, register: Any) -> Value:
+    def _word(self, register: Register) -> Value:
         """What a read of a register returns."""
-        word: Any = 0
+        word = Value.cast(0)
         for field in register.fields:
             if field.access != "WO":
                 value = getattr(self, field.member(register)) if field.value is None else Value.cast(field.value)
-                word = word | (value << field.low)
+                word |= value << field.low
         return word

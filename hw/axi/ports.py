@@ -4,7 +4,7 @@ from typing import Any
 
 from amaranth import Cat, ClockDomain, Module, Signal, Value
 from amaranth.hdl import ValueLike
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 ADDRESS_BITS = 64
@@ -105,28 +105,25 @@ def _channel(prefix: str, fields: dict[str, int], flow: wiring.Flow = Out) -> di
 class AxiPorts(wiring.Component):
     """A component behind flat ports as block designs want them, with clock `aclk` and reset `aresetn`, active low.
 
-    Signal `awaddr` of the interface `s_axi_ctrl` becomes `s_axi_ctrl_awaddr`; fields and handshake of a stream `x`
-    become `x_valid`, `x_ready` and `x_<field>`; any other member becomes a port of its own name.
+    Signal `awaddr` of the interface `s_axi_ctrl` becomes `s_axi_ctrl_awaddr`; a member that is a port keeps its name.
 
-    The component finds two clock domains: `sync`, and `core` of the same clock, which its output `core_reset`, if it
-    has one, resets as well.
+    The component finds two clock domains: `sync`, and `core` of the same clock, which its output `core_reset` resets as
+    well.
 
     Parameters
     ----------
     component : Component
+        Its members are ports, one of them `core_reset`, and AXI interfaces.
 
     Attributes
     ----------
     interfaces : list of dict
         `name`, `protocol`, `role` ("manager" or "subordinate") and `ports` of each AXI interface.
-    streams : list of dict
-        `name`, `direction`, `always_ready` and `payload` of each stream that is none.
     """
 
     def __init__(self, component: wiring.Component):
         self.component = component
         self.interfaces: list[dict[str, Any]] = []
-        self.streams: list[dict[str, Any]] = []
         self._inner: dict[str, Value] = {}
         members: dict[str, wiring.Member] = {"aclk": In(1), "aresetn": In(1)}
 
@@ -140,19 +137,6 @@ class AxiPorts(wiring.Component):
             if member.is_port:
                 if name != "core_reset":
                     add(name, value, member.flow)
-            elif isinstance(member.signature, stream.Signature):
-                back = member.flow.flip()
-                add(f"{name}_valid", value.valid, member.flow)
-                add(f"{name}_ready", value.ready, back)
-                payload = [add(port, field, member.flow) for port, field in _fields(name, value.payload).items()]
-                self.streams.append(
-                    {
-                        "name": name,
-                        "direction": member.flow.value.lower(),
-                        "always_ready": False,
-                        "payload": payload,
-                    }
-                )
             else:
                 ports = [
                     add(f"{name}_{signal}", getattr(value, signal), line.flow)
@@ -175,18 +159,12 @@ class AxiPorts(wiring.Component):
         sync.clk = core.clk = self.aclk
         m.domains += [sync, core]
         m.d.comb += sync.rst.eq(~self.aresetn)
-        m.d.comb += core.rst.eq(~self.aresetn | getattr(self.component, "core_reset", 0))
+        m.d.comb += core.rst.eq(~self.aresetn | self.component.core_reset)
         m.submodules.core = self.component
         for name, inner in self._inner.items():
             port, flow = getattr(self, name), self.signature.members[name].flow
             m.d.comb += inner.eq(port) if flow == In else port.eq(inner)
         return m
-
-
-def _fields(name: str, payload: ValueLike) -> dict[str, ValueLike]:
-    if isinstance(payload, data.View) and isinstance(payload.shape(), data.StructLayout):
-        return {f"{name}_{field}": payload[field] for field in payload.shape().members}
-    return {f"{name}_payload": payload}
 
 
 def broadcast(m: Module, source: Any, sinks: dict[str, tuple[Signal, Value]]) -> None:
