@@ -12,10 +12,14 @@ from amaranth.lib.wiring import Component
 from fpga.synthesis import measure
 from golden.files import write_text
 from golden.format import Format
+from golden.frontend import FrontEndRules
 from hw.cell import Cell, SquaredNorm
 from hw.decoder import Decoder
 from hw.design import PRESETS
+from hw.encoder import Encoder
+from hw.frontend import FrontEnd, RowScale, Scaler
 from hw.generate import Generated, generate, generate_design
+from hw.hadamard import Rotator
 from sim.provenance import provenance
 
 RATES = (16, 8, 4)
@@ -28,11 +32,22 @@ DESIGNS = ("tiny", "small")
 def units() -> dict[str, Callable[[], Generated]]:
     """What is measured, by name."""
 
+    def encoder(format: Format) -> Encoder:
+        return Encoder(FrontEndRules(format=format))
+
     def unit(name: str, kind: Callable[[Format], Component], q: int) -> Callable[[], Generated]:
         return lambda: generate(kind(Format(q)), f"{name}_q{q}")
 
-    kinds = {"decoder": Decoder, "norm": SquaredNorm, "cell": Cell}
+    kinds = {"decoder": Decoder, "norm": SquaredNorm, "cell": Cell, "encoder": encoder}
     parts = {f"{name}_q{q}": unit(name, kind, q) for q in RATES for name, kind in kinds.items()}
+    rules, serial = FrontEndRules(), FrontEndRules(candidates="serial")
+    parts |= {
+        "encoder_serial_q16": lambda: generate(Encoder(serial), "encoder_serial_q16"),
+        "rotator_128": lambda: generate(Rotator(rules), "rotator_128"),
+        "scaler_q16": lambda: generate(Scaler(rules), "scaler_q16"),
+        "rowscale_max": lambda: generate(RowScale(FrontEndRules(scale="max")), "rowscale_max"),
+        "frontend_q16": lambda: generate(FrontEnd(rules), "frontend_q16"),
+    }
     return parts | {name: partial(generate_design, PRESETS[name]) for name in DESIGNS}
 
 
