@@ -1,0 +1,99 @@
+"""Every preset's Verilog through three readers: Verilator's lint, and yosys and Icarus where there are any."""
+
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from fpga.synthesis import tool
+from golden.errors import ToolError
+from golden.format import Format
+from golden.frontend import FrontEndRules
+from hw.design import PRESETS, DesignPoint
+from hw.generate import AXI_TOPS, generate_axi, generate_design
+from sim import verilator
+
+FRONT_END = DesignPoint(name="raw", rows=2, cols=1, front_end=FrontEndRules(scale="rms", length=64))
+DESIGNS = PRESETS | {"raw": FRONT_END}
+
+
+def random_design(seed):
+    """Any legal design point; small edges more often than large ones."""
+    rng = np.random.default_rng(seed)
+
+    def power(low, high):
+        return 1 << int(rng.integers(low, high + 1))
+
+    rows, cols = (int(2 ** rng.uniform(0, 3.3)) for _ in range(2))
+    dataflow = str(rng.choice(["os", "ws"]))
+    betas = tuple(sorted(int(b) for b in rng.choice(np.arange(1, 16), int(rng.integers(1, 9)), replace=False)))
+    return DesignPoint(
+        name=f"random_{seed}",
+        rows=rows,
+        cols=cols,
+        format=Format(power(1, 5), betas),
+        dataflow=dataflow,
+        activations=[("packed",), ("int8",), ("packed", "int8")][int(rng.integers(3))],
+        panel_rows=rows * int(rng.integers(1, 9)),
+        x_depth=power(2, 12),
+        w_depth=power(2, 12) if dataflow == "os" else 0,
+        jobs=int(rng.integers(2, 17)),
+        bus_bits=power(5, 9),
+    )
+
+
+def generated(name, kind):
+    design = random_design(int(name)) if name.isdigit() else DESIGNS[name]
+    return generate_design(design) if kind == "plain" else generate_axi(design, kind)
+
+
+def found(name):
+    """The command of a tool, if there is one."""
+    try:
+        return tool(name)
+    except ToolError:
+        return None
+
+
+def check(path, top):
+    """What each reader says; an empty text is approval."""
+    verilator.lint(path, top)
+    commands = []
+    if yosys := found("yosys"):
+        script = f"read_verilog {path.name}; hierarchy -check -top {top}; proc; opt_clean; check -assert"
+        commands.append([*yosys, "-q", "-p", script])
+    if shutil.which("iverilog"):
+        commands.append(["iverilog", "-g2005", "-Wall", "-Wno-timescale", "-t", "null", "-s", top, path.name])
+    for command in commands:
+        done = subprocess.run(command, cwd=path.parent, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert not done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_every_preset_is_accepted(name, tmp_path):
+    source = generated(name, "plain")
+    check(source.write(tmp_path), source.description["top"])
+
+
+@pytest.mark.parametrize("kind", AXI_TOPS)
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_for_a_system_is_accepted(name, kind, tmp_path):
+    source = generated(name, kind)
+    check(source.write(tmp_path), source.description["top"])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_design_points_are_accepted(seed, tmp_path):
+    source = generated(str(seed), ["plain", *AXI_TOPS][seed % 3])
+    check(source.write(tmp_path), source.description["top"])
+
+
+def test_a_fault_is_found(tmp_path):
+    """Two drivers of one wire."""
+    source = generated("tiny", "plain")
+    path = source.write(tmp_path)
+    path.write_text(path.read_text().replace("endmodule", "  assign acc_valid = 1'h0;\nendmodule", 1))
+    with pytest.raises(Exception, match=r"(?i)driver|assign|output|error"):
+        check(path, source.description["top"])
