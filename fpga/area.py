@@ -13,24 +13,34 @@ from fpga.synthesis import measure
 from golden.files import write_text
 from golden.format import Format
 from golden.frontend import FrontEndRules
-from hw.cell import Cell, SquaredNorm
+from hw.cell import Cell, SquaredNorm, StationaryCell
 from hw.decoder import Decoder
 from hw.design import PRESETS
 from hw.encoder import Encoder
 from hw.frontend import FrontEnd, RowScale, Scaler
 from hw.generate import Generated, generate, generate_design
 from hw.hadamard import Rotator
+from hw.operands import operands, packed_operand
 from sim.provenance import provenance
 
 RATES = (16, 8, 4)
 """The q that units are measured at."""
 
-DESIGNS = ("tiny", "small")
-"""The presets that are measured as a whole; place and route of larger ones takes long."""
+SIDES = PRESETS["small_ws"]
+"""A design whose activations can be int8 as well."""
 
 
 def units() -> dict[str, Callable[[], Generated]]:
     """What is measured, by name."""
+
+    def norm(format: Format) -> SquaredNorm:
+        return SquaredNorm(packed_operand(format))
+
+    def cell(format: Format) -> Cell:
+        return Cell(packed_operand(format), packed_operand(format))
+
+    def stationary_cell(format: Format) -> StationaryCell:
+        return StationaryCell(packed_operand(format), packed_operand(format), SIDES.rows - 1)
 
     def encoder(format: Format) -> Encoder:
         return Encoder(FrontEndRules(format=format))
@@ -38,17 +48,27 @@ def units() -> dict[str, Callable[[], Generated]]:
     def unit(name: str, kind: Callable[[Format], Component], q: int) -> Callable[[], Generated]:
         return lambda: generate(kind(Format(q)), f"{name}_q{q}")
 
-    kinds = {"decoder": Decoder, "norm": SquaredNorm, "cell": Cell, "encoder": encoder}
+    kinds: dict[str, Callable[[Format], Component]] = {
+        "decoder": Decoder,
+        "norm": norm,
+        "cell": cell,
+        "stationary_cell": stationary_cell,
+        "encoder": encoder,
+    }
     parts = {f"{name}_q{q}": unit(name, kind, q) for q in RATES for name, kind in kinds.items()}
     rules, serial = FrontEndRules(), FrontEndRules(candidates="serial")
     parts |= {
+        "cell_q16_int8": lambda: generate(Cell(*operands(SIDES)), "cell_q16_int8"),
+        "stationary_cell_q16_int8": lambda: generate(
+            StationaryCell(*operands(SIDES), SIDES.rows - 1), "stationary_cell_q16_int8"
+        ),
         "encoder_serial_q16": lambda: generate(Encoder(serial), "encoder_serial_q16"),
         "rotator_128": lambda: generate(Rotator(rules), "rotator_128"),
         "scaler_q16": lambda: generate(Scaler(rules), "scaler_q16"),
         "rowscale_max": lambda: generate(RowScale(FrontEndRules(scale="max")), "rowscale_max"),
         "frontend_q16": lambda: generate(FrontEnd(rules), "frontend_q16"),
     }
-    return parts | {name: partial(generate_design, PRESETS[name]) for name in DESIGNS}
+    return parts | {name: partial(generate_design, design) for name, design in PRESETS.items()}
 
 
 def measure_all(output: Path, history: Path | None, advance: Callable[[int], None]) -> dict[str, Any]:
