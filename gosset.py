@@ -59,18 +59,28 @@ def load_array(path: Path) -> Any:
 @app.command()
 def generate(
     design: Design = "small",
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the .v and the .json.")] = Path(
-        "build/rtl"
-    ),
+    bus: Annotated[
+        str,
+        typer.Option(
+            help="stream: bare valid/ready streams; axis: AXI4-Stream; axi: an AXI4 master that fetches operands. The "
+            "last two have AXI4-Lite registers."
+        ),
+    ] = "stream",
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the files.")] = Path("build/rtl"),
 ) -> None:
     """Writes the Verilog of a design, and a JSON file with its ports, latency, parameters and tool versions.
 
-    Example: `gosset generate --design small -o build/rtl`
-    """
-    from hw.generate import generate_design
+    With a bus also the register map (JSON, C header, Markdown), a FuseSoC core file and constraints.
 
-    path = generate_design(DesignPoint.load(design)).write(output)
-    console.print(f"{path}\n{path.with_suffix('.json')}", soft_wrap=True)
+    Example: `gosset generate --design small --bus axi -o build/rtl`
+    """
+    from hw.generate import generate_axi, generate_design
+
+    point = DesignPoint.load(design)
+    generated = generate_design(point) if bus == "stream" else generate_axi(point, bus)  # type: ignore[arg-type]
+    path = generated.write(output)
+    for written in (path, path.with_suffix(".json"), *(output / name for name in generated.files)):
+        console.print(f"{written}", soft_wrap=True)
 
 
 @app.command()
