@@ -132,7 +132,7 @@ class Accelerator(wiring.Component):
     raw, codes, multipliers, seed, scale, gain_mantissa, gain_exponent : of designs with a front end
         As `Routed` has them.
     bad_row : Out, of designs with a front end
-        A pulse where a raw row had not the length that its job says.
+        A pulse where a raw row had more or fewer steps than its job says.
     """
 
     def __init__(self, design: DesignPoint):

@@ -81,7 +81,7 @@ class Engine(wiring.Component):
     acc : Out(stream of rows)
     blocks : In(stream of label, beta, and last of a row), of designs with a front end
     bad_row : Out, of designs with a front end
-        A pulse where a row of blocks had not the length that its job says.
+        A pulse where a row of blocks had more or fewer steps than its job says.
     busy, x_late, w_late, drain_blocked, idle : Out(32)
         Cycles since reset by cause, see `COUNTERS`.
     """

@@ -98,6 +98,8 @@ def generate_axi(design: DesignPoint, kind: Literal["axis", "axi"]) -> Generated
     """
     if kind not in AXI_TOPS:
         raise GossetError(f"A top for a system is {' or '.join(AXI_TOPS)}, not {kind!r}.")
+    if kind == "axi" and design.front_end:
+        raise GossetError("The front end takes streams: give kind axis, or leave the design's front end out.")
     component = AXI_TOPS[kind](design)
     flat, registers = AxiPorts(component), component.map
     top = registers.name

@@ -27,6 +27,7 @@ from xml.etree import ElementTree
 
 from golden.errors import GossetError, ToolError
 from golden.format import Format
+from golden.frontend import FrontEndRules
 from hw.array import OutputStationaryArray, latency
 from hw.cell import Cell
 from hw.decoder import Decoder
@@ -428,6 +429,13 @@ def _axi_stream(design: DesignPoint | Format) -> Generated:
     return generate_axi(_point(design, "AXI stream top"), "axis")
 
 
+@cache
+def _axi_raw(design: DesignPoint | Format) -> Generated:
+    point = _point(design, "AXI stream top with a front end")
+    rules = FrontEndRules(format=point.format, length=16, scale="rms", row_blocks=32)
+    return generate_axi(replace(point, name=f"{point.name}_raw", front_end=rules), "axis")
+
+
 def _point(design: DesignPoint | Format, name: str) -> DesignPoint:
     if isinstance(design, DesignPoint):
         return design
@@ -441,6 +449,7 @@ BENCHES = {
     "accelerator": Bench("sim.benches.accelerator", 300, _accelerator),
     "axi_memory": Bench("sim.benches.axi_memory", 50, _axi_memory),
     "axi_stream": Bench("sim.benches.axi_stream", 50, _axi_stream),
+    "axi_raw": Bench("sim.benches.axi_raw", 50, _axi_raw),
 }
 """The testbenches by name."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import get_args
 
 from amaranth import Cat, DomainRenamer, Module, Mux, Signal
 from amaranth.hdl import ShapeLike
@@ -10,11 +11,12 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
+from golden.frontend import GAIN_EXPONENT_BITS, MANTISSA_BITS, SEED, SEED_BITS, FrontEndRules, ScaleMode
 from hw.axi.lite import Registers
 from hw.axi.ports import ADDRESS_BITS, lite
 from hw.design import DesignPoint
 from hw.engine import COUNTER_BITS, COUNTERS
-from hw.planner import FIELD_BITS
+from hw.planner import FIELD_BITS, KINDS
 from hw.registers import Access, Field, Register, RegisterMap
 
 IDENTIFICATION = int.from_bytes(b"GOSS", "big")
@@ -32,8 +34,14 @@ _SHAPE = {
 
 def job_layout(addressed: bool) -> data.StructLayout:
     """A job as the registers give it: shape, kind of activations, and addresses in the memory variant."""
-    fields: dict[str, ShapeLike] = {**dict.fromkeys(_SHAPE, FIELD_BITS), "int8": 1}
+    fields: dict[str, ShapeLike] = {**dict.fromkeys(_SHAPE, FIELD_BITS), **KINDS}
     return data.StructLayout(fields | (dict.fromkeys(ADDRESSES, ADDRESS_BITS) if addressed else {}))
+
+
+def front_end_layout() -> data.StructLayout:
+    """What registers tell a front end: seed of the signs, gain of measured scales, and whether rows go out as codes."""
+    gain = {"gain_mantissa": MANTISSA_BITS, "gain_exponent": GAIN_EXPONENT_BITS}
+    return data.StructLayout({"seed": SEED_BITS, **gain, "out": 1})
 
 
 def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, addressed: bool) -> RegisterMap:
@@ -183,8 +191,12 @@ def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, ad
             Register(f"job_{name}", 0x080 + 4 * i, text, (Field("value", 0, FIELD_BITS, "RW", text),))
             for i, (name, text) in enumerate(_SHAPE.items())
         ),
-        Register("job_mode", 0x08C, "Kind.", (Field("int8", 0, 1, "RW", "Activations: 0 packed, 1 int8."),)),
     ]
+    kinds = [Field("int8", 0, 1, "RW", "Activations: 0 packed, 1 int8.")]
+    if design.front_end and not addressed:
+        registers += _front_end_registers(design.front_end)
+        kinds.append(Field("raw", 1, 1, "RW", "Activations: 1 raw rows through the front end."))
+    registers.append(Register("job_mode", 0x08C, "Kind.", tuple(kinds)))
     if addressed:
         for i, name in enumerate(ADDRESSES):
             for j, half in enumerate(("low", "high")):
@@ -212,6 +224,38 @@ def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, ad
         ),
     ]
     return RegisterMap(module, tuple(registers))
+
+
+def _front_end_registers(rules: FrontEndRules) -> list[Register]:
+    """The registers of a front end. What they hold must not change while rows are under way."""
+
+    def constant(name: str, low: int, bits: int, value: int, description: str) -> Field:
+        return Field(name, low, bits, "RO", description, value=value)
+
+    modes = get_args(ScaleMode)
+    described = (
+        constant("length", 0, 12, rules.length, "Coordinates per segment of the transform."),
+        constant("raw_bits", 12, 6, rules.raw_bits, "Bits of a raw coordinate."),
+        constant("scale", 18, 2, modes.index(rules.scale), f"Where scales come from: {', '.join(modes)}."),
+    )
+    seed = Field("value", 0, SEED_BITS, "RW", "Where the signs start from.", reset=SEED)
+    registers = [
+        Register("front_end", 0x01C, "The front end.", described),
+        Register("front_end_seed", 0x060, "Seed of the front end's signs.", (seed,)),
+        Register(
+            "front_end_route",
+            0x064,
+            "Where rows go.",
+            (Field("out", 0, 1, "RW", "0: into the array, for raw jobs. 1: out again, as packed codes."),),
+        ),
+    ]
+    if rules.scale != "host":
+        gain = (
+            Field("mantissa", 0, MANTISSA_BITS, "RW", "Mantissa."),
+            Field("exponent", 8, GAIN_EXPONENT_BITS, "RW", "Exponent."),
+        )
+        registers.append(Register("front_end_gain", 0x068, "Gain of measured scales.", gain))
+    return registers
 
 
 class Control(wiring.Component):
@@ -247,11 +291,13 @@ class Control(wiring.Component):
     accepted, done : In(1)
         Pulses: a job was found legal, was done.
     counters : In
+    front_end : Out, if the map has registers for one
     """
 
     def __init__(self, design: DesignPoint, map: RegisterMap, refusals: Sequence[str], fatal: Sequence[str]):
         self.design, self.map, self._refusals, self._fatal = design, map, refusals, fatal
         self._addressed = "job_x_low" in map.by_name
+        self._front_end = "front_end" in map.by_name
         names = [field.name for field in map.by_name["error"].fields if field.name not in ("queue_full", "misaligned")]
         super().__init__(
             {
@@ -265,6 +311,7 @@ class Control(wiring.Component):
                 "accepted": In(1),
                 "done": In(1),
                 "counters": In(data.StructLayout(dict.fromkeys(COUNTERS, COUNTER_BITS))),
+                **({"front_end": Out(front_end_layout())} if self._front_end else {}),
             }
         )
 
@@ -299,6 +346,17 @@ class Control(wiring.Component):
         for name in _SHAPE:
             m.d.comb += job[name].eq(getattr(registers, f"job_{name}"))
         m.d.comb += job.int8.eq(registers.job_mode_int8)
+        if self._front_end:
+            m.d.comb += [
+                job.raw.eq(registers.job_mode_raw),
+                self.front_end.seed.eq(registers.front_end_seed),
+                self.front_end.out.eq(registers.front_end_route_out),
+            ]
+            if "front_end_gain" in self.map.by_name:
+                m.d.comb += [
+                    self.front_end.gain_mantissa.eq(registers.front_end_gain_mantissa),
+                    self.front_end.gain_exponent.eq(registers.front_end_gain_exponent),
+                ]
         misaligned = Signal()
         taken = Signal()
         room = Signal(range(self.design.jobs + 1))

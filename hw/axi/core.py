@@ -1,16 +1,16 @@
 """What the two tops have in common: planner and engine, and the wires between them and the registers."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from amaranth import Cat, DomainRenamer, Module
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.axi.control import ADDRESSES, Control, job_layout, register_map
+from hw.axi.control import ADDRESSES, Control, front_end_layout, job_layout, register_map
 from hw.axi.ports import ADDRESS_BITS, lite
 from hw.design import DesignPoint
 from hw.engine import COUNTER_BITS, COUNTERS, Engine
-from hw.planner import ERRORS, Planner
+from hw.planner import ERRORS, KINDS, Planner
 
 REFUSALS = {
     "empty": "A job without rows, tiles or steps was refused.",
@@ -28,14 +28,8 @@ class Core(wiring.Component):
     Parameters
     ----------
     design : DesignPoint
-    errors : dict of str to str
-        Errors beside those of the planner, with their meaning.
-    fatal : tuple of str
-        Those of them after which nothing goes on.
     members : dict
         Members beside these.
-    addressed : bool
-        Whether jobs have addresses.
 
     Members
     -------
@@ -48,41 +42,47 @@ class Core(wiring.Component):
     halt : In(1)
     quiet : Out(1)
         See `Control`.
+    front_end : In, of a design with a front end whose jobs have no addresses
     """
 
-    def __init__(
-        self,
-        design: DesignPoint,
-        errors: dict[str, str],
-        fatal: tuple[str, ...],
-        members: dict[str, wiring.Member],
-        *,
-        addressed: bool,
-    ):
-        self.design, self.fatal, self.addressed = design, fatal, addressed
-        self.meanings = {name: REFUSALS[name] for name in ERRORS} | errors
-        """What each error means."""
+    ERRORS: ClassVar[dict[str, str]]
+    """Errors beside those of the planner, with their meaning."""
+
+    FATAL: ClassVar[tuple[str, ...]] = ()
+    """Those of them after which nothing goes on."""
+
+    ADDRESSED: ClassVar[bool]
+    """Whether jobs have addresses."""
+
+    def __init__(self, design: DesignPoint, members: dict[str, wiring.Member]):
+        self.design = design
         super().__init__(
             {
-                "job": In(stream.Signature(job_layout(addressed))),
-                "errors": Out(data.StructLayout(dict.fromkeys(self.meanings, 1))),
+                "job": In(stream.Signature(job_layout(self.ADDRESSED))),
+                "errors": Out(data.StructLayout(dict.fromkeys(self.meanings(), 1))),
                 "accepted": Out(1),
                 "done": Out(1),
                 "counters": Out(data.StructLayout(dict.fromkeys(COUNTERS, COUNTER_BITS))),
                 "halt": In(1),
                 "quiet": Out(1),
+                **({"front_end": In(front_end_layout())} if design.front_end and not addressed else {}),
                 **members,
             }
         )
 
+    @classmethod
+    def meanings(cls) -> dict[str, str]:
+        """What each error means."""
+        return {name: REFUSALS[name] for name in ERRORS} | cls.ERRORS
+
     def place(self, m: Module) -> tuple[Any, Engine]:
         """Adds planner and engine; returns the stream of plans, with the addresses as tag, and the engine."""
         raw = self.job.payload
-        addresses = ADDRESSES if self.addressed else ()
+        addresses = ADDRESSES if self.ADDRESSED else ()
         m.submodules.planner = planner = Planner(self.design, tag_bits=ADDRESS_BITS * len(addresses))
         m.submodules.engine = engine = Engine(self.design)
         wanted = planner.i.payload
-        m.d.comb += [wanted[name].eq(raw[name]) for name in ("rows", "tiles", "steps", "int8")]
+        m.d.comb += [wanted[name].eq(raw[name]) for name in ("rows", "tiles", "steps", *KINDS)]
         if addresses:
             m.d.comb += wanted.tag.eq(Cat(raw[name] for name in addresses))
         m.d.comb += [planner.i.valid.eq(self.job.valid), self.job.ready.eq(planner.i.ready)]
@@ -97,9 +97,7 @@ class Top(wiring.Component):
 
     Parameters
     ----------
-    core : Core
-    module : str
-        Name of the top module.
+    design : DesignPoint
     members : dict
         What the core has to do with the world.
 
@@ -111,19 +109,31 @@ class Top(wiring.Component):
         Resets the clock domain `core`.
     """
 
-    def __init__(self, core: Core, module: str, members: dict[str, wiring.Member]):
-        self.design, self.core = core.design, core
-        self.map = register_map(core.design, module, core.meanings, addressed=core.addressed)
+    KIND: ClassVar[str]
+    """How its module's name ends."""
+
+    CORE: ClassVar[Any]
+    """The class of its core, made from a design point."""
+
+    def __init__(self, design: DesignPoint, members: dict[str, wiring.Member]):
+        self.design, self.core = design, self.CORE(design)
+        self.map = self.registers(design)
         """The registers."""
         super().__init__(
             {"s_axi_ctrl": In(lite(self.map.address_bits)), "irq": Out(1), "core_reset": Out(1), **members}
         )
 
+    @classmethod
+    def registers(cls, design: DesignPoint) -> RegisterMap:
+        """The register map of a design."""
+        core = cls.CORE
+        return register_map(design, f"{design.module}_{cls.KIND}", core.meanings(), addressed=core.ADDRESSED)
+
     def elaborate(self, platform: object) -> Module:
         """Registers and core."""
         m = Module()
         core = self.core
-        m.submodules.control = control = Control(self.design, self.map, tuple(REFUSALS), core.fatal)
+        m.submodules.control = control = Control(self.design, self.map, ERRORS, core.FATAL)
         m.submodules.accelerator = DomainRenamer("core")(core)
         wiring.connect(m, wiring.flipped(self.s_axi_ctrl), control.s_axi_ctrl)
         wiring.connect(m, control.job, core.job)
@@ -137,4 +147,6 @@ class Top(wiring.Component):
             control.quiet.eq(core.quiet),
             core.halt.eq(control.halt),
         ]
+        if "front_end" in core.signature.members:
+            m.d.comb += core.front_end.eq(control.front_end)
         return m

@@ -1,5 +1,7 @@
 """The accelerator with an AXI4 memory port: it fetches the operands of a job and writes its results by itself."""
 
+from typing import ClassVar
+
 from amaranth import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
@@ -14,12 +16,6 @@ from hw.axi.write import WriteMaster
 from hw.design import ACC_BITS, DesignPoint
 from hw.engine import w_word, x_word
 from hw.planner import FIELD_BITS
-
-BUS_ERRORS = {
-    "read_error": "A read was answered by an error; the accelerator is halted.",
-    "write_error": "A write was answered by an error; the accelerator is halted.",
-}
-"""Errors of the memory, with what they mean."""
 
 
 class Image(wiring.Component):
@@ -94,9 +90,15 @@ class MemoryCore(Core):
     memory : Out(AXI4)
     """
 
+    ERRORS: ClassVar = {
+        "read_error": "A read was answered by an error; the accelerator is halted.",
+        "write_error": "A write was answered by an error; the accelerator is halted.",
+    }
+    FATAL: ClassVar = tuple(ERRORS)
+    ADDRESSED: ClassVar = True
+
     def __init__(self, design: DesignPoint):
-        members: dict[str, wiring.Member] = {"memory": Out(memory(design.bus_bits, ID_BITS))}
-        super().__init__(design, BUS_ERRORS, tuple(BUS_ERRORS), members, addressed=True)
+        super().__init__(design, {"memory": Out(memory(design.bus_bits, ID_BITS))})
 
     def elaborate(self, platform: object) -> Module:
         """Each job goes to the engine, to either operand's readers and to the writer."""
@@ -170,9 +172,11 @@ class AxiMemoryTop(Top):
     m_axi_mem : Out(AXI4)
     """
 
+    KIND: ClassVar = "axi"
+    CORE: ClassVar = MemoryCore
+
     def __init__(self, design: DesignPoint):
-        members: dict[str, wiring.Member] = {"m_axi_mem": Out(memory(design.bus_bits, ID_BITS))}
-        super().__init__(MemoryCore(design), f"{design.module}_axi", members)
+        super().__init__(design, {"m_axi_mem": Out(memory(design.bus_bits, ID_BITS))})
 
     def elaborate(self, platform: object) -> Module:
         """The memory port goes straight to the core."""

@@ -1,32 +1,41 @@
 """The accelerator with AXI4-Stream: packets of operand words in, rows of results out."""
 
-from amaranth import Module, Signal
+from amaranth import Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from golden.frontend import FrontEndRules
+from golden.lattice import DIM
+from hw.accelerator import Routed
+from hw.axi.control import front_end_layout
 from hw.axi.core import Core, Top
 from hw.axi.framer import Framer
 from hw.axi.ports import axi_stream, broadcast
 from hw.design import ACC_BITS, DesignPoint
-from hw.engine import w_word, x_word
-
-ERRORS = {
-    f"{side}_framing": f"A packet of {name} was too short for its job (zeros were put in) or too long (it was cut)."
-    for side, name in (("x", "activations"), ("w", "weights"))
-}
-"""Errors of the streams, with what they mean."""
+from hw.encoder import encoded_block
+from hw.engine import Engine, w_word, x_word
+from hw.frontend import multiplier
 
 
 def _streams(design: DesignPoint) -> dict[str, wiring.Member]:
-    return {
+    streams = {
         "s_axis_x": In(axi_stream(x_word(design).size)),
         "s_axis_w": In(axi_stream(w_word(design).size)),
         "m_axis_acc": Out(axi_stream(ACC_BITS * design.cols)),
     }
+    if rules := design.front_end:
+        streams |= {
+            "s_axis_raw": In(axi_stream(DIM * rules.raw_bits)),
+            "m_axis_codes": Out(axi_stream(encoded_block(rules).size - 1)),
+            "m_axis_multipliers": Out(axi_stream(multiplier(rules).size)),
+        }
+        if rules.scale == "host":
+            streams["s_axis_multipliers"] = In(axi_stream(multiplier(rules).size))
+    return streams
 
 
 class StreamCore(Core):
-    """Planner, engine, and a framer for either operand.
+    """Planner, engine, and a framer for either operand; and the front end.
 
     Parameters
     ----------
@@ -36,12 +45,14 @@ class StreamCore(Core):
     -------
     s_axis_x, s_axis_w : In(AXI4-Stream)
     m_axis_acc : Out(AXI4-Stream)
+    s_axis_raw, m_axis_codes, m_axis_multipliers, s_axis_multipliers : AXI4-Stream, of designs with a front end
     taken : In(1)
         The last row of a job has left for good.
     """
 
     def __init__(self, design: DesignPoint):
-        super().__init__(design, ERRORS, (), _streams(design) | {"taken": In(1)}, addressed=False)
+        errors = ERRORS | (BAD_ROW if design.front_end else {})
+        super().__init__(design, errors, (), _streams(design) | {"taken": In(1)}, addressed=False)
 
     def elaborate(self, platform: object) -> Module:
         """Each job goes to the engine and to both framers."""
@@ -50,12 +61,16 @@ class StreamCore(Core):
         plan = plans.payload
         m.submodules.frame_x = x = Framer(x_word(self.design).size)
         m.submodules.frame_w = w = Framer(w_word(self.design).size)
-        sinks = {"engine": (engine.plan.valid, engine.plan.ready)}
+        sinks: dict[str, tuple[Signal, Value]] = {"engine": (engine.plan.valid, engine.plan.ready)}
         for name, framer, packet, words in (
             ("x", x, self.s_axis_x, engine.x),
             ("w", w, self.s_axis_w, engine.w),
         ):
-            sinks[name] = (framer.job.valid, framer.job.ready)
+            # The activations of a raw job are not among the packets.
+            passed = plan.raw if name == "x" else Const(0, 1)
+            wanted = Signal(name=f"{name}_wanted")
+            sinks[name] = (wanted, framer.job.ready | passed)
+            m.d.comb += framer.job.valid.eq(wanted & ~passed)
             wiring.connect(m, wiring.flipped(packet), framer.packet)
             m.d.comb += [
                 words.payload.as_value().eq(framer.o.payload),
@@ -77,7 +92,41 @@ class StreamCore(Core):
             self.done.eq(self.taken),
             self.quiet.eq(1),
         ]
+        if self.design.front_end:
+            self._front_end(m, self.design.front_end, engine)
         return m
+
+    def _front_end(self, m: Module, rules: FrontEndRules, engine: Engine) -> None:
+        """The front end between its streams and the engine."""
+        m.submodules.routed = routed = Routed(rules, self.design.panel_rows)
+        raw, codes, out = self.s_axis_raw, self.m_axis_codes, self.m_axis_multipliers
+        wiring.connect(m, routed.blocks, engine.blocks)
+        for name in front_end_layout().members:
+            if name in routed.signature.members:
+                m.d.comb += getattr(routed, name).eq(self.front_end[name])
+        m.d.comb += [
+            routed.raw.valid.eq(raw.tvalid),
+            raw.tready.eq(routed.raw.ready),
+            routed.raw.payload.x.as_value().eq(raw.tdata),
+            routed.raw.payload.last.eq(raw.tlast),
+            routed.raw.payload.out.eq(self.front_end.out),
+            codes.tvalid.eq(routed.codes.valid),
+            routed.codes.ready.eq(codes.tready),
+            codes.tdata.eq(routed.codes.payload.as_value()[:-1]),
+            codes.tlast.eq(routed.codes.payload.last),
+            out.tvalid.eq(routed.multipliers.valid),
+            routed.multipliers.ready.eq(out.tready),
+            out.tdata.eq(routed.multipliers.payload.as_value()),
+            out.tlast.eq(1),
+            self.errors.bad_row.eq(engine.bad_row),
+        ]
+        if rules.scale == "host":
+            given = self.s_axis_multipliers
+            m.d.comb += [
+                routed.scale.valid.eq(given.tvalid),
+                given.tready.eq(routed.scale.ready),
+                routed.scale.payload.as_value().eq(given.tdata),
+            ]
 
 
 class AxiStreamTop(Top):
@@ -87,34 +136,43 @@ class AxiStreamTop(Top):
     byte. A packet is an operand of a job: all words of activations, or all words of all tiles of weights. Results are a
     row of accumulators per transfer, column 0 in the low bits; tlast marks the last row of a job.
 
-    In soft reset, words that come in are dropped. A row that is on offer then stays on offer until it is taken.
+    With a front end, a transfer of `s_axis_raw` is eight raw coordinates and a packet is a row; a transfer of
+    `m_axis_codes` is a label, its β index and its row's multiplier, and a packet is a row. `m_axis_multipliers` gives
+    the multiplier of each row that went into the array, mantissa in the low bits; `s_axis_multipliers` takes one per
+    row, where the host gives them.
+
+    In soft reset, words that come in are dropped. What is on offer then stays on offer until it is taken.
 
     Parameters
     ----------
     design : DesignPoint
     """
 
+    KIND: ClassVar = "axis"
+    CORE: ClassVar = StreamCore
+
     def __init__(self, design: DesignPoint):
-        super().__init__(StreamCore(design), f"{design.module}_axis", _streams(design))
+        super().__init__(design, _streams(design))
 
     def elaborate(self, platform: object) -> Module:
-        """A register on the way out, which a soft reset leaves alone."""
+        """Registers on the ways out, which a soft reset leaves alone."""
         m = super().elaborate(platform)
         core, acc = self.core, self.m_axis_acc
-        for outer, inner in ((self.s_axis_x, core.s_axis_x), (self.s_axis_w, core.s_axis_w)):
-            m.d.comb += [
-                inner.tdata.eq(outer.tdata),
-                inner.tlast.eq(outer.tlast),
-                inner.tvalid.eq(outer.tvalid),
-                outer.tready.eq(inner.tready | self.core_reset),
-            ]
-        rows = core.m_axis_acc
         fresh = Signal()
-        m.d.comb += [
-            rows.tready.eq(~acc.tvalid | acc.tready),
-            core.taken.eq(acc.tvalid & acc.tready & acc.tlast & fresh),
-        ]
-        with m.If(rows.tready):
-            m.d.sync += [acc.tvalid.eq(rows.tvalid), acc.tdata.eq(rows.tdata), acc.tlast.eq(rows.tlast)]
-            m.d.core += fresh.eq(1)
+        for name, member in _streams(self.design).items():
+            outer, inner = getattr(self, name), getattr(core, name)
+            if member.flow == In:
+                m.d.comb += [
+                    inner.tdata.eq(outer.tdata),
+                    inner.tlast.eq(outer.tlast),
+                    inner.tvalid.eq(outer.tvalid),
+                    outer.tready.eq(inner.tready | self.core_reset),
+                ]
+                continue
+            m.d.comb += inner.tready.eq(~outer.tvalid | outer.tready)
+            with m.If(inner.tready):
+                m.d.sync += [outer.tvalid.eq(inner.tvalid), outer.tdata.eq(inner.tdata), outer.tlast.eq(inner.tlast)]
+                if name == "m_axis_acc":
+                    m.d.core += fresh.eq(1)
+        m.d.comb += core.taken.eq(acc.tvalid & acc.tready & acc.tlast & fresh)
         return m

@@ -10,7 +10,7 @@ from hw.registers import RegisterMap
 from sim.benches.checks import Mismatch
 from sim.tiles import Part
 
-PATIENCE = 20_000
+PATIENCE = 100_000
 """Cycles after which what software waits for is given up."""
 
 POLL = 20
@@ -50,19 +50,26 @@ class Driver:
         if reply.resp != AxiResp.OKAY:
             raise Mismatch(f"Writing register {name} was answered by {reply.resp.name}.")
 
-    async def submit(self, part: Part, *, int8: bool, addresses: dict[str, int] | None = None) -> None:
+    async def submit(self, part: Part, *, int8: bool, addresses: dict[str, int] | None = None, **kinds: int) -> None:
         """Queues a job, as soon as there is room."""
         await self.until("status", lambda status: status["room"] > 0)
-        await self.describe(part.rows, part.tiles, part.steps, int8=int8, addresses=addresses)
+        await self.describe(part.rows, part.tiles, part.steps, int8=int8, addresses=addresses, **kinds)
         await self.write("doorbell", go=1)
 
     async def describe(
-        self, rows: int, tiles: int, steps: int, *, int8: bool = False, addresses: dict[str, int] | None = None
+        self,
+        rows: int,
+        tiles: int,
+        steps: int,
+        *,
+        int8: bool = False,
+        addresses: dict[str, int] | None = None,
+        **kinds: int,
     ) -> None:
-        """Writes the registers of a job."""
+        """Writes the registers of a job; `kinds` are further fields of its mode."""
         for name, value in (("rows", rows), ("tiles", tiles), ("steps", steps)):
             await self.write(f"job_{name}", value=value)
-        await self.write("job_mode", int8=int(int8))
+        await self.write("job_mode", int8=int(int8), **kinds)
         for name, address in (addresses or {}).items():
             await self.write(f"job_{name}_low", value=address & 0xFFFF_FFFF)
             await self.write(f"job_{name}_high", value=address >> 32)
