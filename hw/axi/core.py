@@ -11,6 +11,7 @@ from hw.axi.ports import ADDRESS_BITS, lite
 from hw.design import DesignPoint
 from hw.engine import COUNTER_BITS, COUNTERS, Engine
 from hw.planner import ERRORS, KINDS, Planner
+from hw.registers import RegisterMap
 
 REFUSALS = {
     "empty": "A job without rows, tiles or steps was refused.",
@@ -59,19 +60,19 @@ class Core(wiring.Component):
         super().__init__(
             {
                 "job": In(stream.Signature(job_layout(self.ADDRESSED))),
-                "errors": Out(data.StructLayout(dict.fromkeys(self.meanings(), 1))),
+                "errors": Out(data.StructLayout(dict.fromkeys(self.meanings(design), 1))),
                 "accepted": Out(1),
                 "done": Out(1),
                 "counters": Out(data.StructLayout(dict.fromkeys(COUNTERS, COUNTER_BITS))),
                 "halt": In(1),
                 "quiet": Out(1),
-                **({"front_end": In(front_end_layout())} if design.front_end and not addressed else {}),
+                **({"front_end": In(front_end_layout())} if design.front_end and not self.ADDRESSED else {}),
                 **members,
             }
         )
 
     @classmethod
-    def meanings(cls) -> dict[str, str]:
+    def meanings(cls, design: DesignPoint) -> dict[str, str]:
         """What each error means."""
         return {name: REFUSALS[name] for name in ERRORS} | cls.ERRORS
 
@@ -127,7 +128,7 @@ class Top(wiring.Component):
     def registers(cls, design: DesignPoint) -> RegisterMap:
         """The register map of a design."""
         core = cls.CORE
-        return register_map(design, f"{design.module}_{cls.KIND}", core.meanings(), addressed=core.ADDRESSED)
+        return register_map(design, f"{design.module}_{cls.KIND}", core.meanings(design), addressed=core.ADDRESSED)
 
     def elaborate(self, platform: object) -> Module:
         """Registers and core."""

@@ -1,5 +1,7 @@
 """The accelerator with AXI4-Stream: packets of operand words in, rows of results out."""
 
+from typing import ClassVar
+
 from amaranth import Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -50,9 +52,20 @@ class StreamCore(Core):
         The last row of a job has left for good.
     """
 
+    ERRORS: ClassVar = {
+        f"{side}_framing": f"A packet of {name} was too short for its job (zeros were put in) or too long (it was cut)."
+        for side, name in (("x", "activations"), ("w", "weights"))
+    }
+    ADDRESSED: ClassVar = False
+
     def __init__(self, design: DesignPoint):
-        errors = ERRORS | (BAD_ROW if design.front_end else {})
-        super().__init__(design, errors, (), _streams(design) | {"taken": In(1)}, addressed=False)
+        super().__init__(design, _streams(design) | {"taken": In(1)})
+
+    @classmethod
+    def meanings(cls, design: DesignPoint) -> dict[str, str]:
+        """What each error means; one more with a front end."""
+        bad_row = "A raw row had more or fewer steps than its job says; the job's results are of no use."
+        return super().meanings(design) | ({"bad_row": bad_row} if design.front_end else {})
 
     def elaborate(self, platform: object) -> Module:
         """Each job goes to the engine and to both framers."""
