@@ -15,8 +15,8 @@ from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam
 
 from golden.matmul import Product, matmul
 from golden.quantize import quantize
+from hw.axi.memory import AxiMemoryTop
 from hw.design import DesignPoint
-from hw.generate import AXI_TOPS
 from sim.bench import BENCHES, Bench, run_bench
 from sim.benches.driver import Driver
 from sim.benches.testbench import Testbench
@@ -35,7 +35,7 @@ async def layer(dut):
     design = system.settings.design
     memory = AxiRam(AxiBus.from_prefix(dut, "m_axi_mem"), dut.aclk, size=1 << 24)
     processor = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi_ctrl"), dut.aclk)
-    driver = Driver(AXI_TOPS["axi"](design).map, processor, dut.aclk)
+    driver = Driver(AxiMemoryTop.registers(design), processor, dut.aclk)
     await system.start()
 
     # The layer, quantised, and cut into jobs that fit the accelerator.

@@ -14,7 +14,7 @@ from hw.planner import ERRORS
 from hw.registers import Field, Register, RegisterMap
 
 DESIGN = DesignPoint(name="two", rows=2, cols=3, panel_rows=8, x_depth=64, w_depth=32)
-MAPS = {kind: top(DESIGN).map for kind, top in AXI_TOPS.items()}
+MAPS = {kind: top.registers(DESIGN) for kind, top in AXI_TOPS.items()}
 
 
 @pytest.fixture(params=MAPS)
