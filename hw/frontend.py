@@ -16,7 +16,7 @@ from amaranth.utils import ceil_log2
 
 from golden.frontend import GAIN_EXPONENT_BITS, MANTISSA_BITS, SEED_BITS, TABLE_BITS, FrontEndRules
 from hw.encoder import Encoder, clip, encoded_block, multiplier_fields, scaled_block
-from hw.hadamard import Rotator, raw_block, register, registers, word_block
+from hw.hadamard import Rotator, raw_block, register, registers, wire, word_block
 
 HANDOVER = 4
 """Cycles from the end of the pipeline until a block has left the output queue and another one may be let in for it."""
@@ -69,15 +69,16 @@ class Scaler(wiring.Component):
         beyond = register(m, "beyond", Cat(self.multiplier.exponent <= i for i in range(reach)))
 
         # 2, 3: the wanted bits, with one more below them for rounding.
-        top = [(w[bits:] ^ w[-1].replicate(len(w) - bits)) for w in words]
+        top = [wire(m, f"top_{j}", w[bits:] ^ w[-1].replicate(len(w) - bits)) for j, w in enumerate(words)]
         over = registers(m, "over", [((t[:reach] & beyond) | t[reach:].any()).any() for t in top], cycles=2)
         sign = registers(m, "sign", [w[-1] for w in words], cycles=2)
-        words = [_shifted(w, exponent, range(3, rules.exponent_bits), bits + 1) for w in words]
+        words = [_shifted(m, w, exponent, range(3, rules.exponent_bits), bits + 1) for w in words]
         words, exponent = registers(m, "coarse", words), register(m, "exponent_2", exponent)
-        words = registers(m, "fine", [_shifted(w, exponent, range(3), bits + 1) for w in words])
+        words = registers(m, "fine", [_shifted(m, w, exponent, range(3), bits + 1) for w in words])
 
         # 4: what is in range can still be rounded out of it.
-        rounded = [clip((w.as_signed() + 1) >> 1, bits) for w in words]
+        rounded = [(w.as_signed() + 1)[1 : bits + 2].as_signed() for w in words]
+        rounded = [clip(wire(m, f"rounded_{j}", v), bits) for j, v in enumerate(rounded)]
         limit = [Cat((~s).replicate(bits - 1), s) for s in sign]
         a = registers(m, "a", [Mux(o, b, c)[:bits].as_signed() for o, b, c in zip(over, limit, rounded, strict=True)])
 
@@ -99,12 +100,12 @@ class Scaler(wiring.Component):
         return m
 
 
-def _shifted(value: Value, amount: Value, levels: range, bits: int) -> Value:
+def _shifted(m: Module, value: Value, amount: Value, levels: range, bits: int) -> Value:
     """value ≫ the bits of `amount` at `levels`: as many low bits as `bits` and the levels left below it need."""
     for k in reversed(levels):
-        need = bits + (1 << k) - 1
-        kept, moved = ([value[min(i + by, len(value) - 1)] for i in range(need)] for by in (0, 1 << k))
-        value = Mux(amount[k], Cat(moved), Cat(kept))
+        wide = Cat(value, value[-1].replicate(1 << k))
+        moved = wide[1 << k :][: bits + (1 << k) - 1]
+        value = wire(m, f"shifted_{1 << k}", Mux(amount[k], moved, value[: len(moved)]))
     return value
 
 
@@ -200,9 +201,9 @@ class RowScale(wiring.Component):
         lead: list[Value] = []
         for stage, part in enumerate((range(levels // 2, levels), range(levels // 2))):
             for k in reversed(part):
-                some = value[-(1 << k) :].any()
+                some = wire(m, f"some_{1 << k}", value[-(1 << k) :].any())
                 lead.insert(0, some)
-                value = Mux(some, value, value << (1 << k))[: 1 << levels]
+                value = wire(m, f"moved_{1 << k}", Mux(some, value, value << (1 << k))[: 1 << levels])
             value, lead = register(m, f"normal_{stage}", value), list(register(m, f"lead_{stage}", Cat(lead)))
 
         fraction = value[-TABLE_BITS - 1 : -1]

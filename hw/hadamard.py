@@ -16,15 +16,19 @@ from golden.frontend import SEED_BITS, TAPS, FrontEndRules
 from golden.lattice import DIM
 from hw.streams import delay
 
-BLOCK_RAM = 32
-"""Delays of this many blocks and more lie in block RAM, shorter ones in registers or memory made of LUTs."""
-
 
 def register(m: Module, name: str, value: Value, *, cycles: int = 1, reset_less: bool = True) -> Signal:
     """The value of `cycles` clock cycles ago."""
     held = Signal(Value.cast(value).shape(), name=name, reset_less=reset_less)
     m.d.sync += held.eq(value)
     return delay(m, held, cycles - 1, name, reset_less=reset_less)
+
+
+def wire(m: Module, name: str, value: Value) -> Signal:
+    """A value that has a name: what is used several times would be written out as often without one."""
+    named = Signal(Value.cast(value).shape(), name=name)
+    m.d.comb += named.eq(value)
+    return named
 
 
 def registers(m: Module, name: str, values: Iterable[Value], *, cycles: int = 1) -> list[Signal]:
@@ -64,37 +68,39 @@ class Delay(wiring.Component):
         super().__init__({"push": In(1), "d": In(width), "pop": In(1), "q": Out(width)})
 
     def elaborate(self, platform: object) -> Module:
-        """A register; or a memory of LUTs, read directly; or block RAM and two registers that are filled ahead."""
+        """Two registers; or a memory and two registers that are filled ahead, so that q is a register in any case."""
         m = Module()
-        if self.depth == 1:
+        if self.depth <= 2:
+            count, second = Signal(range(self.depth + 1)), Signal(self.width, reset_less=True)
+            m.d.sync += count.eq(count + self.push - self.pop)
             with m.If(self.push):
+                m.d.sync += second.eq(self.d)
+            with m.If(self.pop & (count == 2)):
+                m.d.sync += self.q.eq(second)
+            with m.Elif(self.push & (self.pop | ~count.any())):
                 m.d.sync += self.q.eq(self.d)
             return m
 
         m.submodules.memory = memory = Memory(shape=self.width, depth=self.depth, init=[])
-        write, blocks = memory.write_port(), self.depth >= BLOCK_RAM
-        read = memory.read_port(domain="sync" if blocks else "comb")
+        write, read = memory.write_port(), memory.read_port()
         head, tail = Signal(range(self.depth)), Signal(range(self.depth))
-        push = register(m, "pushed", self.push, reset_less=False)
-        m.d.comb += [write.addr.eq(tail), write.data.eq(register(m, "word", self.d)), write.en.eq(push)]
-        m.d.comb += read.addr.eq(head)
-        m.d.sync += tail.eq(tail + push)
-        if not blocks:
-            m.d.comb += self.q.eq(read.data)
-            m.d.sync += head.eq(head + self.pop)
-            return m
-
         waiting = Signal(range(self.depth + 1))  # words in the memory that have not been read
         fetched, filled = Signal(), Signal()  # the memory's output and q hold a word
         move, fetch = Signal(), Signal()
+        push = register(m, "pushed", self.push, reset_less=False)
         m.d.comb += [
+            write.addr.eq(tail),
+            write.data.eq(register(m, "word", self.d)),
+            write.en.eq(push),
             move.eq(fetched & (self.pop | ~filled)),
             fetch.eq(waiting.any() & (move | ~fetched)),
+            read.addr.eq(head),
             read.en.eq(fetch),
         ]
         m.d.sync += [
-            waiting.eq(waiting + push - fetch),
+            tail.eq(tail + push),
             head.eq(head + fetch),
+            waiting.eq(waiting + push - fetch),
             fetched.eq(fetch | (fetched & ~move)),
             filled.eq(move | (filled & ~self.pop)),
         ]
@@ -176,7 +182,7 @@ class Rotator(wiring.Component):
         if self.rules.segment_blocks == 1:
             return self.seed[:DIM]
         position, left = Signal(range(self.rules.segment_blocks)), Signal(SEED_BITS, name="signs_left")
-        bits = list(Mux(position.any(), left, self.seed))
+        bits = list(wire(m, "signs", Mux(position.any(), left, self.seed)))
         for n in range(DIM):
             bits.append(Cat(bits[n + tap] for tap in TAPS).xor())
         with m.If(self.i.valid):
