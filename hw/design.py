@@ -154,7 +154,7 @@ class DesignPoint:
     @property
     def least_drain_rows(self) -> int:
         """Rows on their way from the array's input to the output queue, at most, and what is set aside meanwhile."""
-        return 24 + 3 * self.rows + self.cols
+        return 28 + 3 * self.rows + self.cols
 
     @property
     def macs_per_cycle(self) -> int:

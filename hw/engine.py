@@ -1,16 +1,16 @@
 """The engine: planned jobs and their words in, rows of accumulators out.
 
-Three parts follow the same queue of plans, each at its own pace: one fills the banks of the activations' memory, a bank per
-job; one fills the banks of the weights' memory, a bank per tile (output-stationary), or the cells, a slice at a
-time (weight-stationary); and the sequencer reads full banks and sends one beat a cycle into the array. A bank is read when
-it is full and filled when the sequencer is through with it, so that the next job and the next weights load behind the
-present ones.
+Three parts follow the same queue of plans, each at its own pace: one fills the banks of the activations' memory, a bank
+per job; one fills the banks of the weights' memory, a bank per tile (output-stationary), or the cells, a slice at a
+time (weight-stationary); and the sequencer reads full banks and sends one beat a cycle into the array. A bank is read
+when it is full and filled when the sequencer is through with it, so that the next job and the next weights load behind
+the present ones.
 """
 
 from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.hdl import ShapeLike
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
+from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.memory import Memory, WritePort
 from amaranth.lib.wiring import In, Out
 
@@ -19,7 +19,7 @@ from hw.array import OutputStationaryArray, WeightStationaryArray, beat, row
 from hw.array import latency as array_latency
 from hw.decoder import Decoder
 from hw.design import NIBBLE, DesignPoint
-from hw.planner import FIELD_BITS, plan
+from hw.planner import FIELD_BITS, KINDS, plan
 from hw.streams import delay, packed_block
 from hw.units import place
 
@@ -107,13 +107,14 @@ class Engine(wiring.Component):
         design = self.design
         output_stationary = design.dataflow == "os"
 
+        limits = self._limits(m)
         queues = []
         for name in ("fill_x", "fill_w", "run"):
-            m.submodules[f"plans_{name}"] = queue = SyncFIFO(width=plan(design).size, depth=design.jobs)
-            m.d.comb += [queue.w_data.eq(self.plan.payload), queue.w_en.eq(self.plan.valid & self.plan.ready)]
+            m.submodules[f"plans_{name}"] = queue = SyncFIFOBuffered(width=limits.shape().size, depth=design.jobs)
+            m.d.comb += [queue.w_data.eq(limits), queue.w_en.eq(self.plan.valid & self.plan.ready)]
             queues.append(queue)
         m.d.comb += self.plan.ready.eq(Cat(queue.w_rdy for queue in queues).all())
-        fill_x, fill_w, run = (data.View(plan(design), queue.r_data) for queue in queues)
+        fill_x, fill_w, run = (limits.shape()(queue.r_data) for queue in queues)
 
         # The sequencer: `go` is a beat. It may start a job, a tile or a slice when their banks are full and the way out
         # is free; what is free then stays free but for the output queue.
@@ -138,75 +139,75 @@ class Engine(wiring.Component):
             data.StructLayout({name: shape for name, shape in beat(design).members.items() if name not in "xw"})
         )
         tile_count = Signal(FIELD_BITS)
-        step = Signal(run.steps.shape())
+        step = Signal(run.last_step.shape())
+        row_count = Signal(run.last_row.shape())
         last_tile = Signal()
         last_step = Signal()
-        m.d.comb += [last_tile.eq(tile_count == run.tiles - 1), last_step.eq(step == run.steps - 1)]
+        last_row = Signal()
+        m.d.comb += [
+            last_tile.eq(tile_count == run.last_tile),
+            last_step.eq(step == run.last_step),
+            last_row.eq(row_count == run.last_row),
+        ]
 
-        def count(counter: Signal, tick: Value, wrap: Value, by: int = 1) -> None:
+        def count(counter: Signal, tick: Value, wrap: Value) -> None:
             with m.If(tick):
-                m.d.sync += counter.eq(Mux(wrap, 0, counter + by))
+                m.d.sync += counter.eq(Mux(wrap, 0, counter + 1))
 
-        needed = Signal(range(design.rows + 1))  # room in the output queue
+        finished = Signal(range(design.rows + 1))  # rows that the beat finishes
         restart = Signal()  # reading the activations begins again
+        m.d.comb += [
+            restart.eq(last_step & last_row & last_digit),
+            flags.finish.eq(last_step & last_digit),
+            flags.last.eq(last_row),
+            flags.end.eq(last_tile & last_row),
+        ]
+        count(tile_count, go & restart, last_tile)
         if output_stationary:
             # For each tile, for each row tile, for each block.
-            row_count = Signal(run.rows.shape())
-            last_row_tile = Signal()
-            ends = Signal()
             m.d.comb += [
-                last_row_tile.eq(row_count + design.rows >= run.rows),
-                ends.eq(last_step & last_digit),
                 first.eq(~(step.any() | digit)),
-                restart.eq(ends & last_row_tile),
-                flags.count.eq(Mux(last_row_tile, run.tail, design.rows)),
-                flags.finish.eq(ends),
-                flags.last.eq(last_row_tile),
-                flags.end.eq(last_tile & last_row_tile),
-                needed.eq(Mux(ends, flags.count, 0)),
+                flags.count.eq(Mux(last_row, run.tail, design.rows)),
+                finished.eq(flags.count),
             ]
             count(step, go & last_digit, last_step)
-            count(row_count, go & ends, last_row_tile, design.rows)
-            count(tile_count, go & restart, last_tile)
+            count(row_count, go & flags.finish, last_row)
             w_done = Signal()
             m.d.comb += [w_done.eq(go & restart), x_done.eq(w_done & last_tile)]
             # A tile needs the way out for as many cycles as it has rows: a short one starts later.
             since = Signal(range(design.rows + 1), init=design.rows)
-            with m.If(go & ends):
+            with m.If(go & flags.finish):
                 m.d.sync += since.eq(0)
             with m.Elif(since != design.rows):
                 m.d.sync += since.eq(since + 1)
-            beats = Signal(len(run.steps) + 1)
-            m.d.comb += beats.eq(run.steps << run.int8)
-            congested = first & (since + beats < design.rows)
+            congested = first & (since < run.gap)
         else:
             # For each tile, for each slice, for each row.
-            last_row = Signal()
             m.d.comb += [
-                last_row.eq(flags.row == run.rows - 1),
-                first.eq(~(flags.row.any() | digit)),
-                restart.eq(last_step & last_row & last_digit),
+                first.eq(~(row_count.any() | digit)),
+                flags.row.eq(row_count),
                 flags.swap.eq(first),
                 flags.start.eq(~(step.any() | digit)),
-                flags.finish.eq(last_step & last_digit),
-                flags.last.eq(last_row),
-                flags.end.eq(last_tile & last_row),
-                needed.eq(flags.finish),
+                finished.eq(1),
+                x_done.eq(go & restart & last_tile),
             ]
-            row_ = Signal.like(flags.row)
-            m.d.comb += flags.row.eq(row_)
-            count(row_, go & last_digit, last_row)
+            count(row_count, go & last_digit, last_row)
             count(step, go & last_digit & last_row, last_step)
-            count(tile_count, go & restart, last_tile)
-            m.d.comb += x_done.eq(go & restart & last_tile)
             congested = Value.cast(0)
 
-        # Room in the output queue is set aside with the beat that finishes accumulators, and given back row by row.
+        # Room in the output queue is set aside with the beat that finishes rows, and given back row by row. What was set
+        # aside in the last two cycles is not seen yet: two such beats, or one if there are two rows, or none.
+        unseen = 2 if not output_stationary or design.rows == 1 else 2 * (design.rows == 2)
         room = Signal(range(design.drain_rows + 1), init=design.drain_rows)
-        taken = self.acc.valid & self.acc.ready
-        m.d.sync += room.eq(room - Mux(go, needed, 0) + taken)
+        has_room = Signal(init=1)
+        set_aside = Signal.like(finished)
         blocked = Signal()
-        m.d.comb += blocked.eq(congested | (room < needed))
+        m.d.sync += [
+            set_aside.eq(Mux(go & flags.finish, finished, 0)),
+            room.eq(room - set_aside + (self.acc.valid & self.acc.ready)),
+            has_room.eq(room >= unseen + (design.rows if output_stationary else 1)),
+        ]
+        m.d.comb += blocked.eq(congested | (flags.finish & ~has_room))
 
         # Filling and reading the memories. Data come a cycle after the address.
         x_address = Signal(range(design.x_depth))
@@ -219,7 +220,7 @@ class Engine(wiring.Component):
         by_word = filling & ~fill_x.raw if design.front_end else filling
         memory = self._memory(m, "x", self.x, by_word, Cat(x_index, x_bank_in), Cat(x_address, x_bank), design.x_depth)
         x_data, x_write = memory
-        last_word = x_index == fill_x.x_words - 1
+        last_word = x_index == fill_x.last_x
         with m.If(by_word & self.x.valid):
             m.d.comb += x_filled.eq(last_word)
             m.d.sync += x_index.eq(Mux(last_word, 0, x_index + 1))
@@ -230,7 +231,7 @@ class Engine(wiring.Component):
             m.d.sync += [x_full.bit_select(x_bank_in, 1).eq(1), x_bank_in.eq(~x_bank_in)]
 
         tiles_in = Signal(FIELD_BITS)
-        last_tile_in = tiles_in == fill_w.tiles - 1
+        last_tile_in = tiles_in == fill_w.last_tile
         w_there = Signal()
         if output_stationary:
             w_full = Signal(2)
@@ -247,7 +248,7 @@ class Engine(wiring.Component):
             w_data, _ = self._memory(
                 m, "w", self.w, w_filling, Cat(w_index, w_bank_in), Cat(w_address, w_bank), design.w_depth
             )
-            last_w = w_index == fill_w.steps - 1
+            last_w = w_index == fill_w.last_step
             count(w_index, w_filling & self.w.valid, last_w)
             filled = w_filling & self.w.valid & last_w
             with m.If(filled):
@@ -255,12 +256,12 @@ class Engine(wiring.Component):
         else:
             # The cells' second weights are the bank: taken over with a slice's first beat, and free from that cycle on.
             w_row = Signal(range(design.rows))
-            steps_in = Signal(fill_w.steps.shape())
+            steps_in = Signal(fill_w.last_step.shape())
             full = Signal()
             m.d.comb += [w_there.eq(full | ~first), self.w.ready.eq(queues[1].r_rdy & (~full | (go & first)))]
             loading = Signal()
             m.d.comb += loading.eq(self.w.valid & self.w.ready)
-            last_w_row, last_step_in = w_row == design.rows - 1, steps_in == fill_w.steps - 1
+            last_w_row, last_step_in = w_row == design.rows - 1, steps_in == fill_w.last_step
             count(w_row, loading, last_w_row)
             count(steps_in, loading & last_w_row, last_step_in)
             filled = loading & last_w_row & last_step_in
@@ -319,6 +320,33 @@ class Engine(wiring.Component):
                 m.d.sync += counter.eq(counter + 1)
         return m
 
+    def _limits(self, m: Module) -> data.View:
+        """A plan as the three followers want it: the largest value of each of their counters, `last_…`; `gap`, by how
+        much a tile of an output-stationary array is shorter than it has rows; and what they need besides."""
+        design, plan = self.design, self.plan.payload
+        fields: dict[str, ShapeLike] = {
+            "last_tile": FIELD_BITS,
+            "last_step": range(design.x_depth),
+            "last_row": range(design.panel_rows),
+            "last_x": range(design.x_depth),
+            "rows": plan.rows.shape(),
+            "tail": plan.tail.shape(),
+            "gap": range(design.rows + 1),
+            **KINDS,
+        }
+        limits = Signal(data.StructLayout(fields), name="limits")
+        beats = Signal(range(2 * design.x_depth + 1), name="beats")
+        m.d.comb += [
+            beats.eq(Mux(plan.int8, plan.steps << 1, plan.steps)),
+            limits.last_tile.eq(plan.tiles - 1),
+            limits.last_step.eq(plan.steps - 1),
+            limits.last_row.eq(plan.row_tiles - 1),
+            limits.last_x.eq(plan.x_words - 1),
+            limits.gap.eq(Mux(beats >= design.rows, 0, design.rows - beats)),
+            *(limits[name].eq(plan[name]) for name in ("rows", "tail", *KINDS)),
+        ]
+        return limits
+
     def _memory(
         self,
         m: Module,
@@ -362,7 +390,7 @@ class Engine(wiring.Component):
         """
         design, block = self.design, self.blocks.payload
         lane = Signal(range(design.rows))
-        step = Signal(job.steps.shape())
+        step = Signal(job.last_step.shape())
         rows = Signal(job.rows.shape())
         base = Signal.like(index)
         taken = Signal()
@@ -381,7 +409,7 @@ class Engine(wiring.Component):
                 with m.If(last_lane):
                     m.d.sync += [step.eq(step + 1), index.eq(index + job.rows)]
         with m.If(taken & block.last):
-            m.d.comb += [self.bad_row.eq(step != job.steps - 1), filled.eq(rows == job.rows - 1)]
+            m.d.comb += [self.bad_row.eq(step != job.last_step), filled.eq(rows + 1 == job.rows)]
             m.d.sync += [step.eq(0), rows.eq(rows + 1)]
             if design.dataflow == "os":
                 m.d.sync += lane.eq(Mux(last_lane, 0, lane + 1))

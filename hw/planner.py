@@ -33,14 +33,15 @@ def job(tag_bits: int = 0) -> data.StructLayout:
 def plan(design: DesignPoint, tag_bits: int = 0) -> data.StructLayout:
     """A legal job, with what follows from it.
 
-    `x_words`, all words of activations, as they come; `w_words`, the words of weights of each tile; `tail`, the rows of
-    the last row tile of an output-stationary array (1 for the other).
+    `x_words`, all words of activations, as they come; `w_words`, the words of weights of each tile; `row_tiles`, how
+    many tiles of rows there are, and `tail`, the rows of the last one (weight-stationary: each row is one).
     """
     fields: dict[str, ShapeLike] = {
         "rows": range(design.panel_rows + 1),
         "tiles": FIELD_BITS,
         "steps": range(design.x_depth + 1),
         **KINDS,
+        "row_tiles": range(design.panel_rows + 1),
         "tail": range(design.rows + 1),
         "x_words": range(design.x_depth + 1),
         "w_words": range(design.x_depth * design.rows + 1),
@@ -103,11 +104,13 @@ class Planner(wiring.Component):
         words = Signal(range(2 * design.x_depth + 1), reset_less=True)
         more = Signal(range(2 * design.x_depth + 1))
         left = Signal(range(design.panel_rows + 2), reset_less=True)
+        row_tiles = Signal(found.row_tiles.shape(), reset_less=True)
         tile = design.rows if output_stationary else 1
         m.d.comb += [
             more.eq(words + Mux(held.int8, found.steps << 1, found.steps)),
             found.x_words.eq(words),
             found.w_words.eq(found.steps * (1 if output_stationary else design.rows)),
+            found.row_tiles.eq(row_tiles),
             found.tail.eq(left),
         ]
         for name in ("rows", "tiles", "steps", *KINDS, *(["tag"] if self._tag_bits else [])):
@@ -116,13 +119,13 @@ class Planner(wiring.Component):
         with m.FSM():
             with m.State("take"):
                 m.d.comb += self.i.ready.eq(1)
-                m.d.sync += [held.eq(given), words.eq(0), left.eq(given.rows)]
+                m.d.sync += [held.eq(given), words.eq(0), row_tiles.eq(0), left.eq(given.rows)]
                 with m.If(self.i.valid):
                     m.d.comb += self.errors.eq(refused)
                     with m.If(~refused.any()):
                         m.next = "count"
             with m.State("count"):
-                m.d.sync += words.eq(more)
+                m.d.sync += [words.eq(more), row_tiles.eq(row_tiles + 1)]
                 with m.If(more > design.x_depth):
                     m.d.comb += self.errors[ERRORS.index("x_too_long")].eq(1)
                     m.next = "take"

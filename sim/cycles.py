@@ -159,9 +159,9 @@ def _products(table: Times, counts: Times, spans: Times) -> None:  # pragma: no 
         unit_rows = 1 if ws else height
         busy = x_late = w_late = drain_blocked = idle = 0
 
-        # Left by the job before: when it was planned, its last words, its last beat, that of the tile before its last,
+        # Left by the job before: when the planner was through with it, its last words, its last beat, that of the tile before its last,
         # and the first beat of its last slice.
-        planned, x_end, w_end = 0, table[line, _X_LATENCY] - px, table[line, _W_LATENCY] - pw
+        accepted, planned, x_end, w_end = 0, 0, table[line, _X_LATENCY] - px, table[line, _W_LATENCY] - pw
         end, before_end, slice_start = -1, NEVER, NEVER
         rows = row_tiles = 1
         for number in range(table[line, _PANELS] * chunks):
@@ -171,9 +171,10 @@ def _products(table: Times, counts: Times, spans: Times) -> None:  # pragma: no 
             beats = depth * passes  # of a row tile, or of a row
 
             # Planning, and the activations: into a bank that the job before the last has left.
-            planned += row_tiles + OVERHEAD
+            accepted += row_tiles + OVERHEAD
             if number >= queue:  # the queue is full until a job ends
-                planned = max(planned, ends[(number - queue) % 16] + 2)
+                accepted = max(accepted, ends[(number - queue) % 16] + 2)
+            planned = accepted + 1
             x_start = max(planned, x_end + px)
             if number >= 2:
                 x_start = max(x_start, ends[(number - 2) % 16] + 1)
