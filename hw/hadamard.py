@@ -136,7 +136,7 @@ class Rotator(wiring.Component):
 
     def __init__(self, rules: FrontEndRules):
         self.rules = rules
-        self.latency = rules.segment_blocks + rules.length.bit_length()
+        self.latency = rules.segment_blocks + 2 * rules.length.bit_length() - 4
         super().__init__(
             {
                 "seed": In(SEED_BITS),
@@ -199,28 +199,33 @@ class Rotator(wiring.Component):
         """
         width, name = len(words[0]) + 1, f"between_{distance}"
         m.submodules[name] = queue = Delay(DIM * width, distance)
-        old = [queue.q[j * width : (j + 1) * width].as_signed() for j in range(DIM)]
         position = Signal(range(2 * distance), name=f"{name}_position")
         left = Signal(range(distance + 1), name=f"{name}_left")
         is_last = Signal(name=f"{name}_is_last", reset_less=True)
-        second, given = position[-1], Signal(name=f"{name}_given")
-        difference = [(old[j] - words[j])[:width].as_signed() for j in range(DIM)]
-        total = [(old[j] + words[j])[:width].as_signed() for j in range(DIM)]
-        m.d.comb += [
-            given.eq(beat & left.any()),
-            queue.push.eq(valid),
-            queue.pop.eq(Mux(second, valid, given)),
-            queue.d.eq(Cat(Mux(second, a, b) for a, b in zip(difference, words, strict=True))),
-        ]
+        given, second = beat & left.any(), position[-1]
         with m.If(valid):
             m.d.sync += position.eq(position + 1)
         with m.If(valid & position.all()):
             m.d.sync += [left.eq(distance), is_last.eq(last)]
         with m.Elif(given):
             m.d.sync += left.eq(left - 1)
+
+        # The decisions of the cycle before, now that the words are here.
+        last = register(m, f"{name}_last", ~second & is_last & (left == 1))
+        out = register(m, f"{name}_out", Mux(second, valid, given), reset_less=False)
+        second = register(m, f"{name}_second", second)
+        words = registers(m, f"{name}_in", words)
+        old = [queue.q[j * width : (j + 1) * width].as_signed() for j in range(DIM)]
+        difference = [(old[j] - words[j])[:width].as_signed() for j in range(DIM)]
+        total = [(old[j] + words[j])[:width].as_signed() for j in range(DIM)]
+        m.d.comb += [
+            queue.push.eq(register(m, f"{name}_push", valid, reset_less=False)),
+            queue.pop.eq(out),
+            queue.d.eq(Cat(Mux(second, a, b) for a, b in zip(difference, words, strict=True))),
+        ]
         return (
             registers(m, name, [Mux(second, a, b) for a, b in zip(total, old, strict=True)]),
-            register(m, f"{name}_last", ~second & is_last & (left == 1)),
-            register(m, f"{name}_valid", Mux(second, valid, given), reset_less=False),
-            register(m, f"{name}_beat", beat, reset_less=False),
+            register(m, f"{name}_is_row_end", last),
+            register(m, f"{name}_valid", out, reset_less=False),
+            register(m, f"{name}_beat", beat, cycles=2, reset_less=False),
         )
