@@ -30,10 +30,14 @@ tile's or slice's weights were not; the beat had to wait for the way out; there 
 COUNTER_BITS = 32
 
 
+READING = 2
+"""Cycles from an address to the word in a register: block memories are slow."""
+
+
 def latency(design: DesignPoint) -> int:
     """Cycles from the last beat of a tile to valid of its first row at `acc` (output-stationary), or from the beat that
     finishes a row to valid of the row (weight-stationary), the output queue being empty."""
-    return 1 + Decoder.LATENCY + array_latency(design) + 2
+    return READING + Decoder.LATENCY + array_latency(design) + 2
 
 
 def x_word(design: DesignPoint) -> data.StructLayout:
@@ -195,8 +199,8 @@ class Engine(wiring.Component):
             count(step, go & last_digit & last_row, last_step)
             congested = Value.cast(0)
 
-        # Room in the output queue is set aside with the beat that finishes rows, and given back row by row. What was set
-        # aside in the last two cycles is not seen yet: two such beats, or one if there are two rows, or none.
+        # Room in the output queue is set aside with the beat that finishes rows, and given back row by row. What was
+        # set aside in the last two cycles is not seen yet: two such beats, or one if there are two rows, or none.
         unseen = 2 if not output_stationary or design.rows == 1 else 2 * (design.rows == 2)
         room = Signal(range(design.drain_rows + 1), init=design.drain_rows)
         has_room = Signal(init=1)
@@ -209,7 +213,7 @@ class Engine(wiring.Component):
         ]
         m.d.comb += blocked.eq(congested | (flags.finish & ~has_room))
 
-        # Filling and reading the memories. Data come a cycle after the address.
+        # Filling and reading the memories.
         x_address = Signal(range(design.x_depth))
         count(x_address, go, restart)
         x_index = Signal(range(design.x_depth))
@@ -270,10 +274,10 @@ class Engine(wiring.Component):
             with m.Elif(go & first):
                 m.d.sync += full.eq(0)
             # As late as the activations, which come out of a memory.
-            w_data = w_word(design)(delay(m, Value.cast(self.w.payload), 1, "w_word"))
+            w_data = w_word(design)(delay(m, Value.cast(self.w.payload), READING, "w_word"))
             in_row = Signal(1 + len(w_row))
             m.d.comb += in_row.eq(Cat(loading, w_row))
-            in_row = delay(m, in_row, 1 + Decoder.LATENCY, "w_row", reset_less=False)
+            in_row = delay(m, in_row, READING + Decoder.LATENCY, "w_row", reset_less=False)
             m.d.comb += [self.array.load.valid.eq(in_row[0]), self.array.load.payload.row.eq(in_row[1:])]
         count(tiles_in, filled, last_tile_in)
         m.d.comb += queues[1].r_en.eq(filled & last_tile_in)
@@ -283,15 +287,15 @@ class Engine(wiring.Component):
         m.submodules.array = array = self.array
         kind = Signal(2)
         m.d.comb += kind.eq(Cat(run.int8, digit))
-        kind = delay(m, kind, 1, "kind")
+        kind = delay(m, kind, READING, "kind")
         for i in range(design.rows):
             self._decode_x(m, platform, i, x_data, kind, array.i.payload.x[i])
         w_blocks = array.i.payload.w if output_stationary else array.load.payload.w
         for i in range(design.cols):
             decoder = self._decoder(m, platform, f"w{i}", w_data, i)
             m.d.comb += w_blocks[i].eq(decoder.o.payload)
-        m.d.comb += array.i.valid.eq(delay(m, go, 1 + Decoder.LATENCY, "go", reset_less=False))
-        late = flags.shape()(delay(m, flags.as_value(), 1 + Decoder.LATENCY, "flags"))
+        m.d.comb += array.i.valid.eq(delay(m, go, READING + Decoder.LATENCY, "go", reset_less=False))
+        late = flags.shape()(delay(m, flags.as_value(), READING + Decoder.LATENCY, "flags"))
         for name in flags.shape().members:
             m.d.comb += array.i.payload[name].eq(late[name])
 
@@ -357,7 +361,7 @@ class Engine(wiring.Component):
         read_from: Value,
         depth: int,
     ) -> tuple[data.View, WritePort]:
-        """Two banks of words, written from a stream while `filling`; what they read a cycle after the address, and the
+        """Two banks of words, written from a stream while `filling`; what they read, and the
         port that they are written through, lane by lane."""
         layout = words.payload.shape()
         fields = [(field, shape.elem_shape) for field, shape in layout.members.items()]
@@ -374,10 +378,10 @@ class Engine(wiring.Component):
             write.addr.eq(write_to),
             read.addr.eq(read_from),
         ]
-        data_ = Signal(layout, name=f"{name}_data")
+        data_ = Signal(layout, name=f"{name}_data", reset_less=True)
         for i in range(lanes):
             m.d.comb += write.data[i].eq(Cat(words.payload[field][i] for field, _ in fields))
-            m.d.comb += [data_[field][i].eq(lane(read.data[i])[field]) for field, _ in fields]
+            m.d.sync += [data_[field][i].eq(lane(read.data[i])[field]) for field, _ in fields]
         return data_, write
 
     def _fill_by_block(
