@@ -8,6 +8,8 @@ The rules are those of `golden.frontend`. The RMS is measured before the transfo
 the coordinates are narrower there.
 """
 
+from itertools import pairwise
+
 from amaranth import C, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
@@ -130,7 +132,7 @@ class RowScale(wiring.Component):
         One per row.
     """
 
-    LATENCY = 12
+    LATENCY = 13
 
     def __init__(self, rules: FrontEndRules, spare: int = 0):
         self.rules = rules
@@ -163,7 +165,7 @@ class RowScale(wiring.Component):
             self.i.ready.eq(blocks.w_rdy),
             blocks.w_en.eq(self.i.valid),
             blocks.w_data.eq(self.i.payload.as_value()),
-            scales.w_en.eq(register(m, "ready", complete, cycles=5, reset_less=False)),
+            scales.w_en.eq(register(m, "ready", complete, cycles=6, reset_less=False)),
             scales.w_data.eq(value),
         ]
         return m
@@ -193,14 +195,14 @@ class RowScale(wiring.Component):
         return statistic, register(m, "complete", valid & last, reset_less=False)
 
     def _multiplier(self, m: Module, statistic: Signal) -> Signal:
-        """gain over the statistic, or over its root; five cycles later."""
+        """gain over the statistic, or over its root; six cycles later."""
         rules, roots = self.rules, self.rules.scale == "rms"
         # The leading one is moved to the top; how far it moved, inverted, is where it was.
         levels = ceil_log2(len(statistic))
         value: Value = Cat(statistic, C(0, (1 << levels) - len(statistic)))
         lead: list[Value] = []
-        for stage, part in enumerate((range(levels // 2, levels), range(levels // 2))):
-            for k in reversed(part):
+        for stage, (high, low) in enumerate(pairwise((levels, max(levels - 2, 0), max(levels - 4, 0), 0))):
+            for k in reversed(range(low, high)):
                 some = wire(m, f"some_{1 << k}", value[-(1 << k) :].any())
                 lead.insert(0, some)
                 value = wire(m, f"moved_{1 << k}", Mux(some, value, value << (1 << k))[: 1 << levels])
