@@ -7,9 +7,10 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from golden.frontend import GAIN_EXPONENT_BITS, MANTISSA_BITS, SEED_BITS, FrontEndRules
 from hw.array import row
+from hw.banks import w_word, x_word
 from hw.design import DesignPoint
 from hw.encoder import encoded_block, multiplier_fields
-from hw.engine import COUNTER_BITS, COUNTERS, Engine, w_word, x_word
+from hw.engine import COUNTER_BITS, COUNTERS, Engine
 from hw.frontend import FrontEnd, multiplier
 from hw.hadamard import raw_block
 from hw.planner import ERRORS, Planner, job

@@ -11,12 +11,12 @@ from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.hdl import ShapeLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
-from amaranth.lib.memory import Memory, WritePort
 from amaranth.lib.wiring import In, Out
 
 from golden.lattice import DIM
 from hw.array import OutputStationaryArray, WeightStationaryArray, beat, row
 from hw.array import latency as array_latency
+from hw.banks import READING, banks, fill_by_block, w_word, x_word
 from hw.decoder import Decoder
 from hw.design import NIBBLE, DesignPoint
 from hw.planner import FIELD_BITS, KINDS, plan
@@ -30,32 +30,10 @@ tile's or slice's weights were not; the beat had to wait for the way out; there 
 COUNTER_BITS = 32
 
 
-READING = 2
-"""Cycles from an address to the word in a register: block memories are slow."""
-
-
 def latency(design: DesignPoint) -> int:
     """Cycles from the last beat of a tile to valid of its first row at `acc` (output-stationary), or from the beat that
     finishes a row to valid of the row (weight-stationary), the output queue being empty."""
     return READING + Decoder.LATENCY + array_latency(design) + 2
-
-
-def x_word(design: DesignPoint) -> data.StructLayout:
-    """A word of activations: a lane for each row of cells, which is a label and its β index, or one digit each (4 bits)
-    of eight int8."""
-    return _word(design.rows, design.x_lane_bits, design.x_beta_bits)
-
-
-def w_word(design: DesignPoint) -> data.StructLayout:
-    """A word of weights: a label and its β index for each column."""
-    return _word(design.cols, design.format.label_bits, design.format.beta_bits)
-
-
-def _word(lanes: int, label_bits: int, beta_bits: int) -> data.StructLayout:
-    fields: dict[str, ShapeLike] = {"labels": data.ArrayLayout(label_bits, lanes)}
-    if beta_bits:
-        fields["betas"] = data.ArrayLayout(beta_bits, lanes)
-    return data.StructLayout(fields)
 
 
 class Engine(wiring.Component):
@@ -222,14 +200,18 @@ class Engine(wiring.Component):
         x_filled = Signal()
         m.d.comb += filling.eq(queues[0].r_rdy & ~x_full.bit_select(x_bank_in, 1))
         by_word = filling & ~fill_x.raw if design.front_end else filling
-        memory = self._memory(m, "x", self.x, by_word, Cat(x_index, x_bank_in), Cat(x_address, x_bank), design.x_depth)
-        x_data, x_write = memory
+        x_to, x_from = Cat(x_index, x_bank_in), Cat(x_address, x_bank)
+        by_lane = design.front_end is not None
+        x_data, x_write = banks(m, "x", self.x, by_word, x_to, x_from, design.x_depth, by_lane=by_lane)
         last_word = x_index == fill_x.last_x
         with m.If(by_word & self.x.valid):
             m.d.comb += x_filled.eq(last_word)
             m.d.sync += x_index.eq(Mux(last_word, 0, x_index + 1))
         if design.front_end:
-            self._fill_by_block(m, filling & fill_x.raw, fill_x, x_index, x_filled, x_write)
+            raw_filled, bad_row = fill_by_block(m, design, self.blocks, fill_x, x_index, x_write, filling & fill_x.raw)
+            m.d.comb += self.bad_row.eq(bad_row)
+            with m.If(raw_filled):
+                m.d.comb += x_filled.eq(1)
         m.d.comb += queues[0].r_en.eq(x_filled)
         with m.If(x_filled):
             m.d.sync += [x_full.bit_select(x_bank_in, 1).eq(1), x_bank_in.eq(~x_bank_in)]
@@ -249,9 +231,8 @@ class Engine(wiring.Component):
             w_index = Signal(range(design.w_depth))
             w_filling = Signal()
             m.d.comb += w_filling.eq(queues[1].r_rdy & ~w_full.bit_select(w_bank_in, 1))
-            w_data, _ = self._memory(
-                m, "w", self.w, w_filling, Cat(w_index, w_bank_in), Cat(w_address, w_bank), design.w_depth
-            )
+            w_to, w_from = Cat(w_index, w_bank_in), Cat(w_address, w_bank)
+            w_data, _ = banks(m, "w", self.w, w_filling, w_to, w_from, design.w_depth, by_lane=False)
             last_w = w_index == fill_w.last_step
             count(w_index, w_filling & self.w.valid, last_w)
             filled = w_filling & self.w.valid & last_w
@@ -350,81 +331,6 @@ class Engine(wiring.Component):
             *(limits[name].eq(plan[name]) for name in ("rows", "tail", *KINDS)),
         ]
         return limits
-
-    def _memory(
-        self,
-        m: Module,
-        name: str,
-        words: stream.Interface,
-        filling: Value,
-        write_to: Value,
-        read_from: Value,
-        depth: int,
-    ) -> tuple[data.View, WritePort]:
-        """Two banks of words, written from a stream while `filling`; what they read, and the
-        port that they are written through, lane by lane."""
-        layout = words.payload.shape()
-        fields = [(field, shape.elem_shape) for field, shape in layout.members.items()]
-        lanes = len(words.payload.labels)
-        lane = data.StructLayout(dict(fields))
-        m.submodules[f"memory_{name}"] = memory = Memory(
-            shape=data.ArrayLayout(lane.size, lanes), depth=2 * depth, init=[]
-        )
-        each = 1 if self.design.front_end and name == "x" else lanes
-        write, read = memory.write_port(granularity=each), memory.read_port()
-        m.d.comb += [
-            words.ready.eq(filling),
-            write.en.eq((filling & words.valid).replicate(lanes // each)),
-            write.addr.eq(write_to),
-            read.addr.eq(read_from),
-        ]
-        data_ = Signal(layout, name=f"{name}_data", reset_less=True)
-        for i in range(lanes):
-            m.d.comb += write.data[i].eq(Cat(words.payload[field][i] for field, _ in fields))
-            m.d.sync += [data_[field][i].eq(lane(read.data[i])[field]) for field, _ in fields]
-        return data_, write
-
-    def _fill_by_block(
-        self, m: Module, filling: Value, job: data.View, index: Signal, filled: Signal, write: WritePort
-    ) -> None:
-        """Fills a bank of the activations' memory with the blocks of rows, each into its lane of its word.
-
-        Rows fill the lanes of a row tile one after the other (output-stationary); or the blocks of a row fill the lanes
-        of a word, and the words of a slice lie side by side (weight-stationary).
-        """
-        design, block = self.design, self.blocks.payload
-        lane = Signal(range(design.rows))
-        step = Signal(job.last_step.shape())
-        rows = Signal(job.rows.shape())
-        base = Signal.like(index)
-        taken = Signal()
-        last_lane = lane == design.rows - 1
-        m.d.comb += [self.blocks.ready.eq(filling), taken.eq(filling & self.blocks.valid)]
-        with m.If(taken):
-            m.d.comb += write.en.eq(1 << lane)
-            m.d.comb += [
-                field.eq(Cat(block.label, *([block.beta] if "beta" in block.shape().members else [])))
-                for field in write.data
-            ]
-            if design.dataflow == "os":
-                m.d.sync += [step.eq(step + 1), index.eq(index + 1)]
-            else:
-                m.d.sync += lane.eq(Mux(last_lane, 0, lane + 1))
-                with m.If(last_lane):
-                    m.d.sync += [step.eq(step + 1), index.eq(index + job.rows)]
-        with m.If(taken & block.last):
-            m.d.comb += [self.bad_row.eq(step != job.last_step), filled.eq(rows + 1 == job.rows)]
-            m.d.sync += [step.eq(0), rows.eq(rows + 1)]
-            if design.dataflow == "os":
-                m.d.sync += lane.eq(Mux(last_lane, 0, lane + 1))
-                with m.If(last_lane):
-                    m.d.sync += base.eq(index + 1)
-                with m.Else():
-                    m.d.sync += index.eq(base)
-            else:
-                m.d.sync += [lane.eq(0), index.eq(rows + 1)]
-            with m.If(filled):
-                m.d.sync += [rows.eq(0), lane.eq(0), base.eq(0), index.eq(0)]
 
     def _decoder(self, m: Module, platform: object, name: str, word: data.View, lane: int) -> Decoder:
         """A decoder of one lane of a word."""

@@ -159,8 +159,8 @@ def _products(table: Times, counts: Times, spans: Times) -> None:  # pragma: no 
         unit_rows = 1 if ws else height
         busy = x_late = w_late = drain_blocked = idle = 0
 
-        # Left by the job before: when the planner was through with it, its last words, its last beat, that of the tile before its last,
-        # and the first beat of its last slice.
+        # Left by the job before: when the planner was through with it, its last words, its last beat, that of the tile
+        # before its last, and the first beat of its last slice.
         accepted, planned, x_end, w_end = 0, 0, table[line, _X_LATENCY] - px, table[line, _W_LATENCY] - pw
         end, before_end, slice_start = -1, NEVER, NEVER
         rows = row_tiles = 1

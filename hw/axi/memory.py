@@ -13,8 +13,8 @@ from hw.axi.core import Core, Top
 from hw.axi.ports import ADDRESS_BITS, broadcast, forward, memory
 from hw.axi.read import ID_BITS, WORDS_BITS, Reader, ReadMaster, planes_layout
 from hw.axi.write import WriteMaster
+from hw.banks import w_word, x_word
 from hw.design import ACC_BITS, DesignPoint
-from hw.engine import w_word, x_word
 from hw.planner import FIELD_BITS
 
 

@@ -13,9 +13,10 @@ from hw.axi.control import front_end_layout
 from hw.axi.core import Core, Top
 from hw.axi.framer import Framer
 from hw.axi.ports import axi_stream, broadcast
+from hw.banks import w_word, x_word
 from hw.design import ACC_BITS, DesignPoint
 from hw.encoder import encoded_block
-from hw.engine import Engine, w_word, x_word
+from hw.engine import Engine
 from hw.frontend import multiplier
 
 

@@ -1,0 +1,119 @@
+"""The memories of words: what a word is, two banks of them, and how rows of blocks fill one."""
+
+from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import ShapeLike
+from amaranth.lib import data, stream
+from amaranth.lib.memory import Memory, WritePort
+
+from hw.design import DesignPoint
+
+READING = 2
+"""Cycles from an address to the word in a register: block memories are slow."""
+
+
+def x_word(design: DesignPoint) -> data.StructLayout:
+    """A word of activations: a lane for each row of cells, which is a label and its β index, or one digit each (4 bits)
+    of eight int8."""
+    return _word(design.rows, design.x_lane_bits, design.x_beta_bits)
+
+
+def w_word(design: DesignPoint) -> data.StructLayout:
+    """A word of weights: a label and its β index for each column."""
+    return _word(design.cols, design.format.label_bits, design.format.beta_bits)
+
+
+def _word(lanes: int, label_bits: int, beta_bits: int) -> data.StructLayout:
+    fields: dict[str, ShapeLike] = {"labels": data.ArrayLayout(label_bits, lanes)}
+    if beta_bits:
+        fields["betas"] = data.ArrayLayout(beta_bits, lanes)
+    return data.StructLayout(fields)
+
+
+def banks(
+    m: Module,
+    name: str,
+    words: stream.Interface,
+    filling: Value,
+    write_to: Value,
+    read_from: Value,
+    depth: int,
+    *,
+    by_lane: bool,
+) -> tuple[data.View, WritePort]:
+    """Two banks of words, written from a stream while `filling`.
+
+    Returns what they read, `READING` cycles after the address, and the port that they are written through, with an
+    enable per lane if `by_lane`.
+    """
+    layout = words.payload.shape()
+    fields = [(field, shape.elem_shape) for field, shape in layout.members.items()]
+    lanes = len(words.payload.labels)
+    lane = data.StructLayout(dict(fields))
+    m.submodules[f"memory_{name}"] = memory = Memory(shape=data.ArrayLayout(lane.size, lanes), depth=2 * depth, init=[])
+    each = 1 if by_lane else lanes
+    write, read = memory.write_port(granularity=each), memory.read_port()
+    m.d.comb += [
+        words.ready.eq(filling),
+        write.en.eq((filling & words.valid).replicate(lanes // each)),
+        write.addr.eq(write_to),
+        read.addr.eq(read_from),
+    ]
+    data_ = Signal(layout, name=f"{name}_data", reset_less=True)
+    for i in range(lanes):
+        m.d.comb += write.data[i].eq(Cat(words.payload[field][i] for field, _ in fields))
+        m.d.sync += [data_[field][i].eq(lane(read.data[i])[field]) for field, _ in fields]
+    return data_, write
+
+
+def fill_by_block(
+    m: Module,
+    design: DesignPoint,
+    blocks: stream.Interface,
+    job: data.View,
+    index: Signal,
+    write: WritePort,
+    filling: Value,
+) -> tuple[Value, Value]:
+    """Fills a bank of the activations' memory with the blocks of rows, each into its lane of its word.
+
+    Rows fill the lanes of a row tile one after the other (output-stationary); or the blocks of a row fill the lanes
+    of a word, and the words of a slice lie side by side (weight-stationary).
+
+    Returns a pulse when the bank is full, and one where a row has more or fewer steps than the job says.
+    """
+    block = blocks.payload
+    filled = Signal(name="filled_by_block")
+    bad_row = Signal()
+    lane = Signal(range(design.rows))
+    step = Signal(job.last_step.shape())
+    rows = Signal(job.rows.shape())
+    base = Signal.like(index)
+    taken = Signal()
+    last_lane = lane == design.rows - 1
+    m.d.comb += [blocks.ready.eq(filling), taken.eq(filling & blocks.valid)]
+    with m.If(taken):
+        m.d.comb += write.en.eq(1 << lane)
+        m.d.comb += [
+            field.eq(Cat(block.label, *([block.beta] if "beta" in block.shape().members else [])))
+            for field in write.data
+        ]
+        if design.dataflow == "os":
+            m.d.sync += [step.eq(step + 1), index.eq(index + 1)]
+        else:
+            m.d.sync += lane.eq(Mux(last_lane, 0, lane + 1))
+            with m.If(last_lane):
+                m.d.sync += [step.eq(step + 1), index.eq(index + job.rows)]
+    with m.If(taken & block.last):
+        m.d.comb += [bad_row.eq(step != job.last_step), filled.eq(rows + 1 == job.rows)]
+        m.d.sync += [step.eq(0), rows.eq(rows + 1)]
+        if design.dataflow == "os":
+            m.d.sync += lane.eq(Mux(last_lane, 0, lane + 1))
+            with m.If(last_lane):
+                m.d.sync += base.eq(index + 1)
+            with m.Else():
+                m.d.sync += index.eq(base)
+        else:
+            m.d.sync += [lane.eq(0), index.eq(rows + 1)]
+        with m.If(filled):
+            m.d.sync += [rows.eq(0), lane.eq(0), base.eq(0), index.eq(0)]
+    return filled, bad_row
