@@ -13,6 +13,9 @@ from sim.tiles import Job
 
 SIDES = ("x", "w")
 
+DRY = 10_000
+"""Cycles within which the sources run dry in a soft reset."""
+
 
 class StreamBench(AxiBench):
     """The accelerator, software, two sources and a sink."""
@@ -79,12 +82,12 @@ class StreamBench(AxiBench):
         """A soft reset during which the sources run dry and the sink takes what is on offer and forgets it."""
         await self.driver.write("control", reset=1)
         await self.driver.until("status", lambda status: bool(status["in_reset"]))
-        for _ in range(PATIENCE):
+        for _ in range(DRY):
             if all(source.idle() for source in self.sources.values()):
                 break
             await self.edge
         else:
-            raise Mismatch(f"The words that were on their way were not dropped within {PATIENCE} cycles of reset.")
+            raise Mismatch(f"The words that were on their way were not dropped within {DRY} cycles of reset.")
         while int(signal(self.dut, "m_axis_acc_tvalid").value):
             await self.edge
         await self.cycles(2)

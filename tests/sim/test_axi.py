@@ -22,11 +22,10 @@ WIDE = DesignPoint(
 )
 
 
-@pytest.mark.parametrize("name", ["axi_memory", "axi_stream"])
-def test_another_design_passes(name: str) -> None:
-    result = run_bench(name, WIDE, blocks=6, only="stall=random")
+def test_a_wide_bus_passes() -> None:
+    result = run_bench("axi_memory", WIDE, blocks=6, only="(jobs|errors/side=write)/stall=random")
     assert result.ok, str(result)
-    assert result.passed >= 5 and result.checked > 500
+    assert result.passed == 3 and result.checked > 500
 
 
 @pytest.mark.parametrize(
@@ -35,11 +34,17 @@ def test_another_design_passes(name: str) -> None:
         # A burst goes on where the next begins at a multiple of its length.
         ("axi_memory", "random_jobs/stall=never", r"left < to_boundary", "left < 16", "crosses 4 KiB"),
         # A soft reset does not wait for responses to writes.
-        ("axi_memory", "soft_reset_waits", r"assign quiet = (\S+)\s+& .*;", r"assign quiet = \1 ;", "in reset while"),
+        (
+            "axi_memory",
+            "soft_reset_waits/channel=b",
+            r"assign quiet = (\S+)\s+& .*;",
+            r"assign quiet = \1 ;",
+            "in reset while",
+        ),
         # The rest of a packet that is too long stays.
         (
             "axi_stream",
-            "soft_reset_midway",
+            "soft_reset_midway/stall=never",
             r"tready(\S*) = (.*) \| core_reset;",
             r"tready\1 = \2;",
             "were not dropped",
@@ -51,7 +56,7 @@ def test_planted_bug_is_found(name: str, only: str, pattern: str, replacement: s
     sound = BENCHES[name].generate(SMALL).verilog
     text = re.sub(pattern, replacement, sound)
     assert text != sound
-    result = run_bench(name, SMALL, blocks=10, only=only, verilog=text)
+    result = run_bench(name, SMALL, blocks=4, only=only, verilog=text)
     assert result.failed
     assert any(re.search(message, failure.message) for failure in result.failures), str(result)
     assert result.folder is not None
