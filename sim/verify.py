@@ -41,6 +41,9 @@ BLOCKS = 100_000
 PRODUCTS = 200
 """Random products on the design."""
 
+SYSTEM_JOBS = 10
+"""Random jobs per test of the accelerator behind AXI; the testbench by itself runs 50."""
+
 SHOWN = 10
 """Mismatches described one by one."""
 
@@ -145,9 +148,10 @@ def verify(design: DesignPoint, output: Path, ui: Ui) -> dict[str, Any]:
             model.close()
             advance(1)
 
+    sizes = {name: SYSTEM_JOBS if name.startswith("axi") else None for name in BENCHES}
     pairs = [(name, SMALL) for name in BENCHES] + [("accelerator", STATIONARY)]
     with seen.stage(ui, "testbenches", len(pairs)) as advance, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for result in pool.map(lambda pair: run_bench(*pair), pairs):
+        for result in pool.map(lambda pair: run_bench(*pair, blocks=sizes[pair[0]]), pairs):
             seen.mismatches += result.failed
             seen.described += [
                 f"testbench {result.name} of {result.design}, {failure.test}: {failure.message}"

@@ -115,6 +115,32 @@ async def rows_out_as_codes(dut: HierarchyObject, stall: str) -> None:
     bench.finish()
 
 
+@cocotb.test
+async def rows_both_ways(dut: HierarchyObject) -> None:
+    """Rows that go out between rows of raw jobs; each comes out where it should."""
+    bench = RawBench(dut, "random")
+    design, rules = bench.design, bench.rules
+    await bench.start()
+    columns = 2 * rules.length
+    for number in range(4):
+        x = bench.rows(2, columns)
+        gain = await bench.prepare(columns, out=number % 2)
+        packed, multiplier = rules.run(x, gain=gain)
+        bench.send_rows(x)
+        if number % 2:
+            for row, packet in enumerate(await bench.packets(bench.codes, len(x))):
+                word = bench.words(multiplier)[row]
+                compare_codes(f"pass {number}, row {row}", packed, row, packet, word, bench.format.label_bits)
+            continue
+        job = Job(design, packed, random_matrix(design.format, design.cols, packed.blocks, bench.rng))
+        bench.send(job, "w")
+        await bench.driver.submit(job.parts[0], int8=False, raw=1)
+        bench.compare(f"pass {number}", job, result_rows(design, await bench.receive(f"pass {number}")))
+        await bench.packets(bench.multipliers, len(x))
+    same("codes left", 0, bench.codes.count(), 32)
+    bench.finish()
+
+
 def compare_codes(what: str, packed: PackedMatrix, row: int, packet: bytes, multiplier: int, label_bits: int) -> None:
     """A packet of codes with a row of golden's."""
     size = len(packet) // packed.blocks
