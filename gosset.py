@@ -303,6 +303,7 @@ def fit(
 
 @app.command()
 def area(
+    names: Annotated[list[str] | None, typer.Argument(help="Units to measure; all if none is named.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for report.json and the tools' files.")] = Path(
         "build/area"
     ),
@@ -310,12 +311,14 @@ def area(
 ) -> None:
     """Area and frequency of the hardware's units on ECP5, without DSPs, after place and route.
 
+    Example, some of them only: `gosset area decoder_q16 cell_q16 tiny`
+
     Needs yosys and nextpnr-ecp5, or `pip install 'gosset[fpga]'`, whose first call takes a minute or two more.
     """
     from fpga.area import measure_all, units
 
-    with progress("area", len(units())) as advance:
-        report = measure_all(output, history, advance)
+    with progress("area", len(names or units())) as advance:
+        report = measure_all(names or [], output, history, advance)
     table = Table(title="ECP5 (LFE5U-85F, speed grade 6), no DSPs")
     for column in ("unit", "LUT4 + 2·CCU2C", "flip-flops", "block RAM", "MHz"):
         table.add_column(column, justify="left" if column == "unit" else "right")

@@ -1,7 +1,7 @@
 """Area and frequency of every unit, as a table that can be followed over time."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 from amaranth.lib.wiring import Component
 
 from fpga.synthesis import measure
+from golden.errors import GossetError
 from golden.files import write_text
 from golden.format import Format
 from golden.frontend import FrontEndRules
@@ -71,11 +72,15 @@ def units() -> dict[str, Callable[[], Generated]]:
     return parts | {name: partial(generate_design, design) for name, design in PRESETS.items()}
 
 
-def measure_all(output: Path, history: Path | None, advance: Callable[[int], None]) -> dict[str, Any]:
-    """Measures every unit.
+def measure_all(
+    names: Sequence[str], output: Path, history: Path | None, advance: Callable[[int], None]
+) -> dict[str, Any]:
+    """Measures units.
 
     Parameters
     ----------
+    names : sequence of str
+        Of units; all if there are none.
     output : Path
         Folder for the tools' files and `report.json`.
     history : Path, optional
@@ -89,12 +94,16 @@ def measure_all(output: Path, history: Path | None, advance: Callable[[int], Non
 
     Raises
     ------
+    GossetError
+        If there is no unit of a name.
     ToolError
         If a tool is missing or fails.
     """
-    areas = {}
-    for name, make in units().items():
-        areas[name] = measure(make(), output / name).as_dict()
+    areas, every = {}, units()
+    if unknown := [name for name in names if name not in every]:
+        raise GossetError(f"No unit is called {unknown[0]!r}; there are {', '.join(every)}.")
+    for name in names or every:
+        areas[name] = measure(every[name](), output / name).as_dict()
         advance(1)
     report = {"units": areas, "date": date.today().isoformat(), **provenance()}
     write_text(output / "report.json", json.dumps(report, indent=2) + "\n")
