@@ -6,11 +6,12 @@ READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 DESIGN ?= small
 
-.PHONY: help sim test lint bench waves quality clean
+.PHONY: help sim test lint benches bench waves quality clean
 
 help:
 	@echo "make sim      the main job: generate, lint, simulate, compare, read digits on the RTL (DESIGN=$(DESIGN))"
 	@echo "make test     lint, types and the whole test suite"
+	@echo "make benches  every testbench at full size on every preset: half an hour"
 	@echo "make bench    measured speed ratios"
 	@echo "make waves    the waves of a short product, as FST"
 	@echo "make quality  distortion over the bound, hostile matrices, a real network: half an hour"
@@ -26,6 +27,9 @@ lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+benches: $(READY)
+	$(BIN)/gosset bench
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

@@ -110,6 +110,36 @@ def sim(
         raise typer.Exit(1)
 
 
+@app.command()
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(help="Testbenches; all if none is named.")] = None,
+    design: Annotated[
+        list[str] | None, typer.Option("--design", "-d", help="Presets or TOML files; all presets if none is given.")
+    ] = None,
+    blocks: Annotated[int | None, typer.Option(help="Size of each test; each testbench has its own.")] = None,
+    seed: Annotated[int, typer.Option(help="Of everything that is random.")] = 2718,
+) -> None:
+    """Runs cocotb testbenches at full size: units, the accelerator, and both of its AXI tops.
+
+    Random pauses on every channel, error responses, illegal jobs, resets at any moment; every result is compared with
+    golden's. A failure is told with how to see it again (exit code 1).
+
+    Example: `gosset bench axi_memory axi_stream --design small`
+    """
+    from sim.bench import BENCHES, run_bench
+
+    failed = 0
+    for point in map(DesignPoint.load, design or PRESETS):
+        for name in names or BENCHES:
+            if name == "array" and point.dataflow == "ws":
+                continue  # a bench of the output-stationary array
+            result = run_bench(name, point, blocks=blocks, seed=seed)
+            console.print(str(result), soft_wrap=True, highlight=False)
+            failed += result.failed
+    if failed:
+        raise typer.Exit(1)
+
+
 def accuracy_table(report: dict[str, Any]) -> Table:
     """Accuracy per format."""
     table = Table(title=f"{report['images']} handwritten digits, weights and activations quantised")
