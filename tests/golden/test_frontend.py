@@ -1,3 +1,6 @@
+from fractions import Fraction
+from math import floor
+
 import numpy as np
 import pytest
 from scipy.linalg import hadamard
@@ -49,8 +52,21 @@ def test_transformed_words_fit_whatever_comes_in():
             for signs in (1, rules.signs(seed)):
                 w = rules.rotate(np.where(pattern * signs > 0, 32767, -32768), seed)
                 assert -limit <= w.min() and w.max() < limit
-    assert rules.rotate(np.full((1, 64), -32768), 0).min() == -limit
-    assert rules.rotate(np.full((1, 64), -32768), 0xFFFF).max() < limit
+    least = np.full((1, 8), -32768)
+    assert FrontEndRules(length=8).rotate(least, 0)[0, 0] == -8 * 32768
+    assert FrontEndRules(length=8).rotate(least, 0xFF)[0, 0] == 8 * 32767  # one more would not fit
+
+
+def test_scaling_rounds_and_saturates_as_stated():
+    rules, rng = FrontEndRules(length=8, fraction_bits=3), np.random.default_rng(0)
+    w = rng.integers(-(1 << 18), 1 << 18, (200, 8))
+    multiplier = Multiplier(rng.integers(32, 64, 200), rng.integers(4, 24, 200))
+    limit = 1 << (rules.scaled_bits - 1)
+    for row, mantissa, exponent, found in zip(w, *multiplier, rules.scaled(w, multiplier), strict=True):
+        for word, t in zip(row, found, strict=True):
+            a = floor(Fraction(int(word) << (3 + 6), 1 << int(exponent)) + Fraction(1, 2))
+            a = min(max(a, -limit), limit - 1)
+            assert t == floor(Fraction(a * int(mantissa), 64) + Fraction(1, 2))
 
 
 def test_steps_make_every_odd_number():

@@ -22,7 +22,7 @@ BLOCKS = 24_000
 RULES = {
     "host": FrontEndRules(length=64),
     "host_serial": FrontEndRules(format=Format(4, (1, 2, 5)), length=1024, raw_bits=8, candidates="serial"),
-    "max": FrontEndRules(format=Format(32), length=1024, scale="max", row_blocks=128),
+    "max": FrontEndRules(format=Format(32), length=1024, raw_bits=17, scale="max", row_blocks=128),
     "max_serial": FrontEndRules(length=8, scale="max", candidates="serial", row_blocks=24),
     "rms": FrontEndRules(format=Format(4), length=64, fraction_bits=3, scale="rms", row_blocks=24),
     "rms_short": FrontEndRules(format=Format(16, (4,)), length=8, scale="rms", row_blocks=1),
