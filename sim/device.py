@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from golden.errors import GossetError
 from golden.files import replacing
 from golden.format import PackedMatrix
+from golden.int8 import quantize_int8
 from golden.matmul import Product, matmul
 from golden.quantize import quantize
 from hw.design import DesignPoint
@@ -76,14 +77,16 @@ class Device(ABC):
         """Runs a job to its end."""
 
     def matmul(self, x: ArrayLike, w: PackedMatrix) -> NDArray[np.float32]:
-        """x·wᵀ for activations x `(M, K)`, packed on the way in the format of w: float32 `(M, N)`.
+        """x·wᵀ for activations x `(M, K)`, packed on the way in the format of w, or quantised to int8 where the design
+        takes nothing else: float32 `(M, N)`.
 
         Raises
         ------
         GossetError
             If x is no finite matrix or does not fit w, or w is not in the design's format.
         """
-        return self.run(Job(self.design, quantize(x, w.format), w)).product.result
+        activations = quantize(x, w.format) if self.design.packed else quantize_int8(x)
+        return self.run(Job(self.design, activations, w)).product.result
 
 
 class GoldenDevice(Device):

@@ -43,6 +43,23 @@ def test_generate_writes_verilog_and_its_description(tmp_path):
     assert description["design"]["rows"] == 1 and description["tools"]["amaranth"] and description["latency"] > 0
 
 
+def test_generate_for_a_system_writes_the_register_map_too(tmp_path):
+    done = gosset("generate", "--design", "tiny", "--bus", "axi", "-o", tmp_path)
+    assert done.returncode == 0, done.stderr
+    names = {path.name.removeprefix("gosset_tiny_axi") for path in tmp_path.iterdir()}
+    assert names == {".v", ".json", ".h", ".core", ".sdc", "_registers.json", "_registers.md"}
+    assert len(done.stdout.splitlines()) == 7
+
+
+def test_cycles_says_where_they_go(tmp_path):
+    shape = ("-M", 64, "-N", 64, "-K", 1024)
+    done = gosset("cycles", "--design", "small_ws", *shape, "--w-period", 60, "--int8", "-o", tmp_path)
+    assert done.returncode == 0 and "w_late" in done.stdout, done.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert sum(report["counters"].values()) == report["cycles"] and report["counters"]["w_late"] > 0
+    assert (tmp_path / "timeline.png").stat().st_size > 10000
+
+
 def test_quantize_info_and_matmul(tmp_path, matrix):
     packed, result = tmp_path / "x.safetensors", tmp_path / "y.npy"
     done = gosset("quantize", matrix, packed, "--q", "8", "--betas", "2,3,5")
@@ -93,6 +110,13 @@ def test_mistakes_are_told_in_a_sentence(tmp_path, matrix):
         (("matmul", packed, packed, "-o", below, "--backend", "golden"), "Cannot write"),
         (("generate", "--design", "huge", "-o", out), "No design is called 'huge'"),
         (("generate", "--design", "tiny", "-o", below), "Cannot write"),
+        (("generate", "--design", "tiny", "--bus", "pci", "-o", out), "axis or axi"),
+        (("cycles", "-M", 0, "-N", 1, "-K", 1, "-o", out), "M must be at least 1"),
+        (("cycles", "-M", 1, "-N", 1, "-K", 1, "--x-period", 0, "-o", out), "periods must be at least 1"),
+        (("cycles", "-M", 1, "-N", 1, "-K", 1, "--int8", "-o", out), "but not int8"),
+        (("cycles", "-M", 1, "-N", 1, "-K", 1, "-o", below), "Cannot write"),
+        (("bench", "nothing", "--design", "tiny"), "No bench is called 'nothing'"),
+        (("area", "nothing", "-o", out), "No unit is called 'nothing'"),
         (("sim", "--design", "huge"), "No design is called 'huge'"),
         (("sim", "-o", below), "Cannot write"),
     ):

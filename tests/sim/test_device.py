@@ -3,6 +3,7 @@ import pytest
 
 from golden.errors import GossetError, ToolError
 from golden.format import Format
+from golden.int8 import quantize_int8
 from golden.matmul import matmul
 from golden.quantize import quantize
 from hw.design import PRESETS, DesignPoint
@@ -77,6 +78,33 @@ def test_the_array_is_kept_busy(rtl):
     x, w = operands(SMALL, 64, 64, 1024)
     report = rtl.run(Job(SMALL, x, w))
     assert report.utilisation >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("dataflow", "activations"), [("ws", ("packed", "int8")), ("os", ("int8",)), ("ws", ("int8",))]
+)
+def test_both_dataflows_and_int8(dataflow, activations):
+    design = DesignPoint(name="other", rows=3, cols=2, dataflow=dataflow, activations=activations, x_depth=64)
+    device, rng = RtlDevice(design), np.random.default_rng(0)
+    for i in range(10):
+        m, n, k = (int(v) for v in rng.integers(1, (20, 9, 300)))
+        x, w = rng.normal(size=(m, k)), quantize(rng.normal(size=(n, k)), design.format)
+        device.stalls, device.seed = (0.0, 0.3)[i % 2], i
+        if design.packed:
+            report = device.run(Job(design, quantize(x, design.format), w))
+            np.testing.assert_array_equal(report.product.result, matmul(report.job.x, w).result)
+        report = device.run(Job(design, quantize_int8(x), w))
+        np.testing.assert_array_equal(report.product.accumulators, matmul(quantize_int8(x), w).accumulators)
+        assert report.counters["busy"] == report.job.beats
+    result = device.matmul(x, w)
+    assert np.abs(result - x @ w.dequantize().T).max() < (4 if design.packed else 0.5)
+    device.close()
+
+
+def test_the_kind_of_activations_must_be_one_of_the_designs(rtl):
+    w = operands(SMALL, 2, 2, 16)[1]
+    with pytest.raises(GossetError, match="Activations are int8, but small takes packed ones"):
+        Job(SMALL, quantize_int8(np.ones((2, 16))), w)
 
 
 def test_a_short_tile_waits_for_the_way_out(rtl):
