@@ -191,7 +191,7 @@ class Encoder(wiring.Component):
     def __init__(self, rules: FrontEndRules):
         self.rules = rules
         self.cycles = len(rules.format.betas) if rules.candidates == "serial" else 1
-        self.latency = self.DIVISION + Candidate.LATENCY + 1 + (self.cycles if self.cycles > 1 else 0)
+        self.latency = self.DIVISION + Candidate.LATENCY + 1 + (self.cycles + 1 if self.cycles > 1 else 0)
         super().__init__(
             {
                 "i": In(stream.Signature(scaled_block(rules), always_ready=True)),
@@ -245,13 +245,15 @@ class Encoder(wiring.Component):
             m.d.sync += [trial.eq(0), *(a.eq(b) for a, b in zip(held, self.i.payload.t, strict=True))]
         with m.Else():
             m.d.sync += trial.eq(trial + 1)
+        products = [registers(m, f"product_{b}", [times(t, inverse(b)) for t in held]) for b in self.rules.format.betas]
         multiples = [Signal(signed(len(t) + INVERSE_BITS), name=f"multiple_{i}") for i, t in enumerate(held)]
+        trial = register(m, "trial_of_product", trial)
         with m.Switch(trial):
-            for i, beta in enumerate(self.rules.format.betas):
+            for i, product in enumerate(products):
                 with m.Case(i):
-                    m.d.comb += [a.eq(times(t, inverse(beta))) for a, t in zip(multiples, held, strict=True)]
+                    m.d.comb += [a.eq(b) for a, b in zip(multiples, product, strict=True)]
         unit = self._candidate(m, platform, "any", multiples)
-        arrived = register(m, "trial", trial, cycles=self.DIVISION + Candidate.LATENCY)
+        arrived = register(m, "trial_of_candidate", trial, cycles=self.DIVISION + Candidate.LATENCY)
 
         y = [Signal(lane.shape(), name=f"y_{i}", reset_less=True) for i, lane in enumerate(unit.y)]
         index, overload = Signal.like(trial, name="index", reset_less=True), Signal(reset_less=True)
