@@ -14,7 +14,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.format import Format
-from golden.frontend import INVERSE_BITS, MANTISSA_BITS, FrontEndRules, inverse, steps
+from golden.frontend import ADDITIONS, INVERSE_BITS, MANTISSA_BITS, FrontEndRules, inverse, steps
 from golden.lattice import DIM, INFORMATION, REDUNDANT, codeword
 from hw.decoder import PAIRS, Decoder, _add, _reliability
 from hw.hadamard import register, registers
@@ -185,13 +185,10 @@ class Encoder(wiring.Component):
     o : Out(stream of packed blocks, with what came in beside the coordinates, always ready)
     """
 
-    DIVISION = 3
-    """Cycles from t to z."""
-
     def __init__(self, rules: FrontEndRules):
         self.rules = rules
         self.cycles = len(rules.format.betas) if rules.candidates == "serial" else 1
-        self.latency = self.DIVISION + Candidate.LATENCY + 1 + (self.cycles + 1 if self.cycles > 1 else 0)
+        self.latency = ADDITIONS + 2 + Candidate.LATENCY + 1 + (self.cycles + 1 if self.cycles > 1 else 0)
         super().__init__(
             {
                 "i": In(stream.Signature(scaled_block(rules), always_ready=True)),
@@ -215,8 +212,8 @@ class Encoder(wiring.Component):
         return m
 
     def _candidate(self, m: Module, platform: object, name: str, multiples: Iterable[Value]) -> Candidate:
-        """The candidate of t/β, given t·c, `DIVISION` cycles and its latency later."""
-        multiples, half = registers(m, f"multiple_{name}", multiples), 1 << (INVERSE_BITS - 1)
+        """The candidate of t/β, given t·c, two cycles and its latency later."""
+        half = 1 << (INVERSE_BITS - 1)
         quotients = registers(m, f"quotient_{name}", [(v + half) >> INVERSE_BITS for v in multiples])
         z = registers(m, f"z_{name}", [clip(v, self.rules.candidate_bits) for v in quotients])
         unit = Candidate(self.rules)
@@ -228,7 +225,7 @@ class Encoder(wiring.Component):
         """The point and the index of the first candidate that does not overload, or of the last one."""
         units = []
         for beta in self.rules.format.betas:
-            multiples = [times(t, inverse(beta)) for t in self.i.payload.t]
+            multiples = times(m, f"t_{beta}", self.i.payload.t, inverse(beta))
             units.append(self._candidate(m, platform, str(beta), multiples))
         index: Value = Const(len(units) - 1, self.rules.format.beta_bits)
         y: list[Value] = list(units[-1].y)
@@ -245,15 +242,15 @@ class Encoder(wiring.Component):
             m.d.sync += [trial.eq(0), *(a.eq(b) for a, b in zip(held, self.i.payload.t, strict=True))]
         with m.Else():
             m.d.sync += trial.eq(trial + 1)
-        products = [registers(m, f"product_{b}", [times(t, inverse(b)) for t in held]) for b in self.rules.format.betas]
+        products = [times(m, f"t_{beta}", held, inverse(beta)) for beta in self.rules.format.betas]
         multiples = [Signal(signed(len(t) + INVERSE_BITS), name=f"multiple_{i}") for i, t in enumerate(held)]
-        trial = register(m, "trial_of_product", trial)
+        trial = register(m, "trial_of_product", trial, cycles=ADDITIONS)
         with m.Switch(trial):
             for i, product in enumerate(products):
                 with m.Case(i):
                     m.d.comb += [a.eq(b) for a, b in zip(multiples, product, strict=True)]
-        unit = self._candidate(m, platform, "any", multiples)
-        arrived = register(m, "trial_of_candidate", trial, cycles=self.DIVISION + Candidate.LATENCY)
+        unit = self._candidate(m, platform, "any", registers(m, "multiple", multiples))
+        arrived = register(m, "trial_of_candidate", trial, cycles=3 + Candidate.LATENCY)
 
         y = [Signal(lane.shape(), name=f"y_{i}", reset_less=True) for i, lane in enumerate(unit.y)]
         index, overload = Signal.like(trial, name="index", reset_less=True), Signal(reset_less=True)
@@ -272,15 +269,19 @@ def clip(value: Value, bits: int) -> Value:
     return Cat(Mux(beyond, ~sign.replicate(bits - 1), value[: bits - 1]), sign).as_signed()
 
 
-def times(value: Value, constant: int) -> Value:
-    """A signed value times a positive constant, as few shifts and additions."""
+def times(m: Module, name: str, values: Iterable[Value], constant: int) -> list[Value]:
+    """Signed values times a constant of at most ADDITIONS additions (see `golden.frontend.steps`), one per cycle."""
+    values = products = list(values)
     twos = (constant & -constant).bit_length() - 1
-    if twos:
-        return times(value, constant >> twos) << twos
-    if constant == 1:
-        return value
-    step = steps(constant)[0]
-    before = times(value, step.before)
-    other = before if step.scaled else value
-    total = (before << step.shift) + other if step.sign > 0 else (before << step.shift) - other
-    return total[: len(value) + constant.bit_length()].as_signed()
+    path, number = steps(constant >> twos)[::-1], 1
+    for i in range(ADDITIONS):
+        if i < len(path):
+            step = path[i]
+            others = products if step.scaled else values
+            number = (number << step.shift) + step.sign * (number if step.scaled else 1)
+            shifted = [p << step.shift for p in products]
+            products = [a + b if step.sign > 0 else a - b for a, b in zip(shifted, others, strict=True)]
+            products = [p[: len(v) + number.bit_length()].as_signed() for p, v in zip(products, values, strict=True)]
+        products = registers(m, f"{name}_times_{number}", products)
+        values = registers(m, f"{name}_{i + 1}", values)
+    return [p << twos for p in products]

@@ -8,7 +8,7 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.sim import Simulator
 
 from golden.format import Format
-from golden.frontend import FrontEndRules, Gain, Multiplier
+from golden.frontend import ADDITIONS, FrontEndRules, Gain, Multiplier, inverse
 from golden.lattice import DIM
 from hw.encoder import clip, times
 from hw.frontend import FrontEnd
@@ -151,18 +151,21 @@ def test_a_row_waits_for_its_scale(folder):
 
 def test_times_and_clip():
     m, value = Module(), Signal(signed(5))
-    constants = (1, 2, 5, 85, 341, 585, 683, 4095)
-    outputs = [times(value, c) for c in constants] + [clip(value, bits) for bits in (2, 4, 5, 7)]
+    constants, widths = [inverse(beta) for beta in range(1, 16)], (2, 4, 5, 7)
+    products = [times(m, f"by_{c}", [value], c)[0] for c in constants]
+    outputs = [*products, *(clip(value, bits) for bits in widths)]
     found = [Signal(signed(20)) for _ in outputs]
     m.d.comb += [a.eq(b) for a, b in zip(found, outputs, strict=True)]
 
     async def bench(ctx):
         for n in range(-16, 16):
             ctx.set(value, n)
-            assert [ctx.get(s) for s in found[: len(constants)]] == [n * c for c in constants]
-            limits = [(-(1 << bits - 1), (1 << bits - 1) - 1) for bits in (2, 4, 5, 7)]
-            assert [ctx.get(s) for s in found[len(constants) :]] == [min(max(n, a), b) for a, b in limits]
+            await ctx.tick().repeat(ADDITIONS)
+            expected = [n * c for c in constants]
+            expected += [min(max(n, -(1 << bits - 1)), (1 << bits - 1) - 1) for bits in widths]
+            assert [ctx.get(s) for s in found] == expected
 
     sim = Simulator(m)
+    sim.add_clock(1e-6)
     sim.add_testbench(bench)
     sim.run()
