@@ -108,12 +108,15 @@ def test_a_row_of_another_length_is_told_and_does_not_hang(machine, wrong):
     """A job of two rows of 64 entries, whose rows have another length; then a sound one."""
     design, model = machine
     rng = np.random.default_rng(8)
-    packed, _, scale = encode(design, model, rng.integers(-2000, 2000, (2, 64)), rng)
+    packed, multiplier, _ = encode(design, model, rng.integers(-2000, 2000, (2, 64)), rng)
     job = Job(design, packed, quantize(rng.normal(size=(2, 64)), FORMAT))
     inputs = {name: payload for name, payload in job.inputs().items() if name != "x"}
     inputs["job"]["job_raw"][:] = 1
-    streams = {name: model.layout(name).pack(payload) for name, payload in inputs.items()} | scale
-    model.run(streams, {})  # job, weights and scales: taken before there are any rows
+    streams = {name: model.layout(name).pack(payload) for name, payload in inputs.items()}
+    model.run(streams, {})  # job and weights: taken before there are any rows
+    if design.front_end.scale == "host":
+        model.io.scale_mantissa, model.io.scale_exponent = int(multiplier.mantissa[0]), int(multiplier.exponent[0])
+        model.io.scale_valid = 1
     told = 0
     rows = raw_rows(model, rng.integers(-2000, 2000, (2, wrong)), 0)
     for beat in rows:
@@ -130,6 +133,8 @@ def test_a_row_of_another_length_is_told_and_does_not_hang(machine, wrong):
     for _ in range(200):
         told += model.io.bad_row
         model.clock.tick()
+    if design.front_end.scale == "host":
+        model.io.scale_valid = 0
     assert told == (0 if wrong == 64 else 2)
     model.run({}, {"acc": job.output_rows, "multipliers": 2})
 
