@@ -34,7 +34,7 @@ def test_another_format_has_another_name():
         ({"rows": 2.0}, "rows must be from 1 to 32"),
         ({"name": "my design"}, "Verilog identifier"),
         ({"drain_rows": 65}, "drain_rows must be a power of two"),
-        ({"rows": 16, "drain_rows": 32}, "drain_rows must be from 76"),
+        ({"rows": 16, "drain_rows": 32}, "drain_rows must be from 80"),
         ({"rows": 8, "panel_rows": 7}, "panel_rows must be from 8"),
         ({"x_depth": 100}, "x_depth must be a power of two"),
         ({"x_depth": 2}, "x_depth must be from 4"),
