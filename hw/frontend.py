@@ -18,9 +18,9 @@ from amaranth.utils import ceil_log2
 
 from golden.frontend import GAIN_EXPONENT_BITS, MANTISSA_BITS, SEED_BITS, TABLE_BITS, FrontEndRules
 from hw.encoder import Encoder, clip, encoded_block, multiplier_fields, scaled_block
-from hw.hadamard import Rotator, raw_block, register, registers, wire, word_block
+from hw.hadamard import Queue, Rotator, raw_block, register, registers, wire, word_block
 
-HANDOVER = 4
+HANDOVER = Queue.LATENCY + 2
 """Cycles from the end of the pipeline until a block has left the output queue and another one may be let in for it."""
 
 
@@ -280,7 +280,8 @@ class FrontEnd(wiring.Component):
         rotator, scaler, encoder = Rotator(rules), Scaler(rules), Encoder(rules)
         m.submodules.rotator, m.submodules.scaler, m.submodules.encoder = rotator, scaler, encoder
         latency = scaler.LATENCY + encoder.latency + (0 if measures_words else rotator.latency)
-        m.submodules.queue = queue = SyncFIFOBuffered(width=len(self.o.payload.as_value()), depth=latency + HANDOVER)
+        depth = 1 << ceil_log2(latency + HANDOVER)
+        m.submodules.queue = queue = Queue(len(self.o.payload.as_value()), depth)
 
         if rules.scale == "host":
             blocks, scale = self.i, self.scale
@@ -341,11 +342,11 @@ class FrontEnd(wiring.Component):
         wiring.connect(m, scaler.o, encoder.i)
         m.d.comb += [
             rotator.seed.eq(self.seed),
-            queue.w_en.eq(encoder.o.valid),
-            queue.w_data.eq(encoder.o.payload.as_value()),
-            self.o.valid.eq(queue.r_rdy),
-            self.o.payload.as_value().eq(queue.r_data),
-            queue.r_en.eq(self.o.ready),
+            queue.push.eq(encoder.o.valid),
+            queue.d.eq(encoder.o.payload.as_value()),
+            self.o.valid.eq(queue.valid),
+            self.o.payload.as_value().eq(queue.q),
+            queue.pop.eq(self.o.valid & self.o.ready),
         ]
         return m
 

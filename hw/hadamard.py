@@ -46,8 +46,10 @@ def word_block(rules: FrontEndRules) -> data.StructLayout:
     return data.StructLayout({"w": data.ArrayLayout(signed(rules.word_bits), DIM), "last": 1})
 
 
-class Delay(wiring.Component):
-    """A queue that never holds more than `depth` words, nor a word for less than `depth` cycles.
+class Queue(wiring.Component):
+    """A queue that trusts its user: it is never full when something is pushed, and what is popped is there.
+
+    A word pushed into an empty queue can be popped `LATENCY` cycles later, or `depth` cycles later if these are less.
 
     Parameters
     ----------
@@ -58,14 +60,15 @@ class Delay(wiring.Component):
     -------
     push, d : In
     pop : In
-        Its user knows when there are words to pop.
-    q : Out
-        The oldest word.
+    valid, q : Out
+        Whether there is a word to pop; the oldest one.
     """
+
+    LATENCY = 4
 
     def __init__(self, width: int, depth: int):
         self.width, self.depth = width, depth
-        super().__init__({"push": In(1), "d": In(width), "pop": In(1), "q": Out(width)})
+        super().__init__({"push": In(1), "d": In(width), "pop": In(1), "valid": Out(1), "q": Out(width)})
 
     def elaborate(self, platform: object) -> Module:
         """Two registers; or a memory and two registers that are filled ahead, so that q is a register in any case."""
@@ -73,6 +76,7 @@ class Delay(wiring.Component):
         if self.depth <= 2:
             count, second = Signal(range(self.depth + 1)), Signal(self.width, reset_less=True)
             m.d.sync += count.eq(count + self.push - self.pop)
+            m.d.comb += self.valid.eq(count.any())
             with m.If(self.push):
                 m.d.sync += second.eq(self.d)
             with m.If(self.pop & (count == 2)):
@@ -85,7 +89,7 @@ class Delay(wiring.Component):
         write, read = memory.write_port(), memory.read_port()
         head, tail = Signal(range(self.depth)), Signal(range(self.depth))
         waiting = Signal(range(self.depth + 1))  # words in the memory that have not been read
-        fetched, filled = Signal(), Signal()  # the memory's output and q hold a word
+        fetched, filled = Signal(), self.valid  # the memory's output and q hold a word
         move, fetch = Signal(), Signal()
         push = register(m, "pushed", self.push, reset_less=False)
         m.d.comb += [
@@ -198,7 +202,7 @@ class Rotator(wiring.Component):
         of the differences comes out at every beat.
         """
         width, name = len(words[0]) + 1, f"between_{distance}"
-        m.submodules[name] = queue = Delay(DIM * width, distance)
+        m.submodules[name] = queue = Queue(DIM * width, distance)
         position = Signal(range(2 * distance), name=f"{name}_position")
         left = Signal(range(distance + 1), name=f"{name}_left")
         is_last = Signal(name=f"{name}_is_last", reset_less=True)
