@@ -78,13 +78,13 @@ def test_every_preset_is_accepted(name, tmp_path):
 
 
 @pytest.mark.parametrize("kind", AXI_TOPS)
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_for_a_system_is_accepted(name, kind, tmp_path):
+@pytest.mark.parametrize("name", [name for name in PRESETS if name != "medium"])  # as small, but for its size
+def test_presets_for_a_system_are_accepted(name, kind, tmp_path):
     source = generated(name, kind)
     check(source.write(tmp_path), source.description["top"])
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_random_design_points_are_accepted(seed, tmp_path):
     source = generated(str(seed), ["plain", *AXI_TOPS][seed % 3])
     check(source.write(tmp_path), source.description["top"])
