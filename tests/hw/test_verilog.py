@@ -92,7 +92,7 @@ def test_random_design_points_are_accepted(seed, tmp_path):
 
 FAULTS = {
     "latch": ("reg held;\n  always @* if (clk) held = rst;", "verilator"),
-    "two drivers": ("assign acc_valid = 1'h0;", "yosys"),
+    "two drivers": ("assign acc_valid = rst;", "yosys"),
     "unknown name": ("assign nowhere = nothing;", "iverilog"),
 }
 
