@@ -20,8 +20,12 @@ from golden.frontend import GAIN_EXPONENT_BITS, MANTISSA_BITS, SEED_BITS, TABLE_
 from hw.encoder import Encoder, clip, encoded_block, multiplier_fields, scaled_block
 from hw.hadamard import Queue, Rotator, raw_block, register, registers, wire, word_block
 
-HANDOVER = Queue.LATENCY + 2
-"""Cycles from the end of the pipeline until a block has left the output queue and another one may be let in for it."""
+HANDOVER = Queue.LATENCY + 4
+"""Cycles from the end of the pipeline until a block has left the output queue and another one may be let in for it; and
+the place that stays empty."""
+
+ROWS = 8
+"""Bound on the rows between admission and scaler: with rows of a block, the rotator's latency of 5, and two."""
 
 
 def multiplier(rules: FrontEndRules) -> data.StructLayout:
@@ -286,7 +290,7 @@ class FrontEnd(wiring.Component):
         if rules.scale == "host":
             blocks, scale = self.i, self.scale
         else:
-            m.submodules.row_scale = row_scale = RowScale(rules, rotator.latency if measures_words else 0)
+            m.submodules.row_scale = row_scale = RowScale(rules, rotator.latency + 2 if measures_words else 0)
             blocks, scale = row_scale.o, row_scale.scale
             m.d.comb += [
                 row_scale.gain_mantissa.eq(self.gain_mantissa),
@@ -321,10 +325,7 @@ class FrontEnd(wiring.Component):
         else:
             if rules.scale == "rms":
                 wiring.connect(m, wiring.flipped(self.i), row_scale.i)
-            # The multipliers of the rows in the rotator.
-            m.submodules.ahead = ahead = SyncFIFOBuffered(
-                width=len(scale.payload.as_value()), depth=rotator.latency + 1
-            )
+            m.submodules.ahead = ahead = Queue(len(scale.payload.as_value()), ROWS)
             first = Signal(init=1)
             with m.If(admitted):
                 m.d.sync += first.eq(blocks.payload.last)
@@ -332,10 +333,10 @@ class FrontEnd(wiring.Component):
                 rotator.beat.eq(beat),
                 rotator.i.valid.eq(admitted),
                 rotator.i.payload.eq(blocks.payload),
-                ahead.w_en.eq(admitted & first),
-                ahead.w_data.eq(scale.payload.as_value()),
-                ahead.r_en.eq(rotator.o.valid & rotator.o.payload.last),
-                scaler.multiplier.as_value().eq(ahead.r_data),
+                ahead.push.eq(admitted & first),
+                ahead.d.eq(scale.payload.as_value()),
+                ahead.pop.eq(rotator.o.valid & rotator.o.payload.last),
+                scaler.multiplier.as_value().eq(ahead.q),
             ]
             wiring.connect(m, rotator.o, scaler.i)
 
@@ -352,7 +353,7 @@ class FrontEnd(wiring.Component):
 
 
 def _room(m: Module, name: str, places: int, taken: Value, freed: Value) -> Value:
-    """Whether one of so many places has neither been taken nor is free again."""
+    """Whether one of so many places is left; one place stays empty, so that the answer can come from a register."""
     free = Signal(range(places + 1), init=places, name=name)
     m.d.sync += free.eq(free - taken + freed)
-    return free.any()
+    return register(m, f"{name}_left", free > 1, reset_less=False)

@@ -217,7 +217,8 @@ class Rotator(wiring.Component):
         # The decisions of the cycle before, now that the words are here.
         last = register(m, f"{name}_last", ~second & is_last & (left == 1))
         out = register(m, f"{name}_out", Mux(second, valid, given), reset_less=False)
-        second = register(m, f"{name}_second", second)
+        # Each of these chooses between many bits: two registers, closer to what they feed than one could be.
+        first, second = register(m, f"{name}_first", ~second), register(m, f"{name}_second", second)
         words = registers(m, f"{name}_in", words)
         old = [queue.q[j * width : (j + 1) * width].as_signed() for j in range(DIM)]
         difference = [(old[j] - words[j])[:width].as_signed() for j in range(DIM)]
@@ -228,7 +229,7 @@ class Rotator(wiring.Component):
             queue.d.eq(Cat(Mux(second, a, b) for a, b in zip(difference, words, strict=True))),
         ]
         return (
-            registers(m, name, [Mux(second, a, b) for a, b in zip(total, old, strict=True)]),
+            registers(m, name, [Mux(first, b, a) for a, b in zip(total, old, strict=True)]),
             register(m, f"{name}_is_row_end", last),
             register(m, f"{name}_valid", out, reset_less=False),
             register(m, f"{name}_beat", beat, cycles=2, reset_less=False),
