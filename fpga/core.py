@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import exact_log2
 
 from fpga.framing import LENGTH_BITS, Receiver, Sender
-from fpga.link import ARGUMENT_BYTES, HEADER_BYTES, MAX_DATA, MAX_PAYLOAD, ORDERED, REPLY, Kind, Status
+from fpga.link import ARGUMENT_BYTES, FIRST, HEADER_BYTES, MAX_DATA, MAX_PAYLOAD, ORDERED, REPLY, Kind, Status
 from fpga.memory import BoardMemory, MemoryShape
 from fpga.runner import Runner
 from golden.errors import GossetError
@@ -70,6 +70,7 @@ class BoardCore(wiring.Component):
         arguments = Signal(8 * max(ARGUMENT_BYTES.values()))  # bytes come in at the high end, and go out at the low end
         word = Signal(memory.bits, reset_less=True)  # a word on its way to memory or from it
         expected = Signal(8)
+        began = Signal()  # a RESET has come
         left = Signal(range(MAX_PAYLOAD + 1))  # bytes of what is being taken or sent
         index = Signal(range(max(len(self.identity), memory.bytes, ANSWER_BYTES) + 1))
         status = Signal(Status)
@@ -122,6 +123,9 @@ class BoardCore(wiring.Component):
                         if kind in ORDERED:
                             with m.If(header.sequence != expected):
                                 m.d.comb += verdict.eq(Status.SEQUENCE)
+                        if kind not in FIRST:
+                            with m.If(~began):
+                                m.d.comb += verdict.eq(Status.NEW)
                         with m.If(self._wrong_length(kind, header.length)):
                             m.d.comb += verdict.eq(Status.LENGTH)
                         with m.If(verdict == Status.OK):
@@ -145,7 +149,7 @@ class BoardCore(wiring.Component):
                         m.d.sync += left.eq(len(self.identity))
                         m.next = "answer"
                     with m.Case(Kind.RESET):
-                        m.d.sync += expected.eq(header.sequence + 1)
+                        m.d.sync += [expected.eq(header.sequence + 1), began.eq(1)]
                         m.next = "answer"
                     with m.Case(Kind.WRITE):
                         m.d.sync += left.eq(header.length - ARGUMENT_BYTES[Kind.WRITE])

@@ -10,7 +10,8 @@ a payload that begins with a `Status`; after OK comes data, after anything else 
 `WRITE` and `RUN` are carried out exactly once and in order: each must have the sequence number after that of the last
 one that was; any other is answered with `Status.SEQUENCE` and the number that the board expects, and is not carried
 out. So a host that got no reply may send again. `RESET` sets the number. `IDENTIFY` and `READ` change nothing and have
-any number.
+any number. Before the first `RESET` everything but `IDENTIFY` is answered with `Status.NEW`: so a host learns that the
+board was started anew behind its back, and forgot what it held.
 """
 
 import zlib
@@ -68,6 +69,9 @@ ARGUMENT_BYTES = {Kind.IDENTIFY: 0, Kind.RESET: 0, Kind.WRITE: 4, Kind.READ: 8, 
 ORDERED = (Kind.WRITE, Kind.RUN)
 """The commands that change something: carried out once and in order."""
 
+FIRST = (Kind.IDENTIFY, Kind.RESET)
+"""The commands that a board takes which was just started."""
+
 
 class Status(IntEnum):
     """How a command ended, and what the byte of detail says where it says something.
@@ -81,6 +85,7 @@ class Status(IntEnum):
     ADDRESS: outside memory.
     REFUSED: the accelerator does not take such a job. Detail: a bit for each reason, as in `hw.planner.ERRORS`.
     STUCK: the job read or wrote outside memory, or stood still.
+    NEW: no RESET has come since the board was started.
     """
 
     OK = 0
@@ -92,6 +97,7 @@ class Status(IntEnum):
     ADDRESS = 6
     REFUSED = 7
     STUCK = 8
+    NEW = 9
 
 
 @dataclass(frozen=True)
