@@ -13,14 +13,15 @@ Weight-stationary: cell (p, c) holds the weights of block p of a slice and colum
 added to an accumulator per row of activations and column, in a memory at the bottom.
 """
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hw.cell import PRODUCT_LATENCY, TOKEN, Cell, SquaredNorm, StationaryCell, acc_bits, whole
+from hw.cell import PRODUCT_LATENCY, TOKEN, Cell, SquaredNorm, StationaryCell, acc_bits, layout, whole
 from hw.design import ACC_BITS, DesignPoint
 from hw.operands import Operand, operands
+from hw.pairs import in_pairs
 from hw.streams import delay
 from hw.units import place
 
@@ -63,13 +64,23 @@ def latency(design: DesignPoint) -> int:
     return through + (1 if design.dataflow == "os" else 2)
 
 
-def _edge(m: Module, platform: object, operand: Operand, name: str, block: data.View, skew: int) -> Signal:
-    """A block at its edge of the array: with its norm, and skewed."""
+def _edge(
+    m: Module, platform: object, operand: Operand, name: str, block: data.View, skew: int, *, low: int | None = None
+) -> Signal:
+    """A block at its edge of the array, skewed: with its norm, or in pairs with number `low` as the low one."""
+    value = Signal(layout(operand, multiply=low is not None).size, name=name)
+    if low is not None:
+        m.d.comb += value.eq(in_pairs(operand, block, low))
+        return delay(m, value, SquaredNorm.LATENCY + skew, name)
     norm = SquaredNorm(operand)
     place(m, platform, f"norm_{name}", norm)
-    value = Signal(operand.with_norm.size, name=name)
     m.d.comb += [norm.i.eq(block), value.eq(norm.o.as_value())]
     return delay(m, value, skew, name)
+
+
+def _from_left(operand: Operand, left: Cell | StationaryCell, cell: Cell | StationaryCell) -> Value:
+    """What a cell takes from the one on its left: in pairs, where the columns of multipliers begin."""
+    return in_pairs(operand, left.x_next, 0) if cell.multiply and not left.multiply else left.x_next.as_value()
 
 
 class OutputStationaryArray(wiring.Component):
@@ -110,19 +121,20 @@ class OutputStationaryArray(wiring.Component):
         m.d.comb += [flags[name].eq(beat[name]) for name in flags.shape().members]
         token = delay(m, token, SquaredNorm.LATENCY, "token", reset_less=False)
 
-        cells = [[Cell(x_side, w_side) for _ in range(cols)] for _ in range(rows)]
+        dsp = [c >= cols - self.design.dsp_cols for c in range(cols)]
+        cells = [[Cell(x_side, w_side, multiply=dsp[c]) for c in range(cols)] for _ in range(rows)]
         token_in = token
         for p in range(rows):
-            x = _edge(m, platform, x_side, f"x{p}", beat.x[rows - 1 - p], p)
+            x = _edge(m, platform, x_side, f"x{p}", beat.x[rows - 1 - p], p, low=0 if dsp[0] else None)
             for c in range(cols):
                 cell = cells[p][c]
                 place(m, platform, f"cell_{p}_{c}", cell)
                 left = cells[p][c - 1] if c else None
-                m.d.comb += cell.x.eq(left.x_next if left else x)
+                m.d.comb += cell.x.eq(_from_left(x_side, left, cell) if left else x)
                 m.d.comb += cell.token.eq(left.token_next if left else token_in)
             token_in = delay(m, token_in, 1, f"token_row{p}", reset_less=False)
         for c in range(cols):
-            w = _edge(m, platform, w_side, f"w{c}", beat.w[c], c)
+            w = _edge(m, platform, w_side, f"w{c}", beat.w[c], c, low=1 if dsp[c] else None)
             for p in range(rows):
                 above = cells[p - 1][c] if p else None
                 m.d.comb += cells[p][c].w.eq(above.w_next if above else w)
@@ -200,17 +212,18 @@ class WeightStationaryArray(wiring.Component):
         rows, cols = self.design.rows, self.design.cols
         x_side, w_side = operands(self.design)
         beat = self.i.payload
-        cells = [[StationaryCell(x_side, w_side, rows - 1) for _ in range(cols)] for _ in range(rows)]
+        dsp = [c >= cols - self.design.dsp_cols for c in range(cols)]
+        cells = [[StationaryCell(x_side, w_side, rows - 1, multiply=dsp[c]) for c in range(cols)] for _ in range(rows)]
 
         swap = Signal()
         m.d.comb += swap.eq(self.i.valid & beat.swap)
         swap = delay(m, swap, SquaredNorm.LATENCY, "swap", reset_less=False)
         for p in range(rows):
-            x = _edge(m, platform, x_side, f"x{p}", beat.x[p], p + 1)
+            x = _edge(m, platform, x_side, f"x{p}", beat.x[p], p + 1, low=0 if dsp[0] else None)
             for c in range(cols):
                 place(m, platform, f"cell_{p}_{c}", cells[p][c])
                 left = cells[p][c - 1] if c else None
-                m.d.comb += cells[p][c].x.eq(left.x_next if left else x)
+                m.d.comb += cells[p][c].x.eq(_from_left(x_side, left, cells[p][c]) if left else x)
                 m.d.comb += cells[p][c].swap.eq(left.swap_next if left else swap)
             swap = delay(m, swap, 1, f"swap_row{p}", reset_less=False)
         coming = Signal(1 + len(self.load.payload.row))
@@ -218,7 +231,7 @@ class WeightStationaryArray(wiring.Component):
         coming = delay(m, coming, SquaredNorm.LATENCY, "load", reset_less=False)
         sums = []
         for c in range(cols):
-            w = _edge(m, platform, w_side, f"w{c}", self.load.payload.w[c], c)
+            w = _edge(m, platform, w_side, f"w{c}", self.load.payload.w[c], c, low=1 if dsp[c] else None)
             for p in range(rows):
                 above = cells[p - 1][c] if p else None
                 m.d.comb += cells[p][c].w.eq(above.w_next if above else w)

@@ -11,7 +11,6 @@ belong to one operand; that the lattice makes every term an integer is special t
 """
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
-from amaranth.hdl import Shape
 from amaranth.lib import wiring
 from amaranth.lib.data import StructLayout, View
 from amaranth.lib.wiring import In, Out
@@ -19,8 +18,9 @@ from amaranth.lib.wiring import In, Out
 from golden.lattice import DIM
 from hw.design import ACC_BITS
 from hw.operands import Operand, inner_bits
-from hw.streams import delay
-from hw.units import is_
+from hw.pairs import inner_of_pairs
+from hw.streams import delay, register
+from hw.units import add, is_
 
 
 def square(value: Value) -> Value:
@@ -78,7 +78,7 @@ def times_beta(value: Value, index: Value | None, betas: tuple[int, ...]) -> Val
     total, _ = digit(0)  # the leading digit is positive
     for place in range(1, max(map(len, digits))):
         term, carry = digit(place)
-        total = (Cat(Const(1, 1), total).as_signed() + Cat(carry, term).as_signed())[1 : width + 1].as_signed()
+        total = add(total, term, carry)[:width].as_signed()
     return total
 
 
@@ -131,18 +131,10 @@ PRODUCT_LATENCY = 7
 """Cycles from two blocks to what they add to an accumulator."""
 
 
-def register(m: Module, name: str, value: Value) -> Signal:
-    """The value one cycle later, in a register without reset."""
-    value = Value.cast(value)
-    held = Signal(Shape.cast(value.shape()), name=name, reset_less=True)
-    m.d.sync += held.eq(value)
-    return held
+def inner_of_squares(m: Module, sides: tuple[Operand, Operand], x: View, w: View) -> Value:
+    """⟨x, w⟩ of blocks with norms, 4 cycles later; halved if quartered.
 
-
-def product(m: Module, sides: tuple[Operand, Operand], x: View, w: View) -> Signal:
-    """factor·factor·⟨x, w⟩, halved if quartered, `PRODUCT_LATENCY` cycles later.
-
-    Differences; squares; sums of four; their sum; inner product; times one factor; times the other.
+    Differences; squares; sums of four; their sum.
     """
     quartered = sides[0].quartered
     differences = [register(m, f"difference_{i}", x.y[i] - w.y[i]) for i in range(DIM)]
@@ -150,7 +142,15 @@ def product(m: Module, sides: tuple[Operand, Operand], x: View, w: View) -> Sign
     sums = [register(m, f"sum_{i}", tree(squares[i : i + 4])) for i in (0, 4)]
     distance = register(m, "distance", (sums[0] + sums[1])[2 if quartered else 0 :])
     norms = delay(m, register(m, "norms", x.norm + w.norm), 3, "norms")
-    inner = (norms - distance)[0 if quartered else 1 :][: inner_bits(*sides)]
+    return (norms - distance)[0 if quartered else 1 :][: inner_bits(*sides)]
+
+
+def product(m: Module, platform: object, sides: tuple[Operand, Operand], x: View, w: View, *, multiply: bool) -> Signal:
+    """factor·factor·⟨x, w⟩, halved if quartered, `PRODUCT_LATENCY` cycles later.
+
+    Four cycles to the inner product; its register; times one factor; times the other.
+    """
+    inner = inner_of_pairs(m, platform, sides, x, w) if multiply else inner_of_squares(m, sides, x, w)
     value = register(m, "inner", inner.as_signed())
     for name, side, block, cycles in (("times_x", sides[0], x, 5), ("times_both", sides[1], w, 6)):
         index = None
@@ -160,6 +160,11 @@ def product(m: Module, sides: tuple[Operand, Operand], x: View, w: View) -> Sign
             index = delay(m, index, cycles, f"{name}_index")
         value = register(m, name, times_beta(value, index, side.factors))
     return value
+
+
+def layout(operand: Operand, *, multiply: bool) -> StructLayout:
+    """A block as a cell takes it."""
+    return operand.in_pairs if multiply else operand.with_norm
 
 
 def acc_bits(operand: Operand) -> int:
@@ -207,16 +212,18 @@ class Cell(wiring.Component):
     DEPTH = PRODUCT_LATENCY
     """Cycles from an operand at the input to the accumulator that has it."""
 
-    def __init__(self, x: Operand, w: Operand):
-        self.sides, self.unit = (x, w), f"gosset_cell_{x.name}_by_{w.name}"
+    def __init__(self, x: Operand, w: Operand, *, multiply: bool = False):
+        self.sides, self.multiply = (x, w), multiply
+        self.unit = f"gosset_{'dsp_' if multiply else ''}cell_{x.name}_by_{w.name}"
+        x_in, w_in = (layout(side, multiply=multiply) for side in self.sides)
         super().__init__(
             {
-                "x": In(x.with_norm),
-                "x_next": Out(x.with_norm),
+                "x": In(x_in),
+                "x_next": Out(x_in),
                 "token": In(TOKEN),
                 "token_next": Out(TOKEN),
-                "w": In(w.with_norm),
-                "w_next": Out(w.with_norm),
+                "w": In(w_in),
+                "w_next": Out(w_in),
                 "shift": In(1),
                 "tile": In(1),
                 "above": In(result(x)),
@@ -241,7 +248,7 @@ class Cell(wiring.Component):
         acc = Signal(signed(acc_bits(self.sides[0])))
         total = Signal.like(acc)
         parity = Signal()
-        m.d.comb += total.eq(acc + product(m, self.sides, self.x, self.w))
+        m.d.comb += total.eq(acc + product(m, platform, self.sides, self.x, self.w, multiply=self.multiply))
         finished = at_sum.valid & at_sum.last
         with m.If(at_sum.valid):
             m.d.sync += acc.eq(Mux(at_sum.last, 0, total))
@@ -276,18 +283,20 @@ class StationaryCell(wiring.Component):
         sum with this cell's product.
     """
 
-    def __init__(self, x: Operand, w: Operand, hops: int):
-        self.sides, self.unit = (x, w), f"gosset_stationary_cell_{x.name}_by_{w.name}_{hops}"
+    def __init__(self, x: Operand, w: Operand, hops: int, *, multiply: bool = False):
+        self.sides, self.multiply = (x, w), multiply
+        self.unit = f"gosset_stationary_{'dsp_' if multiply else ''}cell_{x.name}_by_{w.name}_{hops}"
+        x_in, w_in = (layout(side, multiply=multiply) for side in self.sides)
         load = StructLayout({"valid": 1, "hops": range(hops + 1)})
         total = signed(acc_bits(x))
         super().__init__(
             {
-                "x": In(x.with_norm),
-                "x_next": Out(x.with_norm),
+                "x": In(x_in),
+                "x_next": Out(x_in),
                 "swap": In(1),
                 "swap_next": Out(1),
-                "w": In(w.with_norm),
-                "w_next": Out(w.with_norm),
+                "w": In(w_in),
+                "w_next": Out(w_in),
                 "load": In(load),
                 "load_next": Out(load),
                 "above": In(total),
@@ -298,9 +307,8 @@ class StationaryCell(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """The weights; the product; the sum."""
         m = Module()
-        w = self.sides[1].with_norm
-        kept = Signal(w, reset_less=True)
-        used = Signal(w, reset_less=True)
+        kept = Signal(self.w.shape(), reset_less=True)
+        used = Signal(self.w.shape(), reset_less=True)
         here = Signal()
         m.d.comb += here.eq(~self.load.hops.any() if len(self.load.hops) else 1)
         with m.If(self.load.valid & here):
@@ -311,14 +319,13 @@ class StationaryCell(wiring.Component):
         swap = Signal()
         hops = Signal.like(self.load.hops, reset_less=True)
         m.d.sync += [valid.eq(self.load.valid & ~here), hops.eq(self.load.hops - 1), swap.eq(self.swap)]
+        added = product(m, platform, self.sides, self.x, used, multiply=self.multiply)
         m.d.comb += [
             self.x_next.as_value().eq(register(m, "x_held", self.x.as_value())),
             self.w_next.as_value().eq(register(m, "w_held", self.w.as_value())),
             self.load_next.valid.eq(valid),
             self.load_next.hops.eq(hops),
             self.swap_next.eq(swap),
-            self.o.eq(
-                register(m, "sum", (self.above + product(m, self.sides, self.x, used))[: len(self.o)].as_signed())
-            ),
+            self.o.eq(register(m, "sum", (self.above + added)[: len(self.o)].as_signed())),
         ]
         return m

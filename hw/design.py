@@ -22,6 +22,9 @@ MAX_EDGE = 32
 MAX_DEPTH = 32768
 """The most words of a memory bank."""
 
+MAX_DSP_Q = 16
+"""The largest q whose pairs of coordinates fit multipliers of 18×18 bits; they need 16×16. See `hw.pairs`."""
+
 Dataflow = Literal["os", "ws"]
 """What stays in the cells: the accumulators (output-stationary) or the weights (weight-stationary)."""
 
@@ -45,6 +48,9 @@ class DesignPoint:
         Output-stationary or weight-stationary.
     activations : tuple of "packed", "int8"
         The kinds of activations that a job may have; one or both.
+    dsp_cols : int
+        Columns of the array, the last ones, whose cells take products from multipliers (DSPs), four each, instead of
+        tables of squares: 0 to `cols`; for q up to 16.
     panel_rows : int
         The most rows of a job: `rows` to 1024. A weight-stationary array keeps accumulators for as many.
     x_depth : int
@@ -75,6 +81,7 @@ class DesignPoint:
     format: Format = field(default_factory=Format)
     dataflow: Dataflow = "os"
     activations: tuple[Activation, ...] = ("packed",)
+    dsp_cols: int = 0
     panel_rows: int = 64
     x_depth: int = 1024
     w_depth: int = 0
@@ -93,6 +100,12 @@ class DesignPoint:
         self._check_activations()
         for name, least, most in (("rows", 1, MAX_EDGE), ("cols", 1, MAX_EDGE), ("jobs", 2, 16)):
             self._check_range(name, least, most)
+        self._check_range("dsp_cols", 0, self.cols)
+        if self.dsp_cols and self.format.q > MAX_DSP_Q:
+            raise GossetError(
+                f"Pairs of coordinates of q = {self.format.q} do not fit a multiplier of 18×18 bits: "
+                f"q is at most {MAX_DSP_Q} with dsp_cols."
+            )
         self._check_range("panel_rows", self.rows, 1024)
         if self.w_depth == 0 and self.dataflow == "os":
             object.__setattr__(self, "w_depth", 512)

@@ -15,6 +15,9 @@ from golden.format import Format
 from golden.lattice import DIM
 from hw.design import NIBBLE, DesignPoint
 
+PAIRS = DIM // 2
+"""Pairs of coordinates in a block."""
+
 DIGIT_FACTORS = (1 << NIBBLE, 1)
 """What the high and the low digits of int8 are multiplied by."""
 
@@ -69,8 +72,18 @@ class Operand:
 
     @property
     def with_norm(self) -> StructLayout:
-        """A block with its norm, as the cells take it."""
+        """A block with its norm, as the cells that look up squares take it."""
         return StructLayout(self.block.members | {"norm": self.norm_bits})
+
+    @property
+    def in_pairs(self) -> StructLayout:
+        """A block as the cells that multiply take it: of each pair of coordinates the `low` one, and what is above it
+        in their common operand, see `hw.pairs`."""
+        fields: dict[str, ShapeLike] = {
+            "low": ArrayLayout(signed(self.point_bits), PAIRS),
+            "high": ArrayLayout(signed(self.point_bits + 1), PAIRS),
+        }
+        return StructLayout(fields | {name: shape for name, shape in self.block.members.items() if name == "beta"})
 
 
 def packed_operand(format: Format, *, quartered: bool = True) -> Operand:

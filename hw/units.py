@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 
-from amaranth import ClockSignal, Instance, Module, ResetSignal, Value
+from amaranth import Cat, ClockSignal, Const, Instance, Module, ResetSignal, Value
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
@@ -86,3 +86,8 @@ def unit_name(kind: str, format: Format) -> str:
 def is_(value: Value, number: int) -> Value:
     """value == number, but for zero as a reduction: Verilog's `!` on several bits is what linters warn of."""
     return value == number if number else ~value.any()
+
+
+def add(a: Value, b: Value, carry: Value) -> Value:
+    """a + b + carry of signed values and a bit, as one addition."""
+    return (Cat(Const(1, 1), a).as_signed() + Cat(carry, b).as_signed())[1:].as_signed()

@@ -50,9 +50,17 @@ def test_decoder_equals_golden(q):
 
 @pytest.mark.parametrize("dataflow", ["os", "ws"])
 @pytest.mark.parametrize("int8", [False, True])
-def test_product_equals_golden_and_latency_is_as_stated(dataflow, int8):
+@pytest.mark.parametrize("dsp_cols", [0, 1, 2])
+def test_product_equals_golden_and_latency_is_as_stated(dataflow, int8, dsp_cols):
     design = DesignPoint(
-        name="two", rows=2, cols=2, format=Format(4), dataflow=dataflow, panel_rows=4, activations=("packed", "int8")
+        name="two",
+        rows=2,
+        cols=2,
+        format=Format(4),
+        dataflow=dataflow,
+        activations=("packed", "int8"),
+        dsp_cols=dsp_cols,
+        panel_rows=4,
     )
     accelerator, rng = Accelerator(design), np.random.default_rng(0)
     w = quantize(rng.normal(size=(3, 24)), design.format)

@@ -14,9 +14,10 @@ def test_presets_survive_being_written_down(name):
 
 def test_a_toml_file_describes_a_design(tmp_path):
     path = tmp_path / "mine.toml"
-    path.write_text('name = "mine"\nrows = 3\ncols = 5\n[format]\nq = 8\nbetas = [1, 2]\n')
+    path.write_text('name = "mine"\nrows = 3\ncols = 5\ndsp_cols = 2\n[format]\nq = 8\nbetas = [1, 2]\n')
     design = DesignPoint.load(str(path))
     assert (design.rows, design.cols, design.format, design.drain_rows) == (3, 5, Format(8, (1, 2)), 64)
+    assert design.dsp_cols == 2 and DesignPoint.from_dict(design.as_dict()) == design
     assert design.macs_per_cycle == 120 and design.module == "gosset_mine"
 
 
@@ -39,6 +40,8 @@ def test_another_format_has_another_name():
         ({"x_depth": 100}, "x_depth must be a power of two"),
         ({"x_depth": 2}, "x_depth must be from 4"),
         ({"w_depth": 48}, "w_depth must be a power of two"),
+        ({"dsp_cols": 5}, "dsp_cols must be from 0 to 4"),
+        ({"dsp_cols": 1, "format": {"q": 32}}, "q = 32 do not fit a multiplier of 18×18 bits"),
         ({"jobs": 1}, "jobs must be from 2"),
         ({"bus_bits": 96}, "bus_bits must be a power of two"),
         ({"dataflow": "rs"}, "output-stationary"),

@@ -10,12 +10,13 @@ from fpga.synthesis import tool
 from golden.errors import ToolError
 from golden.format import Format
 from golden.frontend import FrontEndRules
-from hw.design import PRESETS, DesignPoint
+from hw.design import MAX_DSP_Q, PRESETS, DesignPoint
 from hw.generate import AXI_TOPS, generate_axi, generate_design
 from sim import verilator
 
 FRONT_END = DesignPoint(name="raw", rows=2, cols=1, front_end=FrontEndRules(scale="rms", length=64))
-DESIGNS = PRESETS | {"raw": FRONT_END}
+MULTIPLIERS = DesignPoint(name="dsp", rows=2, cols=3, activations=("packed", "int8"), dsp_cols=2)
+DESIGNS = PRESETS | {"raw": FRONT_END, "dsp": MULTIPLIERS}
 
 
 def random_design(seed):
@@ -28,13 +29,15 @@ def random_design(seed):
     rows, cols = (int(2 ** rng.uniform(0, 3.3)) for _ in range(2))
     dataflow = str(rng.choice(["os", "ws"]))
     betas = tuple(sorted(int(b) for b in rng.choice(np.arange(1, 16), int(rng.integers(1, 9)), replace=False)))
+    format = Format(power(1, 5), betas)
     return DesignPoint(
         name=f"random_{seed}",
         rows=rows,
         cols=cols,
-        format=Format(power(1, 5), betas),
+        format=format,
         dataflow=dataflow,
         activations=[("packed",), ("int8",), ("packed", "int8")][int(rng.integers(3))],
+        dsp_cols=int(rng.integers(cols + 1)) if format.q <= MAX_DSP_Q else 0,
         panel_rows=rows * int(rng.integers(1, 9)),
         x_depth=power(2, 12),
         w_depth=power(2, 12) if dataflow == "os" else 0,
