@@ -1,6 +1,5 @@
 """One interface to everything that multiplies packed matrices; the backend changes, the program does not."""
 
-import hashlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -19,7 +18,6 @@ from golden.quantize import quantize
 from hw.design import DesignPoint
 from hw.engine import COUNTER_BITS, COUNTERS
 from hw.generate import generate_design
-from sim import verilator
 from sim.model import Model, Pace
 from sim.tiles import Job
 
@@ -133,9 +131,7 @@ class RtlDevice(Device):
     ):
         super().__init__(design)
         self.stalls, self.seed, self.paces = stalls, seed, paces or {}
-        generated = generate_design(design)
-        digest = hashlib.sha256(generated.verilog.encode()).hexdigest()[:16]
-        self.model = Model(generated.write(verilator.cache_folder() / "verilog" / digest), trace=trace)
+        self.model = Model.of(generate_design(design), trace=trace)
         self.model.reset()
 
     def run(self, job: Job, progress: Progress | None = None) -> Report:

@@ -6,10 +6,11 @@
         model.clock.tick()
         run = model.run({"a": beats}, {"y": len(beats)})
 
-`Model.run` is the fast path: it streams NumPy arrays through the design inside one C++ loop. The rest is for looking
-closer, one signal and one cycle at a time.
+`Model.run` is the fast path: it streams NumPy arrays through the design inside one C++ loop. `Model.exchange` does the
+same where nobody knows how much will come. The rest is for looking closer, one signal and one cycle at a time.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from typing import Self
 import numpy as np
 
 from golden.errors import GossetError
+from hw.generate import Generated
 from sim import verilator
 from sim.interface import Interface
 from sim.layouts import Layout, Words
@@ -59,6 +61,12 @@ class Model:
         self.io = Io(self._simulation)
         self.clock = Clock(self._simulation)
         self.internals = Internals(self._simulation)
+
+    @classmethod
+    def of(cls, generated: Generated, *, trace: Path | None = None) -> Self:
+        """Makes a model of what was just generated; its files are kept in the cache."""
+        digest = hashlib.sha256(generated.verilog.encode()).hexdigest()[:16]
+        return cls(generated.write(verilator.cache_folder() / "verilog" / digest), trace=trace)
 
     def __enter__(self) -> Self:
         return self
@@ -133,17 +141,57 @@ class Model:
                 ready. (The last is looked for where stalls withhold ready.)
             ToolError: The design stopped the simulation.
         """
+        return self._job(inputs, outputs, stalls, paces or {}, seed, max_idle).run(progress)
+
+    def exchange(
+        self,
+        inputs: Mapping[str, Words],
+        outputs: Sequence[str],
+        cycles: int,
+        *,
+        max_idle: int = 100_000,
+        paces: Mapping[str, Pace] | None = None,
+    ) -> Run:
+        """Offers beats for a number of clock cycles, and takes whatever comes meanwhile.
+
+        As `run` does it, but nothing is awaited. How many beats an input has taken is in `Run.streams`; one that was
+        on offer at the end is withdrawn, and may be offered again.
+
+        Args:
+            inputs: For each stream its beats, as `run` takes them.
+            outputs: The streams that are always ready.
+            cycles: How many, from 1.
+            max_idle: End earlier, after so many cycles in which no stream of the exchange transferred anything.
+            paces: As `run` takes them.
+
+        Raises:
+            GossetError: An array or a name is wrong, or there are no cycles.
+            RuleBroken: An output withdrew valid, or changed the payload while it was waiting.
+            ToolError: The design stopped the simulation.
+        """
+        if cycles < 1:
+            raise GossetError(f"An exchange takes at least one cycle; got {cycles}.")
+        return self._job(inputs, dict.fromkeys(outputs, cycles), 0.0, paces or {}, 0, max_idle).exchange(cycles)
+
+    def _job(
+        self,
+        inputs: Mapping[str, Words],
+        outputs: Mapping[str, int],
+        stalls: float | Mapping[str, float],
+        paces: Mapping[str, Pace],
+        seed: int,
+        max_idle: int,
+    ) -> Job:
         self._simulation.need_clock()
         arrays = {name: self._beats(name, beats) for name, beats in inputs.items()}
         results = {name: self._room(name, count) for name, count in outputs.items()}
         probabilities = self._probabilities(stalls, [*inputs, *outputs])
-        for name, pace in (paces or {}).items():
+        for name, pace in paces.items():
             if name not in inputs:
                 raise GossetError(f"A pace is given for {name}, which is not an input of this run.")
             if pace.latency < 0 or pace.period < 1:
                 raise GossetError(f"The pace of {name} has a latency from 0 and a period from 1; got {pace}.")
-        job = Job(self._simulation, self._layouts, arrays, results, probabilities, paces or {}, seed, max_idle)
-        return job.run(progress)
+        return Job(self._simulation, self._layouts, arrays, results, probabilities, paces, seed, max_idle)
 
     def _beats(self, stream: str, beats: Words) -> Words:
         self._directed(stream, True).check(beats)

@@ -57,11 +57,12 @@ class StreamCount:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What came out of `Model.run`.
+    """What came out of `Model.run` or `Model.exchange`.
 
     Attributes:
-        outputs: For each awaited stream its beats: shape (beats, words of the beat), uint32.
-        cycles: Clock cycles from the first of the run to the one that transferred the last awaited beat, inclusive.
+        outputs: For each output of the run its beats: shape (beats, words of the beat), uint32.
+        cycles: Clock cycles from the first of the run to the last, which in `Model.run` is the one that transferred the
+            last awaited beat.
         streams: For each stream of the run what it did.
     """
 
@@ -146,10 +147,29 @@ class Job:
             self._simulation.park(self._c)
         if status == Status.STUCK:
             raise self._stuck()
+        self._check_rules(status)
+        return Run(self._outputs, int(self._c.cycles), self._counts())
+
+    def exchange(self, cycles: int) -> Run:
+        """Runs the job for so many cycles, or until nothing has moved for `max_idle`; the outputs are what came.
+
+        Raises:
+            RuleBroken: An output broke a rule of streams.
+            ToolError: The design stopped the simulation.
+        """
+        try:
+            status = self._simulation.run(self._c, cycles)
+        finally:
+            self._simulation.park(self._c)
+        self._check_rules(status)
+        counts = self._counts()
+        came = {name: beats[: counts[name].beats] for name, beats in self._outputs.items()}
+        return Run(came, int(self._c.cycles), counts)
+
+    def _check_rules(self, status: Status) -> None:
         if status in _RULES:
             culprit = self._names[int(self._c.input_count + self._c.culprit)]
             raise RuleBroken(f"Stream {culprit} broke a rule in cycle {self._c.cycles} of the run: {_RULES[status]}.")
-        return Run(self._outputs, int(self._c.cycles), self._counts())
 
     def _advance(self, progress: Progress | None) -> Status:
         """Goes on in slices until the job ends, and returns how."""

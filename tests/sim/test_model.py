@@ -353,6 +353,22 @@ def test_run_without_outputs_ends_when_all_is_taken(bench: Model) -> None:
     assert bench.run({}, {}).cycles == 0
 
 
+def test_exchange_takes_what_comes(bench: Model) -> None:
+    some = beats(bench, 30)
+    first = bench.exchange({"a": some}, ["y"], 20)
+    taken, came = first.streams["a"].beats, first.outputs["y"]
+    assert first.cycles == 20 and len(came) == 19 and taken == 20
+    rest = bench.exchange({"a": some[taken:]}, ["y"], 1000, max_idle=50)
+    assert rest.streams["a"].beats == 10 and rest.cycles == 11 + 50
+    both = Run({"y": np.concatenate([came, rest.outputs["y"]])}, 0, {})
+    assert_sums(bench, both, 30)
+    with pytest.raises(GossetError, match="at least one cycle"):
+        bench.exchange({}, ["y"], 0)
+    bench.io.mode = STOPS
+    with pytest.raises(ToolError, match="stop"):
+        bench.exchange({"a": some}, ["y"], 10)
+
+
 def test_stuck_run_ends_and_tells_how_far_it_came(bench: Model) -> None:
     bench.io.mode = MUTE
     with pytest.raises(Stuck, match=r"for 1000 cycles.*a 1 of 500 beats, 1000 cycles valid.*y 0 of 500") as caught:
