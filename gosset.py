@@ -70,14 +70,18 @@ def generate(
 ) -> None:
     """Writes the Verilog of a design, and a JSON file with its ports, latency, parameters and tool versions.
 
-    With a bus also the register map (JSON, C header, Markdown), a FuseSoC core file and constraints.
+    With a bus also the register map (JSON, C header, Markdown), a FuseSoC core file and constraints; with `axi` also a
+    Python script that runs a layer on the accelerator, from memory to memory, in simulation.
 
     Example: `gosset generate --design small --bus axi -o build/rtl`
     """
     from hw.generate import generate_axi, generate_design
+    from sim.bench import with_example
 
     point = DesignPoint.load(design)
     generated = generate_design(point) if bus == "stream" else generate_axi(point, bus)  # type: ignore[arg-type]
+    if bus == "axi":
+        generated = with_example(generated)
     path = generated.write(output)
     for written in (path, path.with_suffix(".json"), *(output / name for name in generated.files)):
         console.print(f"{written}", soft_wrap=True)

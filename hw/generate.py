@@ -56,6 +56,20 @@ class Generated:
         write_text(path, self.verilog)
         return path
 
+    @classmethod
+    def read(cls, verilog: Path) -> "Generated":
+        """What `write` wrote, without the further files.
+
+        Raises
+        ------
+        GossetError
+            If it is not there.
+        """
+        try:
+            return cls(verilog.read_text(), json.loads(verilog.with_suffix(".json").read_text()))
+        except (OSError, ValueError) as error:
+            raise GossetError(f"{verilog} and its .json are not what gosset generate writes: {error}.") from error
+
 
 def generate(component: wiring.Component, top: str, **extra: Any) -> Generated:
     """Deterministic Verilog of a component behind flat ports (see `hw.streams.Flat`).

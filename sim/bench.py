@@ -424,6 +424,12 @@ def _axi_memory(design: DesignPoint | Format) -> Generated:
     return generate_axi(_point(design, "AXI memory top"), "axi")
 
 
+def with_example(generated: Generated) -> Generated:
+    """The accelerator with an AXI4 memory port, and beside it the system in which it runs a layer."""
+    text = Path(__file__).with_name("benches").joinpath("layer.py").read_text()
+    return replace(generated, files=generated.files | {f"{generated.description['top']}_layer.py": text})
+
+
 @cache
 def _axi_stream(design: DesignPoint | Format) -> Generated:
     return generate_axi(_point(design, "AXI stream top"), "axis")

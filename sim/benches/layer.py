@@ -1,9 +1,11 @@
 """A layer of a network from memory to memory, as a processor runs it on the accelerator.
 
-    python examples/layer.py [DESIGN]
+`gosset generate --bus axi` writes this file beside the Verilog, as `<module>_layer.py`; where gosset is installed,
 
-Generates the accelerator with its memory port, builds it with Verilator, and connects it to a memory and to software
-that runs the layer: quantise, write the operands' images, describe the jobs, wait for interrupts, read the results.
+    python gosset_small_axi_layer.py
+
+builds that very Verilog with Verilator and connects it to a memory and to software that runs the layer: quantise, write
+the operands' images, describe the jobs, wait for interrupts, read the results.
 """
 
 import sys
@@ -17,6 +19,7 @@ from golden.matmul import Product, matmul
 from golden.quantize import quantize
 from hw.axi.memory import AxiMemoryTop
 from hw.design import DesignPoint
+from hw.generate import Generated
 from sim.bench import BENCHES, Bench, run_bench
 from sim.benches.driver import Driver
 from sim.benches.testbench import Testbench
@@ -82,14 +85,16 @@ async def layer(dut):
     system.finish()
 
 
-def run(design: DesignPoint, folder: Path) -> list[str]:
-    """Generates, builds and runs; returns what `layer` printed."""
-    BENCHES["layer"] = Bench(Path(__file__).stem, 1, BENCHES["axi_memory"].generate)
-    result = run_bench("layer", design, folder=folder)
+def main(verilog: Path) -> None:
+    """Builds and runs; prints what `layer` printed."""
+    generated = Generated.read(verilog)
+    BENCHES["layer"] = Bench(Path(__file__).stem, 1, lambda _: generated)
+    folder = verilog.with_suffix(".layer")
+    result = run_bench("layer", DesignPoint.from_dict(generated.description["design"]), folder=folder)
     if not result.ok:
         sys.exit(str(result))
-    return [line for line in (folder / "log.txt").read_text().splitlines() if line.startswith("layer: ")]
+    print("\n".join(line for line in (folder / "log.txt").read_text().splitlines() if line.startswith("layer: ")))
 
 
 if __name__ == "__main__":
-    print("\n".join(run(DesignPoint.load(*sys.argv[1:] or ["small"]), Path("build/examples/layer"))))
+    main(Path(__file__).with_name(Path(__file__).stem.removesuffix("_layer") + ".v"))
