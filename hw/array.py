@@ -13,7 +13,7 @@ Weight-stationary: cell (p, c) holds the weights of block p of a slice and colum
 added to an accumulator per row of activations and column, in a memory at the bottom.
 """
 
-from amaranth import Cat, Module, Mux, Signal, Value, signed
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -21,7 +21,7 @@ from amaranth.lib.wiring import In, Out
 from hw.cell import PRODUCT_LATENCY, TOKEN, Cell, SquaredNorm, StationaryCell, acc_bits, layout, whole
 from hw.design import ACC_BITS, DesignPoint
 from hw.operands import Operand, operands
-from hw.pairs import in_pairs
+from hw.pairs import Pairing
 from hw.streams import delay
 from hw.units import place
 
@@ -69,18 +69,34 @@ def _edge(
 ) -> Signal:
     """A block at its edge of the array, skewed: with its norm, or in pairs with number `low` as the low one."""
     value = Signal(layout(operand, multiply=low is not None).size, name=name)
-    if low is not None:
-        m.d.comb += value.eq(in_pairs(operand, block, low))
-        return delay(m, value, SquaredNorm.LATENCY + skew, name)
-    norm = SquaredNorm(operand)
-    place(m, platform, f"norm_{name}", norm)
-    m.d.comb += [norm.i.eq(block), value.eq(norm.o.as_value())]
-    return delay(m, value, skew, name)
+    if low is None:
+        norm = SquaredNorm(operand)
+        place(m, platform, f"norm_{name}", norm)
+        m.d.comb += [norm.i.eq(block), value.eq(norm.o.as_value())]
+        return delay(m, value, skew, name)
+    m.d.comb += value.eq(_pairs(m, platform, operand, name, block, low).as_value())
+    return delay(m, value, SquaredNorm.LATENCY + skew, name)
 
 
-def _from_left(operand: Operand, left: Cell | StationaryCell, cell: Cell | StationaryCell) -> Value:
+def _pairs(m: Module, platform: object, operand: Operand, name: str, block: data.View, low: int) -> data.View:
+    """A block, with its norm or without, in pairs."""
+    pairing = Pairing(operand, low)
+    place(m, platform, f"pairs_{name}", pairing)
+    m.d.comb += [pairing.i[field].eq(block[field]) for field in operand.block.members]
+    return pairing.o
+
+
+def _from_left(
+    m: Module,
+    platform: object,
+    operand: Operand,
+    left: Cell | StationaryCell,
+    cell: Cell | StationaryCell,
+    row: int,
+) -> data.View:
     """What a cell takes from the one on its left: in pairs, where the columns of multipliers begin."""
-    return in_pairs(operand, left.x_next, 0) if cell.multiply and not left.multiply else left.x_next.as_value()
+    block = left.x_next
+    return _pairs(m, platform, operand, f"x{row}", block, 0) if cell.multiply and not left.multiply else block
 
 
 class OutputStationaryArray(wiring.Component):
@@ -130,7 +146,7 @@ class OutputStationaryArray(wiring.Component):
                 cell = cells[p][c]
                 place(m, platform, f"cell_{p}_{c}", cell)
                 left = cells[p][c - 1] if c else None
-                m.d.comb += cell.x.eq(_from_left(x_side, left, cell) if left else x)
+                m.d.comb += cell.x.eq(_from_left(m, platform, x_side, left, cell, p) if left else x)
                 m.d.comb += cell.token.eq(left.token_next if left else token_in)
             token_in = delay(m, token_in, 1, f"token_row{p}", reset_less=False)
         for c in range(cols):
@@ -223,7 +239,7 @@ class WeightStationaryArray(wiring.Component):
             for c in range(cols):
                 place(m, platform, f"cell_{p}_{c}", cells[p][c])
                 left = cells[p][c - 1] if c else None
-                m.d.comb += cells[p][c].x.eq(_from_left(x_side, left, cells[p][c]) if left else x)
+                m.d.comb += cells[p][c].x.eq(_from_left(m, platform, x_side, left, cells[p][c], p) if left else x)
                 m.d.comb += cells[p][c].swap.eq(left.swap_next if left else swap)
             swap = delay(m, swap, 1, f"swap_row{p}", reset_less=False)
         coming = Signal(1 + len(self.load.payload.row))

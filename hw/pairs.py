@@ -20,12 +20,34 @@ from hw.streams import register
 from hw.units import add, place
 
 
-def in_pairs(operand: Operand, block: View, low: int) -> Value:
-    """A block as `Operand.in_pairs`: of each pair of coordinates number `low`, 0 or 1, is the low one."""
-    lows = [block.y[2 * i + low] for i in range(PAIRS)]
-    # What is above the low one, −high, is one less below a negative one.
-    highs = [(~block.y[2 * i + 1 - low] + ~y[-1])[: operand.point_bits + 1] for i, y in enumerate(lows)]
-    return Cat(*lows, *highs, *([block.beta] if operand.factor_bits else []))
+class Pairing(wiring.Component):
+    """Brings blocks into pairs, `Operand.in_pairs`, within the cycle.
+
+    Parameters
+    ----------
+    operand : Operand
+    low : int
+        Which coordinate of each pair is the low one, 0 or 1: not the same for x and w.
+
+    Members
+    -------
+    i : In(block)
+    o : Out(block in pairs)
+    """
+
+    def __init__(self, operand: Operand, low: int):
+        self.operand, self.low, self.unit = operand, low, f"gosset_pairing_{operand.name}_{low}"
+        super().__init__({"i": In(operand.block), "o": Out(operand.in_pairs)})
+
+    def elaborate(self, platform: object) -> Module:
+        """What is above the low coordinate is −high, less the one that a negative low one borrows."""
+        m = Module()
+        for i in range(PAIRS):
+            low, high = self.i.y[2 * i + self.low], self.i.y[2 * i + 1 - self.low]
+            m.d.comb += [self.o.low[i].eq(low), self.o.high[i].eq(~high + ~low[-1])]
+        if self.operand.factor_bits:
+            m.d.comb += self.o.beta.eq(self.i.beta)
+        return m
 
 
 def multiplier_bits(sides: tuple[Operand, Operand]) -> tuple[int, int]:

@@ -33,9 +33,9 @@ class Library:
         ports = {}
         for path, member, value in unit.signature.flatten(unit):
             ports[("i_" if member.flow == In else "o_") + "__".join(map(str, path))] = Value.cast(value)
-        ports["i_clk"] = ClockSignal()
-        if "\n  input rst;" in self.modules[name]:  # a unit whose registers need no reset has no such port
-            ports["i_rst"] = ResetSignal()
+        for port, value in (("clk", ClockSignal()), ("rst", ResetSignal())):
+            if f"\n  input {port};" in self.modules[name]:  # a unit that needs none has no such port
+                ports[f"i_{port}"] = value
         # The component itself is not elaborated here, only its interface is used; Amaranth warns of such objects.
         unit._MustUse__used = True
         return Instance(name, **ports)

@@ -10,8 +10,9 @@ from golden.lattice import DIM
 from hw.design import MAX_DSP_Q, DesignPoint
 from hw.generate import generate
 from hw.operands import PAIRS, inner_bits, operands
-from hw.pairs import in_pairs, inner_of_pairs, multiplier_bits
+from hw.pairs import Pairing, inner_of_pairs, multiplier_bits
 from hw.streams import delay, register
+from hw.units import place
 from sim.model import Model
 
 
@@ -67,10 +68,10 @@ class Inner(wiring.Component):
         m = Module()
         paired = []
         for low, (name, side) in enumerate(zip("xw", self.sides, strict=True)):
-            block = Signal(side.block, name=name)
-            m.d.comb += block.y.eq(self.i.payload[name])
-            paired.append(Signal(side.in_pairs, name=f"{name}_paired"))
-            m.d.comb += paired[-1].eq(in_pairs(side, block, low))
+            pairing = Pairing(side, low)
+            place(m, platform, f"pairs_{name}", pairing)
+            m.d.comb += pairing.i.y.eq(self.i.payload[name])
+            paired.append(pairing.o)
         inner = register(m, "inner", inner_of_pairs(m, platform, self.sides, *paired))
         valid = Signal()
         m.d.comb += [valid.eq(self.i.valid), self.o.payload.eq(inner.as_signed())]
