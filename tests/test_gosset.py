@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from golden.format import Format, PackedMatrix
 from golden.matmul import matmul
-from gosset import app
+from gosset import app, main
 from hw.design import PRESETS
 from sim.verify import Verification
 
@@ -72,7 +72,7 @@ def test_quantize_info_and_matmul(tmp_path, matrix):
     np.testing.assert_array_equal(np.load(result), matmul(x, x).result)
 
 
-def test_mistakes_are_told_in_a_sentence(tmp_path, matrix):
+def test_mistakes_are_told_in_a_sentence(tmp_path, matrix, monkeypatch, capsys):
     """Exit code 2, one line, no traceback, and nothing left behind."""
     packed = tmp_path / "x.safetensors"
     assert gosset("quantize", matrix, packed).returncode == 0
@@ -120,9 +120,12 @@ def test_mistakes_are_told_in_a_sentence(tmp_path, matrix):
         (("sim", "--design", "huge"), "No design is called 'huge'"),
         (("sim", "-o", below), "Cannot write"),
     ):
-        done = gosset(*arguments)
-        assert done.returncode == 2, (arguments, done)
-        assert words in done.stderr and len(done.stderr.splitlines()) == 1, (arguments, done.stderr)
+        monkeypatch.setattr("sys.argv", ["gosset", *map(str, arguments)])
+        with pytest.raises(SystemExit) as done:
+            main()
+        said = capsys.readouterr().err
+        assert done.value.code == 2, (arguments, said)
+        assert words in said and len(said.splitlines()) == 1, (arguments, said)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
