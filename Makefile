@@ -3,10 +3,13 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
+FPGA := $(VENV)/.fpga
 BIN := $(VENV)/bin
 DESIGN ?= small
+BOARD ?= ulx3s
+SEEDS ?= 1
 
-.PHONY: help sim test lint benches bench waves quality clean
+.PHONY: help sim test lint benches bench waves quality fpga flash clean
 
 help:
 	@echo "make sim      the main job: generate, lint, simulate, compare, read digits on the RTL (DESIGN=$(DESIGN))"
@@ -15,12 +18,14 @@ help:
 	@echo "make bench    measured speed ratios"
 	@echo "make waves    the waves of a short product, as FST"
 	@echo "make quality  distortion over the bound, hostile matrices, a real network: half an hour"
+	@echo "make fpga     the bitstream of a board (BOARD=$(BOARD) SEEDS=$(SEEDS)): minutes to an hour"
+	@echo "make flash    loads it (BOARD=$(BOARD))"
 	@echo "make clean    removes build/ (not $(VENV))"
 
 sim: $(READY)
 	$(BIN)/gosset sim --design $(DESIGN) --output build/sim
 
-test: lint
+test: lint $(FPGA)
 	$(BIN)/pytest
 
 lint: $(READY)
@@ -40,8 +45,20 @@ waves: $(READY)
 quality: $(READY)
 	$(BIN)/gosset quality --output build/quality
 
+fpga: $(FPGA)
+	$(BIN)/gosset fpga --board $(BOARD) --seeds $(SEEDS)
+
+flash: $(FPGA)
+	$(BIN)/gosset fpga --board $(BOARD) --flash
+
 clean:
 	rm -rf build
+
+$(FPGA): $(READY)
+	@echo 'Adding the tools for FPGAs, once ...'
+	@if command -v uv >/dev/null; then uv pip install --quiet --python $(BIN)/python --editable '.[fpga]'; \
+	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fpga]'; fi
+	@touch $@
 
 $(READY): pyproject.toml
 	@missing=""; \

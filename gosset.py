@@ -361,6 +361,67 @@ def area(
     console.print(table)
 
 
+@app.command()
+def fpga(
+    board: Annotated[str, typer.Option("--board", "-b", help="A board; `--list` shows them.")] = "ulx3s",
+    list_boards: Annotated[bool, typer.Option("--list", help="Shows the boards, and does nothing else.")] = False,
+    seeds: Annotated[int, typer.Option(help="How many times to place and route; the fastest counts.")] = 1,
+    allow_timing_fail: Annotated[
+        bool, typer.Option("--allow-timing-fail", help="Make a bitstream even if it is slower than its clock.")
+    ] = False,
+    load: Annotated[bool, typer.Option("--flash", help="Load the bitstream made before, and make none.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for bitstream, report.json and the tools' files.")
+    ] = None,
+) -> None:
+    """Makes the bitstream of a board, or the Vivado project of an Arty.
+
+    Needs `pip install 'gosset[fpga]'`. A bitstream that is slower than its clock is an error (exit code 2).
+
+    Examples: `gosset fpga --board icebreaker`, `gosset fpga --board ulx3s --seeds 4`, `gosset fpga --list`
+    """
+    from fpga.boards import BOARDS, find_board
+    from fpga.build import build, flash
+
+    if list_boards:
+        table = Table(title="Boards")
+        for column in ("board", "", "MAC/cycle", "MHz", "memory", "serial line"):
+            table.add_column(column, justify="right" if column in ("MAC/cycle", "MHz", "memory") else "left")
+        for name, known in BOARDS.items():
+            size = f"{known.memory.words * known.memory.bytes // 1024} KiB"
+            row = (name, known.title, f"{known.design.macs_per_cycle}", f"{known.clock_hz / 1e6:g}", size, known.uart)
+            table.add_row(*row)
+        console.print(table)
+        return
+    chosen = find_board(board)
+    folder = output or Path("build/fpga") / board
+    if load:
+        flash(chosen, folder)
+        return
+
+    def show(step: str) -> None:
+        console.print(f"{board}: {step} ...", soft_wrap=True)
+
+    report = build(chosen, folder, seeds=seeds, allow_timing_fail=allow_timing_fail, progress=show)
+    console.print(build_table(report))
+    console.print(report["made"], f"{folder / 'report.json'}", sep="\n", soft_wrap=True)
+
+
+def build_table(report: dict[str, Any]) -> Table:
+    """What came out of a board's build."""
+    table = Table("", "", title=report["title"], show_header=False)
+    for kind, (used, available) in report["used"].items():
+        table.add_row(kind, f"{used:,}" if available is None else f"{used:,} of {available:,}")
+    if "fmax_mhz" in report:
+        met = "" if report["timing_met"] else ": slower than its clock"
+        table.add_row("fastest clock", f"{report['fmax_mhz']:.1f} MHz (seed {report['seed']}){met}")
+    table.add_row("clock", f"{report['clock_mhz']:g} MHz")
+    table.add_row("peak", f"{report['macs_per_cycle']} MAC/cycle, {report['peak_gmacs']:.2f} GMAC/s")
+    table.add_row("serial line", f"{report['link_bytes_per_second']:,.0f} bytes/s")
+    table.add_row("seconds", ", ".join(f"{step} {seconds:.0f}" for step, seconds in report["seconds"].items()))
+    return table
+
+
 def main() -> None:
     """Runs the command line; a mistake of the user ends it with one sentence and exit code 2."""
     try:

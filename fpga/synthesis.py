@@ -1,6 +1,7 @@
-"""Synthesis, and place and route, for ECP5: with native tools if they are on PATH, else with YoWASP's from PyPI."""
+"""The tools of the yosys family, native or YoWASP's from PyPI; and what they say of a design's area on ECP5."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -46,19 +47,70 @@ class Area:
 
 
 def tool(name: str) -> list[str]:
-    """The command that runs a tool of the yosys family: native, or YoWASP's.
+    """The command that runs a tool of the yosys family: a native one on PATH, else YoWASP's.
+
+    With `GOSSET_TOOLS=yowasp` in the environment native ones are passed over.
 
     Raises
     ------
     ToolError
         If there is neither.
     """
-    if path := shutil.which(name):
-        return [path]
-    beside = Path(sys.executable).parent / f"yowasp-{name}"
-    if beside.exists():
-        return [str(beside)]
+    wanted = os.environ.get("GOSSET_TOOLS", "")
+    if wanted not in ("", "yowasp"):
+        raise ToolError(f"GOSSET_TOOLS can be yowasp, or be left out; it is {wanted!r}.")
+    native = None if wanted else shutil.which(name)
+    beside = Path(sys.executable).parent
+    # Apycula's gowin_pack, which has no other name, comes from PyPI as well.
+    for path in (native, beside / f"yowasp-{name}", beside / name):
+        if path and Path(path).exists():
+            return [str(path)]
     raise ToolError(f"{name} is missing: put one on PATH, or install YoWASP's with: pip install 'gosset[fpga]'.")
+
+
+def version(name: str) -> str:
+    """What a tool says of its version; empty if it says nothing.
+
+    Raises
+    ------
+    ToolError
+        If the tool is missing.
+    """
+    done = subprocess.run([*tool(name), "--version"], capture_output=True, text=True, check=False)
+    found = re.search(r"(?:[Yy]osys|[Vv]ersion|nextpnr-)[ -]*(\d[^\s)]*)", done.stdout + done.stderr)
+    return found[1] if found else ""
+
+
+def run(command: list[str], folder: Path, log: str = "") -> None:
+    """Runs a tool in a folder: YoWASP's see nothing outside it.
+
+    Parameters
+    ----------
+    command : list of str
+    folder : Path
+    log : str
+        The file in the folder that the tool writes what it says to; empty if it says it on its outputs.
+
+    Raises
+    ------
+    ToolError
+        If the tool fails: with the errors that it gives, or else with the last that it says.
+    """
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        path = folder / log
+        said = (path.read_text() if path.is_file() else done.stdout + done.stderr).splitlines()
+        errors = [line for line in said if line.startswith("ERROR")] or said[-20:]
+        where = f"see {path}" if log else f"in {folder}"
+        raise ToolError(
+            f"{Path(command[0]).name} failed with exit code {done.returncode}, {where}:\n" + "\n".join(errors)
+        )
+
+
+def cells(path: Path) -> dict[str, int]:
+    """Cells by type, from what yosys' `stat -json` writes of a flat design."""
+    text = path.read_text()
+    return dict(json.loads(text[text.index("{") :])["design"]["num_cells_by_type"])
 
 
 def measure(generated: Generated, folder: Path) -> Area:
@@ -77,14 +129,16 @@ def measure(generated: Generated, folder: Path) -> Area:
     """
     top = generated.description["top"]
     generated.write(folder)
-    script = f"read_verilog {top}.v; synth_ecp5 -nodsp -top {top} -json {top}.net.json; tee -q -o {top}.stat.txt stat"
-    _run([*tool("yosys"), "-q", "-l", f"{top}.yosys.log", "-p", script], folder)
+    statistics = f"tee -q -o {top}.stat.json stat -json"
+    script = f"read_verilog {top}.v; synth_ecp5 -nodsp -top {top} -json {top}.net.json; {statistics}"
+    log = f"{top}.yosys.log"
+    run([*tool("yosys"), "-q", "-l", log, "-p", script], folder, log)
     goal = ["--freq", str(TARGET_MHZ), "--seed", str(SEED), "--timing-allow-fail", "--out-of-context"]
     place = [*tool("nextpnr-ecp5"), *DEVICE, *goal, "--lpf-allow-unconstrained", "--router", "router2", "-q"]
-    _run([*place, "--json", f"{top}.net.json", "--report", f"{top}.pnr.json", "-l", f"{top}.pnr.log"], folder)
+    log = f"{top}.pnr.log"
+    run([*place, "--json", f"{top}.net.json", "--report", f"{top}.pnr.json", "-l", log], folder, log)
 
-    statistics = (folder / f"{top}.stat.txt").read_text()
-    counts = {kind: int(n) for n, kind in re.findall(r"^\s+(\d+)\s+([A-Z][A-Z0-9_]+)\s*$", statistics, re.MULTILINE)}
+    counts = cells(folder / f"{top}.stat.json")
     clocks = json.loads((folder / f"{top}.pnr.json").read_text())["fmax"]
     return Area(
         lut4_equivalents=counts.get("LUT4", 0) + 2 * counts.get("CCU2C", 0),
@@ -93,10 +147,3 @@ def measure(generated: Generated, folder: Path) -> Area:
         bram=counts.get("DP16KD", 0),
         fmax_mhz=round(min(clock["achieved"] for clock in clocks.values()), 1),
     )
-
-
-def _run(command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        tail = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
-        raise ToolError(f"{Path(command[0]).name} failed with exit code {done.returncode} in {folder}:\n{tail}")

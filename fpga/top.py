@@ -1,0 +1,85 @@
+"""What is on the FPGA: clock, serial line, LEDs, and the core behind them."""
+
+from amaranth import ClockSignal, Instance, Module, ResetSignal, Signal
+from amaranth.build import Platform
+from amaranth.hdl import Elaboratable
+from amaranth.utils import bits_for
+
+from fpga.boards import Board
+from fpga.core import BoardCore
+from fpga.identity import Identity
+from fpga.pll import ClockSource
+from fpga.uart import Uart, divisor
+from hw.streams import Flat
+from hw.units import Library, to_verilog
+
+CORE_FILE = "core.v"
+"""The Verilog of the core, beside what Amaranth writes."""
+
+
+class DeviceLibrary(Library):
+    """A library of units for one device, so that they can use what only it has.
+
+    Parameters
+    ----------
+    device : str, optional
+        As the board's platform names it.
+    """
+
+    def __init__(self, device: str | None):
+        super().__init__()
+        self.device = device
+
+
+class BoardTop(Elaboratable):
+    """Everything on the FPGA of a board. The first LED blinks about once a second, the second is on while a job runs.
+
+    Parameters
+    ----------
+    board : Board
+    """
+
+    def __init__(self, board: Board):
+        self.board = board
+
+    def elaborate(self, platform: Platform) -> Module:
+        """The core comes as a file of Verilog, in which a unit is one module however often it is used."""
+        m = Module()
+        board = self.board
+        m.submodules.clock = ClockSource(board.clock)
+
+        m.submodules.uart = uart = Uart(divisor(board.clock.output_hz, board.baud))
+        line = platform.request("uart")
+        m.d.comb += [uart.rx_pin.eq(line.rx.i), line.tx.o.eq(uart.tx_pin)]
+
+        name = f"gosset_{board.name}_core"
+        library = DeviceLibrary(getattr(platform, "device", None))
+        identity = Identity(
+            board=board.name, clock_hz=int(board.clock.output_hz), memory=board.memory, design=board.design
+        )
+        core = BoardCore(board.design, board.memory, identity.encode())
+        text = to_verilog(Flat(core), name, library)
+        platform.add_file(CORE_FILE, "\n".join([text, *library.modules.values()]))
+        busy = Signal()
+        m.submodules.core = Instance(
+            name,
+            i_clk=ClockSignal(),
+            i_rst=ResetSignal(),
+            i_rx_valid=uart.o.valid,
+            i_rx_payload=uart.o.payload,
+            o_tx_valid=uart.i.valid,
+            o_tx_payload=uart.i.payload,
+            i_tx_ready=uart.i.ready,
+            o_busy=busy,
+        )
+
+        # A counter that does nothing but count: its carry chain stays in one piece.
+        heartbeat = Signal(bits_for(int(board.clock.output_hz)))
+        m.d.sync += heartbeat.eq(heartbeat + 1)
+        if board.leds == "rgb_led":
+            led = platform.request("rgb_led")
+            lights = (led.g.o, led.b.o)
+        else:
+            lights = tuple(platform.request("led", i).o for i in range(2))
+        m.d.comb += [light.eq(value) for light, value in zip(lights, (heartbeat[-1], busy), strict=True)]
+        return m
