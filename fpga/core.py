@@ -38,13 +38,14 @@ class BoardCore(wiring.Component):
     Raises
     ------
     GossetError
-        If the identity is too long for a frame, or a frame carries no whole word of memory.
+        If the identity is too long for a frame, or the design has a front end.
     """
 
     def __init__(self, design: DesignPoint, memory: MemoryShape, identity: bytes):
         self.design, self.memory, self.identity = design, memory, identity
         if not 0 < len(identity) < MAX_PAYLOAD:
             raise GossetError(f"The identity of a board has 1 to {MAX_PAYLOAD - 1} bytes; got {len(identity)}.")
+        self.runner = Runner(design, memory)
         super().__init__(
             {
                 "rx": In(stream.Signature(8, always_ready=True)),
@@ -59,7 +60,7 @@ class BoardCore(wiring.Component):
         memory = self.memory
         m.submodules.receiver = receiver = Receiver()
         m.submodules.sender = sender = Sender()
-        m.submodules.runner = runner = Runner(self.design, memory)
+        m.submodules.runner = runner = self.runner
         m.submodules.memory = block = BoardMemory(memory)
         m.submodules.identity = rom = Memory(shape=8, depth=len(self.identity), init=self.identity)
         rom_read = rom.read_port()

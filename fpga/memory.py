@@ -98,7 +98,7 @@ class BoardMemory(wiring.Component):
         if self.shape.spram and getattr(platform, "device", None) == "iCE40UP5K":
             self._spram(m, word)
             return m
-        m.submodules.memory = block = memory.Memory(shape=self.shape.bits, depth=self.shape.words, init=[])
+        m.submodules.words = block = memory.Memory(shape=self.shape.bits, depth=self.shape.words, init=[])
         write, read = block.write_port(), block.read_port()
         m.d.comb += [
             write.en.eq(self.write),

@@ -1,6 +1,6 @@
 """Runs one job of the accelerator on operands in the board's memory."""
 
-from amaranth import Cat, Module, Mux, ResetInserter, Signal
+from amaranth import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, Mux, ResetSignal, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -155,11 +155,12 @@ class Runner(wiring.Component):
         """Accelerator; fetchers; the way of the results; the end."""
         m = Module()
         shape = self.shape
-        fresh = Signal()
-        m.d.comb += fresh.eq(self.start)
-        reset = ResetInserter(fresh)
+        # Not a ResetInserter: units that are instances have registers that it does not reach.
+        m.domains += ClockDomain("job", local=True)
+        m.d.comb += [ClockSignal("job").eq(ClockSignal()), ResetSignal("job").eq(ResetSignal() | self.start)]
+        for_job = DomainRenamer("job")
         accelerator = Accelerator(self.design)
-        m.submodules.accelerator = reset(accelerator)
+        m.submodules.accelerator = for_job(accelerator)
         m.d.comb += [getattr(self.counters, name).eq(getattr(accelerator, name)) for name in COUNTERS]
 
         begins = Signal()  # the cycle after `start`, when everything has been reset
@@ -178,7 +179,7 @@ class Runner(wiring.Component):
         readable = ~self.write if shape.spram else 1
         for side, word in (("x", x_word(self.design)), ("w", w_word(self.design))):
             fetcher = Fetcher(shape, word.size)
-            m.submodules[f"fetch_{side}"] = reset(fetcher)
+            m.submodules[f"fetch_{side}"] = for_job(fetcher)
             fetchers[side] = fetcher
             port = getattr(accelerator, side)
             m.d.comb += [
@@ -218,7 +219,7 @@ class Runner(wiring.Component):
             self.write.eq(left.any() & ~address[-1]),
             self.write_address.eq(address),
             self.write_data.eq(row),
-            acc.ready.eq(left <= 1),
+            acc.ready.eq(1 if pieces == 1 else left <= 1),
             outside.eq(left.any() & address[-1]),
             ended.eq((left == 1) & end),
         ]
