@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from amaranth.lib.wiring import Component
 
+from fpga.multipliers import with_ecp5_multipliers
 from fpga.synthesis import measure
 from golden.errors import GossetError
 from golden.files import write_text
@@ -21,7 +23,7 @@ from hw.encoder import Encoder
 from hw.frontend import FrontEnd, RowScale, Scaler
 from hw.generate import Generated, generate, generate_design
 from hw.hadamard import Rotator
-from hw.operands import operands, packed_operand
+from hw.operands import Operand, operands, packed_operand
 from sim.provenance import provenance
 
 RATES = (16, 8, 4)
@@ -33,43 +35,43 @@ SIDES = PRESETS["small_ws"]
 
 def units() -> dict[str, Callable[[], Generated]]:
     """What is measured, by name."""
+    components: dict[str, Callable[[], Component]] = {}
 
-    def norm(format: Format) -> SquaredNorm:
-        return SquaredNorm(packed_operand(format))
+    def add_cells(suffix: str, x: Operand, w: Operand) -> None:
+        components.update(
+            {
+                f"cell_{suffix}": partial(Cell, x, w),
+                f"stationary_cell_{suffix}": partial(StationaryCell, x, w, SIDES.rows - 1),
+                f"dsp_cell_{suffix}": partial(Cell, x, w, multiply=True),
+                f"stationary_dsp_cell_{suffix}": partial(StationaryCell, x, w, SIDES.rows - 1, multiply=True),
+            }
+        )
 
-    def cell(format: Format) -> Cell:
-        return Cell(packed_operand(format), packed_operand(format))
-
-    def stationary_cell(format: Format) -> StationaryCell:
-        return StationaryCell(packed_operand(format), packed_operand(format), SIDES.rows - 1)
-
-    def encoder(format: Format) -> Encoder:
-        return Encoder(FrontEndRules(format=format))
-
-    def unit(name: str, kind: Callable[[Format], Component], q: int) -> Callable[[], Generated]:
-        return lambda: generate(kind(Format(q)), f"{name}_q{q}")
-
-    kinds: dict[str, Callable[[Format], Component]] = {
-        "decoder": Decoder,
-        "norm": norm,
-        "cell": cell,
-        "stationary_cell": stationary_cell,
-        "encoder": encoder,
+    for q in RATES:
+        format = Format(q)
+        side = packed_operand(format)
+        components |= {f"decoder_q{q}": partial(Decoder, format), f"norm_q{q}": partial(SquaredNorm, side)}
+        add_cells(f"q{q}", side, side)
+        components[f"encoder_q{q}"] = partial(Encoder, FrontEndRules(format=format))
+    add_cells("q16_int8", *operands(SIDES))
+    rules = FrontEndRules()
+    components |= {
+        "encoder_serial_q16": partial(Encoder, FrontEndRules(candidates="serial")),
+        "rotator_128": partial(Rotator, rules),
+        "scaler_q16": partial(Scaler, rules),
+        "rowscale_max": partial(RowScale, FrontEndRules(scale="max")),
+        "frontend_q16": partial(FrontEnd, rules),
     }
-    parts = {f"{name}_q{q}": unit(name, kind, q) for q in RATES for name, kind in kinds.items()}
-    rules, serial = FrontEndRules(), FrontEndRules(candidates="serial")
-    parts |= {
-        "cell_q16_int8": lambda: generate(Cell(*operands(SIDES)), "cell_q16_int8"),
-        "stationary_cell_q16_int8": lambda: generate(
-            StationaryCell(*operands(SIDES), SIDES.rows - 1), "stationary_cell_q16_int8"
-        ),
-        "encoder_serial_q16": lambda: generate(Encoder(serial), "encoder_serial_q16"),
-        "rotator_128": lambda: generate(Rotator(rules), "rotator_128"),
-        "scaler_q16": lambda: generate(Scaler(rules), "scaler_q16"),
-        "rowscale_max": lambda: generate(RowScale(FrontEndRules(scale="max")), "rowscale_max"),
-        "frontend_q16": lambda: generate(FrontEnd(rules), "frontend_q16"),
+
+    def unit(name: str) -> Callable[[], Generated]:
+        return lambda: generate(components[name](), name)
+
+    designs = PRESETS | {
+        f"{name}_dsp": replace(PRESETS[name], name=f"{name}_dsp", dsp_cols=PRESETS[name].cols)
+        for name in ("small", "small_ws")
     }
-    return parts | {name: partial(generate_design, design) for name, design in PRESETS.items()}
+    parts = {name: unit(name) for name in components}
+    return parts | {name: partial(generate_design, design) for name, design in designs.items()}
 
 
 def measure_all(
@@ -103,7 +105,9 @@ def measure_all(
     if unknown := [name for name in names if name not in every]:
         raise GossetError(f"No unit is called {unknown[0]!r}; there are {', '.join(every)}.")
     for name in names or every:
-        areas[name] = measure(every[name](), output / name).as_dict()
+        generated = every[name]()
+        mapped = replace(generated, verilog=with_ecp5_multipliers(generated.verilog))
+        areas[name] = measure(mapped, output / name).as_dict()
         advance(1)
     report = {"units": areas, "date": date.today().isoformat(), **provenance()}
     write_text(output / "report.json", json.dumps(report, indent=2) + "\n")

@@ -404,8 +404,9 @@ def _decoder(design: DesignPoint | Format) -> Generated:
 @cache
 def _cell(design: DesignPoint | Format) -> Generated:
     format = _format_of(design)
-    side = packed_operand(format)
-    return generate(Cell(side, side), "bench_cell", format=asdict(format), latency=Cell.DEPTH)
+    side, multiply = packed_operand(format), isinstance(design, DesignPoint) and design.dsp_cols > 0
+    cell = Cell(side, side, multiply=multiply)
+    return generate(cell, "bench_cell", format=asdict(format), latency=Cell.DEPTH, multiply=multiply)
 
 
 @cache
@@ -464,3 +465,6 @@ SMALL = DesignPoint(name="uneven", rows=3, cols=2, panel_rows=9, x_depth=32, w_d
 
 STATIONARY = replace(SMALL, name="uneven_ws", dataflow="ws", w_depth=0, activations=("packed", "int8"))
 """The same, weight-stationary, and with int8 activations as well."""
+
+MULTIPLYING = replace(SMALL, name="uneven_dsp", dsp_cols=1)
+"""The small one with multipliers in the cells of its second column."""

@@ -13,10 +13,11 @@ from golden.format import Format, PackedMatrix
 from golden.lattice import DIM
 from golden.matmul import matmul, max_columns
 from golden.voronoi import decode
-from hw.cell import TOKEN, result
+from hw.cell import TOKEN, layout, result
 from hw.operands import packed_operand
 from sim.benches.checks import same
 from sim.benches.labels import deep_holes, hard_pairs, packed, random_matrix
+from sim.benches.settings import settings
 from sim.benches.streams import PAUSES, noise, pauses, signal
 from sim.benches.testbench import Testbench
 from sim.benches.words import Structure
@@ -47,7 +48,7 @@ class Tiles:
 
     def __init__(self, x: PackedMatrix, w: PackedMatrix, lengths: Sequence[int]):
         self.lengths = lengths
-        self.operands = list(zip(_operands(x), _operands(w), strict=True))
+        self.operands = list(zip(_operands(x, 0), _operands(w, 1), strict=True))
         self.accumulators: list[int] = matmul(x, w).accumulators.diagonal().tolist()
 
     @classmethod
@@ -166,13 +167,19 @@ class CellBench(Testbench):
         self.model = CellModel(self.settings.latency)
 
 
-def _operands(matrix: PackedMatrix) -> list[list[int]]:
-    words = Structure(packed_operand(matrix.format).with_norm)
-    points = decode(matrix.labels, matrix.format.q).astype(np.int64)
-    norms = (points**2).sum(axis=2) // 4
+def _operands(matrix: PackedMatrix, low: int) -> list[list[int]]:
+    """The words of blocks, row by row; in pairs, coordinate number `low` of each is the low one."""
+    points, multiply = decode(matrix.labels, matrix.format.q).astype(np.int64), settings().description["multiply"]
+    if multiply:
+        lows, highs = points[..., low::2], points[..., 1 - low :: 2]
+        fields = {"low": lows, "high": -highs - (lows < 0)}
+    else:
+        fields = {"y": points, "norm": (points**2).sum(axis=2) // 4}
+    fields["beta"] = matrix.betas.astype(np.int64)
+    words = Structure(layout(packed_operand(matrix.format), multiply=multiply))
     return [
-        [words.pack({"y": y, "beta": beta, "norm": norm}) for y, beta, norm in zip(*row, strict=True)]
-        for row in zip(points.tolist(), matrix.betas.tolist(), norms.tolist(), strict=True)
+        [words.pack({name: values[row, k].tolist() for name, values in fields.items()}) for k in range(points.shape[1])]
+        for row in range(len(points))
     ]
 
 

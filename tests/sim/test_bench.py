@@ -10,7 +10,7 @@ from golden.format import Format
 from golden.lattice import contains
 from golden.voronoi import RATES, decode
 from hw.design import DesignPoint
-from sim.bench import BENCHES, SMALL, STATIONARY, run_bench
+from sim.bench import BENCHES, MULTIPLYING, SMALL, STATIONARY, run_bench
 from sim.benches.checks import Mismatch, compare, same
 from sim.benches.labels import deep_holes, hard_pairs, ties
 from sim.benches.words import pack, unpack
@@ -25,6 +25,8 @@ BLOCKS = 30
     [
         *((name, SMALL) for name in BENCHES),
         ("accelerator", STATIONARY),
+        ("cell", MULTIPLYING),
+        ("array", MULTIPLYING),
         ("decoder", Format(q=2, betas=(3,))),
     ],
     ids=lambda value: f"q{value.q}" if isinstance(value, Format) else None if isinstance(value, str) else value.name,
@@ -66,6 +68,14 @@ def test_generated_verilog_passes(name: str, design: DesignPoint | Format) -> No
             r"\1parity;",
             r"o\.tile after \d+ tiles, cycle \d+",
         ),
+        # A product of pairs does not give its borrow back.
+        (
+            "cell",
+            "random_tiles/idle=never",
+            r"(\[19:10\], )[^,]*\[9\] \}",
+            r"\g<1>1'h0 }",
+            r"o\.acc after \d+ tiles, cycle \d+",
+        ),
         # The first row but one ends a tile.
         (
             "array",
@@ -77,13 +87,13 @@ def test_generated_verilog_passes(name: str, design: DesignPoint | Format) -> No
         # No room is kept in the output queue.
         ("accelerator", "blocked_drain", r"= ~ has_room;", "= 1'h0;", r"cycles blocked of the last 200"),
     ],
-    ids=["decoder-tie", "decoder-valid", "cell-parity", "array-last", "accelerator-room"],
+    ids=["decoder-tie", "decoder-valid", "cell-parity", "cell-borrow", "array-last", "accelerator-room"],
 )
 def test_planted_bug_is_found(name: str, only: str, pattern: str, replacement: str, message: str) -> None:
-    sound = BENCHES[name].generate(SMALL).verilog
+    sound = BENCHES[name].generate(MULTIPLYING).verilog
     text = re.sub(pattern, replacement, sound)
     assert text != sound
-    result = run_bench(name, SMALL, blocks=BLOCKS, only=only, verilog=text)
+    result = run_bench(name, MULTIPLYING, blocks=BLOCKS, only=only, verilog=text)
     assert not result.ok
     assert result.failed == len(result.failures)
     assert any(re.search(message, failure.message) for failure in result.failures), str(result)
