@@ -81,6 +81,10 @@ class Board:
             raise GossetError(f"The name of a board becomes a Verilog identifier, which {self.name!r} cannot be.")
         if self.family not in get_args(Family):
             raise GossetError(f"The family of a board is one of {', '.join(get_args(Family))}, not {self.family!r}.")
+        if self.memory.spram and self.family != "ice40up":
+            raise GossetError(f"Single-port memory is what UP5K has, not {self.title}.")
+        if self.leds not in ("led", "rgb_led"):
+            raise GossetError(f"The LEDs of a board are led or rgb_led, not {self.leds!r}.")
         divisor(self.clock.output_hz, self.baud)
 
     @property

@@ -158,7 +158,8 @@ def build(
             with step("pack"):
                 _pack(pack, folder, bitstream, {name + flow.routed: f"{name}.{seed}{flow.routed}"})
     origin = provenance()
-    origin["tools"] |= {command[0]: version(command[0]) for command in commands}
+    versions = {command[0]: version(command[0]) for command in commands}
+    origin["tools"] |= {name: said for name, said in versions.items() if said}
     report |= {"used": used, "seconds": seconds, **origin}
     write_text(folder / "report.json", json.dumps(report, indent=2) + "\n")
     if rest and not bitstream.exists():

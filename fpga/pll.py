@@ -1,13 +1,13 @@
-"""Phase-locked loops: settings within a family's limits, and the clock domain that one drives."""
+"""Phase-locked loops: settings within a family's limits, and the clock that one makes."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
-from amaranth import ClockDomain, ClockSignal, Const, Instance, Module, ResetSignal, Signal, Value
-from amaranth.hdl import Elaboratable
-from amaranth.lib import io
+from amaranth import ClockDomain, ClockSignal, Const, Instance, Module, Signal, Value
+from amaranth.lib import io, wiring
 from amaranth.lib.cdc import ResetSynchronizer
+from amaranth.lib.wiring import Out
 
 from golden.errors import GossetError
 
@@ -119,40 +119,43 @@ class Settings:
         return self.input_hz * self.multiplier * inside / (self.input_divisor * self.output_divisor)
 
 
-class ClockSource(Elaboratable):
-    """The domain `sync` from a board's clock through its PLL; in reset until some time after lock.
+class ClockSource(wiring.Component):
+    """A clock and its reset, from a board's clock through its PLL.
 
     Parameters
     ----------
     settings : Settings
+
+    Members
+    -------
+    clk : Out(1)
+    rst : Out(1)
+        High until some time after lock, synchronous to `clk`.
     """
 
     def __init__(self, settings: Settings):
         self.settings = settings
+        super().__init__({"clk": Out(1), "rst": Out(1, init=1)})
 
     def elaborate(self, platform: object) -> Module:
-        """Lock releases a counter, and the counter the domain."""
+        """Lock releases a counter, and the counter the reset."""
         m = Module()
         pin = platform.request(platform.default_clk, dir="-")  # type: ignore[attr-defined]
-        clock, locked = Signal(), Signal()
+        locked = Signal()
         if self.settings.pll is ICE40_PAD:
             source = pin.io
         else:
             m.submodules.pin = buffer = io.Buffer("i", pin)
             source = buffer.i
-        m.submodules.pll = self.settings.pll.instance(self.settings, source, clock, locked)
+        m.submodules.pll = self.settings.pll.instance(self.settings, source, self.clk, locked)
 
         m.domains.locked = ClockDomain(local=True)
         m.submodules.locked = ResetSynchronizer(~locked, domain="locked")
         count = Signal(range(RESET_CYCLES))
-        ready = Signal()
+        m.d.comb += ClockSignal("locked").eq(self.clk)
+        m.d.locked += count.eq(count + 1)
         with m.If(count == RESET_CYCLES - 1):
-            m.d.locked += ready.eq(1)
-        with m.Else():
-            m.d.locked += count.eq(count + 1)
-
-        m.domains.sync = ClockDomain()
-        m.d.comb += [ClockSignal("locked").eq(clock), ClockSignal("sync").eq(clock), ResetSignal("sync").eq(~ready)]
+            m.d.locked += [count.eq(count), self.rst.eq(0)]
         return m
 
 

@@ -1,8 +1,9 @@
 """What is on the FPGA: clock, serial line, LEDs, and the core behind them."""
 
-from amaranth import ClockSignal, Instance, Module, ResetSignal, Signal
+from amaranth import ClockDomain, ClockSignal, Const, Instance, Module, ResetSignal, Signal
 from amaranth.build import Platform
 from amaranth.hdl import Elaboratable
+from amaranth.lib import io
 from amaranth.utils import bits_for
 
 from fpga.boards import Board
@@ -46,23 +47,26 @@ class BoardTop(Elaboratable):
         """The core comes as a file of Verilog, in which a unit is one module however often it is used."""
         m = Module()
         board = self.board
-        m.submodules.clock = ClockSource(board.clock)
+        m.submodules.clock = clock = ClockSource(board.clock)
+        m.domains.sync = ClockDomain()
+        m.d.comb += [ClockSignal().eq(clock.clk), ResetSignal().eq(clock.rst)]
 
         m.submodules.uart = uart = Uart(divisor(board.clock.output_hz, board.baud))
-        line = platform.request("uart")
-        m.d.comb += [uart.rx_pin.eq(line.rx.i), line.tx.o.eq(uart.tx_pin)]
+        line = platform.request("uart", dir="-")
+        m.submodules.rx, m.submodules.tx = rx, tx = io.Buffer("i", line.rx), io.Buffer("o", line.tx)
+        m.d.comb += [uart.rx_pin.eq(rx.i), tx.o.eq(uart.tx_pin)]
 
-        name = f"gosset_{board.name}_core"
+        module = f"gosset_{board.name}_core"
         library = DeviceLibrary(getattr(platform, "device", None))
         identity = Identity(
             board=board.name, clock_hz=int(board.clock.output_hz), memory=board.memory, design=board.design
         )
         core = BoardCore(board.design, board.memory, identity.encode())
-        text = to_verilog(Flat(core), name, library)
+        text = to_verilog(Flat(core), module, library)
         platform.add_file(CORE_FILE, "\n".join([text, *library.modules.values()]))
         busy = Signal()
         m.submodules.core = Instance(
-            name,
+            module,
             i_clk=ClockSignal(),
             i_rst=ResetSignal(),
             i_rx_valid=uart.o.valid,
@@ -77,9 +81,12 @@ class BoardTop(Elaboratable):
         heartbeat = Signal(bits_for(int(board.clock.output_hz)))
         m.d.sync += heartbeat.eq(heartbeat + 1)
         if board.leds == "rgb_led":
-            led = platform.request("rgb_led")
-            lights = (led.g.o, led.b.o)
+            led = platform.request("rgb_led", dir="-")
+            lights = {"green": (led.g, heartbeat[-1]), "blue": (led.b, busy), "red": (led.r, Const(0))}
         else:
-            lights = tuple(platform.request("led", i).o for i in range(2))
-        m.d.comb += [light.eq(value) for light, value in zip(lights, (heartbeat[-1], busy), strict=True)]
+            alive, works = (platform.request("led", i, dir="-") for i in range(2))
+            lights = {"alive": (alive, heartbeat[-1]), "works": (works, busy)}
+        for name, (pin, value) in lights.items():
+            m.submodules[name] = light = io.Buffer("o", pin)
+            m.d.comb += light.o.eq(value)
         return m
