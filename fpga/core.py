@@ -10,7 +10,6 @@ from fpga.framing import LENGTH_BITS, Receiver, Sender
 from fpga.link import ARGUMENT_BYTES, FIRST, HEADER_BYTES, MAX_DATA, MAX_PAYLOAD, ORDERED, REPLY, Kind, Status
 from fpga.memory import BoardMemory, MemoryShape
 from fpga.runner import Runner
-from golden.errors import GossetError
 from hw.design import DesignPoint
 from hw.engine import COUNTER_BITS, COUNTERS
 
@@ -24,9 +23,10 @@ class BoardCore(wiring.Component):
     Parameters
     ----------
     design : DesignPoint
+        Without a front end.
     memory : MemoryShape
     identity : bytes
-        What IDENTIFY gives.
+        What IDENTIFY gives: fewer than a frame carries.
 
     Members
     -------
@@ -34,18 +34,10 @@ class BoardCore(wiring.Component):
         The line.
     busy : Out(1)
         Whether a job runs.
-
-    Raises
-    ------
-    GossetError
-        If the identity is too long for a frame, or the design has a front end.
     """
 
     def __init__(self, design: DesignPoint, memory: MemoryShape, identity: bytes):
         self.design, self.memory, self.identity = design, memory, identity
-        if not 0 < len(identity) < MAX_PAYLOAD:
-            raise GossetError(f"The identity of a board has 1 to {MAX_PAYLOAD - 1} bytes; got {len(identity)}.")
-        self.runner = Runner(design, memory)
         super().__init__(
             {
                 "rx": In(stream.Signature(8, always_ready=True)),
@@ -60,7 +52,7 @@ class BoardCore(wiring.Component):
         memory = self.memory
         m.submodules.receiver = receiver = Receiver()
         m.submodules.sender = sender = Sender()
-        m.submodules.runner = runner = self.runner
+        m.submodules.runner = runner = Runner(self.design, memory)
         m.submodules.memory = block = BoardMemory(memory)
         m.submodules.identity = rom = Memory(shape=8, depth=len(self.identity), init=self.identity)
         rom_read = rom.read_port()

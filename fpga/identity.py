@@ -27,6 +27,11 @@ class Identity:
     design : DesignPoint
     gosset : str
         The version that made it.
+
+    Raises
+    ------
+    GossetError
+        If the design has a front end.
     """
 
     board: str
@@ -34,6 +39,10 @@ class Identity:
     memory: MemoryShape
     design: DesignPoint
     gosset: str = version("gosset")
+
+    def __post_init__(self) -> None:
+        if self.design.front_end:
+            raise GossetError(f"Design {self.design.name} has a front end, which boards have no use for: leave it out.")
 
     def encode(self) -> bytes:
         """The bytes that IDENTIFY gives.

@@ -5,7 +5,6 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from fpga.memory import BoardMemory, MemoryShape
-from golden.errors import GossetError
 from hw.accelerator import Accelerator
 from hw.banks import w_word, x_word
 from hw.design import ACC_BITS, DesignPoint
@@ -102,6 +101,7 @@ class Runner(wiring.Component):
     Parameters
     ----------
     design : DesignPoint
+        Without a front end.
     shape : MemoryShape
         Of the memory. Every word of a stream, and every row of results, begins at a word of memory.
 
@@ -122,17 +122,10 @@ class Runner(wiring.Component):
         Cycles by cause, `hw.engine.COUNTERS`.
     write, write_address, write_data, read_address : Out; read_data : In
         To the memory.
-
-    Raises
-    ------
-    GossetError
-        If the design has a front end.
     """
 
     def __init__(self, design: DesignPoint, shape: MemoryShape):
         self.design, self.shape = design, shape
-        if design.front_end:
-            raise GossetError(f"Design {design.name} has a front end, which boards have no use for: leave it out.")
         fields = {"rows": FIELD_BITS, "tiles": FIELD_BITS, "steps": FIELD_BITS, "int8": 1}
         super().__init__(
             {

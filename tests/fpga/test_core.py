@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fpga.core import BoardCore
+from fpga.identity import Identity
 from fpga.link import MAX_DATA, REPLY, Deframer, Frame, Kind, Status
 from fpga.memory import MemoryShape
 from golden.errors import GossetError
@@ -222,8 +223,6 @@ def test_an_order_is_carried_out_once(line):
 
 
 def test_what_cannot_be_a_board():
-    with pytest.raises(GossetError, match="1 to 503 bytes; got 504"):
-        BoardCore(TINY, MemoryShape(16, 4096), bytes(504))
     with pytest.raises(GossetError, match="bits of a memory must be a power of two from 8 to 512; got 24"):
         MemoryShape(24, 4096)
     with pytest.raises(GossetError, match="words of a memory must be a power of two"):
@@ -232,4 +231,6 @@ def test_what_cannot_be_a_board():
         MemoryShape(32, 32768, spram=True)
     design = DesignPoint(name="raw", rows=1, cols=1, front_end=FrontEndRules())
     with pytest.raises(GossetError, match="raw has a front end"):
-        BoardCore(design, MemoryShape(16, 4096), IDENTITY)
+        Identity(board="b", clock_hz=1, memory=MemoryShape(16, 4096), design=design)
+    with pytest.raises(GossetError, match="503 bytes at most"):
+        Identity(board="b" * 500, clock_hz=1, memory=MemoryShape(16, 4096), design=TINY).encode()
