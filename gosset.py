@@ -343,7 +343,9 @@ def area(
     ),
     history: Annotated[Path | None, typer.Option(help="A .jsonl file to add the report to.")] = None,
 ) -> None:
-    """Area and frequency of the hardware's units on ECP5, without DSPs, after place and route.
+    """Area and frequency of the hardware's units on ECP5, after place and route.
+
+    Only cells with multipliers take DSPs.
 
     Example, some of them only: `gosset area decoder_q16 cell_q16 tiny`
 
@@ -353,11 +355,11 @@ def area(
 
     with progress("area", len(names or units())) as advance:
         report = measure_all(names or [], output, history, advance)
-    table = Table(title="ECP5 (LFE5U-85F, speed grade 6), no DSPs")
-    for column in ("unit", "LUT4 + 2·CCU2C", "flip-flops", "block RAM", "MHz"):
+    table = Table(title="ECP5 (LFE5U-85F, speed grade 6)")
+    for column in ("unit", "LUT4 + 2·CCU2C", "flip-flops", "DSPs", "block RAM", "MHz"):
         table.add_column(column, justify="left" if column == "unit" else "right")
     for name, unit in report["units"].items():
-        table.add_row(name, *(f"{unit[key]:,}" for key in ("lut4_equivalents", "ff", "bram", "fmax_mhz")))
+        table.add_row(name, *(f"{unit[key]:,}" for key in ("lut4_equivalents", "ff", "dsp", "bram", "fmax_mhz")))
     console.print(table)
 
 

@@ -6,9 +6,10 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from fpga.multipliers import with_ecp5_multipliers
 from golden.errors import ToolError
 from hw.generate import Generated
 
@@ -114,7 +115,7 @@ def cells(path: Path) -> dict[str, int]:
 
 
 def measure(generated: Generated, folder: Path) -> Area:
-    """Synthesises a design without DSPs, places and routes it.
+    """Synthesises a design, places and routes it. Of its products only those of `hw.pairs` are made by DSPs.
 
     Parameters
     ----------
@@ -128,7 +129,7 @@ def measure(generated: Generated, folder: Path) -> Area:
         If a tool is missing or fails.
     """
     top = generated.description["top"]
-    generated.write(folder)
+    replace(generated, verilog=with_ecp5_multipliers(generated.verilog)).write(folder)
     statistics = f"tee -q -o {top}.stat.json stat -json"
     script = f"read_verilog {top}.v; synth_ecp5 -nodsp -top {top} -json {top}.net.json; {statistics}"
     log = f"{top}.yosys.log"
