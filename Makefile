@@ -26,7 +26,7 @@ sim: $(READY)
 	$(BIN)/gosset sim --design $(DESIGN) --output build/sim
 
 test: lint $(FPGA)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check

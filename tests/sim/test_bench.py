@@ -103,12 +103,15 @@ def test_planted_bug_is_found(name: str, only: str, pattern: str, replacement: s
     shutil.rmtree(result.folder)
 
 
-def test_a_bench_is_built_once_and_runs_again_the_same(tmp_path: Path) -> None:
+def test_a_bench_is_built_once_and_runs_again_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOSSET_CACHE", str(tmp_path / "cache"))
+
     def run(name: str) -> int:
         return run_bench("cell", SMALL, blocks=BLOCKS, only="idle=random/longest=3", folder=tmp_path / name).checked
 
     first = run("a")
     programs = {path: path.stat().st_mtime_ns for path in cache_folder().glob("bench-*")}
+    assert programs
     assert run("b") == first
     assert {path: path.stat().st_mtime_ns for path in cache_folder().glob("bench-*")} == programs
     assert (tmp_path / "b" / "results.xml").exists()
