@@ -1,6 +1,7 @@
 """The dot-8 cells and the arithmetic they share with the edge of the array.
 
-An inner product of two blocks is taken from squares, ⟨x, w⟩ = (‖x‖² + ‖w‖² − ‖x − w‖²) / 2: the square of a five-bit
+A cell with multipliers takes inner products as `hw.pairs` says. In one without, an inner product of two blocks is taken
+from squares, ⟨x, w⟩ = (‖x‖² + ‖w‖² − ‖x − w‖²) / 2: the square of a five-bit
 magnitude is a small table where a 5×5 product is a multiplier, and the norms are computed once per row and column, at
 the edge. In Λ norms are multiples of 4 and inner products are even, so with n(v) = ‖v‖² / 4 the cell adds integers
 only: ⟨x, w⟩ / 2 = n(x) + n(w) − n(x − w), and accumulators are kept halved too. With int8 activations, whose digits
@@ -196,6 +197,8 @@ class Cell(wiring.Component):
     Parameters
     ----------
     x, w : Operand
+    multiply : bool
+        Whether it takes products from multipliers, and its operands in pairs; or else from squares, with norms.
 
     Members
     -------
@@ -270,6 +273,8 @@ class StationaryCell(wiring.Component):
     x, w : Operand
     hops : int
         The largest number of cells that a weight passes.
+    multiply : bool
+        As of `Cell`.
 
     Members
     -------
