@@ -23,6 +23,9 @@ from sim.tiles import Job
 RESTARTS = 2
 """How often a job is begun anew where the board is started anew in the middle of it."""
 
+BAUDS = (2_000_000, 1_000_000)
+"""Rates that boards are built for."""
+
 FIRST_TIMEOUT, FIRST_RETRIES = 0.3, 1
 """Of the first command: who does not answer soon is no board."""
 
@@ -65,7 +68,7 @@ class BoardDevice(Device):
         super().__init__(self.identity.design)
 
     @classmethod
-    def open(cls, port: str, bauds: Sequence[int], design: DesignPoint | None = None) -> "BoardDevice":
+    def open(cls, port: str, bauds: Sequence[int] = BAUDS, design: DesignPoint | None = None) -> "BoardDevice":
         """Connects to the board on a serial port, at the first of some rates that it answers at; raises as above."""
         reason = ""
         for baud in bauds:
@@ -102,6 +105,30 @@ class BoardDevice(Device):
                     raise
         product = Product(accumulators, job.x.scales, job.w.scales)
         return Report(job, product, time.perf_counter() - start, sum(counters.values()), counters)
+
+    def measure_link(self, seed: int = 0) -> tuple[int, float, float]:
+        """Writes random bytes to all of the board's memory and reads them back.
+
+        Returns
+        -------
+        How many bytes, the seconds of writing, and those of reading.
+
+        Raises
+        ------
+        LinkError
+            If the board is gone, or does not give back what was written.
+        """
+        memory = self.identity.memory
+        stored = np.random.default_rng(seed).bytes(memory.words * memory.bytes)
+        self._connect(self.design)
+        start = time.perf_counter()
+        self.link.write([(0, stored)])
+        between = time.perf_counter()
+        found = self.link.read(0, memory.words)
+        end = time.perf_counter()
+        if found != stored:
+            raise LinkError("The board's memory does not give back what was written to it.")
+        return len(stored), between - start, end - between
 
     def close(self) -> None:
         """Gives the line back."""

@@ -9,7 +9,7 @@ import secrets
 import struct
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fpga.line import Line, LinkError
@@ -169,13 +169,7 @@ class Link:
         LinkError
             If the board does not answer, or refuses.
         """
-        writes = []
-        step = MAX_DATA // self.word_bytes * self.word_bytes
-        for address, stored in images:
-            for at in range(0, len(stored), step):
-                target = (address + at // self.word_bytes).to_bytes(4, "little")
-                writes.append(Command(Kind.WRITE, target + stored[at : at + step]))
-        commands = [*writes, task.command()]
+        commands = [*self._writes(images), task.command()]
         for _ in range(self.retries + 1):
             answer = self._carry_out(commands)
             if answer is not None:
@@ -184,6 +178,10 @@ class Link:
                 return list(struct.unpack(f"<{len(COUNTERS)}I", answer))
             commands = commands[-1:]  # it ran, but what it said is lost: once more, it gives the same
         raise self._silence()
+
+    def write(self, images: Sequence[tuple[int, bytes]]) -> None:
+        """Writes images to memory, as `run` does, and raises as it does."""
+        self._carry_out(list(self._writes(images)))
 
     def read(self, address: int, words: int) -> bytes:
         """Words of memory; raises as `run` does."""
@@ -199,6 +197,13 @@ class Link:
             vain = 0 if len(data) > before else vain + 1
             self.repeated += len(data) < len(pieces)
         return b"".join(data[i] for i in range(len(pieces)))
+
+    def _writes(self, images: Sequence[tuple[int, bytes]]) -> Iterator[Command]:
+        step = MAX_DATA // self.word_bytes * self.word_bytes
+        for address, stored in images:
+            for at in range(0, len(stored), step):
+                target = (address + at // self.word_bytes).to_bytes(4, "little")
+                yield Command(Kind.WRITE, target + stored[at : at + step])
 
     def _read_missing(self, pieces: list[tuple[int, int]], data: dict[int, bytes], timeout: float) -> None:
         """Asks for each piece that is missing, once."""

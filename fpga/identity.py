@@ -3,12 +3,15 @@
 import json
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fpga.link import MAX_PAYLOAD, PROTOCOL
 from fpga.memory import MemoryShape
 from golden.errors import GossetError
 from hw.design import DesignPoint
+
+if TYPE_CHECKING:
+    from fpga.boards import Board
 
 MAX_IDENTITY = MAX_PAYLOAD - 1
 """The most bytes of an identity: a frame has a status as well."""
@@ -43,6 +46,12 @@ class Identity:
     def __post_init__(self) -> None:
         if self.design.front_end:
             raise GossetError(f"Design {self.design.name} has a front end, which boards have no use for: leave it out.")
+
+    @classmethod
+    def of(cls, board: "Board", design: DesignPoint | None = None) -> "Identity":
+        """The identity of a board, with its own design if no other is given."""
+        clock_hz = int(board.clock.output_hz)
+        return cls(board=board.name, clock_hz=clock_hz, memory=board.memory, design=design or board.design)
 
     def encode(self) -> bytes:
         """The bytes that IDENTIFY gives.

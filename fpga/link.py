@@ -153,7 +153,7 @@ class Deframer:
                 yield frame
             else:
                 self.damaged += 1
-        self._held = self._held[: 2 * MAX_BODY + 1]  # no frame is as long: the rest is not needed to know that it is none
+        self._held = self._held[: 2 * MAX_BODY + 1]  # no frame is as long: no more is needed to know that it is none
 
 
 def _frame(piece: bytes) -> Frame | None:

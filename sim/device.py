@@ -13,7 +13,7 @@ from golden.errors import GossetError
 from golden.files import replacing
 from golden.format import PackedMatrix
 from golden.int8 import quantize_int8
-from golden.matmul import Product, matmul
+from golden.matmul import Operand, Product, matmul
 from golden.quantize import quantize
 from hw.design import DesignPoint
 from hw.engine import COUNTER_BITS, COUNTERS
@@ -75,16 +75,24 @@ class Device(ABC):
         """Runs a job to its end."""
 
     def matmul(self, x: ArrayLike, w: PackedMatrix) -> NDArray[np.float32]:
-        """x·wᵀ for activations x `(M, K)`, packed on the way in the format of w, or quantised to int8 where the design
-        takes nothing else: float32 `(M, N)`.
+        """x·wᵀ for activations x `(M, K)`, quantised on the way: float32 `(M, N)`.
 
         Raises
         ------
         GossetError
             If x is no finite matrix or does not fit w, or w is not in the design's format.
         """
-        activations = quantize(x, w.format) if self.design.packed else quantize_int8(x)
-        return self.run(Job(self.design, activations, w)).product.result
+        return self.run(Job(self.design, self.activations(x), w)).product.result
+
+    def activations(self, x: ArrayLike) -> Operand:
+        """Activations as the design takes them: packed, or int8 where it takes nothing else.
+
+        Raises
+        ------
+        GossetError
+            If x is no finite matrix.
+        """
+        return quantize(x, self.design.format) if self.design.packed else quantize_int8(x)
 
 
 class GoldenDevice(Device):

@@ -17,7 +17,7 @@ from golden import voronoi
 from golden.files import write_text
 from golden.format import Format, PackedMatrix
 from golden.lattice import DIM
-from golden.matmul import matmul
+from golden.matmul import Operand, matmul
 from golden.quantize import quantize
 from golden.rivals.integers import IntGroups
 from hw.decoder import Decoder
@@ -25,7 +25,7 @@ from hw.design import DesignPoint
 from hw.generate import generate, generate_design
 from sim import verilator
 from sim.bench import BENCHES, SMALL, STATIONARY, run_bench
-from sim.device import Report, RtlDevice
+from sim.device import Device, Progress, Report, RtlDevice
 from sim.digits import Digits, Floats, train
 from sim.model import Model
 from sim.picture import draw
@@ -96,9 +96,9 @@ class Verification:
             )
             self.described.append(f"{here}: {values}")
 
-    def run(self, device: RtlDevice, x: PackedMatrix, w: PackedMatrix, what: str) -> Report:
-        """Runs a product on the RTL and compares its accumulators with golden's."""
-        report = device.run(Job(device.design, x, w))
+    def run(self, device: Device, x: Operand, w: PackedMatrix, what: str, progress: Progress | None = None) -> Report:
+        """Runs a product on a device and compares its accumulators with golden's."""
+        report = device.run(Job(device.design, x, w), progress)
         expected = matmul(x, w).accumulators
         self.accumulators_compared += expected.size
         self.compare(what, expected, report.product.accumulators, ("row", "column"))
@@ -177,7 +177,9 @@ def verify(design: DesignPoint, output: Path, ui: Ui) -> dict[str, Any]:
         runs: dict[str, dict[str, Any]] = {}
         for q in RATES:
             name = f"e8_q{q}"
-            readings, runs[name] = read_digits(seen, digits, designs[q])
+            device = RtlDevice(designs[q])
+            readings, runs[name] = read_digits(seen, digits, device)
+            device.close()
             accuracy[name] = float((readings == digits.labels).mean())
             bits[name] = designs[q].format.bits_per_entry
             advance(1)
@@ -239,29 +241,35 @@ def check_products(seen: Verification, design: DesignPoint, count: int, advance:
     device.close()
 
 
-def read_digits(seen: Verification, digits: Digits, design: DesignPoint) -> tuple[NDArray[np.int64], dict[str, Any]]:
-    """Reads the digits on the RTL; the readings, and the sums of cycles, MACs and counters over the layers."""
-    device = RtlDevice(design)
-    weights = [quantize(w, design.format) for w in digits.weights]
+def read_digits(
+    seen: Verification, digits: Digits, device: Device, advance: Advance | None = None
+) -> tuple[NDArray[np.int64], dict[str, Any]]:
+    """Reads the digits on a device, telling of every layer; the readings, and the totals over the layers."""
+    weights = [quantize(w, device.design.format) for w in digits.weights]
     reports: list[Report] = []
 
     def multiply(layer: int, x: Floats) -> Floats:
-        packed = quantize(x, design.format)
-        reports.append(seen.run(device, packed, weights[layer], f"{design.module}, layer {layer}"))
+        what = f"{device.design.module}, layer {layer}"
+        reports.append(seen.run(device, device.activations(x), weights[layer], what))
+        if advance:
+            advance(1)
         return reports[-1].product.result
 
-    readings = digits.read(multiply)
-    device.close()
+    return digits.read(multiply), totals(reports)
+
+
+def totals(reports: list[Report]) -> dict[str, Any]:
+    """Sums of cycles, multiply-accumulates, counters and seconds over products on a device with a clock."""
     cycles = sum(report.cycles or 0 for report in reports)
     macs = sum(report.job.macs for report in reports)
     counters = {name: sum(report.counters[name] for report in reports) for name in reports[0].counters}
-    return readings, {
+    return {
         "cycles": cycles,
         "macs": macs,
         "macs_per_cycle": macs / cycles,
-        "utilisation": macs / cycles / design.macs_per_cycle,
+        "utilisation": macs / cycles / reports[0].job.design.macs_per_cycle,
         "counters": counters,
-        "simulation_seconds": sum(report.seconds for report in reports),
+        "device_seconds": sum(report.seconds for report in reports),
     }
 
 

@@ -9,6 +9,7 @@ from golden.quantize import quantize
 from hw.decoder import Decoder
 from hw.design import PRESETS
 from hw.generate import generate
+from sim.device import RtlDevice
 from sim.digits import train
 from sim.picture import draw
 from sim.verify import Verification, check_decoder, check_products, read_digits
@@ -56,7 +57,9 @@ def test_products_are_counted():
 
 def test_digits_are_read_on_the_rtl_as_by_golden(digits, tmp_path):
     seen, design = Verification(), PRESETS["tiny"].with_format(Format(8))
-    readings, run = read_digits(seen, digits, design)
+    device = RtlDevice(design)
+    readings, run = read_digits(seen, digits, device)
+    device.close()
     weights = [quantize(w, design.format) for w in digits.weights]
     expected = digits.read(lambda layer, x: matmul(quantize(x, design.format), weights[layer]).result)
     np.testing.assert_array_equal(readings, expected)
