@@ -129,9 +129,14 @@ def _orangecrab() -> Platform:
     return platform
 
 
-def _large(name: str) -> DesignPoint:
-    """512 multiply-accumulates per cycle; half of the columns on DSPs, of which an 85F has 156."""
-    return DesignPoint(name=name, rows=8, cols=8, dsp_cols=4)
+def _large(name: str, dsp_cols: int) -> DesignPoint:
+    """512 multiply-accumulates per cycle."""
+    return DesignPoint(name=name, rows=8, cols=8, dsp_cols=dsp_cols)
+
+
+def _small(name: str, dsp_cols: int) -> DesignPoint:
+    """128 multiply-accumulates per cycle."""
+    return DesignPoint(name=name, rows=4, cols=4, dsp_cols=dsp_cols)
 
 
 def _tiny(name: str, dsp_cols: int) -> DesignPoint:
@@ -150,8 +155,8 @@ BOARDS = {
             family="ecp5",
             platform=ULX3S_85F_Platform,
             pll=ECP5,
-            design=_large("ulx3s"),
-            clock_hz=80_000_000,
+            design=_large("ulx3s", dsp_cols=4),
+            clock_hz=81_250_000,
             baud=2_000_000,
             memory=MemoryShape(bits=64, words=16384),
             leds="led",
@@ -164,7 +169,7 @@ BOARDS = {
             family="ecp5",
             platform=_orangecrab,
             pll=ECP5,
-            design=_large("orangecrab"),
+            design=_large("orangecrab", dsp_cols=4),
             clock_hz=80_000_000,
             baud=1_000_000,
             memory=MemoryShape(bits=64, words=16384),
@@ -178,8 +183,8 @@ BOARDS = {
             family="ecp5",
             platform=ICESugarProPlatform,
             pll=ECP5,
-            design=DesignPoint(name="icesugar_pro", rows=2, cols=4, x_depth=512),
-            clock_hz=80_000_000,
+            design=_small("icesugar_pro", dsp_cols=1),
+            clock_hz=81_250_000,
             baud=1_000_000,
             memory=MemoryShape(bits=64, words=4096),
             leds="rgb_led",
@@ -220,8 +225,8 @@ BOARDS = {
             family="artix7",
             platform=ArtyA7_35Platform,
             pll=ARTIX7,
-            design=DesignPoint(name="arty_a7_35", rows=4, cols=4),
-            clock_hz=100_000_000,
+            design=_small("arty_a7_35", dsp_cols=4),
+            clock_hz=80_000_000,
             baud=2_000_000,
             memory=MemoryShape(bits=64, words=8192),
             leds="led",
@@ -234,8 +239,8 @@ BOARDS = {
             family="artix7",
             platform=ArtyA7_100Platform,
             pll=ARTIX7,
-            design=_large("arty_a7_100"),
-            clock_hz=100_000_000,
+            design=_large("arty_a7_100", dsp_cols=7),
+            clock_hz=80_000_000,
             baud=2_000_000,
             memory=MemoryShape(bits=64, words=16384),
             leds="led",
@@ -248,10 +253,10 @@ BOARDS = {
             family="gowin",
             platform=TangNano9kPlatform,
             pll=GW1N9,
-            design=_tiny("tang_nano_9k", dsp_cols=1),
-            clock_hz=27_000_000,
+            design=_tiny("tang_nano_9k", dsp_cols=0),
+            clock_hz=40_500_000,
             baud=1_000_000,
-            memory=MemoryShape(bits=16, words=4096),
+            memory=MemoryShape(bits=16, words=8192),
             leds="led",
             uart=_ON_USB,
             loader="tangnano9k",

@@ -14,6 +14,9 @@ from golden.errors import GossetError
 MOST_BELOW = 0.01
 """How far below the frequency asked for an output may be."""
 
+TOLERANCE = 1e-4
+"""How far a board's clock may be from its nominal frequency without a limit being passed."""
+
 RESET_CYCLES = 1024
 """Cycles of reset after the PLL's lock. Block memories of iCE40 read as zeros for 3 µs after configuration."""
 
@@ -52,7 +55,7 @@ class Pll:
 
     def settings(self, input_hz: int) -> Iterator["Settings"]:
         """Every setting for an input that is within all limits."""
-        if not self.input_hz[0] <= input_hz <= self.input_hz[1]:
+        if not _within(input_hz, self.input_hz):
             return
         for input_divisor, multiplier in product(self.input_divisors, self.multipliers):
             if not _within(input_hz / input_divisor, self.compare_hz):
@@ -66,15 +69,20 @@ class Pll:
     def find(self, input_hz: int, output_hz: int) -> "Settings":
         """The settings for a frequency: exact or, if none are, nearest below.
 
-        Among equals those with the fastest phase detector and VCO, which jitter least.
+        Among equals the one with the fastest phase detector, which jitters least, and then with the VCO nearest to the
+        middle of its range.
 
         Raises
         ------
         GossetError
             If the output would be more than 1 % below.
         """
-        below = (found for found in self.settings(input_hz) if found.output_hz <= output_hz)
-        best = max(below, key=lambda found: (found.output_hz, found.compare_hz, found.vco_hz), default=None)
+        middle = sum(self.vco_hz) / 2
+        best = max(
+            (found for found in self.settings(input_hz) if found.output_hz <= output_hz),
+            key=lambda found: (found.output_hz, found.compare_hz, -abs(found.vco_hz - middle)),
+            default=None,
+        )
         if best is None or best.output_hz < output_hz * (1 - MOST_BELOW):
             nearest = f"; the nearest below is {best.output_hz / 1e6:g} MHz" if best else ""
             raise GossetError(
@@ -160,7 +168,7 @@ class ClockSource(wiring.Component):
 
 
 def _within(hz: float, limits: Range) -> bool:
-    return limits[0] <= hz <= limits[1]
+    return limits[0] * (1 + TOLERANCE) <= hz <= limits[1] * (1 - TOLERANCE)
 
 
 def _ecp5(settings: Settings, source: Value, clock: Signal, locked: Signal) -> Instance:

@@ -9,6 +9,7 @@ from amaranth.utils import bits_for
 from fpga.boards import Board
 from fpga.core import BoardCore
 from fpga.identity import Identity
+from fpga.multipliers import with_ecp5_multipliers
 from fpga.pll import ClockSource
 from fpga.uart import Uart, divisor
 from hw.streams import Flat
@@ -63,7 +64,8 @@ class BoardTop(Elaboratable):
         )
         core = BoardCore(board.design, board.memory, identity.encode())
         text = to_verilog(Flat(core), module, library)
-        platform.add_file(CORE_FILE, "\n".join([text, *library.modules.values()]))
+        text = "\n".join([text, *library.modules.values()])
+        platform.add_file(CORE_FILE, with_ecp5_multipliers(text) if board.family == "ecp5" else text)
         busy = Signal()
         m.submodules.core = Instance(
             module,

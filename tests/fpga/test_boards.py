@@ -55,7 +55,7 @@ def test_orangecrab_has_its_line_on_feather_pins():
         ({"family": "spartan"}, "The family of a board is one of ecp5, "),
         ({"memory": MemoryShape(16, 65536, spram=True)}, "Single-port memory is what UP5K has"),
         ({"clock_hz": 500_000_000}, "EHXPLLL cannot make 500 MHz of 25 MHz"),
-        ({"baud": 30_000_000}, "A clock of 80 MHz cannot make 30000000 baud"),
+        ({"baud": 30_000_000}, "A clock of 81.25 MHz cannot make 30000000 baud"),
         ({"leds": "lamp"}, "LEDs of a board are led or rgb_led, not 'lamp'"),
     ],
 )
