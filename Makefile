@@ -9,7 +9,7 @@ DESIGN ?= small
 BOARD ?= ulx3s
 SEEDS ?= 1
 
-.PHONY: help sim test lint benches bench waves quality fpga flash clean
+.PHONY: help sim test lint benches bench waves quality fuzz fpga flash clean
 
 help:
 	@echo "make sim      the main job: generate, lint, simulate, compare, read digits on the RTL (DESIGN=$(DESIGN))"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench    measured speed ratios"
 	@echo "make waves    the waves of a short product, as FST"
 	@echo "make quality  distortion over the bound, hostile matrices, a real network: half an hour"
+	@echo "make fuzz     100,000 mutilated commands to a simulated board, 500 products over a faulty line"
 	@echo "make fpga     the bitstream of a board (BOARD=$(BOARD) SEEDS=$(SEEDS)): minutes to an hour"
 	@echo "make flash    loads it (BOARD=$(BOARD))"
 	@echo "make clean    removes build/ (not $(VENV))"
@@ -44,6 +45,9 @@ waves: $(READY)
 
 quality: $(READY)
 	$(BIN)/gosset quality --output build/quality
+
+fuzz: $(READY)
+	$(BIN)/python -m fpga.fuzz
 
 fpga: $(FPGA)
 	$(BIN)/gosset fpga --board $(BOARD) --seeds $(SEEDS)

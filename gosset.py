@@ -533,7 +533,7 @@ def bench_board(port: Port, baud: Baud = None) -> None:
     speed = f"{report['macs_per_cycle']:.1f} MAC/cycle, {100 * report['utilisation']:.1f} % of the peak"
     table.add_row("one product", speed)
     table.add_row("while it works", f"{report['gmacs']:.3f} GMAC/s")
-    table.add_row("with the link", f"{report['macs'] / report['device_seconds'] / 1e9:.3f} GMAC/s")
+    table.add_row("with the link", f"{report['macs'] / report['device_seconds'] / 1e9:.6f} GMAC/s")
     console.print(table)
     show_board_report(report)
 

@@ -458,7 +458,7 @@ class FaultyLine:
         return ways[int(self.rng.integers(len(ways)))]
 
 
-def fuzz_products(count: int, seed: int = 0, rate: float = 0.05, advance: Advance | None = None) -> Counter[str]:
+def fuzz_products(count: int, seed: int = 0, rate: float = 0.1, advance: Advance | None = None) -> Counter[str]:
     """Multiplies random matrices over a faulty line.
 
     Returns

@@ -33,6 +33,9 @@ SENTENCES = (
 LAYERS = ("encoder.layer.0.attention.output.dense", "encoder.layer.0.intermediate.dense")
 """The layers of the network that a board computes: 384 × 384 and 1536 × 384."""
 
+TILES = 16
+"""Tiles of columns of the product that a board is measured with."""
+
 
 def multiply(
     device: Device, x: NDArray[Any] | Operand, w: PackedMatrix, ui: Ui
@@ -110,7 +113,7 @@ def measure(device: BoardDevice, ui: Ui) -> dict[str, Any]:
         advance(1)
     design = device.design
     m, k = design.panel_rows, DIM * design.x_depth * design.rows // design.panel_rows
-    report = run_random(device, m, 4 * design.cols, k, 0, ui)
+    report = run_random(device, m, TILES * design.cols, k, 0, ui)
     line = device.link.line
     return {
         "line_bytes_per_second": line.baud / 10 if isinstance(line, SerialLine) else None,
