@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from fpga.device import BoardDevice
+from fpga.virtual import VirtualBoard
 from golden.errors import GossetError, ToolError
 from golden.format import Format
 from golden.int8 import quantize_int8
@@ -9,6 +11,7 @@ from golden.quantize import quantize
 from hw.design import PRESETS, DesignPoint
 from sim.device import BACKENDS, RtlDevice, record_waves
 from sim.tiles import Job
+from tests.fpga.lines import VIRTUAL, serving
 
 SMALL = PRESETS["small"]
 
@@ -18,9 +21,18 @@ def operands(design, m, n, k, seed=0):
     return [quantize(rng.normal(size=(rows, k)), design.format) for rows in (m, n)]
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(scope="module", params=[*BACKENDS, "board", "port"])
 def device(request):
-    return BACKENDS[request.param](SMALL)
+    """Every backend; the board in this process, and as a serial port."""
+    if request.param in BACKENDS:
+        yield BACKENDS[request.param](SMALL)
+    elif request.param == "board":
+        yield BoardDevice(VirtualBoard(VIRTUAL), SMALL)
+    else:
+        with serving(VirtualBoard(VIRTUAL)) as port:
+            device = BoardDevice.open(port)
+            yield device
+            device.close()
 
 
 @pytest.fixture(scope="module")
