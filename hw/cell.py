@@ -254,9 +254,9 @@ class Cell(wiring.Component):
         m.d.comb += total.eq(acc + product(m, platform, self.sides, self.x, self.w, multiply=self.multiply))
         finished = at_sum.valid & at_sum.last
         with m.If(at_sum.valid):
-            m.d.sync += acc.eq(Mux(at_sum.last, 0, total))
-        with m.If(finished):
-            m.d.sync += [self.o.acc.eq(total), self.o.tile.eq(parity), parity.eq(~parity)]
+            m.d.sync += acc.eq(total)
+        with m.If(finished):  # zero like after a reset: the register's own, where there is one, instead of gates
+            m.d.sync += [acc.eq(0), self.o.acc.eq(total), self.o.tile.eq(parity), parity.eq(~parity)]
         with m.Elif(self.shift & (self.above.tile == self.tile)):
             m.d.sync += self.o.eq(self.above)
         return m
