@@ -59,10 +59,7 @@ class BoardTop(Elaboratable):
 
         module = f"gosset_{board.name}_core"
         library = DeviceLibrary(getattr(platform, "device", None))
-        identity = Identity(
-            board=board.name, clock_hz=int(board.clock.output_hz), memory=board.memory, design=board.design
-        )
-        core = BoardCore(board.design, board.memory, identity.encode())
+        core = BoardCore(board.design, board.memory, Identity.of(board).encode())
         text = to_verilog(Flat(core), module, library)
         text = "\n".join([text, *library.modules.values()])
         platform.add_file(CORE_FILE, with_ecp5_multipliers(text) if board.family == "ecp5" else text)
