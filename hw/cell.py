@@ -324,13 +324,13 @@ class StationaryCell(wiring.Component):
         swap = Signal()
         hops = Signal.like(self.load.hops, reset_less=True)
         m.d.sync += [valid.eq(self.load.valid & ~here), hops.eq(self.load.hops - 1), swap.eq(self.swap)]
-        added = product(m, platform, self.sides, self.x, used, multiply=self.multiply)
         m.d.comb += [
             self.x_next.as_value().eq(register(m, "x_held", self.x.as_value())),
             self.w_next.as_value().eq(register(m, "w_held", self.w.as_value())),
             self.load_next.valid.eq(valid),
             self.load_next.hops.eq(hops),
             self.swap_next.eq(swap),
-            self.o.eq(register(m, "sum", (self.above + added)[: len(self.o)].as_signed())),
         ]
+        added = product(m, platform, self.sides, self.x, used, multiply=self.multiply)
+        m.d.comb += self.o.eq(register(m, "sum", (self.above + added)[: len(self.o)].as_signed()))
         return m
