@@ -544,7 +544,9 @@ def simulate(
     design: Annotated[
         str | None, typer.Option("--design", "-d", help="Another design than the board's: a preset or a TOML file.")
     ] = None,
-    bits: Annotated[bool, typer.Option("--bits", help="Simulate its UART as well, bit by bit: slower.")] = False,
+    bits: Annotated[
+        bool, typer.Option("--bits", help="Simulate its UART as well, bit by bit: for small boards, it is slow.")
+    ] = False,
 ) -> None:
     """Simulates a board behind a pseudo-terminal, until Ctrl-C: everything takes its name for a serial port.
 
