@@ -1,7 +1,7 @@
 """The multipliers of an FPGA with their own registers, for `hw.pairs.Multiplier`.
 
-Yosys finds ECP5's multipliers in a product, but leaves the registers in front of it and behind in the fabric: 44
-flip-flops more in a cell, and a third less of its frequency. For iCE40 it finds the registers as well.
+Yosys makes a product of ECP5's multipliers, but leaves the registers in front of it and behind in the fabric: 44
+flip-flops more in a cell, and a third less of its frequency. For iCE40 it takes in those in front.
 """
 
 import re
