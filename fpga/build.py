@@ -142,21 +142,21 @@ def build(
     synthesise, *rest = commands
     with step("synthesise"):
         _run(synthesise, folder, f"{name}.rpt")
-    counts = cells(folder / f"{name}.stat.json")
     used: dict[str, list[int | None]] = {}
-    for kind, prefix in flow.cells.items():
-        used[kind] = [sum(n for cell, n in counts.items() if cell.startswith(prefix)), None]
     if rest:
         place, pack = rest
         with step("place and route"):
             seed, timing = _best(place, folder, name, flow, seeds)
-        used |= {kind: _used(timing["utilization"], names) for kind, names in flow.resources.items()}
+        used = {kind: _used(timing["utilization"], names) for kind, names in flow.resources.items()}
         clock = _slowest(timing)
         met = clock["achieved"] >= clock["constraint"]
         report |= {"fmax_mhz": round(clock["achieved"], 2), "timing_met": met, "seed": seed, "seeds": seeds}
         if met or allow_timing_fail:
             with step("pack"):
                 _pack(pack, folder, bitstream, {name + flow.routed: f"{name}.{seed}{flow.routed}"})
+    counts = cells(folder / f"{name}.stat.json")
+    for kind, prefix in flow.cells.items():
+        used[kind] = [sum(n for cell, n in counts.items() if cell.startswith(prefix)), None]
     origin = provenance()
     versions = {command[0]: version(command[0]) for command in commands}
     origin["tools"] |= {name: said for name, said in versions.items() if said}
@@ -164,7 +164,7 @@ def build(
     write_text(folder / "report.json", json.dumps(report, indent=2) + "\n")
     if rest and not bitstream.exists():
         raise GossetError(
-            f"{board.title} does not reach {clock['constraint']:g} MHz: {clock['achieved']:.1f} MHz is the best of "
+            f"{board.title} does not reach {report['clock_mhz']:g} MHz: {report['fmax_mhz']:.1f} MHz is the best of "
             f"{seeds} seed{'s' * (seeds > 1)}; try more, or take what may not work with --allow-timing-fail."
         )
     return report
