@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cocotb
 import numpy as np
+from cocotb.handle import HierarchyObject
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam
 
 from golden.matmul import Product, matmul
@@ -31,7 +32,7 @@ LINE = 64  # bytes; operands and results begin at multiples, which suits every b
 
 
 @cocotb.test
-async def layer(dut):
+async def layer(dut: HierarchyObject) -> None:
     """y = x·wᵀ."""
     # The system: clock and reset, a memory, a processor.
     system = Testbench(dut)
