@@ -259,31 +259,49 @@ class WeightStationaryArray(wiring.Component):
             m.d.comb += total.eq(cells[rows - 1][c].o)
             sums.append(delay(m, total, cols - 1 - c, f"sum_{c}"))
 
-        # A sum meets what the memory holds; the memory is read a cycle before, and shows what is written meanwhile.
+        # A sum meets what the memory holds of its row, which was read two cycles ago. If the row's sum was the last one
+        # to be added, it is still in `out`. Else it was added three or more cycles ago, and is in the memory; or two if
+        # the array has no more rows. Nothing is read that is being written, so that tools need not provide for it.
         flags = Signal(data.StructLayout({"start": 1, "finish": 1, "last": 1, "end": 1, "row": beat.row.shape()}))
         m.d.comb += [flags[name].eq(beat[name]) for name in flags.shape().members]
         valid = Signal()
         m.d.comb += valid.eq(self.i.valid)
         valid = delay(m, valid, self.latency - 1, "valid", reset_less=False)
-        early = flags.shape()(delay(m, flags.as_value(), self.latency - 2, "flags"))
-        late = flags.shape()(delay(m, early.as_value(), 1, "flags_late"))
+        reading = flags.shape()(delay(m, flags.as_value(), self.latency - 3, "flags"))
+        holding = flags.shape()(delay(m, reading.as_value(), 1, "flags_holding"))
+        adding = flags.shape()(delay(m, holding.as_value(), 1, "flags_adding"))
+        row_added = Signal.like(beat.row)
+        in_out = Signal()
+        in_out_then = Signal()  # it was while the memory was read
+        being_written = Signal()
+        m.d.comb += being_written.eq(valid & (reading.row == adding.row))
+        m.d.sync += [
+            in_out.eq(~holding.start & (holding.row == Mux(valid, adding.row, row_added))),
+            in_out_then.eq(being_written),
+        ]
+        with m.If(valid):
+            m.d.sync += row_added.eq(adding.row)
         width = acc_bits(x_side)
         m.submodules.accumulators = memory = Memory(shape=width * cols, depth=self.design.panel_rows, init=[])
-        write = memory.write_port()
-        read = memory.read_port(transparent_for=(write,))
-        m.d.comb += read.addr.eq(early.row)
+        write, read = memory.write_port(), memory.read_port()
+        m.d.comb += [read.addr.eq(reading.row), read.en.eq(~being_written)]
         values = []
         for c in range(cols):
-            before = read.data[width * c : width * (c + 1)].as_signed()
-            total = Signal(signed(width), name=f"total_{c}")
-            m.d.comb += total.eq(sums[c] + Mux(late.start, 0, before))
+            out = Signal(signed(width), name=f"out_{c}", reset_less=True)
+            before = Signal.like(out, name=f"before_{c}", reset_less=True)
+            total = Signal.like(out, name=f"total_{c}")
+            word = read.data[width * c : width * (c + 1)].as_signed()
+            m.d.comb += total.eq(sums[c] + Mux(in_out, out, before))
+            if rows <= 2:
+                word = Mux(in_out_then, out, word)
+            m.d.sync += before.eq(Mux(holding.start, 0, word))
+            with m.If(valid):
+                m.d.sync += out.eq(total)
             values.append(total)
-            out = Signal.like(total, name=f"out_{c}", reset_less=True)
-            m.d.sync += out.eq(total)
             m.d.comb += self.o.payload.values[c].eq(whole(out, x_side))
-        m.d.comb += [write.addr.eq(late.row), write.data.eq(Cat(values)), write.en.eq(valid)]
+        m.d.comb += [write.addr.eq(adding.row), write.data.eq(Cat(values)), write.en.eq(valid)]
         leaving = Signal(3)
-        m.d.sync += leaving.eq(Cat(valid & late.finish, late.last, late.end))
+        m.d.sync += leaving.eq(Cat(valid & adding.finish, adding.last, adding.end))
         m.d.comb += [
             self.o.valid.eq(leaving[0]),
             self.o.payload.last.eq(leaving[1]),
