@@ -70,7 +70,7 @@ FLOWS: Mapping[Family, Flow] = {
     "gowin": Flow(
         bitstream=".fs",
         routed=".pnr.json",
-        resources={"lut": ("LUT4", "ALU"), "ff": ("DFF",), "dsp": ("MULT18X18",), "bram": ("BSRAM",)},
+        resources={"lut": ("LUT4",), "ff": ("DFF",), "dsp": ("MULT18X18",), "bram": ("BSRAM",)},
     ),
     "artix7": Flow(cells={"lut": "LUT", "ff": "FD", "dsp": "DSP48", "bram": "RAMB"}),
 }

@@ -90,7 +90,7 @@ def test_vivado_project(tmp_path, needs):
     needs("yosys")
     report = build(ARTY, tmp_path)
     script, constraints = ((tmp_path / f"arty_a7_35.{suffix}").read_text() for suffix in ("tcl", "xdc"))
-    assert "add_files core.v" in script and "xc7a35ticsg324" in script and "write_bitstream" in script
+    assert "core.v" in script and "xc7a35ticsg324" in script and "write_bitstream" in script
     assert "create_clock" in constraints and "uart" in constraints
     assert "vivado -mode batch" in (tmp_path / "README.txt").read_text()
     assert report["used"]["lut"][0] > 500 and report["used"]["bram"][0] > 0 and "fmax_mhz" not in report
