@@ -32,7 +32,7 @@ class Flow:
         Options of yosys' command, beside Amaranth's.
     placement : tuple of str
         Options of nextpnr, beside Amaranth's.
-    resources : dict of str to tuple of str
+    resources : dict of str to str
         What counts as `lut`, `ff`, `dsp`, `bram` and `spram`: names of nextpnr's report.
     cells : dict of str to str
         What nextpnr does not count: how the names of yosys' cells begin.
@@ -42,17 +42,16 @@ class Flow:
     routed: str = ""
     synthesis: str = ""
     placement: tuple[str, ...] = ()
-    resources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    resources: Mapping[str, str] = field(default_factory=dict)
     cells: Mapping[str, str] = field(default_factory=dict)
 
 
 def _ice40(synthesis: str) -> Flow:
-    names = {"lut": "ICESTORM_LC", "dsp": "ICESTORM_DSP", "bram": "ICESTORM_RAM", "spram": "ICESTORM_SPRAM"}
     return Flow(
         bitstream=".bin",
         routed=".asc",
         synthesis=synthesis,
-        resources={kind: (name,) for kind, name in names.items()},
+        resources={"lut": "ICESTORM_LC", "dsp": "ICESTORM_DSP", "bram": "ICESTORM_RAM", "spram": "ICESTORM_SPRAM"},
         cells={"ff": "SB_DFF"},
     )
 
@@ -63,14 +62,14 @@ FLOWS: Mapping[Family, Flow] = {
         routed=".config",
         # The default router does not get through a large design.
         placement=("--router", "router2"),
-        resources={"lut": ("TRELLIS_COMB",), "ff": ("TRELLIS_FF",), "dsp": ("MULT18X18D",), "bram": ("DP16KD",)},
+        resources={"lut": "TRELLIS_COMB", "ff": "TRELLIS_FF", "dsp": "MULT18X18D", "bram": "DP16KD"},
     ),
     "ice40hx": _ice40("-abc9 -device hx"),
     "ice40up": _ice40("-abc9 -device u -dsp"),
     "gowin": Flow(
         bitstream=".fs",
         routed=".pnr.json",
-        resources={"lut": ("LUT4",), "ff": ("DFF",), "dsp": ("MULT18X18",), "bram": ("BSRAM",)},
+        resources={"lut": "LUT4", "ff": "DFF", "dsp": "MULT18X18", "bram": "BSRAM"},
     ),
     "artix7": Flow(cells={"lut": "LUT", "ff": "FD", "dsp": "DSP48", "bram": "RAMB"}),
 }
@@ -142,12 +141,12 @@ def build(
     synthesise, *rest = commands
     with step("synthesise"):
         _run(synthesise, folder, f"{name}.rpt")
-    used: dict[str, list[int | None]] = {}
+    used: dict[str, Any] = {}
     if rest:
         place, pack = rest
         with step("place and route"):
             seed, timing = _best(place, folder, name, flow, seeds)
-        used = {kind: _used(timing["utilization"], names) for kind, names in flow.resources.items()}
+        used = _used(timing["utilization"], flow.resources)
         clock = _slowest(timing)
         met = clock["achieved"] >= clock["constraint"]
         report |= {"fmax_mhz": round(clock["achieved"], 2), "timing_met": met, "seed": seed, "seeds": seeds}
@@ -260,9 +259,10 @@ def _pack(pack: list[str], folder: Path, bitstream: Path, renamed: dict[str, str
     (folder / partial).replace(bitstream)
 
 
-def _used(utilization: dict[str, dict[str, int]], names: tuple[str, ...]) -> list[int | None]:
-    """How much is used, and how much there is."""
-    return [sum(utilization.get(name, {}).get(key, 0) for name in names) for key in ("used", "available")]
+def _used(utilization: dict[str, dict[str, int]], resources: Mapping[str, str]) -> dict[str, list[int]]:
+    """How much is used and how much there is, of what there is any."""
+    counts = {kind: utilization.get(name, {"used": 0, "available": 0}) for kind, name in resources.items()}
+    return {kind: [count["used"], count["available"]] for kind, count in counts.items() if count["available"]}
 
 
 def _slowest(report: dict[str, Any]) -> dict[str, float]:
