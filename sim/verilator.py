@@ -68,8 +68,8 @@ _COMPILE = (
     "-DVL_USER_FATAL",
 )
 
-# Of the design's hot code, of what runs once, and of Verilator's runtime. -O2 takes a quarter longer to build and runs no
-# faster.
+# Of the design's hot code, of what runs once, and of Verilator's runtime. -O2 takes a quarter longer to build, and runs
+# no faster.
 _OPTIMISE = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
 
 # Warnings that Amaranth and yosys give for sound designs, with the reason why each is harmless there. All the others of
