@@ -241,7 +241,9 @@ class WeightStationaryArray(wiring.Component):
                 left = cells[p][c - 1] if c else None
                 m.d.comb += cells[p][c].x.eq(_from_left(m, platform, x_side, left, cells[p][c], p) if left else x)
                 m.d.comb += cells[p][c].swap.eq(left.swap_next if left else swap)
-            swap = delay(m, swap, 1, f"swap_row{p}", reset_less=False)
+            # Without a reset, which it does not need: else synthesis finds that it is equal to the one that the cells
+            # pass on, and one net would have to reach all cells of a diagonal.
+            swap = delay(m, swap, 1, f"swap_row{p}")
         coming = Signal(1 + len(self.load.payload.row))
         m.d.comb += coming.eq(Cat(self.load.valid, self.load.payload.row))
         coming = delay(m, coming, SquaredNorm.LATENCY, "load", reset_less=False)
