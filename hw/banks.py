@@ -2,8 +2,9 @@
 
 from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.hdl import ShapeLike
-from amaranth.lib import data, stream
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory, WritePort
+from amaranth.lib.wiring import In, Out
 
 from hw.design import DesignPoint
 
@@ -29,10 +30,58 @@ def _word(lanes: int, label_bits: int, beta_bits: int) -> data.StructLayout:
     return data.StructLayout(fields)
 
 
+class Turns(wiring.Component):
+    """Which of two banks is filled, and which is read: each in turn, and never one that is both.
+
+    Members
+    -------
+    wanted : In(1)
+        There will be something to fill a bank with in the next cycle.
+    filled, done : In(1)
+        The bank is full from the next cycle on; it is free from the next cycle on.
+    filling, reading : Out(1)
+        A bank may be written; one is there to be read.
+    free : Out(1)
+        A bank may be written if it is wanted: what `filling` says to the memory, for those who decide.
+    bank_in, bank_out : Out(1)
+        Which one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "wanted": In(1),
+                "filled": In(1),
+                "done": In(1),
+                "filling": Out(1),
+                "reading": Out(1),
+                "free": Out(1),
+                "bank_in": Out(1),
+                "bank_out": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """How many are full; whose turn it is."""
+        m = Module()
+        both = Signal()
+        both_next = Signal()
+        m.d.comb += [both_next.eq((both | (self.reading & self.filled)) & ~self.done), self.free.eq(~both)]
+        m.d.sync += [
+            both.eq(both_next),
+            self.reading.eq(both | self.filled | (self.reading & ~self.done)),
+            self.filling.eq(self.wanted & ~both_next),
+            self.bank_in.eq(self.bank_in ^ self.filled),
+            self.bank_out.eq(self.bank_out ^ self.done),
+        ]
+        return m
+
+
 def banks(
     m: Module,
     name: str,
     words: stream.Interface,
+    turns: Turns,
     filling: Value,
     write_to: Value,
     read_from: Value,
@@ -55,8 +104,10 @@ def banks(
     m.d.comb += [
         words.ready.eq(filling),
         write.en.eq((filling & words.valid).replicate(lanes // each)),
-        write.addr.eq(write_to),
-        read.addr.eq(read_from),
+        write.addr.eq(Cat(write_to, turns.bank_in)),
+        read.addr.eq(Cat(read_from, turns.bank_out)),
+        # As written here, it is plain to see that no word is read while it is written: tools need not provide for that.
+        read.en.eq((turns.bank_in != turns.bank_out) | ~turns.filling),
     ]
     data_ = Signal(layout, name=f"{name}_data", reset_less=True)
     for i in range(lanes):
@@ -85,7 +136,7 @@ def fill_by_block(
     filled = Signal(name="filled_by_block")
     bad_row = Signal()
     lane = Signal(range(design.rows))
-    step = Signal(job.last_step.shape())
+    step = Signal.like(job.steps)
     rows = Signal(job.rows.shape())
     base = Signal.like(index)
     taken = Signal()
@@ -104,7 +155,7 @@ def fill_by_block(
             with m.If(last_lane):
                 m.d.sync += [step.eq(step + 1), index.eq(index + job.rows)]
     with m.If(taken & block.last):
-        m.d.comb += [bad_row.eq(step != job.last_step), filled.eq(rows + 1 == job.rows)]
+        m.d.comb += [bad_row.eq(step + 1 != job.steps), filled.eq(rows + 1 == job.rows)]
         m.d.sync += [step.eq(0), rows.eq(rows + 1)]
         if design.dataflow == "os":
             m.d.sync += lane.eq(Mux(last_lane, 0, lane + 1))

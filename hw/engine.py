@@ -7,19 +7,21 @@ when it is full and filled when the sequencer is through with it, so that the ne
 the present ones.
 """
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from collections.abc import Sequence
+
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.hdl import ShapeLike
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from golden.lattice import DIM
 from hw.array import OutputStationaryArray, WeightStationaryArray, beat, row
 from hw.array import latency as array_latency
-from hw.banks import READING, banks, fill_by_block, w_word, x_word
+from hw.banks import READING, Turns, banks, fill_by_block, w_word, x_word
 from hw.decoder import Decoder
 from hw.design import NIBBLE, DesignPoint
-from hw.planner import FIELD_BITS, KINDS, plan
+from hw.planner import FIELD_BITS, plan
 from hw.streams import delay, packed_block
 from hw.units import place
 
@@ -34,6 +36,82 @@ def latency(design: DesignPoint) -> int:
     """Cycles from the last beat of a tile to valid of its first row at `acc` (output-stationary), or from the beat that
     finishes a row to valid of the row (weight-stationary), the output queue being empty."""
     return READING + Decoder.LATENCY + array_latency(design) + 2
+
+
+class Follower(wiring.Component):
+    """Follows the queue of plans: is at one at a time, and counts the rounds of the plan's loops.
+
+    Nothing has to be compared to know which round is the last: a loop counts down to −1, and its sign says so.
+
+    Parameters
+    ----------
+    fields : dict of str to shape
+        What of a plan is needed.
+    loops : sequence of str
+        Those of the fields that say how many rounds a loop has, less two; the innermost first.
+    depth : int
+        Plans that can wait, the present one included.
+
+    Members
+    -------
+    i : In(stream of fields)
+    go : In(1)
+        A round of the innermost loop is done.
+    there, there_next : Out(1)
+        Whether there is a plan; and will be, in the next cycle.
+    now, after : Out(fields)
+        The present plan; and that of the next round, which is another one at the end.
+    left, last : Out(what each loop counts; 1 for each loop)
+        The rounds that a loop has left, less two; whether it is in its last one.
+    end : Out(1)
+        Whether all loops are.
+    """
+
+    def __init__(self, fields: dict[str, ShapeLike], loops: Sequence[str], depth: int):
+        self.loops, self.depth = loops, depth
+        plan = data.StructLayout(fields)
+        super().__init__(
+            {
+                "i": In(stream.Signature(plan)),
+                "go": In(1),
+                "there": Out(1),
+                "there_next": Out(1),
+                "now": Out(plan),
+                "after": Out(plan),
+                "left": Out(data.StructLayout({name: fields[name] for name in loops})),
+                "last": Out(data.StructLayout(dict.fromkeys(loops, 1))),
+                "end": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """The queue; the present plan; the loops."""
+        m = Module()
+        fields = self.i.payload.shape()
+        m.submodules.queue = queue = SyncFIFO(width=fields.size, depth=self.depth - 1)
+        stay = Signal()
+        m.d.comb += [
+            queue.w_data.eq(self.i.payload),
+            queue.w_en.eq(self.i.valid),
+            self.i.ready.eq(queue.w_rdy),
+            *(self.last[name].eq(self.left[name][-1]) for name in self.loops),
+            self.end.eq(self.last.as_value().all()),
+            stay.eq(self.there & ~self.end),
+            self.after.eq(Mux(stay, self.now.as_value(), queue.r_data)),
+            queue.r_en.eq(~self.there | (self.go & self.end)),
+            self.there_next.eq(queue.r_rdy | ~queue.r_en),
+        ]
+        m.d.sync += self.there.eq(self.there_next)
+        with m.If(queue.r_en):
+            m.d.sync += self.now.eq(queue.r_data)
+        tick: Value = self.go
+        for name in self.loops:
+            left = self.left[name]
+            again = fields(queue.r_data) if name == self.loops[-1] else self.after
+            with m.If(~self.there | tick):
+                m.d.sync += left.eq(Mux(self.there & ~left[-1], left - 1, again[name]))
+            tick = tick & left[-1]
+        return m
 
 
 class Engine(wiring.Component):
@@ -89,47 +167,25 @@ class Engine(wiring.Component):
         design = self.design
         output_stationary = design.dataflow == "os"
 
-        limits = self._limits(m)
-        queues = []
-        for name in ("fill_x", "fill_w", "run"):
-            m.submodules[f"plans_{name}"] = queue = SyncFIFOBuffered(width=limits.shape().size, depth=design.jobs)
-            m.d.comb += [queue.w_data.eq(limits), queue.w_en.eq(self.plan.valid & self.plan.ready)]
-            queues.append(queue)
-        m.d.comb += self.plan.ready.eq(Cat(queue.w_rdy for queue in queues).all())
-        fill_x, fill_w, run = (limits.shape()(queue.r_data) for queue in queues)
+        fill_x, fill_w, run = self._followers(m)
+        now, last = run.now, run.last
 
         # The sequencer: `go` is a beat. It may start a job, a tile or a slice when their banks are full and the way out
-        # is free; what is free then stays free but for the output queue.
+        # is free; what is free then stays free but for the output queue. All that it asks is in registers.
         go = Signal()
-        first = Signal()
-        x_full = Signal(2)
-        x_done = Signal()
-        x_bank = Signal()
+        first = Signal(init=1)  # the beat is the first of its tile or slice
+        restart = Signal()  # reading the activations begins again
         x_there = Signal()
-        m.d.comb += x_there.eq(x_full.bit_select(x_bank, 1))
-        with m.If(x_done):
-            m.d.sync += [x_full.bit_select(x_bank, 1).eq(0), x_bank.eq(~x_bank)]
-        m.d.comb += queues[2].r_en.eq(x_done)
-
-        digit = Signal()  # the digit of int8 that is next
-        last_digit = Signal()
-        m.d.comb += last_digit.eq(digit | ~run.int8)
-        with m.If(go):
-            m.d.sync += digit.eq(~last_digit)
-
+        w_there = Signal()
         flags = Signal(
             data.StructLayout({name: shape for name, shape in beat(design).members.items() if name not in "xw"})
         )
-        tile_count = Signal(FIELD_BITS)
-        step = Signal(run.last_step.shape())
-        row_count = Signal(run.last_row.shape())
-        last_tile = Signal()
-        last_step = Signal()
-        last_row = Signal()
         m.d.comb += [
-            last_tile.eq(tile_count == run.last_tile),
-            last_step.eq(step == run.last_step),
-            last_row.eq(row_count == run.last_row),
+            run.go.eq(go),
+            restart.eq(last.digits & last.steps & last.rows),
+            flags.finish.eq(last.digits & last.steps),
+            flags.last.eq(last.rows),
+            flags.end.eq(last.tiles & last.rows),
         ]
 
         def count(counter: Signal, tick: Value, wrap: Value) -> None:
@@ -137,45 +193,35 @@ class Engine(wiring.Component):
                 m.d.sync += counter.eq(Mux(wrap, 0, counter + 1))
 
         finished = Signal(range(design.rows + 1))  # rows that the beat finishes
-        restart = Signal()  # reading the activations begins again
-        m.d.comb += [
-            restart.eq(last_step & last_row & last_digit),
-            flags.finish.eq(last_step & last_digit),
-            flags.last.eq(last_row),
-            flags.end.eq(last_tile & last_row),
-        ]
-        count(tile_count, go & restart, last_tile)
+        congested = Signal()
         if output_stationary:
             # For each tile, for each row tile, for each block.
-            m.d.comb += [
-                first.eq(~(step.any() | digit)),
-                flags.count.eq(Mux(last_row, run.tail, design.rows)),
-                finished.eq(flags.count),
-            ]
-            count(step, go & last_digit, last_step)
-            count(row_count, go & flags.finish, last_row)
-            w_done = Signal()
-            m.d.comb += [w_done.eq(go & restart), x_done.eq(w_done & last_tile)]
-            # A tile needs the way out for as many cycles as it has rows: a short one starts later.
+            m.d.comb += [flags.count.eq(Mux(last.rows, now.tail, design.rows)), finished.eq(flags.count)]
+            with m.If(go):
+                m.d.sync += first.eq(flags.finish)
+            # A tile needs the way out for as many cycles as it has rows: a short one starts later, at the cycle after
+            # its gap. That is known a cycle ahead, of the beat that is next then.
             since = Signal(range(design.rows + 1), init=design.rows)
-            with m.If(go & flags.finish):
-                m.d.sync += since.eq(0)
-            with m.Elif(since != design.rows):
-                m.d.sync += since.eq(since + 1)
-            congested = first & (since < run.gap)
+            later = Signal.like(since)
+            m.d.comb += later.eq(Mux(since == design.rows, since, since + 1))
+            m.d.sync += since.eq(Mux(go & flags.finish, 0, later))
+            gap = Mux(run.there, now.gap, run.after.gap)
+            m.d.sync += congested.eq(Mux(go, flags.finish & run.after.gap.any(), first & (later < gap)))
         else:
             # For each tile, for each slice, for each row.
+            panel_row = Signal(range(design.panel_rows))
+            starting = Signal(init=1)  # the slice is the first of its tile
             m.d.comb += [
-                first.eq(~(row_count.any() | digit)),
-                flags.row.eq(row_count),
                 flags.swap.eq(first),
-                flags.start.eq(~(step.any() | digit)),
+                flags.start.eq(starting & ~(now.int8 & last.digits)),
+                flags.row.eq(panel_row),
                 finished.eq(1),
-                x_done.eq(go & restart & last_tile),
             ]
-            count(row_count, go & last_digit, last_row)
-            count(step, go & last_digit & last_row, last_step)
-            congested = Value.cast(0)
+            count(panel_row, go & last.digits, last.rows)
+            with m.If(go):
+                m.d.sync += first.eq(last.digits & last.rows)
+            with m.If(go & last.digits & last.rows):
+                m.d.sync += starting.eq(last.steps)
 
         # Room in the output queue is set aside with the beat that finishes rows, and given back row by row. What was
         # set aside in the last two cycles is not seen yet: two such beats, or one if there are two rows, or none.
@@ -192,65 +238,60 @@ class Engine(wiring.Component):
         m.d.comb += blocked.eq(congested | (flags.finish & ~has_room))
 
         # Filling and reading the memories.
+        m.submodules.turns_x = x_turns = Turns()
         x_address = Signal(range(design.x_depth))
         count(x_address, go, restart)
         x_index = Signal(range(design.x_depth))
-        x_bank_in = Signal()
-        filling = Signal()
-        x_filled = Signal()
-        m.d.comb += filling.eq(queues[0].r_rdy & ~x_full.bit_select(x_bank_in, 1))
-        by_word = filling & ~fill_x.raw if design.front_end else filling
-        x_to, x_from = Cat(x_index, x_bank_in), Cat(x_address, x_bank)
+        raw = fill_x.now.raw if design.front_end else Const(0, 1)
+        by_word = x_turns.filling & ~raw
         by_lane = design.front_end is not None
-        x_data, x_write = banks(m, "x", self.x, by_word, x_to, x_from, design.x_depth, by_lane=by_lane)
-        last_word = x_index == fill_x.last_x
-        with m.If(by_word & self.x.valid):
-            m.d.comb += x_filled.eq(last_word)
-            m.d.sync += x_index.eq(Mux(last_word, 0, x_index + 1))
+        x_data, x_write = banks(m, "x", self.x, x_turns, by_word, x_index, x_address, design.x_depth, by_lane=by_lane)
+        m.d.comb += fill_x.go.eq(fill_x.there & x_turns.free & ~raw & self.x.valid)
+        count(x_index, fill_x.go & ~raw, fill_x.end)
         if design.front_end:
-            raw_filled, bad_row = fill_by_block(m, design, self.blocks, fill_x, x_index, x_write, filling & fill_x.raw)
+            by_block = x_turns.filling & raw
+            raw_filled, bad_row = fill_by_block(m, design, self.blocks, fill_x.now, x_index, x_write, by_block)
             m.d.comb += self.bad_row.eq(bad_row)
             with m.If(raw_filled):
-                m.d.comb += x_filled.eq(1)
-        m.d.comb += queues[0].r_en.eq(x_filled)
-        with m.If(x_filled):
-            m.d.sync += [x_full.bit_select(x_bank_in, 1).eq(1), x_bank_in.eq(~x_bank_in)]
+                m.d.comb += fill_x.go.eq(1)
+        m.d.comb += [
+            x_turns.wanted.eq(fill_x.there_next),
+            x_turns.filled.eq(fill_x.go & fill_x.end),
+            x_turns.done.eq(go & run.end),
+            x_there.eq(x_turns.reading),
+        ]
 
-        tiles_in = Signal(FIELD_BITS)
-        last_tile_in = tiles_in == fill_w.last_tile
-        w_there = Signal()
         if output_stationary:
-            w_full = Signal(2)
-            w_bank = Signal()
-            w_bank_in = Signal()
-            m.d.comb += w_there.eq(w_full.bit_select(w_bank, 1))
-            with m.If(w_done):
-                m.d.sync += [w_full.bit_select(w_bank, 1).eq(0), w_bank.eq(~w_bank)]
-            w_address = Signal(range(design.w_depth))
-            count(w_address, go & last_digit, last_step)
-            w_index = Signal(range(design.w_depth))
-            w_filling = Signal()
-            m.d.comb += w_filling.eq(queues[1].r_rdy & ~w_full.bit_select(w_bank_in, 1))
-            w_to, w_from = Cat(w_index, w_bank_in), Cat(w_address, w_bank)
-            w_data, _ = banks(m, "w", self.w, w_filling, w_to, w_from, design.w_depth, by_lane=False)
-            last_w = w_index == fill_w.last_step
-            count(w_index, w_filling & self.w.valid, last_w)
-            filled = w_filling & self.w.valid & last_w
-            with m.If(filled):
-                m.d.sync += [w_full.bit_select(w_bank_in, 1).eq(1), w_bank_in.eq(~w_bank_in)]
+            m.submodules.turns_w = w_turns = Turns()
+            # A word's address is what the loop has left: it needs no counter of its own.
+            w_index, w_address = Signal(range(design.w_depth)), Signal(range(design.w_depth))
+            w_data, _ = banks(
+                m, "w", self.w, w_turns, w_turns.filling, w_index, w_address, design.w_depth, by_lane=False
+            )
+            m.d.comb += [
+                w_index.eq(fill_w.left.steps),
+                w_address.eq(run.left.steps),
+                fill_w.go.eq(fill_w.there & w_turns.free & self.w.valid),
+                w_turns.wanted.eq(fill_w.there_next),
+                w_turns.filled.eq(fill_w.go & fill_w.last.steps),
+                w_turns.done.eq(go & restart),
+                w_there.eq(w_turns.reading),
+            ]
         else:
-            # The cells' second weights are the bank: taken over with a slice's first beat, and free from that cycle on.
+            # The cells' second weights are the bank: taken over with a slice's first beat, and free from that cycle on
+            # for the first row's; for those of the other rows it is free then.
             w_row = Signal(range(design.rows))
-            steps_in = Signal(fill_w.last_step.shape())
+            last_w_row = w_row == design.rows - 1
             full = Signal()
-            m.d.comb += [w_there.eq(full | ~first), self.w.ready.eq(queues[1].r_rdy & (~full | (go & first)))]
             loading = Signal()
-            m.d.comb += loading.eq(self.w.valid & self.w.ready)
-            last_w_row, last_step_in = w_row == design.rows - 1, steps_in == fill_w.last_step
+            m.d.comb += [
+                w_there.eq(full | ~first),
+                self.w.ready.eq(fill_w.there & (w_row.any() | ~full | (go & first))),
+                loading.eq(self.w.valid & self.w.ready),
+                fill_w.go.eq((self.w.valid & fill_w.there & last_w_row) if design.rows > 1 else loading),
+            ]
             count(w_row, loading, last_w_row)
-            count(steps_in, loading & last_w_row, last_step_in)
-            filled = loading & last_w_row & last_step_in
-            with m.If(loading & last_w_row):
+            with m.If(fill_w.go):
                 m.d.sync += full.eq(1)
             with m.Elif(go & first):
                 m.d.sync += full.eq(0)
@@ -260,14 +301,12 @@ class Engine(wiring.Component):
             m.d.comb += in_row.eq(Cat(loading, w_row))
             in_row = delay(m, in_row, READING + Decoder.LATENCY, "w_row", reset_less=False)
             m.d.comb += [self.array.load.valid.eq(in_row[0]), self.array.load.payload.row.eq(in_row[1:])]
-        count(tiles_in, filled, last_tile_in)
-        m.d.comb += queues[1].r_en.eq(filled & last_tile_in)
         m.d.comb += go.eq(x_there & w_there & ~blocked)
 
         # Decoders; digits of int8 go past them.
         m.submodules.array = array = self.array
         kind = Signal(2)
-        m.d.comb += kind.eq(Cat(run.int8, digit))
+        m.d.comb += kind.eq(Cat(now.int8, last.digits))
         kind = delay(m, kind, READING, "kind")
         for i in range(design.rows):
             self._decode_x(m, platform, i, x_data, kind, array.i.payload.x[i])
@@ -289,48 +328,60 @@ class Engine(wiring.Component):
             queue.r_en.eq(self.acc.ready),
         ]
 
-        there = Signal()
-        m.d.comb += there.eq(queues[2].r_rdy)
-        conditions = dict(
+        # Causes are counted a cycle later.
+        there = run.there
+        causes = dict(
             busy=go,
-            drain_blocked=there & congested,
+            drain_blocked=there & (congested | (x_there & w_there & blocked)),
             x_late=there & ~congested & ~x_there,
             w_late=there & ~congested & x_there & ~w_there,
             idle=~there,
         )
-        conditions["drain_blocked"] |= x_there & w_there & blocked
         for name in COUNTERS:
             counter = getattr(self, name)
-            with m.If(conditions[name]):
+            held = Signal(name=f"{name}_held", init=name == "idle")
+            m.d.sync += held.eq(causes[name])
+            with m.If(held):
                 m.d.sync += counter.eq(counter + 1)
         return m
 
-    def _limits(self, m: Module) -> data.View:
-        """A plan as the three followers want it: the largest value of each of their counters, `last_…`; `gap`, by how
-        much a tile of an output-stationary array is shorter than it has rows; and what they need besides."""
+    def _followers(self, m: Module) -> list[Follower]:
+        """Those who fill the memory of activations and that of weights, and the sequencer; each gets all plans."""
         design, plan = self.design, self.plan.payload
-        fields: dict[str, ShapeLike] = {
-            "last_tile": FIELD_BITS,
-            "last_step": range(design.x_depth),
-            "last_row": range(design.panel_rows),
-            "last_x": range(design.x_depth),
-            "rows": plan.rows.shape(),
-            "tail": plan.tail.shape(),
-            "gap": range(design.rows + 1),
-            **KINDS,
+        # The rounds of each loop, and how many there can be.
+        rounds = {
+            "digits": (Mux(plan.int8, 2, 1), 2),
+            "steps": (plan.steps, design.x_depth),
+            "rows": (plan.row_tiles, design.panel_rows),
+            "tiles": (plan.tiles, (1 << FIELD_BITS) - 1),
+            # Rows fill a bank at one go, see `fill_by_block`.
+            "words": (Mux(plan.raw, 1, plan.x_words) if design.front_end else plan.x_words, design.x_depth),
         }
-        limits = Signal(data.StructLayout(fields), name="limits")
-        beats = Signal(range(2 * design.x_depth + 1), name="beats")
-        m.d.comb += [
-            beats.eq(Mux(plan.int8, plan.steps << 1, plan.steps)),
-            limits.last_tile.eq(plan.tiles - 1),
-            limits.last_step.eq(plan.steps - 1),
-            limits.last_row.eq(plan.row_tiles - 1),
-            limits.last_x.eq(plan.x_words - 1),
-            limits.gap.eq(Mux(beats >= design.rows, 0, design.rows - beats)),
-            *(limits[name].eq(plan[name]) for name in ("rows", "tail", *KINDS)),
-        ]
-        return limits
+        beside = {"int8": plan.int8}
+        if design.dataflow == "os":
+            # By how much a tile is shorter than it has rows.
+            gap = Signal(range(max(2, design.rows)))
+            beats = Mux(plan.int8, plan.steps << 1, plan.steps)
+            m.d.comb += gap.eq(Mux(beats >= design.rows, 0, design.rows - beats))
+            beside |= {"tail": plan.tail, "gap": gap}
+        nest = ("digits", "steps", "rows", "tiles") if design.dataflow == "os" else ("digits", "rows", "steps", "tiles")
+        rows = {name: plan[name] for name in ("raw", "rows", "steps")} if design.front_end else {}
+        parts: dict[str, tuple[tuple[str, ...], dict[str, Value]]] = {
+            "fill_x": (("words",), rows),
+            "fill_w": (("steps", "tiles"), {}),
+            "run": (nest, beside),
+        }
+        followers = []
+        for part, (loops, others) in parts.items():
+            fields = {name: range(-1, rounds[name][1] - 1) for name in loops}
+            fields |= {name: value.shape() for name, value in others.items()}
+            m.submodules[f"follow_{part}"] = follower = Follower(fields, loops, design.jobs)
+            m.d.comb += follower.i.valid.eq(self.plan.valid & self.plan.ready)
+            m.d.comb += [follower.i.payload[name].eq(rounds[name][0] - 2) for name in loops]
+            m.d.comb += [follower.i.payload[name].eq(value) for name, value in others.items()]
+            followers.append(follower)
+        m.d.comb += self.plan.ready.eq(Cat(follower.i.ready for follower in followers).all())
+        return followers
 
     def _decoder(self, m: Module, platform: object, name: str, word: data.View, lane: int) -> Decoder:
         """A decoder of one lane of a word."""

@@ -101,40 +101,46 @@ class Planner(wiring.Component):
         m.d.comb += refused.eq(Cat(bad.get(name, 0) for name in ERRORS))
 
         held = Signal(job(self._tag_bits), reset_less=True)
-        words = Signal(range(2 * design.x_depth + 1), reset_less=True)
-        more = Signal(range(2 * design.x_depth + 1))
-        left = Signal(range(design.panel_rows + 2), reset_less=True)
+        beats = Signal(range(2 * design.x_depth + 1), reset_less=True)  # words of a row tile
+        words = Signal(range(3 * design.x_depth + 1), reset_less=True)
+        left = Signal(range(design.panel_rows + 1), reset_less=True)
+        tail = Signal(found.tail.shape(), reset_less=True)
         row_tiles = Signal(found.row_tiles.shape(), reset_less=True)
+        too_long = Signal()
         tile = design.rows if output_stationary else 1
         m.d.comb += [
-            more.eq(words + Mux(held.int8, found.steps << 1, found.steps)),
+            too_long.eq(words > design.x_depth),
             found.x_words.eq(words),
             found.w_words.eq(found.steps * (1 if output_stationary else design.rows)),
             found.row_tiles.eq(row_tiles),
-            found.tail.eq(left),
+            found.tail.eq(tail),
         ]
         for name in ("rows", "tiles", "steps", *KINDS, *(["tag"] if self._tag_bits else [])):
             m.d.comb += found[name].eq(held[name])
 
+        def refuse_long() -> None:
+            """What was counted up to the cycle before may be too much."""
+            with m.If(too_long):
+                m.d.comb += self.errors[ERRORS.index("x_too_long")].eq(1)
+                m.next = "take"
+
         with m.FSM():
             with m.State("take"):
                 m.d.comb += self.i.ready.eq(1)
-                m.d.sync += [held.eq(given), words.eq(0), row_tiles.eq(0), left.eq(given.rows)]
+                m.d.sync += [held.eq(given), beats.eq(Mux(given.int8, given.steps << 1, given.steps))]
+                m.d.sync += [words.eq(0), row_tiles.eq(0), left.eq(given.rows)]
                 with m.If(self.i.valid):
                     m.d.comb += self.errors.eq(refused)
                     with m.If(~refused.any()):
                         m.next = "count"
             with m.State("count"):
-                m.d.sync += [words.eq(more), row_tiles.eq(row_tiles + 1)]
-                with m.If(more > design.x_depth):
-                    m.d.comb += self.errors[ERRORS.index("x_too_long")].eq(1)
-                    m.next = "take"
-                with m.Elif(left <= tile):
+                m.d.sync += [words.eq(words + beats), row_tiles.eq(row_tiles + 1), tail.eq(left), left.eq(left - tile)]
+                with m.If(left <= tile):
                     m.next = "hand over"
-                with m.Else():
-                    m.d.sync += left.eq(left - tile)
+                refuse_long()
             with m.State("hand over"):
-                m.d.comb += self.o.valid.eq(1)
+                m.d.comb += self.o.valid.eq(~too_long)
                 with m.If(self.o.ready):
                     m.next = "take"
+                refuse_long()
         return m

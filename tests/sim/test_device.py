@@ -93,10 +93,13 @@ def test_the_array_is_kept_busy(rtl):
 
 
 @pytest.mark.parametrize(
-    ("dataflow", "activations"), [("ws", ("packed", "int8")), ("os", ("int8",)), ("ws", ("int8",))]
+    ("dataflow", "activations", "rows"),
+    [("ws", ("packed", "int8"), 3), ("ws", ("packed", "int8"), 1), ("os", ("int8",), 3), ("ws", ("int8",), 3)],
 )
-def test_both_dataflows_and_int8(dataflow, activations):
-    design = DesignPoint(name="other", rows=3, cols=2, dataflow=dataflow, activations=activations, x_depth=64)
+def test_both_dataflows_and_int8(dataflow, activations, rows):
+    """With a single row of cells, sums of the same row of accumulators follow each other at once."""
+    fields = {"dataflow": dataflow, "activations": activations, "panel_rows": 2 * rows, "x_depth": 64}
+    design = DesignPoint(name="other", rows=rows, cols=2, **fields)
     device, rng = RtlDevice(design), np.random.default_rng(0)
     for i in range(10):
         m, n, k = (int(v) for v in rng.integers(1, (20, 9, 300)))
