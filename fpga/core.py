@@ -220,16 +220,15 @@ class BoardCore(wiring.Component):
                             m.next = "header"
 
             with m.State("fetch"):  # a word out of memory, or a byte out of the identity
-                m.d.sync += [waited.eq(Cat(C(1, 1), waited)), word.eq(block.read_data)]
+                m.d.sync += waited.eq(Cat(C(1, 1), waited))
+                m.d.sync += word.eq(Mux(header.kind == Kind.IDENTIFY, rom_read.data, block.read_data))
                 with m.If(waited.all()):
                     m.next = "send"
 
             with m.State("send"):
                 m.d.comb += [o.valid.eq(1), o.payload.last.eq(left == 1), o.payload.data.eq(detail)]
                 with m.If(status == Status.OK), m.Switch(header.kind):
-                    with m.Case(Kind.IDENTIFY):
-                        m.d.comb += o.payload.data.eq(rom_read.data)
-                    with m.Case(Kind.READ):
+                    with m.Case(Kind.IDENTIFY, Kind.READ):
                         m.d.comb += o.payload.data.eq(word)
                     with m.Case(Kind.RUN):
                         m.d.comb += o.payload.data.eq(arguments)

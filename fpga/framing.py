@@ -134,7 +134,11 @@ class Sender(wiring.Component):
         special = Signal()
         leaves = Signal()
         free = Signal()
+        summed = Signal()  # the byte came in the cycle before, and belongs to the sum
+        m.d.sync += summed.eq(0)
         m.d.comb += [
+            crc.data.eq(byte),
+            crc.valid.eq(summed),
             special.eq(~plain & ((byte == END) | (byte == ESC))),
             self.o.payload.eq(Mux(special, ESC, byte)),
             self.o.valid.eq(full),
@@ -156,13 +160,12 @@ class Sender(wiring.Component):
                     m.d.sync += [byte.eq(END), full.eq(1), plain.eq(1)]
                     m.next = "body"
             with m.State("body"):
-                m.d.comb += [self.i.ready.eq(free), crc.data.eq(self.i.payload.data)]
+                m.d.comb += self.i.ready.eq(free)
                 with m.If(self.i.valid & free):
-                    m.d.comb += crc.valid.eq(1)
-                    m.d.sync += [byte.eq(self.i.payload.data), full.eq(1), plain.eq(0)]
+                    m.d.sync += [byte.eq(self.i.payload.data), full.eq(1), plain.eq(0), summed.eq(1)]
                     with m.If(self.i.payload.last):
                         m.next = "sum"
-            with m.State("sum"):
+            with m.State("sum"), m.If(~summed):
                 m.d.sync += [rest.eq(crc.crc), left.eq(CRC_BYTES - 1)]
                 m.next = "crc"
             with m.State("crc"), m.If(free):
