@@ -134,6 +134,11 @@ def _large(name: str, dsp_cols: int) -> DesignPoint:
     return DesignPoint(name=name, rows=8, cols=8, dsp_cols=dsp_cols)
 
 
+def _medium(name: str) -> DesignPoint:
+    """256 multiply-accumulates per cycle, all on DSPs, of which an ECP5-85F has 156."""
+    return DesignPoint(name=name, rows=4, cols=8, dsp_cols=8)
+
+
 def _small(name: str, dsp_cols: int) -> DesignPoint:
     """128 multiply-accumulates per cycle."""
     return DesignPoint(name=name, rows=4, cols=4, dsp_cols=dsp_cols)
@@ -155,7 +160,7 @@ BOARDS = {
             family="ecp5",
             platform=ULX3S_85F_Platform,
             pll=ECP5,
-            design=_large("ulx3s", dsp_cols=4),
+            design=_medium("ulx3s"),
             clock_hz=81_250_000,
             baud=2_000_000,
             memory=MemoryShape(bits=64, words=16384),
@@ -169,7 +174,7 @@ BOARDS = {
             family="ecp5",
             platform=_orangecrab,
             pll=ECP5,
-            design=_large("orangecrab", dsp_cols=4),
+            design=_medium("orangecrab"),
             clock_hz=80_000_000,
             baud=1_000_000,
             memory=MemoryShape(bits=64, words=16384),
