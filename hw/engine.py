@@ -22,7 +22,7 @@ from hw.banks import READING, Turns, banks, fill_by_block, w_word, x_word
 from hw.decoder import Decoder
 from hw.design import NIBBLE, DesignPoint
 from hw.planner import FIELD_BITS, plan
-from hw.streams import delay, packed_block
+from hw.streams import delay, packed_block, register
 from hw.units import place
 
 COUNTERS = ("busy", "x_late", "w_late", "drain_blocked", "idle")
@@ -32,10 +32,15 @@ tile's or slice's weights were not; the beat had to wait for the way out; there 
 COUNTER_BITS = 32
 
 
+def decoding(design: DesignPoint) -> int:
+    """Cycles from words to blocks: the decoder's, and one to take digits of int8 instead."""
+    return Decoder.LATENCY + design.int8
+
+
 def latency(design: DesignPoint) -> int:
     """Cycles from the last beat of a tile to valid of its first row at `acc` (output-stationary), or from the beat that
     finishes a row to valid of the row (weight-stationary), the output queue being empty."""
-    return READING + Decoder.LATENCY + array_latency(design) + 2
+    return READING + decoding(design) + array_latency(design) + 2
 
 
 class Follower(wiring.Component):
@@ -299,7 +304,7 @@ class Engine(wiring.Component):
             w_data = w_word(design)(delay(m, Value.cast(self.w.payload), READING, "w_word"))
             in_row = Signal(1 + len(w_row))
             m.d.comb += in_row.eq(Cat(loading, w_row))
-            in_row = delay(m, in_row, READING + Decoder.LATENCY, "w_row", reset_less=False)
+            in_row = delay(m, in_row, READING + decoding(design), "w_row", reset_less=False)
             m.d.comb += [self.array.load.valid.eq(in_row[0]), self.array.load.payload.row.eq(in_row[1:])]
         m.d.comb += go.eq(x_there & w_there & ~blocked)
 
@@ -310,12 +315,13 @@ class Engine(wiring.Component):
         kind = delay(m, kind, READING, "kind")
         for i in range(design.rows):
             self._decode_x(m, platform, i, x_data, kind, array.i.payload.x[i])
+        w_data = w_word(design)(delay(m, Value.cast(w_data), decoding(design) - Decoder.LATENCY, "w_late"))
         w_blocks = array.i.payload.w if output_stationary else array.load.payload.w
         for i in range(design.cols):
             decoder = self._decoder(m, platform, f"w{i}", w_data, i)
             m.d.comb += w_blocks[i].eq(decoder.o.payload)
-        m.d.comb += array.i.valid.eq(delay(m, go, READING + Decoder.LATENCY, "go", reset_less=False))
-        late = flags.shape()(delay(m, flags.as_value(), READING + Decoder.LATENCY, "flags"))
+        m.d.comb += array.i.valid.eq(delay(m, go, READING + decoding(design), "go", reset_less=False))
+        late = flags.shape()(delay(m, flags.as_value(), READING + decoding(design), "flags"))
         for name in flags.shape().members:
             m.d.comb += array.i.payload[name].eq(late[name])
 
@@ -397,11 +403,15 @@ class Engine(wiring.Component):
     ) -> None:
         """A block of activations from a lane of a word; `kind` is int8 or not, and the digit."""
         design = self.design
+        chosen = block
+        if design.int8:  # in a register: the array begins with squares, and all lanes ask for the kind
+            chosen = Signal(block.shape(), name=f"chosen_{lane}")
+            m.d.comb += block.as_value().eq(register(m, f"block_{lane}", chosen.as_value()))
         if design.packed:
             decoded = self._decoder(m, platform, f"x{lane}", word, lane).o.payload
-            m.d.comb += [block.y[i].eq(decoded.y[i]) for i in range(DIM)]
+            m.d.comb += [chosen.y[i].eq(decoded.y[i]) for i in range(DIM)]
             if design.format.beta_bits:
-                m.d.comb += block.beta.eq(decoded.beta)
+                m.d.comb += chosen.beta.eq(decoded.beta)
         if not design.int8:
             return
         digits = Signal(DIM * NIBBLE + 2, name=f"digits_{lane}")
@@ -411,5 +421,5 @@ class Engine(wiring.Component):
         with m.If(is_int8 if design.packed else 1):
             for i in range(DIM):
                 nibble = digits[NIBBLE * i : NIBBLE * (i + 1)]
-                m.d.comb += block.y[i].eq(Cat(nibble, nibble[-1] & ~low).as_signed())
-            m.d.comb += block.beta.eq((len(design.format.betas) if design.packed else 0) + low)
+                m.d.comb += chosen.y[i].eq(Cat(nibble, nibble[-1] & ~low).as_signed())
+            m.d.comb += chosen.beta.eq((len(design.format.betas) if design.packed else 0) + low)

@@ -4,6 +4,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.hdl import ShapeLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from hw.design import DesignPoint
 
@@ -102,15 +103,16 @@ class Planner(wiring.Component):
 
         held = Signal(job(self._tag_bits), reset_less=True)
         beats = Signal(range(2 * design.x_depth + 1), reset_less=True)  # words of a row tile
-        words = Signal(range(3 * design.x_depth + 1), reset_less=True)
+        # By how many words the job is too long, less one: what counts is the sign.
+        over = Signal(range(-design.x_depth - 1, 2 * design.x_depth), reset_less=True)
         left = Signal(range(design.panel_rows + 1), reset_less=True)
         tail = Signal(found.tail.shape(), reset_less=True)
         row_tiles = Signal(found.row_tiles.shape(), reset_less=True)
         too_long = Signal()
         tile = design.rows if output_stationary else 1
         m.d.comb += [
-            too_long.eq(words > design.x_depth),
-            found.x_words.eq(words),
+            too_long.eq(~over[-1]),
+            found.x_words.eq(over[: exact_log2(design.x_depth)] + 1),
             found.w_words.eq(found.steps * (1 if output_stationary else design.rows)),
             found.row_tiles.eq(row_tiles),
             found.tail.eq(tail),
@@ -128,13 +130,13 @@ class Planner(wiring.Component):
             with m.State("take"):
                 m.d.comb += self.i.ready.eq(1)
                 m.d.sync += [held.eq(given), beats.eq(Mux(given.int8, given.steps << 1, given.steps))]
-                m.d.sync += [words.eq(0), row_tiles.eq(0), left.eq(given.rows)]
+                m.d.sync += [over.eq(-design.x_depth - 1), row_tiles.eq(0), left.eq(given.rows)]
                 with m.If(self.i.valid):
                     m.d.comb += self.errors.eq(refused)
                     with m.If(~refused.any()):
                         m.next = "count"
             with m.State("count"):
-                m.d.sync += [words.eq(words + beats), row_tiles.eq(row_tiles + 1), tail.eq(left), left.eq(left - tile)]
+                m.d.sync += [over.eq(over + beats), row_tiles.eq(row_tiles + 1), tail.eq(left), left.eq(left - tile)]
                 with m.If(left <= tile):
                     m.next = "hand over"
                 refuse_long()
