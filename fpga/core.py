@@ -152,7 +152,7 @@ class BoardCore(wiring.Component):
                     with m.Case(Kind.RUN):
                         m.d.comb += runner.start.eq(1)
                         m.next = "run"
-                        with m.If(Cat(side >= memory.words for side in (runner_x, runner_w, address)).any()):
+                        with m.If(Cat(side[memory.address_bits :] for side in (runner_x, runner_w, address)).any()):
                             m.d.comb += runner.start.eq(0)
                             m.d.sync += [status.eq(Status.ADDRESS), left.eq(1)]
                             m.next = "answer"
@@ -167,7 +167,7 @@ class BoardCore(wiring.Component):
 
             with m.State("write"):
                 m.d.sync += address.eq(address + 1)
-                with m.If(address >= memory.words):
+                with m.If(address[memory.address_bits :].any()):
                     m.d.sync += status.eq(Status.ADDRESS)
                     m.next = "skip"
                 with m.Else():

@@ -1,6 +1,6 @@
 """Runs one job of the accelerator on operands in the board's memory."""
 
-from amaranth import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, Mux, ResetSignal, Signal
+from amaranth import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, Mux, ResetSignal, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -148,18 +148,22 @@ class Runner(wiring.Component):
         """Accelerator; fetchers; the way of the results; the end."""
         m = Module()
         shape = self.shape
-        # Not a ResetInserter: units that are instances have registers that it does not reach.
+        # Not a ResetInserter: units that are instances have registers that it does not reach. The reset is a register,
+        # for what it resets is everywhere.
+        fresh = Signal(init=1)
+        started = Signal()
+        m.d.sync += [fresh.eq(self.start), started.eq(self.start)]
         m.domains += ClockDomain("job", local=True)
-        m.d.comb += [ClockSignal("job").eq(ClockSignal()), ResetSignal("job").eq(ResetSignal() | self.start)]
+        m.d.comb += [ClockSignal("job").eq(ClockSignal()), ResetSignal("job").eq(fresh)]
         for_job = DomainRenamer("job")
         accelerator = Accelerator(self.design)
         m.submodules.accelerator = for_job(accelerator)
         m.d.comb += [getattr(self.counters, name).eq(getattr(accelerator, name)) for name in COUNTERS]
 
-        begins = Signal()  # the cycle after `start`, when everything has been reset
+        begins = Signal()  # everything has been reset
         offered = Signal()
         running = Signal()
-        m.d.sync += begins.eq(self.start)
+        m.d.sync += begins.eq(started)
         m.d.comb += [accelerator.job.payload[name].eq(self.job[name]) for name in self.job.shape().members]
         m.d.comb += accelerator.job.valid.eq(offered)
         with m.If(begins):
@@ -187,7 +191,7 @@ class Runner(wiring.Component):
         x, w = fetchers["x"], fetchers["w"]
         m.d.comb += self.read_address.eq(Mux(x.read_valid, x.read_address, w.read_address))
 
-        ended, outside = self._results(m, accelerator)
+        ended, outside = self._results(m, accelerator, self.start | started)
         quiet = Signal(range(max(PATIENCE * self.design.x_depth, LEAST_PATIENCE)))
         moves = Cat(s.valid & s.ready for s in (accelerator.x, accelerator.w, accelerator.acc)).any()
         m.d.sync += quiet.eq(Mux(moves | ~running, 0, quiet + 1))
@@ -198,8 +202,9 @@ class Runner(wiring.Component):
             m.d.sync += running.eq(0)
         return m
 
-    def _results(self, m: Module, accelerator: Accelerator) -> tuple[Signal, Signal]:
-        """Writes rows of results word by word; returns pulses: the job's last word is written, or is outside memory."""
+    def _results(self, m: Module, accelerator: Accelerator, restart: Value) -> tuple[Signal, Signal]:
+        """Writes rows of results word by word, anew after `restart`; returns pulses: the job's last word is written, or
+        is outside memory."""
         bits, pieces = self.shape.bits, self.shape.words_of(ACC_BITS * self.design.cols)
         row = Signal(pieces * bits, reset_less=True)
         left = Signal(range(pieces + 1))
@@ -220,6 +225,6 @@ class Runner(wiring.Component):
             m.d.sync += [row.eq(row >> bits), left.eq(left - 1), address.eq(address + 1)]
         with m.If(acc.valid & acc.ready):
             m.d.sync += [row.eq(acc.payload.values.as_value()), left.eq(pieces), end.eq(acc.payload.end)]
-        with m.If(self.start):
+        with m.If(restart):
             m.d.sync += [left.eq(0), end.eq(0), address.eq(self.y)]
         return ended, outside

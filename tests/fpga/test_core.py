@@ -147,6 +147,21 @@ def test_products_are_goldens(line):
             assert counters["busy"] == job.beats
 
 
+def test_a_job_is_right_after_one_that_came_to_nothing(line):
+    """One that still runs, and gives results that nobody waits for."""
+    line, design, memory = line
+    rng = np.random.default_rng(7)
+    x, w = (quantize(rng.normal(size=(size, 40)), design.format) for size in (5, 7))
+    at = np.arange(3) * (memory.words // 3)
+    for address in (memory.words - 1, memory.words - 3):
+        outside = numbers(2, design.rows, 2000, 1, 0) + numbers(4, 0, 0, address)
+        number = next(line.numbers)
+        assert line.say(Frame(Kind.RUN, number, outside)).payload[0] == Status.STUCK
+        line.numbers = count(number)
+        accumulators, _ = run(line, Job(design, x, w), memory, *at)
+        assert np.array_equal(accumulators, matmul(x, w).accumulators)
+
+
 def test_memory_is_written_and_read(line):
     line, _, memory = line
     rng = np.random.default_rng(6)
