@@ -12,6 +12,7 @@ from fpga.memory import BoardMemory, MemoryShape
 from fpga.runner import Runner
 from hw.design import DesignPoint
 from hw.engine import COUNTER_BITS, COUNTERS
+from hw.values import register
 
 ANSWER_BYTES = HEADER_BYTES + 1
 """Bytes of a reply before its data: the header and the status."""
@@ -78,6 +79,13 @@ class BoardCore(wiring.Component):
         count, address = arguments[-64:-32], arguments[-32:]
         inside = address[: memory.address_bits]
         last_byte = index == memory.bytes - 1
+        # What is wrong with the arguments, in registers: what depends on it is everywhere.
+        wrong_count = register(m, "wrong_count", ~count.any() | (count > MAX_DATA // memory.bytes))
+        past_end = register(m, "past_end", inside + count[: MAX_DATA.bit_length()] > memory.words)
+        outside = register(m, "outside", address[memory.address_bits :].any())
+        operand_outside = register(
+            m, "operand_outside", Cat(side[memory.address_bits :] for side in (runner_x, runner_w)).any()
+        )
         m.d.comb += [
             *(runner.job[name].eq(value) for name, value in fields.items()),
             runner.x.eq(runner_x),
@@ -108,9 +116,9 @@ class BoardCore(wiring.Component):
             with m.State("check"):
                 verdict = Signal(Status)
                 m.d.comb += verdict.eq(Status.KIND)
-                m.d.sync += [index.eq(0), detail.eq(expected), left.eq(header.length), status.eq(verdict)]
-                m.next = "skip"
-                for kind, size in ARGUMENT_BYTES.items():
+                m.d.sync += [index.eq(0), detail.eq(expected), status.eq(verdict)]
+                m.next = "judge"
+                for kind in ARGUMENT_BYTES:
                     with m.If(header.kind == kind):
                         m.d.comb += verdict.eq(Status.OK)
                         if kind in ORDERED:
@@ -121,9 +129,16 @@ class BoardCore(wiring.Component):
                                 m.d.comb += verdict.eq(Status.NEW)
                         with m.If(self._wrong_length(kind, header.length)):
                             m.d.comb += verdict.eq(Status.LENGTH)
-                        with m.If(verdict == Status.OK):
-                            m.d.sync += left.eq(size)
-                            m.next = "arguments"
+
+            with m.State("judge"):
+                m.d.sync += left.eq(header.length)
+                m.next = "skip"
+                with m.If(status == Status.OK):
+                    m.next = "arguments"
+                    with m.Switch(header.kind):
+                        for kind, size in ARGUMENT_BYTES.items():
+                            with m.Case(kind):
+                                m.d.sync += left.eq(size)
 
             with m.State("skip"):
                 m.d.comb += i.ready.eq(left.any())
@@ -135,27 +150,40 @@ class BoardCore(wiring.Component):
 
             with m.State("arguments"):
                 m.d.comb += i.ready.eq(left.any())
-                with m.If(left.any()), m.If(i.valid):
+                with m.If(~left.any()):
+                    m.next = "weigh"
+                with m.Elif(i.valid):
                     m.d.sync += [arguments.eq(Cat(arguments[8:], i.payload)), left.eq(left - 1)]
-                with m.Else(), m.Switch(header.kind):
-                    with m.Case(Kind.IDENTIFY):
-                        m.d.sync += left.eq(len(self.identity))
+
+            with m.State("weigh"):  # what is wrong with them is known next
+                m.next = "act"
+
+            with m.State("act"), m.Switch(header.kind):
+                with m.Case(Kind.IDENTIFY):
+                    m.d.sync += left.eq(len(self.identity))
+                    m.next = "answer"
+                with m.Case(Kind.RESET):
+                    m.d.sync += [expected.eq(header.sequence + 1), began.eq(1)]
+                    m.next = "answer"
+                with m.Case(Kind.WRITE):
+                    m.d.sync += left.eq(header.length - ARGUMENT_BYTES[Kind.WRITE])
+                    m.next = "take"
+                with m.Case(Kind.READ):
+                    m.d.sync += left.eq(1)
+                    m.next = "answer"
+                    with m.If(wrong_count):
+                        m.d.sync += status.eq(Status.LENGTH)
+                    with m.Elif(outside | past_end):
+                        m.d.sync += status.eq(Status.ADDRESS)
+                    with m.Else():
+                        m.d.sync += left.eq(count * memory.bytes)
+                with m.Case(Kind.RUN):
+                    with m.If(outside | operand_outside):
+                        m.d.sync += [status.eq(Status.ADDRESS), left.eq(1)]
                         m.next = "answer"
-                    with m.Case(Kind.RESET):
-                        m.d.sync += [expected.eq(header.sequence + 1), began.eq(1)]
-                        m.next = "answer"
-                    with m.Case(Kind.WRITE):
-                        m.d.sync += left.eq(header.length - ARGUMENT_BYTES[Kind.WRITE])
-                        m.next = "take"
-                    with m.Case(Kind.READ):
-                        m.next = "read"
-                    with m.Case(Kind.RUN):
+                    with m.Else():
                         m.d.comb += runner.start.eq(1)
                         m.next = "run"
-                        with m.If(Cat(side[memory.address_bits :] for side in (runner_x, runner_w, address)).any()):
-                            m.d.comb += runner.start.eq(0)
-                            m.d.sync += [status.eq(Status.ADDRESS), left.eq(1)]
-                            m.next = "answer"
 
             with m.State("take"):
                 m.d.comb += i.ready.eq(1)
@@ -167,7 +195,7 @@ class BoardCore(wiring.Component):
 
             with m.State("write"):
                 m.d.sync += address.eq(address + 1)
-                with m.If(address[memory.address_bits :].any()):
+                with m.If(outside):
                     m.d.sync += status.eq(Status.ADDRESS)
                     m.next = "skip"
                 with m.Else():
@@ -177,16 +205,6 @@ class BoardCore(wiring.Component):
                     with m.Else():
                         m.d.sync += expected.eq(expected + 1)
                         m.next = "answer"
-
-            with m.State("read"):
-                m.d.sync += left.eq(1)
-                m.next = "answer"
-                with m.If(~count.any() | (count > MAX_DATA // memory.bytes)):
-                    m.d.sync += status.eq(Status.LENGTH)
-                with m.Elif(address + count > memory.words):
-                    m.d.sync += status.eq(Status.ADDRESS)
-                with m.Else():
-                    m.d.sync += left.eq(count * memory.bytes)
 
             with m.State("run"):
                 m.d.comb += [self.busy.eq(1), block.write.eq(runner.write)]

@@ -10,7 +10,7 @@ from hw.banks import w_word, x_word
 from hw.design import ACC_BITS, DesignPoint
 from hw.engine import COUNTER_BITS, COUNTERS
 from hw.planner import ERRORS, FIELD_BITS
-from hw.streams import delay
+from hw.values import register
 
 PATIENCE = 16
 """A job is given up when nothing has moved for this many times the cycles in which a bank of activations is read."""
@@ -68,7 +68,7 @@ class Fetcher(wiring.Component):
         running = Signal()
 
         asks = Signal()
-        arrives = delay(m, asks, BoardMemory.LATENCY, "asks", reset_less=False)
+        arrives = register(m, "asks", asks, cycles=BoardMemory.LATENCY, reset_less=False)
         moves = Signal()
         m.d.comb += [
             self.read_valid.eq(running & ~address[-1] & (asked < Mux(waits, pieces, 2 * pieces))),
@@ -113,11 +113,11 @@ class Runner(wiring.Component):
     x, w, y : In
         Addresses of activations, weights and results.
     done : Out(1)
-        A pulse at the end.
+        A pulse after the end.
     refused : Out
-        At the end: the bits of `hw.planner.ERRORS`, if the job is none.
+        With it: the bits of `hw.planner.ERRORS`, if the job is none.
     stuck : Out(1)
-        At the end: whether the job came to nothing.
+        With it: whether the job came to nothing.
     counters : Out
         Cycles by cause, `hw.engine.COUNTERS`.
     write, write_address, write_data, read_address : Out; read_data : In
@@ -195,10 +195,10 @@ class Runner(wiring.Component):
         quiet = Signal(range(max(PATIENCE * self.design.x_depth, LEAST_PATIENCE)))
         moves = Cat(s.valid & s.ready for s in (accelerator.x, accelerator.w, accelerator.acc)).any()
         m.d.sync += quiet.eq(Mux(moves | ~running, 0, quiet + 1))
-        m.d.comb += self.stuck.eq(outside | quiet.all())
-        m.d.comb += self.refused.eq(accelerator.errors)
-        m.d.comb += self.done.eq(running & (ended | self.stuck | self.refused.any()))
-        with m.If(self.done):
+        hopeless = outside | quiet.all()
+        ends = running & (ended | hopeless | accelerator.errors.any())
+        m.d.sync += [self.done.eq(ends), self.stuck.eq(hopeless), self.refused.eq(accelerator.errors)]
+        with m.If(ends):
             m.d.sync += running.eq(0)
         return m
 

@@ -4,8 +4,6 @@ Everything has fixed seeds; sampling errors are in the report.
 """
 
 import json
-import os
-import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from golden.errors import GossetError
 from golden.files import replacing, write_text
 from golden.format import Format
 from golden.halfstep import HalfStep
+from golden.provenance import provenance
 from golden.rivals import Codec, Lattice
 from golden.rivals.d4 import HierarchicalD4
 from golden.rivals.e8p import E8P
@@ -152,7 +151,7 @@ def quality(
 
     Returns
     -------
-    The report: keys `gaussian`, `guarantee`, `minilm`, as far as there are, and `made`.
+    The report: keys `gaussian`, `guarantee`, `minilm`, as far as there are, and `made`: what made each.
 
     Raises
     ------
@@ -177,12 +176,7 @@ def quality(
             figures[section] = guarantees(draws, report)
         else:
             figures[section] = network.evaluate(sentences, report=row)
-        figures["made"] = {
-            "command": command,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "machine": f"{os.cpu_count()} × {platform.machine()}",
-        }
+        figures.setdefault("made", {})[section] = {"command": command, **provenance()}
         write_text(path, json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
         write_text(folder / "tables.md", "\n".join(_table(figures[s]) for s in SECTIONS if s in figures))
         _plot(section, figures[section], folder, f"{command}: {section}")

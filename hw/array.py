@@ -22,8 +22,8 @@ from hw.cell import PRODUCT_LATENCY, TOKEN, Cell, SquaredNorm, StationaryCell, a
 from hw.design import ACC_BITS, DesignPoint
 from hw.operands import Operand, operands
 from hw.pairs import Pairing
-from hw.streams import delay
 from hw.units import place
+from hw.values import register
 
 
 def row(design: DesignPoint) -> data.StructLayout:
@@ -73,9 +73,9 @@ def _edge(
         norm = SquaredNorm(operand)
         place(m, platform, f"norm_{name}", norm)
         m.d.comb += [norm.i.eq(block), value.eq(norm.o.as_value())]
-        return delay(m, value, skew, name)
+        return register(m, name, value, cycles=skew)
     m.d.comb += value.eq(_pairs(m, platform, operand, name, block, low).as_value())
-    return delay(m, value, SquaredNorm.LATENCY + skew, name)
+    return register(m, name, value, cycles=SquaredNorm.LATENCY + skew)
 
 
 def _pairs(m: Module, platform: object, operand: Operand, name: str, block: data.View, low: int) -> data.View:
@@ -135,7 +135,7 @@ class OutputStationaryArray(wiring.Component):
         flags = Signal(data.StructLayout({"count": range(rows + 1), "last": 1, "end": 1}))
         m.d.comb += [TOKEN(token).valid.eq(self.i.valid), TOKEN(token).last.eq(beat.finish)]
         m.d.comb += [flags[name].eq(beat[name]) for name in flags.shape().members]
-        token = delay(m, token, SquaredNorm.LATENCY, "token", reset_less=False)
+        token = register(m, "token", token, cycles=SquaredNorm.LATENCY, reset_less=False)
 
         dsp = [c >= cols - self.design.dsp_cols for c in range(cols)]
         cells = [[Cell(x_side, w_side, multiply=dsp[c]) for c in range(cols)] for _ in range(rows)]
@@ -148,7 +148,7 @@ class OutputStationaryArray(wiring.Component):
                 left = cells[p][c - 1] if c else None
                 m.d.comb += cell.x.eq(_from_left(m, platform, x_side, left, cell, p) if left else x)
                 m.d.comb += cell.token.eq(left.token_next if left else token_in)
-            token_in = delay(m, token_in, 1, f"token_row{p}", reset_less=False)
+            token_in = register(m, f"token_row{p}", token_in, reset_less=False)
         for c in range(cols):
             w = _edge(m, platform, w_side, f"w{c}", beat.w[c], c, low=1 if dsp[c] else None)
             for p in range(rows):
@@ -160,8 +160,8 @@ class OutputStationaryArray(wiring.Component):
                     m.d.comb += cells[p][c].above.tile.eq(~cells[p][c].tile)
 
         # The last block reaches the accumulator of column 0's bottom cell: its rows are next, one per cycle.
-        at_bottom = delay(m, token, Cell.DEPTH + rows - 1, "token_bottom", reset_less=False)
-        flags_at_bottom = delay(m, flags.as_value(), SquaredNorm.LATENCY + Cell.DEPTH + rows - 1, "flags")
+        at_bottom = register(m, "token_bottom", token, cycles=Cell.DEPTH + rows - 1, reset_less=False)
+        flags_at_bottom = register(m, "flags", flags.as_value(), cycles=SquaredNorm.LATENCY + Cell.DEPTH + rows - 1)
         left_to_go = Signal(range(rows + 1))
         closing = Signal(2)
         tile = Signal(init=1)
@@ -179,12 +179,11 @@ class OutputStationaryArray(wiring.Component):
                 m.d.comb += [cells[p][c].shift.eq(order[0]), cells[p][c].tile.eq(order[1])]
             acc = Signal(signed(acc_bits(x_side)), name=f"acc_{c}")
             m.d.comb += acc.eq(cells[rows - 1][c].o.acc)
-            m.d.comb += self.o.payload.values[c].eq(whole(delay(m, acc, cols - c, f"acc_{c}"), x_side))
+            m.d.comb += self.o.payload.values[c].eq(whole(register(m, f"acc_{c}", acc, cycles=cols - c), x_side))
             if c + 1 < cols:
-                order = delay(m, order, 1, f"order_{c}", reset_less=False)
-        leaving = Signal(3)
-        m.d.comb += leaving.eq(Cat(left_to_go != 0, closing & (left_to_go == 1).replicate(2)))
-        leaving = delay(m, leaving, cols, "leaving", reset_less=False)
+                order = register(m, f"order_{c}", order, reset_less=False)
+        leaving = Cat(left_to_go != 0, closing & (left_to_go == 1).replicate(2))
+        leaving = register(m, "leaving", leaving, cycles=cols, reset_less=False)
         m.d.comb += [
             self.o.valid.eq(leaving[0]),
             self.o.payload.last.eq(leaving[1]),
@@ -233,7 +232,7 @@ class WeightStationaryArray(wiring.Component):
 
         swap = Signal()
         m.d.comb += swap.eq(self.i.valid & beat.swap)
-        swap = delay(m, swap, SquaredNorm.LATENCY, "swap", reset_less=False)
+        swap = register(m, "swap", swap, cycles=SquaredNorm.LATENCY, reset_less=False)
         for p in range(rows):
             x = _edge(m, platform, x_side, f"x{p}", beat.x[p], p + 1, low=0 if dsp[0] else None)
             for c in range(cols):
@@ -243,10 +242,9 @@ class WeightStationaryArray(wiring.Component):
                 m.d.comb += cells[p][c].swap.eq(left.swap_next if left else swap)
             # Without a reset, which it does not need: else synthesis finds that it is equal to the one that the cells
             # pass on, and one net would have to reach all cells of a diagonal.
-            swap = delay(m, swap, 1, f"swap_row{p}")
-        coming = Signal(1 + len(self.load.payload.row))
-        m.d.comb += coming.eq(Cat(self.load.valid, self.load.payload.row))
-        coming = delay(m, coming, SquaredNorm.LATENCY, "load", reset_less=False)
+            swap = register(m, f"swap_row{p}", swap)
+        coming = Cat(self.load.valid, self.load.payload.row)
+        coming = register(m, "load", coming, cycles=SquaredNorm.LATENCY, reset_less=False)
         sums = []
         for c in range(cols):
             w = _edge(m, platform, w_side, f"w{c}", self.load.payload.w[c], c, low=1 if dsp[c] else None)
@@ -256,22 +254,20 @@ class WeightStationaryArray(wiring.Component):
                 m.d.comb += cells[p][c].load.eq(above.load_next if above else coming)
                 if above:
                     m.d.comb += cells[p][c].above.eq(above.o)
-            coming = delay(m, coming, 1, f"load_column{c}", reset_less=False)
+            coming = register(m, f"load_column{c}", coming, reset_less=False)
             total = Signal(signed(acc_bits(x_side)), name=f"sum_{c}")
             m.d.comb += total.eq(cells[rows - 1][c].o)
-            sums.append(delay(m, total, cols - 1 - c, f"sum_{c}"))
+            sums.append(register(m, f"sum_{c}", total, cycles=cols - 1 - c))
 
         # A sum meets what the memory holds of its row, which was read two cycles ago. If the row's sum was the last one
         # to be added, it is still in `out`. Else it was added three or more cycles ago, and is in the memory; or two if
         # the array has no more rows. Nothing is read that is being written, so that tools need not provide for it.
         flags = Signal(data.StructLayout({"start": 1, "finish": 1, "last": 1, "end": 1, "row": beat.row.shape()}))
         m.d.comb += [flags[name].eq(beat[name]) for name in flags.shape().members]
-        valid = Signal()
-        m.d.comb += valid.eq(self.i.valid)
-        valid = delay(m, valid, self.latency - 1, "valid", reset_less=False)
-        reading = flags.shape()(delay(m, flags.as_value(), self.latency - 3, "flags"))
-        holding = flags.shape()(delay(m, reading.as_value(), 1, "flags_holding"))
-        adding = flags.shape()(delay(m, holding.as_value(), 1, "flags_adding"))
+        valid = register(m, "valid", self.i.valid, cycles=self.latency - 1, reset_less=False)
+        reading = flags.shape()(register(m, "flags", flags.as_value(), cycles=self.latency - 3))
+        holding = flags.shape()(register(m, "flags_holding", reading.as_value()))
+        adding = flags.shape()(register(m, "flags_adding", holding.as_value()))
         row_added = Signal.like(beat.row)
         in_out = Signal()
         in_out_then = Signal()  # it was while the memory was read

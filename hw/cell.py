@@ -20,8 +20,7 @@ from golden.lattice import DIM
 from hw.design import ACC_BITS
 from hw.operands import Operand, inner_bits
 from hw.pairs import inner_of_pairs
-from hw.streams import delay, register
-from hw.units import add, is_
+from hw.values import add, is_, register
 
 
 def square(value: Value) -> Value:
@@ -119,9 +118,7 @@ class SquaredNorm(wiring.Component):
             halves.append(held)
         norm = Signal(self.operand.norm_bits, reset_less=True)
         m.d.sync += norm.eq(tree(halves) >> (2 if self.operand.quartered else 0))
-        kept = Signal(self.operand.block.size, name="block")
-        m.d.comb += kept.eq(self.i.as_value())
-        block = View(self.operand.block, delay(m, kept, self.LATENCY, "block"))
+        block = View(self.operand.block, register(m, "block", self.i.as_value(), cycles=self.LATENCY))
         m.d.comb += self.o.norm.eq(norm)
         for field in self.operand.block.members:
             m.d.comb += self.o[field].eq(block[field])
@@ -142,7 +139,7 @@ def inner_of_squares(m: Module, sides: tuple[Operand, Operand], x: View, w: View
     squares = [register(m, f"square_{i}", square(value)) for i, value in enumerate(differences)]
     sums = [register(m, f"sum_{i}", tree(squares[i : i + 4])) for i in (0, 4)]
     distance = register(m, "distance", (sums[0] + sums[1])[2 if quartered else 0 :])
-    norms = delay(m, register(m, "norms", x.norm + w.norm), 3, "norms")
+    norms = register(m, "norms", x.norm + w.norm, cycles=4)
     return (norms - distance)[0 if quartered else 1 :][: inner_bits(*sides)]
 
 
@@ -154,11 +151,7 @@ def product(m: Module, platform: object, sides: tuple[Operand, Operand], x: View
     inner = inner_of_pairs(m, platform, sides, x, w) if multiply else inner_of_squares(m, sides, x, w)
     value = register(m, "inner", inner.as_signed())
     for name, side, block, cycles in (("times_x", sides[0], x, 5), ("times_both", sides[1], w, 6)):
-        index = None
-        if side.factor_bits:
-            index = Signal(side.factor_bits, name=f"{name}_index")
-            m.d.comb += index.eq(block.beta)
-            index = delay(m, index, cycles, f"{name}_index")
+        index = register(m, f"{name}_index", block.beta, cycles=cycles) if side.factor_bits else None
         value = register(m, name, times_beta(value, index, side.factors))
     return value
 
@@ -245,9 +238,7 @@ class Cell(wiring.Component):
             self.token_next.eq(token),
         ]
 
-        arrived = Signal(2)
-        m.d.comb += arrived.eq(self.token.as_value())
-        at_sum = View(TOKEN, delay(m, arrived, self.DEPTH, "token", reset_less=False))
+        at_sum = View(TOKEN, register(m, "token", self.token.as_value(), cycles=self.DEPTH, reset_less=False))
         acc = Signal(signed(acc_bits(self.sides[0])))
         total = Signal.like(acc)
         parity = Signal()

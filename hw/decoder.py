@@ -15,7 +15,8 @@ from amaranth.lib.wiring import In, Out
 from golden.format import Format
 from golden.lattice import DIM, INFORMATION, REDUNDANT, codeword
 from hw.streams import packed_block, point_block
-from hw.units import is_, unit_name
+from hw.units import unit_name
+from hw.values import add, is_
 
 PAIRS = DIM // 2
 
@@ -73,7 +74,7 @@ class Decoder(wiring.Component):
             top[i] = label[8 * bits - 4 + k]
         residue = [Cat(bottom[i], *middle[i]) for i in range(DIM)]
         hard = registers("hard", [top[i] ^ residue[i][-1] for i in range(DIM)])
-        cost = registers("cost", [_reliability(u) for u in residue])
+        cost = registers("cost", [reliability(u) for u in residue])
         kept = registers("r_1", [Cat(residue[i], top[i]) for i in range(DIM)])
         if self.format.beta_bits:
             kept.append(register("beta_1", self.i.payload.beta))
@@ -101,8 +102,8 @@ class Decoder(wiring.Component):
         weak = registers("weak_3", weak)
         # −x is ~x + 1: the ones of the four terms are the carries into the four adders.
         term = [Cat(low[j] ^ odd[j].replicate(bits), odd[j]).as_signed() for j in range(PAIRS)]
-        left = register("left", _add(term[0], term[1], odd[0]))
-        right = register("right", _add(term[2], term[3], odd[2]))
+        left = register("left", add(term[0], term[1], odd[0]))
+        right = register("right", add(term[2], term[3], odd[2]))
         carries = registers("carry", [odd[1], odd[3]])
         parity = register("parity_3", parity)
         keep(3)
@@ -116,7 +117,7 @@ class Decoder(wiring.Component):
             index.append(register(f"index_{kind}", Mux(b < a, Cat(upper, Const(1, 1)), Cat(lower, Const(0, 1)))))
             settled = base if t == 0 else [base[j] ^ weak[j] for j in range(PAIRS)]
             uneven.append(register(f"uneven_{kind}", Cat(settled).xor()))
-        advantage = register("advantage", _add(left, right, carries[0]))
+        advantage = register("advantage", add(left, right, carries[0]))
         carry = register("carry_4", carries[1])
         base, weak = registers("base_4", base), registers("weak_4", weak)
         parity = register("parity_4", parity)
@@ -135,7 +136,7 @@ class Decoder(wiring.Component):
 
         # 6: the cheaper type; where the codeword is one, the sign flips.
         is_odd = Signal()
-        m.d.comb += is_odd.eq(_add(advantage, balance, carry)[-1])
+        m.d.comb += is_odd.eq(add(advantage, balance, carry)[-1])
         y = self.o.payload.y
         for i in range(DIM):
             word = Mux(is_odd, after[1][i // 2], after[0][i // 2]) ^ (is_odd & (i % 2))
@@ -153,13 +154,7 @@ class Decoder(wiring.Component):
         return m
 
 
-def _reliability(u: Value) -> Value:
+def reliability(u: Value) -> Value:
     """|u − q/2| for u of m bits, without a carry chain: −u is u with the bits above its lowest one inverted."""
     low = [u[i] ^ (~u[-1] & u[:i].any()) for i in range(len(u) - 1)]
     return Cat(*low, ~u.any())
-
-
-def _add(a: Value, b: Value, carry: Value) -> Value:
-    """a + b + carry for signed a and b, in one carry chain."""
-    total = Cat(Const(1, 1), a).as_signed() + Cat(carry, b).as_signed()
-    return total[1:].as_signed()

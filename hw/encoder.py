@@ -16,10 +16,10 @@ from amaranth.lib.wiring import In, Out
 from golden.format import Format
 from golden.frontend import ADDITIONS, INVERSE_BITS, MANTISSA_BITS, FrontEndRules, inverse, steps
 from golden.lattice import DIM, INFORMATION, REDUNDANT, codeword
-from hw.decoder import PAIRS, Decoder, _add, _reliability
-from hw.hadamard import register, registers
+from hw.decoder import PAIRS, Decoder, reliability
 from hw.streams import packed_block
-from hw.units import is_, place
+from hw.units import place
+from hw.values import add, is_, register, registers
 
 
 def multiplier_fields(rules: FrontEndRules) -> dict[str, ShapeLike]:
@@ -82,7 +82,7 @@ class Candidate(wiring.Component):
 
         # 1: hard decisions with reliabilities.
         hard = registers(m, "hard", [z[bits] ^ z[bits - 1] for z in self.z])
-        cost = registers(m, "cost", [_reliability(z[:bits]) for z in self.z])
+        cost = registers(m, "cost", [reliability(z[:bits]) for z in self.z])
         floor = registers(m, "floor", [z[bits:].as_signed() for z in self.z], cycles=7)
 
         # 2: each pair by itself.
@@ -102,8 +102,8 @@ class Candidate(wiring.Component):
         base = registers(m, "base", [first[j] ^ (odd[j] & weak[j]) for j in range(PAIRS)])
         weak = registers(m, "weak_3", weak)
         term = [Cat(low[j] ^ odd[j].replicate(bits), odd[j]).as_signed() for j in range(PAIRS)]
-        left = register(m, "left", _add(term[0], term[1], odd[0]))
-        right = register(m, "right", _add(term[2], term[3], odd[2]))
+        left = register(m, "left", add(term[0], term[1], odd[0]))
+        right = register(m, "right", add(term[2], term[3], odd[2]))
         carries = registers(m, "carry", [odd[1], odd[3]])
 
         # 4, 5: the pair of each type that is cheapest to turn over, and whether one has to be.
@@ -117,7 +117,7 @@ class Candidate(wiring.Component):
             index.append(register(m, f"index_{kind}", Mux(b < a, Cat(odd_ones[1], C(1, 1)), Cat(odd_ones[0], C(0, 1)))))
             settled = base if t == 0 else [base[j] ^ weak[j] for j in range(PAIRS)]
             uneven.append(register(m, f"uneven_{kind}", Cat(settled).xor(), cycles=2))
-        advantage = register(m, "advantage", _add(left, right, carries[0]), cycles=2)
+        advantage = register(m, "advantage", add(left, right, carries[0]), cycles=2)
         carry = register(m, "carry_5", carries[1], cycles=2)
         base, weak = (registers(m, f"{name}_5", values, cycles=2) for name, values in (("base", base), ("weak", weak)))
 
@@ -133,7 +133,7 @@ class Candidate(wiring.Component):
 
         # 7: the codeword of the cheaper type.
         is_odd = Signal()
-        m.d.comb += is_odd.eq(_add(advantage, balance, carry)[-1])
+        m.d.comb += is_odd.eq(add(advantage, balance, carry)[-1])
         word = registers(
             m, "word", [Mux(is_odd, after[1][i // 2], after[0][i // 2]) ^ (is_odd & (i % 2)) for i in range(DIM)]
         )

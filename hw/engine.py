@@ -22,8 +22,9 @@ from hw.banks import READING, Turns, banks, fill_by_block, w_word, x_word
 from hw.decoder import Decoder
 from hw.design import NIBBLE, DesignPoint
 from hw.planner import FIELD_BITS, plan
-from hw.streams import delay, packed_block, register
+from hw.streams import packed_block
 from hw.units import place
+from hw.values import register
 
 COUNTERS = ("busy", "x_late", "w_late", "drain_blocked", "idle")
 """Every cycle counts under exactly one of these names: a beat went in; the job's activations were not all there; the
@@ -301,27 +302,23 @@ class Engine(wiring.Component):
             with m.Elif(go & first):
                 m.d.sync += full.eq(0)
             # As late as the activations, which come out of a memory.
-            w_data = w_word(design)(delay(m, Value.cast(self.w.payload), READING, "w_word"))
-            in_row = Signal(1 + len(w_row))
-            m.d.comb += in_row.eq(Cat(loading, w_row))
-            in_row = delay(m, in_row, READING + decoding(design), "w_row", reset_less=False)
+            w_data = w_word(design)(register(m, "w_word", Value.cast(self.w.payload), cycles=READING))
+            in_row = register(m, "in_row", Cat(loading, w_row), cycles=READING + decoding(design), reset_less=False)
             m.d.comb += [self.array.load.valid.eq(in_row[0]), self.array.load.payload.row.eq(in_row[1:])]
         m.d.comb += go.eq(x_there & w_there & ~blocked)
 
         # Decoders; digits of int8 go past them.
         m.submodules.array = array = self.array
-        kind = Signal(2)
-        m.d.comb += kind.eq(Cat(now.int8, last.digits))
-        kind = delay(m, kind, READING, "kind")
+        kind = register(m, "kind", Cat(now.int8, last.digits), cycles=READING)
         for i in range(design.rows):
             self._decode_x(m, platform, i, x_data, kind, array.i.payload.x[i])
-        w_data = w_word(design)(delay(m, Value.cast(w_data), decoding(design) - Decoder.LATENCY, "w_late"))
+        w_data = w_word(design)(register(m, "w_late", Value.cast(w_data), cycles=decoding(design) - Decoder.LATENCY))
         w_blocks = array.i.payload.w if output_stationary else array.load.payload.w
         for i in range(design.cols):
             decoder = self._decoder(m, platform, f"w{i}", w_data, i)
             m.d.comb += w_blocks[i].eq(decoder.o.payload)
-        m.d.comb += array.i.valid.eq(delay(m, go, READING + decoding(design), "go", reset_less=False))
-        late = flags.shape()(delay(m, flags.as_value(), READING + decoding(design), "flags"))
+        m.d.comb += array.i.valid.eq(register(m, "go", go, cycles=READING + decoding(design), reset_less=False))
+        late = flags.shape()(register(m, "flags", flags.as_value(), cycles=READING + decoding(design)))
         for name in flags.shape().members:
             m.d.comb += array.i.payload[name].eq(late[name])
 
@@ -398,9 +395,7 @@ class Engine(wiring.Component):
             m.d.comb += decoder.i.payload.beta.eq(word.betas[lane])
         return decoder
 
-    def _decode_x(
-        self, m: Module, platform: object, lane: int, word: data.View, kind: Signal, block: data.View
-    ) -> None:
+    def _decode_x(self, m: Module, platform: object, lane: int, word: data.View, kind: Value, block: data.View) -> None:
         """A block of activations from a lane of a word; `kind` is int8 or not, and the digit."""
         design = self.design
         chosen = block
@@ -414,9 +409,7 @@ class Engine(wiring.Component):
                 m.d.comb += chosen.beta.eq(decoded.beta)
         if not design.int8:
             return
-        digits = Signal(DIM * NIBBLE + 2, name=f"digits_{lane}")
-        m.d.comb += digits.eq(Cat(word.labels[lane][: DIM * NIBBLE], kind))
-        digits = delay(m, digits, Decoder.LATENCY, f"digits_{lane}")
+        digits = register(m, f"digits_{lane}", Cat(word.labels[lane][: DIM * NIBBLE], kind), cycles=Decoder.LATENCY)
         is_int8, low = digits[-2], digits[-1]
         with m.If(is_int8 if design.packed else 1):
             for i in range(DIM):

@@ -18,7 +18,8 @@ from amaranth.utils import ceil_log2
 
 from golden.frontend import GAIN_EXPONENT_BITS, MANTISSA_BITS, SEED_BITS, TABLE_BITS, FrontEndRules
 from hw.encoder import Encoder, clip, encoded_block, multiplier_fields, scaled_block
-from hw.hadamard import Queue, Rotator, raw_block, register, registers, wire, word_block
+from hw.hadamard import Queue, Rotator, raw_block, word_block
+from hw.values import register, registers, wire
 
 HANDOVER = Queue.LATENCY + 4
 """Cycles from the end of the pipeline until a block has left the output queue and another one may be let in for it; and

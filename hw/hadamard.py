@@ -5,8 +5,6 @@ different blocks come first, the farthest apart before all others, so that the l
 the three that join coordinates of one block come last.
 """
 
-from collections.abc import Iterable
-
 from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
@@ -14,26 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from golden.frontend import SEED_BITS, TAPS, FrontEndRules
 from golden.lattice import DIM
-from hw.streams import delay
-
-
-def register(m: Module, name: str, value: Value, *, cycles: int = 1, reset_less: bool = True) -> Signal:
-    """The value of `cycles` clock cycles ago."""
-    held = Signal(Value.cast(value).shape(), name=name, reset_less=reset_less)
-    m.d.sync += held.eq(value)
-    return delay(m, held, cycles - 1, name, reset_less=reset_less)
-
-
-def wire(m: Module, name: str, value: Value) -> Signal:
-    """A value that has a name: what is used several times would be written out as often without one."""
-    named = Signal(Value.cast(value).shape(), name=name)
-    m.d.comb += named.eq(value)
-    return named
-
-
-def registers(m: Module, name: str, values: Iterable[Value], *, cycles: int = 1) -> list[Signal]:
-    """The values of `cycles` clock cycles ago."""
-    return [register(m, f"{name}_{i}", value, cycles=cycles) for i, value in enumerate(values)]
+from hw.values import register, registers, wire
 
 
 def raw_block(rules: FrontEndRules) -> data.StructLayout:

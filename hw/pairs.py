@@ -16,8 +16,8 @@ from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
 
 from hw.operands import PAIRS, Operand, inner_bits
-from hw.streams import register
-from hw.units import add, place
+from hw.units import place
+from hw.values import add, register
 
 
 class Pairing(wiring.Component):

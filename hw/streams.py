@@ -6,8 +6,8 @@ waits for ready; valid and payload hold until the transfer; ready may depend on 
 
 from typing import Any
 
-from amaranth import Module, Signal, Value, signed
-from amaranth.hdl import Shape, ShapeLike, ValueLike
+from amaranth import Module, Value, signed
+from amaranth.hdl import ShapeLike, ValueLike
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
@@ -32,23 +32,6 @@ def point_block(format: Format) -> data.StructLayout:
     if format.beta_bits:
         fields["beta"] = format.beta_bits
     return data.StructLayout(fields)
-
-
-def delay(m: Module, value: Signal, cycles: int, name: str, *, reset_less: bool = True) -> Signal:
-    """The value of `cycles` clock cycles ago."""
-    for i in range(cycles):
-        later = Signal.like(value, name=f"{name}_d{i + 1}", reset_less=reset_less)
-        m.d.sync += later.eq(value)
-        value = later
-    return value
-
-
-def register(m: Module, name: str, value: Value) -> Signal:
-    """The value one cycle later, in a register without reset."""
-    value = Value.cast(value)
-    held = Signal(Shape.cast(value.shape()), name=name, reset_less=True)
-    m.d.sync += held.eq(value)
-    return held
 
 
 class Flat(wiring.Component):

@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 
-from amaranth import Cat, ClockSignal, Const, Instance, Module, ResetSignal, Value
+from amaranth import ClockSignal, Instance, Module, ResetSignal, Value
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
@@ -81,13 +81,3 @@ def place(m: Module, platform: object, name: str, unit: wiring.Component) -> Non
 def unit_name(kind: str, format: Format) -> str:
     """Module name of a unit that depends on the packed format only."""
     return f"gosset_{kind}_q{format.q}_beta{'_'.join(map(str, format.betas))}"
-
-
-def is_(value: Value, number: int) -> Value:
-    """value == number, but for zero as a reduction: Verilog's `!` on several bits is what linters warn of."""
-    return value == number if number else ~value.any()
-
-
-def add(a: Value, b: Value, carry: Value) -> Value:
-    """a + b + carry of signed values and a bit, as one addition."""
-    return (Cat(Const(1, 1), a).as_signed() + Cat(carry, b).as_signed())[1:].as_signed()

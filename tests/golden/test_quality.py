@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from golden.errors import GossetError
@@ -33,10 +34,15 @@ def test_time_sharing_falls_below_what_its_code_needs(figures):
 
 def test_the_report_and_its_plots(tmp_path):
     lines = []
-    first = quality(tmp_path, sections=("guarantee",), draws=1, report=lines.append)
+    first = quality(tmp_path, command="first", sections=("guarantee",), draws=1, report=lines.append)
     assert {"bound", "measured"} <= set(first["guarantee"]["rank 1"]) and len(first["guarantee"]) >= 8
-    both = quality(tmp_path, sections=("gaussian",), rows=8, report=lines.append)
+    both = quality(tmp_path, command="second", sections=("gaussian",), rows=8, report=lines.append)
     assert set(both) == {"guarantee", "gaussian", "made"} == set(json.loads((tmp_path / "report.json").read_text()))
+    assert {section: made["command"] for section, made in both["made"].items()} == {
+        "guarantee": "first",
+        "gaussian": "second",
+    }
+    assert both["made"]["gaussian"]["tools"]["numpy"] == np.__version__
     assert {"bits", "sqnr_db", "distortion_over_gamma"} <= set(both["gaussian"]["E8 q=16"])
     assert {p.name for p in tmp_path.iterdir()} == {"report.json", "tables.md"} | {
         f"{section}.{suffix}" for section in ("gaussian", "guarantee") for suffix in ("png", "svg")

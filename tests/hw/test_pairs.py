@@ -11,8 +11,8 @@ from hw.design import MAX_DSP_Q, DesignPoint
 from hw.generate import generate
 from hw.operands import PAIRS, inner_bits, operands
 from hw.pairs import Pairing, inner_of_pairs, multiplier_bits
-from hw.streams import delay, register
 from hw.units import place
+from hw.values import register
 from sim.model import Model
 
 
@@ -75,7 +75,7 @@ class Inner(wiring.Component):
         inner = register(m, "inner", inner_of_pairs(m, platform, self.sides, *paired))
         valid = Signal()
         m.d.comb += [valid.eq(self.i.valid), self.o.payload.eq(inner.as_signed())]
-        m.d.comb += self.o.valid.eq(delay(m, valid, 5, "valid", reset_less=False))
+        m.d.comb += self.o.valid.eq(register(m, "valid", valid, cycles=5, reset_less=False))
         return m
 
 
