@@ -135,8 +135,8 @@ def _large(name: str, dsp_cols: int) -> DesignPoint:
 
 
 def _medium(name: str) -> DesignPoint:
-    """256 multiply-accumulates per cycle, all on DSPs, of which an ECP5-85F has 156."""
-    return DesignPoint(name=name, rows=4, cols=8, dsp_cols=8)
+    """256 multiply-accumulates per cycle, without DSPs: those lie in rows across the chip, far from each other."""
+    return DesignPoint(name=name, rows=4, cols=8)
 
 
 def _small(name: str, dsp_cols: int) -> DesignPoint:
@@ -161,7 +161,7 @@ BOARDS = {
             platform=ULX3S_85F_Platform,
             pll=ECP5,
             design=_medium("ulx3s"),
-            clock_hz=81_250_000,
+            clock_hz=80_000_000,
             baud=2_000_000,
             memory=MemoryShape(bits=64, words=16384),
             leds="led",

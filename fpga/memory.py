@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from amaranth import ClockSignal, Const, Instance, Module, Signal
+from amaranth import ClockSignal, Const, Instance, Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from golden.errors import GossetError
+from hw.values import register
 
 SPRAM_BITS, SPRAM_WORDS = 16, 16384
 """Each of the four large memories of an iCE40 UP5K."""
@@ -63,7 +64,7 @@ class MemoryShape:
 
 
 class BoardMemory(wiring.Component):
-    """A memory with a port to write and one to read.
+    """A memory with a port to write and one to read, both with registers: its blocks lie all over the chip.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ class BoardMemory(wiring.Component):
         `LATENCY` cycles after the address. SPRAM reads nothing in a cycle in which it is written.
     """
 
-    LATENCY = 2
+    LATENCY = 3
 
     def __init__(self, shape: MemoryShape):
         self.shape = shape
@@ -91,7 +92,7 @@ class BoardMemory(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """A block memory, or SPRAM where the platform has it, and a register."""
+        """A block memory, or SPRAM where the platform has it, between registers."""
         m = Module()
         word = Signal(self.shape.bits)
         m.d.sync += self.read_data.eq(word)
@@ -100,21 +101,20 @@ class BoardMemory(wiring.Component):
             return m
         m.submodules.words = block = memory.Memory(shape=self.shape.bits, depth=self.shape.words, init=[])
         write, read = block.write_port(), block.read_port()
-        m.d.comb += [
+        m.d.sync += [
             write.en.eq(self.write),
             write.addr.eq(self.write_address),
             write.data.eq(self.write_data),
             read.addr.eq(self.read_address),
-            word.eq(read.data),
         ]
+        m.d.comb += word.eq(read.data)
         return m
 
     def _spram(self, m: Module, word: Signal) -> None:
         low, inside = SPRAM_WORDS, ceil_log2(SPRAM_WORDS)
-        address = Signal(self.shape.address_bits)
-        m.d.comb += address.eq(self.read_address)
-        with m.If(self.write):
-            m.d.comb += address.eq(self.write_address)
+        write = register(m, "write", self.write, reset_less=False)
+        data = register(m, "data", self.write_data)
+        address = register(m, "address", Mux(self.write, self.write_address, self.read_address))
         chosen = Signal(len(address) - inside)
         m.d.sync += chosen.eq(address[inside:])
         for i in range(self.shape.words // low):
@@ -123,9 +123,9 @@ class BoardMemory(wiring.Component):
                 "SB_SPRAM256KA",
                 i_CLOCK=ClockSignal(),
                 i_ADDRESS=address[:inside],
-                i_DATAIN=self.write_data,
+                i_DATAIN=data,
                 i_MASKWREN=Const(0xF, 4),
-                i_WREN=self.write,
+                i_WREN=write,
                 i_CHIPSELECT=address[inside:] == i,
                 i_STANDBY=Const(0, 1),
                 i_SLEEP=Const(0, 1),
