@@ -161,7 +161,7 @@ BOARDS = {
             platform=ULX3S_85F_Platform,
             pll=ECP5,
             design=_medium("ulx3s"),
-            clock_hz=80_000_000,
+            clock_hz=81_250_000,
             baud=2_000_000,
             memory=MemoryShape(bits=64, words=16384),
             leds="led",

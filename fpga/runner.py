@@ -193,7 +193,8 @@ class Runner(wiring.Component):
 
         ended, outside = self._results(m, accelerator, self.start | started)
         quiet = Signal(range(max(PATIENCE * self.design.x_depth, LEAST_PATIENCE)))
-        moves = Cat(s.valid & s.ready for s in (accelerator.x, accelerator.w, accelerator.acc)).any()
+        streams = (accelerator.x, accelerator.w, accelerator.acc)
+        moves = register(m, "moves", Cat(s.valid & s.ready for s in streams).any())
         m.d.sync += quiet.eq(Mux(moves | ~running, 0, quiet + 1))
         hopeless = outside | quiet.all()
         ends = running & (ended | hopeless | accelerator.errors.any())
