@@ -203,7 +203,7 @@ BOARDS = {
             platform=ICEBreakerPlatform,
             pll=ICE40_PAD,
             design=_tiny("icebreaker", dsp_cols=1),
-            clock_hz=24_000_000,
+            clock_hz=30_000_000,
             baud=2_000_000,
             memory=MemoryShape(bits=16, words=65536, spram=True),
             leds="led",
