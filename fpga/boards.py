@@ -217,7 +217,7 @@ BOARDS = {
             platform=ICE40HX8KBEVNPlatform,
             pll=ICE40_CORE,
             design=_tiny("ice40_hx8k_b_evn", dsp_cols=0),
-            clock_hz=60_000_000,
+            clock_hz=72_000_000,
             baud=2_000_000,
             memory=MemoryShape(bits=16, words=2048),
             leds="led",
