@@ -259,7 +259,7 @@ BOARDS = {
             platform=TangNano9kPlatform,
             pll=GW1N9,
             design=_tiny("tang_nano_9k", dsp_cols=0),
-            clock_hz=40_500_000,
+            clock_hz=54_000_000,
             baud=1_000_000,
             memory=MemoryShape(bits=16, words=8192),
             leds="led",
