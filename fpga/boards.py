@@ -175,7 +175,7 @@ BOARDS = {
             platform=_orangecrab,
             pll=ECP5,
             design=_medium("orangecrab"),
-            clock_hz=80_000_000,
+            clock_hz=72_000_000,
             baud=1_000_000,
             memory=MemoryShape(bits=64, words=16384),
             leds="rgb_led",
