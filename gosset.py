@@ -267,7 +267,9 @@ def cycles(
     n: Annotated[int, typer.Option("-N", help="Columns: rows of the weights.")],
     k: Annotated[int, typer.Option("-K", help="Entries of a row.")],
     design: Design = "small",
-    int8: Annotated[bool, typer.Option("--int8", help="Activations are int8, not packed.")] = False,
+    activations: Annotated[
+        str, typer.Option("--activations", "-a", help="packed, int8, or raw rows for the design's front end.")
+    ] = "packed",
     x_period: Annotated[int, typer.Option(help="Cycles per word of activations that memory takes.")] = 1,
     w_period: Annotated[int, typer.Option(help="Cycles per word of weights that memory takes.")] = 1,
     latency: Annotated[int, typer.Option(help="Cycles until memory gives the first words.")] = 0,
@@ -284,7 +286,7 @@ def cycles(
     from sim.cycles import Memory
 
     memory = Memory(x_period, w_period, latency, latency)
-    report = breakdown(DesignPoint.load(design), m, n, k, int8, memory, output)
+    report = breakdown(DesignPoint.load(design), m, n, k, activations, memory, output)
     table = Table(title=f"{m} × {k} × {n} on {report['design']['name']}, {report['jobs']} jobs")
     for column in ("cause", "cycles", "share"):
         table.add_column(column, justify="left" if column == "cause" else "right")

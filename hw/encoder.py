@@ -163,6 +163,17 @@ class Candidate(wiring.Component):
         return m
 
 
+def cycles_per_block(rules: FrontEndRules) -> int:
+    """Cycles from one block to the next: one per β with serial candidates."""
+    return len(rules.format.betas) if rules.candidates == "serial" else 1
+
+
+def encoding(rules: FrontEndRules) -> int:
+    """Latency of the encoder."""
+    cycles = cycles_per_block(rules)
+    return ADDITIONS + 2 + Candidate.LATENCY + 1 + (cycles + 1 if cycles > 1 else 0)
+
+
 class Encoder(wiring.Component):
     """Encodes blocks in units of the scale: β search and nearest point.
 
@@ -187,8 +198,7 @@ class Encoder(wiring.Component):
 
     def __init__(self, rules: FrontEndRules):
         self.rules = rules
-        self.cycles = len(rules.format.betas) if rules.candidates == "serial" else 1
-        self.latency = ADDITIONS + 2 + Candidate.LATENCY + 1 + (self.cycles + 1 if self.cycles > 1 else 0)
+        self.cycles, self.latency = cycles_per_block(rules), encoding(rules)
         super().__init__(
             {
                 "i": In(stream.Signature(scaled_block(rules), always_ready=True)),

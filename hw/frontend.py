@@ -17,8 +17,8 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from golden.frontend import GAIN_EXPONENT_BITS, MANTISSA_BITS, SEED_BITS, TABLE_BITS, FrontEndRules
-from hw.encoder import Encoder, clip, encoded_block, multiplier_fields, scaled_block
-from hw.hadamard import Queue, Rotator, raw_block, word_block
+from hw.encoder import Encoder, clip, encoded_block, encoding, multiplier_fields, scaled_block
+from hw.hadamard import Queue, Rotator, raw_block, rotating, word_block
 from hw.values import register, registers, wire
 
 HANDOVER = Queue.LATENCY + 4
@@ -27,6 +27,13 @@ the place that stays empty."""
 
 ROWS = 8
 """Bound on the rows between admission and scaler: with rows of a block, the rotator's latency of 5, and two."""
+
+
+def latency(rules: FrontEndRules) -> int:
+    """Cycles from a row's first raw block to its packed one at the output, which is empty. Where the row is measured
+    first, they begin with the row's last block."""
+    measuring = 0 if rules.scale == "host" else RowScale.LATENCY
+    return measuring + rotating(rules) + Scaler.LATENCY + encoding(rules) + Queue.LATENCY
 
 
 def multiplier(rules: FrontEndRules) -> data.StructLayout:

@@ -92,6 +92,11 @@ class Queue(wiring.Component):
         return m
 
 
+def rotating(rules: FrontEndRules) -> int:
+    """Latency of the rotator."""
+    return rules.segment_blocks + 2 * rules.length.bit_length() - 4
+
+
 class Rotator(wiring.Component):
     """Steps 1 and 2 of `golden.frontend`: signs and Walsh–Hadamard transform of each segment of a row.
 
@@ -119,7 +124,7 @@ class Rotator(wiring.Component):
 
     def __init__(self, rules: FrontEndRules):
         self.rules = rules
-        self.latency = rules.segment_blocks + 2 * rules.length.bit_length() - 4
+        self.latency = rotating(rules)
         super().__init__(
             {
                 "seed": In(SEED_BITS),

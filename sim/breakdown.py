@@ -11,21 +11,21 @@ from golden.files import replacing, write_text
 from hw.design import DesignPoint
 from sim.cycles import Memory, Span, cycles, timeline
 from sim.provenance import provenance
-from sim.schedule import Machine
+from sim.schedule import Machine, schedule
 
 SHOWN = 12
 """Jobs that the picture shows, from the first on."""
 
 
-def breakdown(design: DesignPoint, m: int, n: int, k: int, int8: bool, memory: Memory, output: Path) -> dict[str, Any]:
+def breakdown(design: DesignPoint, m: int, n: int, k: int, kind: str, memory: Memory, output: Path) -> dict[str, Any]:
     """The cycles of a product by cause.
 
     Parameters
     ----------
     design : DesignPoint
     m, n, k : int
-    int8 : bool
-        Whether the activations are int8.
+    kind : "packed", "int8" or "raw"
+        Activations.
     memory : Memory
     output : Path
         Folder for `report.json` and `timeline.png`.
@@ -45,12 +45,21 @@ def breakdown(design: DesignPoint, m: int, n: int, k: int, int8: bool, memory: M
             raise GossetError(f"{name} must be at least 1, but {value} was given.")
     if min(memory.x_latency, memory.w_latency) < 0:
         raise GossetError("A latency cannot be negative.")
-    kind = "int8" if int8 else "packed"
-    if kind not in design.activations:
-        raise GossetError(f"{design.name} takes {' and '.join(design.activations)} activations, but not {kind} ones.")
+    takes = [*design.activations, *(["raw"] if design.front_end else [])]
+    if kind not in takes:
+        raise GossetError(f"{design.name} takes {' and '.join(takes)} activations, but not {kind} ones.")
     machine = Machine.of(design)
-    counted = cycles(machine, m, n, k, int8=int8, memory=memory)
-    spans = timeline(machine, m, n, k, int8=int8, memory=memory)
+    int8, raw = kind == "int8", kind == "raw"
+    if raw and design.front_end and design.front_end.candidates == "serial":
+        raise GossetError("The cycle model knows of front ends with parallel candidates only.")
+    if raw and memory.x_period > 1:
+        raise GossetError("Raw rows come a block per cycle in the cycle model: leave their period out.")
+    if raw and int(schedule(machine, m, n, k, int8, raw).chunks) > 1:
+        raise GossetError(
+            f"Raw rows cannot be cut, but {k} entries of one are more than a bank of {design.name} holds."
+        )
+    counted = cycles(machine, m, n, k, int8=int8, raw=raw, memory=memory)
+    spans = timeline(machine, m, n, k, int8=int8, raw=raw, memory=memory)
     total = int(counted.cycles)
     macs = m * n * k
     report = {

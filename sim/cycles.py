@@ -36,6 +36,8 @@ class Memory:
     """How fast words come, as integers or arrays: the first is on offer after `latency` cycles, each other one `period`
     cycles after the one before it was taken. The consumer of accumulators is always ready.
 
+    Raw blocks have the same latency as words of activations, and come in every cycle.
+
     Attributes
     ----------
     x_period, w_period : integers, at least 1
@@ -94,7 +96,14 @@ class Span:
 
 
 def cycles(
-    machine: Machine, m: Integers, n: Integers, k: Integers, *, int8: Any = False, memory: Memory | None = None
+    machine: Machine,
+    m: Integers,
+    n: Integers,
+    k: Integers,
+    *,
+    int8: Any = False,
+    raw: Any = False,
+    memory: Memory | None = None,
 ) -> Cycles:
     """Cycles of products of `(m, k)` activations and `(n, k)` weights on machines; all arguments broadcast.
 
@@ -104,10 +113,12 @@ def cycles(
     m, n, k : integers
     int8 : bool or bools
         Whether the activations are int8.
+    raw : bool or bools
+        Whether they are raw rows, for a front end with parallel candidates.
     memory : Memory, optional
         As fast as can be if not given.
     """
-    arrays = np.broadcast_arrays(*_values(machine), m, n, k, int8, *_values(memory or Memory()))
+    arrays = np.broadcast_arrays(*_values(machine), m, n, k, int8, raw, *_values(memory or Memory()))
     flat = [np.ascontiguousarray(array).reshape(-1) for array in arrays]
     counts = np.empty((flat[0].size, 1 + len(COUNTERS)), dtype=np.int64)
     nothing = np.empty((0, len(fields(Span))), dtype=np.int64)
@@ -118,10 +129,17 @@ def cycles(
 
 
 def timeline(
-    machine: Machine, m: int, n: int, k: int, *, int8: bool = False, memory: Memory | None = None
+    machine: Machine,
+    m: int,
+    n: int,
+    k: int,
+    *,
+    int8: bool = False,
+    raw: bool = False,
+    memory: Memory | None = None,
 ) -> list[Span]:
     """The spans of the jobs of one product, in order."""
-    values = [np.array([value]) for value in (*_values(machine), m, n, k, int8, *_values(memory or Memory()))]
+    values = [np.array([value]) for value in (*_values(machine), m, n, k, int8, raw, *_values(memory or Memory()))]
     table, counts = _table(values), np.empty((1, 1 + len(COUNTERS)), dtype=np.int64)
     spans = np.empty((int(table[0, _PANELS] * table[0, _CHUNKS]), len(fields(Span))), dtype=np.int64)
     _products(table, counts, spans)
@@ -134,15 +152,23 @@ def _values(record: Machine | Memory) -> tuple[Any, ...]:
 
 # Columns of the table that describes products to the loop below.
 _WS, _ROWS, _JOBS, _LATENCY, _M, _PANEL, _PANELS, _STEPS, _CHUNK, _CHUNKS, _TILES, _PASSES = range(12)
-_X_PERIOD, _W_PERIOD, _X_LATENCY, _W_LATENCY = range(12, 16)
+_RAW, _X_PERIOD, _W_PERIOD, _X_LATENCY, _W_LATENCY = range(12, 17)
 
 
 def _table(values: list[NDArray[Any]]) -> Times:
     """One line per product, from the fields of machines, the shapes, and the fields of memories."""
-    machine, (m, n, k, int8), memory = Machine(*values[:8]), values[8:12], values[12:]
-    plan = schedule(machine, m, n, k, int8)
+    of_machine = len(fields(Machine))
+    machine, (m, n, k, int8, raw) = Machine(*values[:of_machine]), values[of_machine : of_machine + 5]
+    memory = Memory(*values[of_machine + 5 :])
+    plan = schedule(machine, m, n, k, int8, raw)
+    # What the front end gives, as if it came from memory; a row that is measured has to be there as a whole.
+    row_blocks = plan.chunk * np.where(machine.weight_stationary, machine.rows, 1)
+    encoded = machine.encoding + np.where(machine.measured, row_blocks - 1, 0)
+    x_period = np.where(raw, 1, memory.x_period)
+    x_latency = memory.x_latency + np.where(raw, encoded, 0)
     columns = [machine.weight_stationary, machine.rows, machine.jobs, machine.latency, m, plan.panel, plan.panels]
-    columns += [plan.steps, plan.chunk, plan.chunks, plan.tiles, plan.passes, *memory]
+    columns += [plan.steps, plan.chunk, plan.chunks, plan.tiles, plan.passes]
+    columns += [raw, x_period, memory.w_period, x_latency, memory.w_latency]
     return np.stack([np.asarray(column, dtype=np.int64) for column in columns], axis=1)
 
 
@@ -178,7 +204,9 @@ def _products(table: Times, counts: Times, spans: Times) -> None:  # pragma: no 
             x_start = max(planned, x_end + px)
             if number >= 2:
                 x_start = max(x_start, ends[(number - 2) % 16] + 1)
-            x_end = x_start + (row_tiles * beats - 1) * px
+            # Raw rows fill it block by block.
+            words = rows * depth * (height if ws else 1) if table[line, _RAW] else row_tiles * beats
+            x_end = x_start + (words - 1) * px
 
             # A unit is a tile or a slice. After a unit the next one has to wait for `gap` cycles if the way out is
             # still taken; `span` is from its first beat to its last.

@@ -2,7 +2,8 @@
 
 Panels come first: as many rows as `panel_rows` and one bank of activations allow, so that the weights are read as few
 times as possible. Where a row is too long for what remains of a bank, K is cut into equal chunks, whose accumulators
-the host adds up. Each chunk of a panel is a job, over all columns.
+the host adds up. Each chunk of a panel is a job, over all columns. Raw rows are not cut, for a piece of a row has
+another scale than the rest: as many are a panel as a bank holds.
 
 All functions take integers, or arrays of them that broadcast.
 """
@@ -15,6 +16,7 @@ import numpy as np
 from golden.lattice import DIM
 from hw.design import DesignPoint
 from hw.engine import latency
+from hw.frontend import latency as front_end_latency
 
 Integers = Any
 """An integer, or an integer array."""
@@ -35,6 +37,10 @@ class Machine:
     weight_stationary : bool or bools
     latency : integers
         Cycles from the beat that finishes a row of accumulators to the cycle in which it can be taken at `acc`.
+    encoding : integers
+        Latency of the front end, 0 if there is none.
+    measured : bool or bools
+        Whether it measures a row before it encodes it.
     """
 
     rows: Integers
@@ -45,12 +51,17 @@ class Machine:
     jobs: Integers
     weight_stationary: Any
     latency: Integers
+    encoding: Integers
+    measured: Any
 
     @classmethod
     def of(cls, *designs: DesignPoint) -> "Machine":
         """Of one design point integers, of several arrays."""
         values = [
-            [d.rows, d.cols, d.panel_rows, d.x_depth, d.w_depth, d.jobs, d.dataflow == "ws", latency(d)]
+            [
+                *(d.rows, d.cols, d.panel_rows, d.x_depth, d.w_depth, d.jobs, d.dataflow == "ws", latency(d)),
+                *((front_end_latency(d.front_end), d.front_end.scale != "host") if d.front_end else (0, False)),
+            ]
             for d in designs
         ]
         columns = values[0] if len(values) == 1 else [np.array(column) for column in zip(*values, strict=True)]
@@ -80,8 +91,8 @@ class Schedule:
     passes: Integers
 
 
-def schedule(machine: Machine, m: Integers, n: Integers, k: Integers, int8: Any) -> Schedule:
-    """Cuts products of `(m, k)` activations and `(n, k)` weights."""
+def schedule(machine: Machine, m: Integers, n: Integers, k: Integers, int8: Any, raw: Any = False) -> Schedule:
+    """Cuts products of `(m, k)` activations and `(n, k)` weights. Raw rows longer than a bank are cut all the same."""
     rows, ws = machine.rows, machine.weight_stationary
     passes = np.where(int8, 2, 1)
     blocks = divide(np.asarray(k), DIM)
@@ -90,6 +101,7 @@ def schedule(machine: Machine, m: Integers, n: Integers, k: Integers, int8: Any)
     # A panel of an output-stationary array takes whole row tiles of the bank.
     unit = np.where(ws, 1, rows)
     units = np.minimum(np.minimum(divide(np.asarray(m), unit), machine.panel_rows // unit), words)
+    units = np.where(raw, np.minimum(units, np.maximum(words // steps, 1)), units)
     most = words // units
     most = np.where(ws, most, np.minimum(most, np.maximum(machine.w_depth, 1)))
     chunk = divide(steps, divide(steps, most))

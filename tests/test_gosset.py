@@ -53,7 +53,7 @@ def test_generate_for_a_system_writes_the_register_map_too(tmp_path):
 
 def test_cycles_says_where_they_go(tmp_path):
     shape = ("-M", 64, "-N", 64, "-K", 1024)
-    done = gosset("cycles", "--design", "small_ws", *shape, "--w-period", 60, "--int8", "-o", tmp_path)
+    done = gosset("cycles", "--design", "small_ws", *shape, "--w-period", 60, "-a", "int8", "-o", tmp_path)
     assert done.returncode == 0 and "w_late" in done.stdout, done.stderr
     report = json.loads((tmp_path / "report.json").read_text())
     assert sum(report["counters"].values()) == report["cycles"] and report["counters"]["w_late"] > 0
@@ -113,7 +113,8 @@ def test_mistakes_are_told_in_a_sentence(tmp_path, matrix, monkeypatch, capsys):
         (("generate", "--design", "tiny", "--bus", "pci", "-o", out), "axis or axi"),
         (("cycles", "-M", 0, "-N", 1, "-K", 1, "-o", out), "M must be at least 1"),
         (("cycles", "-M", 1, "-N", 1, "-K", 1, "--x-period", 0, "-o", out), "periods must be at least 1"),
-        (("cycles", "-M", 1, "-N", 1, "-K", 1, "--int8", "-o", out), "but not int8"),
+        (("cycles", "-M", 1, "-N", 1, "-K", 1, "-a", "int8", "-o", out), "but not int8"),
+        (("cycles", "-M", 1, "-N", 1, "-K", 1, "-a", "raw", "-o", out), "takes packed activations, but not raw"),
         (("cycles", "-M", 1, "-N", 1, "-K", 1, "-o", below), "Cannot write"),
         (("bench", "nothing", "--design", "tiny"), "No bench is called 'nothing'"),
         (("area", "nothing", "-o", out), "No unit is called 'nothing'"),

@@ -1,7 +1,5 @@
 """Raw rows through the front end: into the array, or out again as packed codes."""
 
-from itertools import product
-
 import numpy as np
 import pytest
 
@@ -11,9 +9,13 @@ from golden.frontend import SEED, FrontEndRules
 from golden.matmul import matmul
 from golden.quantize import quantize
 from hw.design import DesignPoint
+from hw.engine import COUNTERS
 from hw.generate import generate_design
 from sim import verilator
+from sim.cycles import Memory, cycles, timeline
 from sim.model import Model
+from sim.run import Pace
+from sim.schedule import Machine
 from sim.tiles import Job
 
 FORMAT = Format(8, (3, 4, 5, 7))
@@ -28,7 +30,7 @@ DESIGNS = {
         x_depth=32,
         front_end=FrontEndRules(format=FORMAT, length=16, scale=scale, row_blocks=32),
     )
-    for flow, scale in product(("os", "ws"), ("host", "rms"))
+    for flow, scale in (("os", "host"), ("os", "rms"), ("ws", "host"), ("ws", "max"))
 }
 
 
@@ -64,6 +66,40 @@ def encode(design, model, x, rng):
     return *rules.run(x, multiplier=multiplier, gain=gain), scale
 
 
+def inputs_of(model, job, x, scale):
+    """Beats of all streams of a product of raw rows."""
+    inputs = {name: payload for name, payload in job.inputs().items() if name != "x"}
+    inputs["job"]["job_raw"][:] = 1
+    return {name: model.layout(name).pack(payload) for name, payload in inputs.items()} | {
+        "raw": raw_rows(model, x, 0),
+        **scale,
+    }
+
+
+def test_every_counter_of_raw_jobs_equals_the_cycle_model(machine):
+    design, model = machine
+    rng, seen = np.random.default_rng(9), 0
+    model.reset()
+    for _ in range(15):
+        m, n, blocks = int(rng.integers(1, 40)), int(rng.integers(1, 16)), 6 * int(rng.integers(1, 3))
+        x = rng.integers(-2000, 2000, (m, 8 * blocks))
+        packed, _, scale = encode(design, model, x, rng)
+        job = Job(design, packed, quantize(rng.normal(size=(n, 8 * blocks)), FORMAT))
+        memory = Memory(1, int(rng.choice([1, 1, 5])), *(int(v) for v in rng.integers(0, 60, 2)))
+        paces = {"raw": Pace(memory.x_latency, 1), "w": Pace(memory.w_latency, memory.w_period)}
+        before = [getattr(model.io, name) for name in COUNTERS]
+        results = {"acc": job.output_rows, "multipliers": m}
+        run = model.run(inputs_of(model, job, x, scale), results, paces=paces)
+        counted = [getattr(model.io, name) - count for name, count in zip(COUNTERS, before, strict=True)]
+        shape = (Machine.of(design), m, n, 8 * blocks)
+        expected = cycles(*shape, raw=True, memory=memory)
+        assert counted == [int(count) for count in expected.counters().values()], (shape, memory)
+        assert run.cycles == expected.cycles
+        assert len(timeline(*shape, raw=True, memory=memory)) == len(job.parts)
+        seen += len(job.parts) > 2
+    assert seen > 5
+
+
 @pytest.mark.parametrize("stalls", [0.0, 0.3])
 def test_raw_rows_are_multiplied(machine, stalls):
     design, model = machine
@@ -75,12 +111,9 @@ def test_raw_rows_are_multiplied(machine, stalls):
         w = quantize(rng.normal(size=(n, 8 * blocks)), FORMAT)
         job = Job(design, packed, w)
         assert len(job.parts) == 1
-        inputs = job.inputs()
-        del inputs["x"]
-        inputs["job"]["job_raw"][:] = 1
-        streams = {name: model.layout(name).pack(payload) for name, payload in inputs.items()}
-        streams |= {"raw": raw_rows(model, x, 0)} | scale
-        run = model.run(streams, {"acc": job.output_rows, "multipliers": m}, stalls=stalls, seed=seed)
+        run = model.run(
+            inputs_of(model, job, x, scale), {"acc": job.output_rows, "multipliers": m}, stalls=stalls, seed=seed
+        )
         rows = np.ascontiguousarray(model.layout("acc").unpack(run.outputs["acc"])["acc_values"])
         accumulators = job.accumulators(rows.reshape(job.output_rows, -1).view(np.uint32))
         np.testing.assert_array_equal(accumulators, matmul(packed, w).accumulators)
