@@ -23,7 +23,7 @@ from sim.tiles import Job
 RESTARTS = 2
 """How often a job is begun anew where the board is started anew in the middle of it."""
 
-BAUDS = (2_000_000, 1_000_000)
+BAUDS = (3_000_000, 1_000_000)
 """Rates that boards are built for."""
 
 FIRST_TIMEOUT, FIRST_RETRIES = 0.3, 1

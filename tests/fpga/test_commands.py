@@ -55,7 +55,7 @@ def test_identify(port):
 
 
 def test_random_products_are_compared(port):
-    said = board("run", "--port", port, "--shape", "5,7,100", "--baud", 2_000_000)
+    said = board("run", "--port", port, "--shape", "5,7,100", "--baud", 3_000_000)
     assert "accumulators compared: 35    mismatches: 0" in said
 
 

@@ -113,8 +113,8 @@ def test_a_job_for_another_design_is_refused():
 
 
 def test_no_such_port():
-    with pytest.raises(LinkError, match=r"serial port /dev/nowhere cannot be opened at 2000000 baud: .*No such file"):
-        BoardDevice.open("/dev/nowhere", [2_000_000, 1_000_000])
+    with pytest.raises(LinkError, match=r"serial port /dev/nowhere cannot be opened at 3000000 baud: .*No such file"):
+        BoardDevice.open("/dev/nowhere", [3_000_000, 1_000_000])
 
 
 def test_ports_are_listed():
@@ -137,8 +137,8 @@ def test_what_is_no_board(words, heard):
 
 def test_a_silent_port_is_tried_at_every_rate():
     ours, theirs = pty.openpty()
-    with pytest.raises(NoBoard, match="at 2000000 or 1000000 baud: No gosset board answers: nothing came back"):
-        BoardDevice.open(os.ttyname(theirs), [2_000_000, 1_000_000])
+    with pytest.raises(NoBoard, match="at 3000000 or 1000000 baud: No gosset board answers: nothing came back"):
+        BoardDevice.open(os.ttyname(theirs), [3_000_000, 1_000_000])
     os.close(ours)
     os.close(theirs)
 
@@ -258,7 +258,7 @@ def test_an_unplugged_board():
     terminal = Terminal(VirtualBoard(FUZZED))
     server = threading.Thread(target=terminal.serve)
     server.start()
-    device = BoardDevice.open(terminal.port, [2_000_000])
+    device = BoardDevice.open(terminal.port, [3_000_000])
     job = Job(device.design, *matrices(30, 60, 200))
 
     def unplug(done, of):
@@ -273,7 +273,7 @@ def test_an_unplugged_board():
         device.run(job)
     device.close()
     with pytest.raises(LinkError, match="cannot be opened"):
-        SerialLine(terminal.port, 2_000_000)
+        SerialLine(terminal.port, 3_000_000)
 
 
 # ---- The real workload. ----

@@ -88,16 +88,16 @@ def test_a_serial_port(bits):
     board = VirtualPins(FUZZED, LEAST_DIVISOR) if bits else VirtualBoard(FUZZED)
     with serving(board) as port:
         for seed in range(2):  # hosts come and go, the board stays
-            device = BoardDevice.open(port, [2_000_000], FUZZED.design)
+            device = BoardDevice.open(port, [3_000_000], FUZZED.design)
             with pytest.raises(LinkError, match="cannot be opened"):
-                SerialLine(port, 2_000_000)
+                SerialLine(port, 3_000_000)
             assert_right(device, job(5, 9, 100, seed))
             device.close()
 
 
 def test_a_host_that_does_not_listen_loses_what_is_said():
     with serving(VirtualBoard(FUZZED)) as port:
-        line = SerialLine(port, 2_000_000)
+        line = SerialLine(port, 3_000_000)
         ask = Frame(Kind.IDENTIFY, 0).encode()
         for _ in range(100):
             line.write(ask)
