@@ -151,12 +151,9 @@ class BoardCore(wiring.Component):
             with m.State("arguments"):
                 m.d.comb += i.ready.eq(left.any())
                 with m.If(~left.any()):
-                    m.next = "weigh"
+                    m.next = "act"
                 with m.Elif(i.valid):
                     m.d.sync += [arguments.eq(Cat(arguments[8:], i.payload)), left.eq(left - 1)]
-
-            with m.State("weigh"):  # what is wrong with them is known next
-                m.next = "act"
 
             with m.State("act"), m.Switch(header.kind):
                 with m.Case(Kind.IDENTIFY):
