@@ -193,6 +193,15 @@ def _table(rows: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _points(axes: Any, points: dict[str, tuple[float, float]]) -> None:
+    """A point per format, with a marker and colour of its own: ours filled, the rivals' strokes."""
+    for ours, markers in ((True, "os^D"), (False, "x+1*")):
+        names = [name for name in points if name.startswith(("E8", "search")) == ours]
+        for i, name in enumerate(names):
+            axes.plot(*points[name], markers[i // 10], color=f"C{i % 10}", label=name)
+    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+
+
 def _plot(section: str, figures: dict[str, Any], folder: Path, caption: str) -> None:
     from matplotlib.figure import Figure
 
@@ -201,23 +210,21 @@ def _plot(section: str, figures: dict[str, Any], folder: Path, caption: str) -> 
     if section == "gaussian":
         rates = np.linspace(0.05, 6.5, 300)
         axes.semilogy(rates, theory.gamma(rates), "k-", label="Γ(R), the least possible")
-        for name, f in figures.items():
-            axes.semilogy(f["bits"], f["distortion"], "o" if name.startswith("E8") else "x", label=name)
+        _points(axes, {name: (f["bits"], f["distortion"]) for name, f in figures.items()})
         axes.set(xlabel="bits per entry, all that is stored", ylabel="distortion of the product", xlim=(0, 8.5))
-        axes.legend(fontsize=6, ncols=2)
     elif section == "guarantee":
         y = np.arange(len(figures))
-        ratio = {key: [f[key] / f["bound"] for f in figures.values()] for key in ("measured", "without")}
+        keys = ("measured", "standard_error", "without")
+        ratio = {key: np.array([f[key] / f["bound"] for f in figures.values()]) for key in keys}
         axes.barh(y + 0.2, ratio["without"], 0.4, label="without centring and rotation")
-        axes.barh(y - 0.2, ratio["measured"], 0.4, label="universal scheme")
+        errors = 3 * ratio["standard_error"]
+        axes.barh(y - 0.2, ratio["measured"], 0.4, xerr=errors, label="universal scheme, ± three standard errors")
         axes.axvline(1, color="k", label="the guarantee")
         axes.set(xscale="log", xlabel="squared error of the product / bound", yticks=y, yticklabels=list(figures))
         axes.legend()
     else:
-        for name, f in figures.items():
-            axes.plot(f["bits"], 1 - f["recall_at_10"], "o" if "E8" in name else "x", label=name)
+        _points(axes, {name: (f["bits"], 1 - f["recall_at_10"]) for name, f in figures.items()})
         axes.set(xlabel="bits per entry, without row scales", ylabel="1 − recall@10", yscale="log")
-        axes.legend(fontsize=7)
     axes.set_title(caption, fontsize=9)
     axes.grid(alpha=0.3)
     for suffix in ("png", "svg"):
