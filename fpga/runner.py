@@ -214,18 +214,24 @@ class Runner(wiring.Component):
         ended = Signal()
         outside = Signal()
         acc = accelerator.acc
+        next_row = Signal(acc.payload.shape(), reset_less=True)  # what comes out of the accelerator's memory is late
+        waits = Signal()
+        free = Signal()
         m.d.comb += [
+            free.eq(1 if pieces == 1 else left <= 1),
             self.write.eq(left.any() & ~address[-1]),
             self.write_address.eq(address),
             self.write_data.eq(row),
-            acc.ready.eq(1 if pieces == 1 else left <= 1),
+            acc.ready.eq(~waits | free),
             outside.eq(left.any() & address[-1]),
             ended.eq((left == 1) & end),
         ]
         with m.If(left.any()):
             m.d.sync += [row.eq(row >> bits), left.eq(left - 1), address.eq(address + 1)]
-        with m.If(acc.valid & acc.ready):
-            m.d.sync += [row.eq(acc.payload.values.as_value()), left.eq(pieces), end.eq(acc.payload.end)]
+        with m.If(waits & free):
+            m.d.sync += [row.eq(next_row.values.as_value()), left.eq(pieces), end.eq(next_row.end)]
+        with m.If(acc.ready):
+            m.d.sync += [next_row.eq(acc.payload), waits.eq(acc.valid)]
         with m.If(restart):
-            m.d.sync += [left.eq(0), end.eq(0), address.eq(self.y)]
+            m.d.sync += [waits.eq(0), left.eq(0), end.eq(0), address.eq(self.y)]
         return ended, outside
