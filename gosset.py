@@ -372,8 +372,8 @@ def area(
 
     with progress("area", len(names or units())) as advance:
         report = measure_all(names or [], output, history, advance)
-    table = Table(title="ECP5 (LFE5U-85F, speed grade 6)")
-    for column in ("unit", "LUT4 + 2·CCU2C", "flip-flops", "DSPs", "block RAM", "MHz"):
+    table = Table(title="ECP5 (LFE5U-85F, speed grade 6); LUTs are LUT4 + 2·CCU2C")
+    for column in ("unit", "LUTs", "flip-flops", "DSPs", "block RAM", "MHz"):
         table.add_column(column, justify="left" if column == "unit" else "right")
     for name, unit in report["units"].items():
         table.add_row(name, *(f"{unit[key]:,}" for key in ("lut4_equivalents", "ff", "dsp", "bram", "fmax_mhz")))
