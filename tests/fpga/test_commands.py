@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import pytest
@@ -126,11 +127,16 @@ def test_mistakes_are_told(port, arguments, message):
 
 def test_simulate_serves_until_it_is_interrupted():
     command = [sys.executable, "-m", "gosset", "board", "simulate", "--board", "icebreaker"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        port = process.stdout.readline().strip()
-        assert json.loads(board("identify", "--port", port))["board"] == "icebreaker"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+    # Whoever runs the tests in the background may have made them deaf to interrupts.
+    listens = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=listens) as process:
+        try:
+            port = process.stdout.readline().strip()
+            assert json.loads(board("identify", "--port", port))["board"] == "icebreaker"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
 
 
 def test_an_unknown_board_cannot_be_simulated():
