@@ -120,7 +120,8 @@ def sim(
     console.print(accuracy_table(report), cycles_table(report))
     console.print(
         f"decoder blocks compared: {sum(report['blocks_checked'].values()):,}    "
-        f"accumulators compared: {report['accumulators_compared']:,}    mismatches: {report['mismatches']}"
+        f"accumulators compared: {report['accumulators_compared']:,}    mismatches: {report['mismatches']}",
+        soft_wrap=True,
     )
     console.print(f"{output / 'report.json'}\n{output / 'report.png'}", soft_wrap=True)
     if report["mismatches"]:
