@@ -25,6 +25,7 @@ BLOCKS = 30
     [
         *((name, SMALL) for name in BENCHES),
         ("accelerator", STATIONARY),
+        ("axi_raw", STATIONARY),
         ("cell", MULTIPLYING),
         ("array", MULTIPLYING),
         ("decoder", Format(q=2, betas=(3,))),
