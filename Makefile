@@ -47,7 +47,7 @@ quality: $(READY)
 	$(BIN)/gosset quality --output build/quality
 
 fuzz: $(READY)
-	$(BIN)/python -m fpga.fuzz
+	$(BIN)/python -m fpga.host.fuzz
 
 fpga: $(FPGA)
 	$(BIN)/gosset fpga --board $(BOARD) --seeds $(SEEDS)

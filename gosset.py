@@ -18,7 +18,7 @@ from golden.format import Format, PackedMatrix
 from hw.design import PRESETS, DesignPoint
 
 if TYPE_CHECKING:
-    from fpga.device import BoardDevice
+    from fpga.host.device import BoardDevice
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -91,7 +91,7 @@ def generate(
     Example: `gosset generate --design small --bus axi -o build/rtl`
     """
     from hw.generate import generate_axi, generate_design
-    from sim.bench import with_example
+    from sim.benches.catalogue import with_example
 
     point = DesignPoint.load(design)
     generated = generate_design(point) if bus == "stream" else generate_axi(point, bus)  # type: ignore[arg-type]
@@ -146,7 +146,8 @@ def bench(
 
     Example: `gosset bench axi_memory axi_stream --design small`
     """
-    from sim.bench import BENCHES, run_bench
+    from sim.benches.catalogue import BENCHES
+    from sim.benches.runner import run_bench
 
     failed = 0
     for point in map(DesignPoint.load, design or PRESETS):
@@ -283,8 +284,8 @@ def cycles(
     A word holds a block of 8 for each row or column of the array. Example, a layer for one token:
     `gosset cycles --design small_ws -M 1 -N 4096 -K 4096 --w-period 2`
     """
-    from sim.breakdown import breakdown
-    from sim.cycles import Memory
+    from sim.models.breakdown import breakdown
+    from sim.models.cycles import Memory
 
     memory = Memory(x_period, w_period, latency, latency)
     report = breakdown(DesignPoint.load(design), m, n, k, activations, memory, output)
@@ -327,7 +328,7 @@ def quality(
     All formats beside each other, rivals included. The network, MiniLM, takes most of the time; leave it out with
     `gosset quality --sections gaussian,guarantee`.
     """
-    from golden.quality import quality as measure_quality
+    from golden.quality.report import quality as measure_quality
 
     chosen = tuple(name.strip() for name in sections.split(","))
     measure_quality(
@@ -369,7 +370,7 @@ def area(
 
     Needs yosys and nextpnr-ecp5, or `pip install 'gosset[fpga]'`, whose first call takes a minute or two more.
     """
-    from fpga.area import measure_all, units
+    from fpga.flow.area import measure_all, units
 
     with progress("area", len(names or units())) as advance:
         report = measure_all(names or [], output, history, advance)
@@ -401,7 +402,7 @@ def fpga(
     Examples: `gosset fpga --board icebreaker`, `gosset fpga --board ulx3s --seeds 4`, `gosset fpga --list`
     """
     from fpga.boards import find_board
-    from fpga.build import build, flash
+    from fpga.flow.build import build, flash
 
     if list_boards:
         console.print(boards_table())
@@ -452,7 +453,7 @@ def boards_table() -> Table:
 @board_app.command("list")
 def list_ports() -> None:
     """Shows the serial ports of this machine, and the boards that there are designs for."""
-    from fpga.line import ports
+    from fpga.host.line import ports
 
     table = Table(title="Serial ports")
     table.add_column("port")
@@ -493,7 +494,7 @@ def run(
     Examples: `gosset board run -p /dev/ttyUSB0 x.npy w.safetensors -o y.npy`,
     `gosset board run -p /dev/ttyUSB0 --workload digits`
     """
-    from fpga.workloads import WORKLOADS, multiply, run_random
+    from fpga.host.workloads import WORKLOADS, multiply, run_random
 
     if workload is not None and workload not in WORKLOADS:
         raise GossetError(f"No workload is called {workload!r}; there are {', '.join(WORKLOADS)}.")
@@ -525,7 +526,7 @@ def bench_board(port: Port, baud: Baud = None) -> None:
 
     All of the board's memory is written and read back, and one large product is compared with the golden model.
     """
-    from fpga.workloads import measure
+    from fpga.host.workloads import measure
 
     with connected(port, baud) as device:
         report = measure(device, progress)
@@ -555,10 +556,10 @@ def simulate(
 
     Example: `gosset board simulate --board icebreaker`, and in another window what it says.
     """
+    from fpga.baud import divisor
     from fpga.boards import find_board
+    from fpga.host.virtual import Terminal, VirtualBoard, VirtualPins
     from fpga.identity import Identity
-    from fpga.uart import divisor
-    from fpga.virtual import Terminal, VirtualBoard, VirtualPins
 
     known = find_board(board)
     identity = Identity.of(known, DesignPoint.load(design) if design else None)
@@ -575,7 +576,7 @@ def simulate(
 @contextmanager
 def connected(port: str, baud: int | None) -> Iterator["BoardDevice"]:
     """The board on a port, until the end of a command."""
-    from fpga.device import BAUDS, BoardDevice
+    from fpga.host.device import BAUDS, BoardDevice
 
     device = BoardDevice.open(port, (baud,) if baud else BAUDS)
     try:

@@ -8,8 +8,8 @@ import time
 import numpy as np
 
 from hw.design import DesignPoint
-from sim.cycles import Memory, cycles
-from sim.schedule import Machine
+from sim.models.cycles import Memory, cycles
+from sim.models.schedule import Machine
 
 PAIRS = 1_000_000
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from golden.quantize import quantize
 from hw.design import PRESETS, DesignPoint
-from sim.bench import run_bench
+from sim.benches.runner import run_bench
 from sim.device import Report, RtlDevice
 from sim.tiles import Job
 

@@ -7,9 +7,9 @@ from typing import Literal, get_args
 
 from amaranth.build import Attrs, Platform
 
+from fpga.baud import divisor
 from fpga.memory import MemoryShape
 from fpga.pll import ARTIX7, ECP5, GW1N9, ICE40_CORE, ICE40_PAD, Pll, Settings
-from fpga.uart import divisor
 from golden.errors import GossetError, ToolError
 from hw.design import DesignPoint
 

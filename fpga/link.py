@@ -50,7 +50,7 @@ class Kind(IntEnum):
     WRITE: address (4), whole words of memory.
     READ: count of words (4), address (4). Data: the words.
     RUN: rows (2), tiles (2), steps (2), 1 if int8 (2), addresses of activations, weights and results (4 each). Data:
-    the counters (4 each), in the order of `hw.engine.COUNTERS`.
+    the counters (4 each), in the order of `hw.engine.counters.COUNTERS`.
     DAMAGED: only as a reply, with number 0: what came was no frame.
     """
 
@@ -83,7 +83,7 @@ class Status(IntEnum):
     KIND: there is no such command.
     SEQUENCE: not the next number. Detail: the next number.
     ADDRESS: outside memory.
-    REFUSED: the accelerator does not take such a job. Detail: a bit for each reason, as in `hw.planner.ERRORS`.
+    REFUSED: the accelerator does not take such a job. Detail: a bit for each reason, as in `hw.engine.planner.ERRORS`.
     STUCK: the job read or wrote outside memory, or stood still.
     NEW: no RESET has come since the board was started.
     """

@@ -1,13 +1,8 @@
-"""Phase-locked loops: settings within a family's limits, and the clock that one makes."""
+"""Phase-locked loops: settings within a family's limits."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
-
-from amaranth import ClockDomain, ClockSignal, Const, Instance, Module, Signal, Value
-from amaranth.lib import io, wiring
-from amaranth.lib.cdc import ResetSynchronizer
-from amaranth.lib.wiring import Out
 
 from golden.errors import GossetError
 
@@ -16,9 +11,6 @@ MOST_BELOW = 0.01
 
 TOLERANCE = 1e-4
 """How far a board's clock may be from its nominal frequency without a limit being passed."""
-
-RESET_CYCLES = 1024
-"""Cycles of reset after the PLL's lock. Block memories of iCE40 read as zeros for 3 µs after configuration."""
 
 Range = tuple[float, float]
 """The least and the most of a frequency, in Hz."""
@@ -38,8 +30,6 @@ class Pll:
     output_in_loop : bool
         Whether the feedback is taken behind the output's divisor, so that the output is the divided input times the
         multiplier, and the VCO that times the divisor.
-    instance : callable
-        Settings, input, output and lock to the instance that connects them. The input is a pin for primitives of pads.
     """
 
     name: str
@@ -51,7 +41,6 @@ class Pll:
     multipliers: range
     output_divisors: range | tuple[int, ...]
     output_in_loop: bool = False
-    instance: Callable[["Settings", Value, Signal, Signal], Instance]
 
     def settings(self, input_hz: int) -> Iterator["Settings"]:
         """Every setting for an input that is within all limits."""
@@ -127,140 +116,8 @@ class Settings:
         return self.input_hz * self.multiplier * inside / (self.input_divisor * self.output_divisor)
 
 
-class ClockSource(wiring.Component):
-    """A clock and its reset, from a board's clock through its PLL.
-
-    Parameters
-    ----------
-    settings : Settings
-
-    Members
-    -------
-    clk : Out(1)
-    rst : Out(1)
-        High until some time after lock, synchronous to `clk`.
-    """
-
-    def __init__(self, settings: Settings):
-        self.settings = settings
-        super().__init__({"clk": Out(1), "rst": Out(1, init=1)})
-
-    def elaborate(self, platform: object) -> Module:
-        """Lock releases a counter, and the counter the reset."""
-        m = Module()
-        pin = platform.request(platform.default_clk, dir="-")  # type: ignore[attr-defined]
-        locked = Signal()
-        if self.settings.pll is ICE40_PAD:
-            source = pin.io
-        else:
-            m.submodules.pin = buffer = io.Buffer("i", pin)
-            source = buffer.i
-        m.submodules.pll = self.settings.pll.instance(self.settings, source, self.clk, locked)
-
-        m.domains.locked = ClockDomain(local=True)
-        m.submodules.locked = ResetSynchronizer(~locked, domain="locked")
-        count = Signal(range(RESET_CYCLES))
-        m.d.comb += ClockSignal("locked").eq(self.clk)
-        m.d.locked += count.eq(count + 1)
-        with m.If(count == RESET_CYCLES - 1):
-            m.d.locked += [count.eq(count), self.rst.eq(0)]
-        return m
-
-
 def _within(hz: float, limits: Range) -> bool:
     return limits[0] * (1 + TOLERANCE) <= hz <= limits[1] * (1 - TOLERANCE)
-
-
-def _ecp5(settings: Settings, source: Value, clock: Signal, locked: Signal) -> Instance:
-    """Feedback from one output, CLKOP, that runs at the phase detector's frequency; the clock is another, CLKOS, which
-    so can be any fraction of the VCO."""
-    feedback = Signal()
-    return Instance(
-        "EHXPLLL",
-        # What Project Trellis' own ecppll gives for the loop filter.
-        *(("a", *pair) for pair in (("ICP_CURRENT", "12"), ("LPF_RESISTOR", "8"))),
-        *(("a", *pair) for pair in (("MFG_ENABLE_FILTEROPAMP", "1"), ("MFG_GMCREF_SEL", "2"))),
-        p_FEEDBK_PATH="CLKOP",
-        p_CLKI_DIV=settings.input_divisor,
-        p_CLKFB_DIV=1,
-        p_CLKOP_ENABLE="ENABLED",
-        p_CLKOP_DIV=settings.multiplier,
-        p_CLKOS_ENABLE="ENABLED",
-        p_CLKOS_DIV=settings.output_divisor,
-        i_CLKI=source,
-        i_CLKFB=feedback,
-        i_RST=Const(0),
-        i_STDBY=Const(0),
-        o_CLKOP=feedback,
-        o_CLKOS=clock,
-        o_LOCK=locked,
-    )
-
-
-def _ice40(primitive: str, reference: str) -> Callable[[Settings, Value, Signal, Signal], Instance]:
-    def instance(settings: Settings, source: Value, clock: Signal, locked: Signal) -> Instance:
-        bounds = (17e6, 26e6, 44e6, 66e6, 101e6)  # of the loop filter's ranges, as IceStorm's icepll has them
-        return Instance(
-            primitive,
-            p_FEEDBACK_PATH="SIMPLE",
-            p_DIVR=Const(settings.input_divisor - 1, 4),
-            p_DIVF=Const(settings.multiplier - 1, 7),
-            p_DIVQ=Const(settings.output_divisor.bit_length() - 1, 3),
-            p_FILTER_RANGE=Const(1 + sum(settings.compare_hz >= bound for bound in bounds), 3),
-            i_RESETB=Const(1),
-            i_BYPASS=Const(0),
-            o_PLLOUTGLOBAL=clock,
-            o_LOCK=locked,
-            **{reference: source},
-        )
-
-    return instance
-
-
-def _gowin(device: str) -> Callable[[Settings, Value, Signal, Signal], Instance]:
-    def instance(settings: Settings, source: Value, clock: Signal, locked: Signal) -> Instance:
-        selects = {f"i_{name}": Const(0, 6) for name in ("FBDSEL", "IDSEL", "ODSEL")}
-        phases = {f"i_{name}": Const(0, 4) for name in ("PSDA", "DUTYDA", "FDLY")}
-        return Instance(
-            "rPLL",
-            p_FCLKIN=f"{settings.input_hz / 1e6:g}",
-            p_DEVICE=device,
-            p_IDIV_SEL=settings.input_divisor - 1,
-            p_FBDIV_SEL=settings.multiplier - 1,
-            p_ODIV_SEL=settings.output_divisor,
-            i_CLKIN=source,
-            i_CLKFB=Const(0),
-            i_RESET=Const(0),
-            i_RESET_P=Const(0),
-            o_CLKOUT=clock,
-            o_LOCK=locked,
-            **selects,
-            **phases,
-        )
-
-    return instance
-
-
-def _xilinx(settings: Settings, source: Value, clock: Signal, locked: Signal) -> Module:
-    """The clock goes over a global buffer."""
-    m = Module()
-    feedback, unbuffered = Signal(), Signal()
-    m.submodules.pll = Instance(
-        "PLLE2_BASE",
-        p_CLKIN1_PERIOD=1e9 / settings.input_hz,
-        p_DIVCLK_DIVIDE=settings.input_divisor,
-        p_CLKFBOUT_MULT=settings.multiplier,
-        p_CLKOUT0_DIVIDE=settings.output_divisor,
-        i_CLKIN1=source,
-        i_CLKFBIN=feedback,
-        i_RST=Const(0),
-        i_PWRDWN=Const(0),
-        o_CLKFBOUT=feedback,
-        o_CLKOUT0=unbuffered,
-        o_LOCKED=locked,
-    )
-    m.submodules.buffer = Instance("BUFG", i_I=unbuffered, o_O=clock)
-    return m
 
 
 ECP5 = Pll(
@@ -272,7 +129,6 @@ ECP5 = Pll(
     input_divisors=range(1, 129),
     multipliers=range(1, 129),
     output_divisors=range(1, 129),
-    instance=_ecp5,
 )
 """Lattice ECP5 (FPGA-DS-02012, sysCLOCK PLL timing)."""
 
@@ -285,11 +141,10 @@ ICE40_CORE = Pll(
     input_divisors=range(1, 17),
     multipliers=range(1, 129),
     output_divisors=(2, 4, 8, 16, 32, 64),
-    instance=_ice40("SB_PLL40_CORE", "i_REFERENCECLK"),
 )
 """Lattice iCE40 (FPGA-DS-02029, sysCLOCK PLL timing), the clock from anywhere."""
 
-ICE40_PAD = replace(ICE40_CORE, name="SB_PLL40_PAD", instance=_ice40("SB_PLL40_PAD", "i_PACKAGEPIN"))
+ICE40_PAD = replace(ICE40_CORE, name="SB_PLL40_PAD")
 """The same, the clock from the PLL's own pin, which then can be nothing else's."""
 
 GW1N9 = Pll(
@@ -302,7 +157,6 @@ GW1N9 = Pll(
     multipliers=range(1, 65),
     output_divisors=(2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128),
     output_in_loop=True,
-    instance=_gowin("GW1NR-9C"),
 )
 """Gowin GW1NR-9 C6/I5 (DS117)."""
 
@@ -315,6 +169,5 @@ ARTIX7 = Pll(
     input_divisors=range(1, 57),
     multipliers=range(2, 65),
     output_divisors=range(1, 129),
-    instance=_xilinx,
 )
 """Xilinx Artix-7, speed grade 1 (DS181)."""

@@ -23,7 +23,7 @@ MAX_DEPTH = 32768
 """The most words of a memory bank."""
 
 MAX_DSP_Q = 16
-"""The largest q whose pairs of coordinates fit multipliers of 18×18 bits; they need 16×16. See `hw.pairs`."""
+"""The largest q whose pairs of coordinates fit multipliers of 18×18 bits; they need 16×16. See `hw.array.pairs`."""
 
 Dataflow = Literal["os", "ws"]
 """What stays in the cells: the accumulators (output-stationary) or the weights (weight-stationary)."""

@@ -11,12 +11,12 @@ from amaranth.lib import wiring
 
 from golden.errors import GossetError
 from golden.files import write_text
-from hw.accelerator import Accelerator
 from hw.axi.memory import AxiMemoryTop
 from hw.axi.ports import AxiPorts
 from hw.axi.streaming import AxiStreamTop
 from hw.design import DesignPoint
-from hw.engine import latency
+from hw.engine.accelerator import Accelerator
+from hw.engine.sequencer import latency
 from hw.streams import Flat
 from hw.units import Library, to_verilog
 

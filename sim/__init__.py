@@ -1,1 +1,4 @@
-"""The simulation: Verilated models, testbenches and the device interface that golden, RTL and boards share."""
+"""The simulation: Verilated models, testbenches, the cycle model, and the device interface that all backends share.
+
+Knows golden and hw; knows nothing of boards.
+"""

@@ -16,9 +16,9 @@ from golden.int8 import quantize_int8
 from golden.matmul import Operand, Product, matmul
 from golden.quantize import quantize
 from hw.design import DesignPoint
-from hw.engine import COUNTER_BITS, COUNTERS
+from hw.engine.counters import COUNTER_BITS, COUNTERS
 from hw.generate import generate_design
-from sim.model import Model, Pace
+from sim.rtl.model import Model, Pace
 from sim.tiles import Job
 
 Progress = Callable[[int, int], None]
@@ -39,7 +39,7 @@ class Report:
     cycles : int or None
         Clock cycles from the first beat offered to the last row taken; None where there is no clock.
     counters : dict of str to int
-        Cycles by cause (`hw.engine.COUNTERS`), from the start of the job to its end.
+        Cycles by cause (`hw.engine.counters.COUNTERS`), from the start of the job to its end.
     """
 
     job: Job
@@ -114,7 +114,7 @@ class RtlDevice(Device):
     ----------
     design : DesignPoint
     stalls : float or dict of str to float
-        Probability that a stream stalls in a cycle, as `sim.model.Model.run` takes it.
+        Probability that a stream stalls in a cycle, as `sim.rtl.model.Model.run` takes it.
     seed : int
         Of the stalls.
     paces : dict of str to Pace
@@ -143,7 +143,7 @@ class RtlDevice(Device):
         self.model.reset()
 
     def run(self, job: Job, progress: Progress | None = None) -> Report:
-        """Runs a job on the RTL; raises `sim.model.Stuck` if it hangs."""
+        """Runs a job on the RTL; raises `sim.rtl.model.Stuck` if it hangs."""
         if job.design != self.design:
             raise GossetError(f"This device is {self.design.name}, but the job is for {job.design.name}.")
         start = time.perf_counter()

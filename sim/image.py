@@ -8,8 +8,8 @@ bus. Results are rows of 32-bit accumulators back to back.
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.banks import w_word, x_word
 from hw.design import ACC_BITS, DesignPoint
+from hw.engine.banks import w_word, x_word
 from sim.tiles import Payload
 
 

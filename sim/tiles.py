@@ -18,7 +18,7 @@ from golden.int8 import Int8Matrix
 from golden.lattice import DIM
 from golden.matmul import Operand, check
 from hw.design import NIBBLE, DesignPoint
-from sim.schedule import Machine, divide, schedule
+from sim.models.schedule import Machine, divide, schedule
 
 Payload = dict[str, NDArray[np.uint32]]
 """Beats of a stream: for each payload port its values, uint32 `(beats, words of the port)`."""

@@ -20,16 +20,17 @@ from golden.lattice import DIM
 from golden.matmul import Operand, matmul
 from golden.quantize import quantize
 from golden.rivals.integers import IntGroups
-from hw.decoder import Decoder
+from hw.codec.decoder import Decoder
 from hw.design import DesignPoint
 from hw.generate import generate, generate_design
-from sim import verilator
-from sim.bench import BENCHES, SMALL, STATIONARY, run_bench
+from sim.benches.catalogue import BENCHES, SMALL, STATIONARY
+from sim.benches.runner import run_bench
 from sim.device import Device, Progress, Report, RtlDevice
 from sim.digits import Digits, Floats, train
-from sim.model import Model
 from sim.picture import draw
 from sim.provenance import provenance
+from sim.rtl import verilator
+from sim.rtl.model import Model
 from sim.tiles import Job
 
 RATES = (16, 8, 4)

@@ -1,1 +1,4 @@
-"""What stands between the engine and a system: AXI4-Lite control, AXI4-Stream and AXI4 data ports."""
+"""The accelerator in a system: AXI4-Lite registers, an AXI4 master and AXI4-Stream.
+
+Knows the engine; whatever is not about a bus belongs there.
+"""

@@ -1,261 +1,19 @@
 """Control by registers: jobs, soft reset, errors, interrupt, counters."""
 
 from collections.abc import Sequence
-from importlib.metadata import version
-from typing import get_args
 
 from amaranth import Cat, DomainRenamer, Module, Mux, Signal
-from amaranth.hdl import ShapeLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from golden.frontend import GAIN_EXPONENT_BITS, MANTISSA_BITS, SEED, SEED_BITS, FrontEndRules, ScaleMode
 from hw.axi.lite import Registers
-from hw.axi.ports import ADDRESS_BITS, lite
+from hw.axi.map import ADDRESSES, SHAPE, front_end_layout, job_layout
+from hw.axi.ports import lite
 from hw.design import DesignPoint
-from hw.engine import COUNTER_BITS, COUNTERS
-from hw.planner import FIELD_BITS, KINDS
-from hw.registers import Access, Field, Register, RegisterMap
-
-IDENTIFICATION = int.from_bytes(b"GOSS", "big")
-"""What the first register reads as."""
-
-ADDRESSES = ("x", "w", "y")
-"""What a job of the memory variant has an address of: activations, weights, results."""
-
-_SHAPE = {
-    "rows": "Rows of activations.",
-    "tiles": "Tiles of weights, of as many columns each as the array has.",
-    "steps": "Words per row of activations: blocks (output-stationary) or slices of blocks (weight-stationary).",
-}
-
-
-def job_layout(addressed: bool) -> data.StructLayout:
-    """A job as the registers give it: shape, kind of activations, and addresses in the memory variant."""
-    fields: dict[str, ShapeLike] = {**dict.fromkeys(_SHAPE, FIELD_BITS), **KINDS}
-    return data.StructLayout(fields | (dict.fromkeys(ADDRESSES, ADDRESS_BITS) if addressed else {}))
-
-
-def front_end_layout() -> data.StructLayout:
-    """What registers tell a front end: seed of the signs, gain of measured scales, and whether rows go out as codes."""
-    gain = {"gain_mantissa": MANTISSA_BITS, "gain_exponent": GAIN_EXPONENT_BITS}
-    return data.StructLayout({"seed": SEED_BITS, **gain, "out": 1})
-
-
-def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, addressed: bool) -> RegisterMap:
-    """The registers of a design.
-
-    Parameters
-    ----------
-    design : DesignPoint
-    module : str
-        Name of the top module.
-    errors : dict of str to str
-        What each error of the core means, by name; those of the doorbell are added here.
-    addressed : bool
-        Whether jobs have addresses in memory.
-    """
-
-    def constant(name: str, low: int, bits: int, value: int, description: str) -> Field:
-        return Field(name, low, bits, "RO", description, value=value)
-
-    def word(name: str, offset: int, access: Access, description: str, value: int | None = None) -> Register:
-        return Register(name, offset, description, (Field("value", 0, 32, access, description, value=value),))
-
-    doorbell = {"queue_full": "The doorbell was rung while there was no room in the queue; nothing was queued."}
-    if addressed:
-        doorbell["misaligned"] = (
-            "The doorbell was rung with an address that is no multiple of the bus width; nothing was queued."
-        )
-    major, minor, patch = (int(part) for part in version("gosset").split(".")[:3])
-    format = design.format
-    registers = [
-        word("id", 0x000, "RO", 'Identification, "GOSS".', IDENTIFICATION),
-        Register(
-            "version",
-            0x004,
-            "Version of the generator.",
-            (
-                constant("patch", 0, 8, patch, "Patch."),
-                constant("minor", 8, 8, minor, "Minor version."),
-                constant("major", 16, 8, major, "Major version."),
-            ),
-        ),
-        Register(
-            "array",
-            0x008,
-            "The array.",
-            (
-                constant("rows", 0, 8, design.rows, "Rows of cells."),
-                constant("cols", 8, 8, design.cols, "Columns of cells."),
-                constant("weight_stationary", 16, 1, int(design.dataflow == "ws"), "0: output-stationary."),
-                constant("packed", 17, 1, int(design.packed), "Takes packed activations."),
-                constant("int8", 18, 1, int(design.int8), "Takes int8 activations."),
-                constant("memory", 19, 1, int(addressed), "1: fetches operands from memory. 0: takes streams."),
-            ),
-        ),
-        Register(
-            "format",
-            0x00C,
-            "The packed format.",
-            (
-                constant("q", 0, 8, format.q, "Nesting ratio."),
-                constant("betas", 8, 8, len(format.betas), "Number of multipliers."),
-                constant("label_bits", 16, 8, format.label_bits, "Bits of a label."),
-                constant("beta_bits", 24, 8, format.beta_bits, "Bits of a β index."),
-            ),
-        ),
-        Register(
-            "lanes",
-            0x010,
-            "Lanes of a word of activations.",
-            (
-                constant("x_lane_bits", 0, 8, design.x_lane_bits, "Bits of a lane."),
-                constant("x_beta_bits", 8, 8, design.x_beta_bits, "Bits of the β index beside it."),
-                constant("bus_bits", 16, 16, design.bus_bits, "Bits of the memory bus."),
-            ),
-        ),
-        Register(
-            "depths",
-            0x014,
-            "Words per memory bank.",
-            (
-                constant("x", 0, 16, design.x_depth, "Of activations."),
-                constant("w", 16, 16, design.w_depth or 0, "Of weights; 0 if weight-stationary."),
-            ),
-        ),
-        Register(
-            "limits",
-            0x018,
-            "Limits.",
-            (
-                constant("panel_rows", 0, 16, design.panel_rows, "The most rows of a job."),
-                constant("jobs", 16, 16, design.jobs, "Jobs that the queue has room for."),
-            ),
-        ),
-        Register(
-            "control",
-            0x040,
-            "Control.",
-            (
-                Field(
-                    "reset",
-                    0,
-                    1,
-                    "RW",
-                    "Soft reset: 1 ends everything under way and keeps the core in reset once the bus is quiet.",
-                ),
-            ),
-        ),
-        Register(
-            "status",
-            0x044,
-            "Status.",
-            (
-                Field("busy", 0, 1, "RO", "A job is queued or under way."),
-                Field("halted", 1, 1, "RO", "Stopped by a bus error until a soft reset."),
-                Field("in_reset", 2, 1, "RO", "The core is in soft reset."),
-                Field("room", 16, 8, "RO", "Jobs that the queue takes now; 0 while halted or in reset."),
-            ),
-        ),
-        Register(
-            "error",
-            0x048,
-            "Errors since they were last cleared.",
-            tuple(Field(name, i, 1, "W1C", text) for i, (name, text) in enumerate((doorbell | errors).items())),
-        ),
-        Register(
-            "irq_status",
-            0x04C,
-            "Causes of an interrupt.",
-            (
-                Field("job_done", 0, 1, "W1C", "A job was done."),
-                Field("error", 1, 1, "W1C", "An error happened."),
-            ),
-        ),
-        Register(
-            "irq_enable",
-            0x050,
-            "Which causes raise `irq`.",
-            (
-                Field("job_done", 0, 1, "RW", "A job was done."),
-                Field("error", 1, 1, "RW", "An error happened."),
-            ),
-        ),
-        word("jobs_accepted", 0x054, "RO", "Jobs found legal since reset, modulo 2^32."),
-        word("jobs_refused", 0x058, "RO", "Jobs found illegal and dropped since reset, modulo 2^32."),
-        word("jobs_done", 0x05C, "RO", "Jobs done since reset, modulo 2^32."),
-        *(
-            Register(f"job_{name}", 0x080 + 4 * i, text, (Field("value", 0, FIELD_BITS, "RW", text),))
-            for i, (name, text) in enumerate(_SHAPE.items())
-        ),
-    ]
-    kinds = [Field("int8", 0, 1, "RW", "Activations: 0 packed, 1 int8.")]
-    if design.front_end and not addressed:
-        registers += _front_end_registers(design.front_end)
-        kinds.append(Field("raw", 1, 1, "RW", "Activations: 1 raw rows through the front end."))
-    registers.append(Register("job_mode", 0x08C, "Kind.", tuple(kinds)))
-    if addressed:
-        for i, name in enumerate(ADDRESSES):
-            for j, half in enumerate(("low", "high")):
-                text = f"Address of {name}, {half} half."
-                registers.append(word(f"job_{name}_{half}", 0x090 + 8 * i + 4 * j, "RW", text))
-    registers += [
-        Register(
-            "doorbell",
-            0x0B0,
-            "Doorbell.",
-            (Field("go", 0, 1, "WO", "Queues the job that the job registers describe."),),
-        ),
-        Register(
-            "counter_control",
-            0x0C0,
-            "What to do with the counters.",
-            (
-                Field("snapshot", 0, 1, "WO", "Copies all counters, at the same moment, to where they are read."),
-                Field("clear", 1, 1, "WO", "Has all counters begin at zero."),
-            ),
-        ),
-        *(
-            word(f"count_{name}", 0x0C4 + 4 * i, "RO", f"Cycles {name}, as of the last snapshot, modulo 2^32.")
-            for i, name in enumerate(COUNTERS)
-        ),
-    ]
-    return RegisterMap(module, tuple(registers))
-
-
-def _front_end_registers(rules: FrontEndRules) -> list[Register]:
-    """The registers of a front end. What they hold must not change while rows are under way."""
-
-    def constant(name: str, low: int, bits: int, value: int, description: str) -> Field:
-        return Field(name, low, bits, "RO", description, value=value)
-
-    modes = get_args(ScaleMode)
-    described = (
-        constant("length", 0, 12, rules.length, "Coordinates per segment of the transform."),
-        constant("raw_bits", 12, 6, rules.raw_bits, "Bits of a raw coordinate."),
-        constant("scale", 18, 2, modes.index(rules.scale), f"Where scales come from: {', '.join(modes)}."),
-    )
-    seed = Field("value", 0, SEED_BITS, "RW", "Where the signs start from.", reset=SEED)
-    registers = [
-        Register("front_end", 0x01C, "The front end.", described),
-        Register("front_end_seed", 0x060, "Seed of the front end's signs.", (seed,)),
-        Register(
-            "front_end_route",
-            0x064,
-            "Where rows go.",
-            (Field("out", 0, 1, "RW", "0: into the array, for raw jobs. 1: out again, as packed codes."),),
-        ),
-    ]
-    if rules.scale != "host":
-        gain = (
-            Field("mantissa", 0, MANTISSA_BITS, "RW", "Mantissa."),
-            Field("exponent", 8, GAIN_EXPONENT_BITS, "RW", "Exponent."),
-        )
-        registers.append(Register("front_end_gain", 0x068, "Gain of measured scales.", gain))
-    return registers
+from hw.engine.counters import COUNTER_BITS, COUNTERS
+from hw.registers import RegisterMap
 
 
 class Control(wiring.Component):
@@ -343,7 +101,7 @@ class Control(wiring.Component):
         # The doorbell, and the queue behind it.
         job = Signal(self.job.payload.shape())
         rung = registers.doorbell_go
-        for name in _SHAPE:
+        for name in SHAPE:
             m.d.comb += job[name].eq(getattr(registers, f"job_{name}"))
         m.d.comb += job.int8.eq(registers.job_mode_int8)
         if self._front_end:

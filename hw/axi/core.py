@@ -6,11 +6,13 @@ from amaranth import Cat, DomainRenamer, Module
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.axi.control import ADDRESSES, Control, front_end_layout, job_layout, register_map
+from hw.axi.control import Control
+from hw.axi.map import ADDRESSES, front_end_layout, job_layout, register_map
 from hw.axi.ports import ADDRESS_BITS, lite
 from hw.design import DesignPoint
-from hw.engine import COUNTER_BITS, COUNTERS, Engine
-from hw.planner import ERRORS, KINDS, Planner
+from hw.engine.counters import COUNTER_BITS, COUNTERS
+from hw.engine.planner import ERRORS, KINDS, Planner
+from hw.engine.sequencer import Engine
 from hw.registers import RegisterMap
 
 REFUSALS = {

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.axi.ports import axi_stream
 from hw.axi.read import WORDS_BITS
-from hw.planner import FIELD_BITS
+from hw.engine.planner import FIELD_BITS
 
 
 class Framer(wiring.Component):

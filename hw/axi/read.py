@@ -8,7 +8,7 @@ from amaranth.utils import bits_for, exact_log2
 
 from hw.axi.gearbox import Gearbox
 from hw.axi.ports import ADDRESS_BITS, BUFFERABLE, INCR, broadcast, read
-from hw.planner import FIELD_BITS
+from hw.engine.planner import FIELD_BITS
 
 BURST = 16
 """The most beats of a burst. Bursts end at multiples of as many beats, and so never cross 4 KiB on any bus."""

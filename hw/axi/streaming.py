@@ -8,16 +8,16 @@ from amaranth.lib.wiring import In, Out
 
 from golden.frontend import FrontEndRules
 from golden.lattice import DIM
-from hw.accelerator import Routed
-from hw.axi.control import front_end_layout
 from hw.axi.core import Core, Top
 from hw.axi.framer import Framer
+from hw.axi.map import front_end_layout
 from hw.axi.ports import axi_stream, broadcast
-from hw.banks import w_word, x_word
+from hw.codec.encoder import encoded_block
+from hw.codec.frontend import multiplier
 from hw.design import ACC_BITS, DesignPoint
-from hw.encoder import encoded_block
-from hw.engine import Engine
-from hw.frontend import multiplier
+from hw.engine.accelerator import Routed
+from hw.engine.banks import w_word, x_word
+from hw.engine.sequencer import Engine
 
 
 def _streams(design: DesignPoint) -> dict[str, wiring.Member]:

@@ -1,1 +1,4 @@
-"""The cocotb side of the testbenches: what runs inside the simulation. `sim.bench` builds and starts it."""
+"""The testbenches: what is tested by which one, and their runner; `inside` runs in the simulation, under cocotb.
+
+Knows designs and golden's results; only `inside` knows cocotb.
+"""

@@ -1,4 +1,4 @@
-"""Runs cocotb's runner in a process of its own: `python -m sim.benches build|test ARGUMENTS`, as `sim.bench` does.
+"""Runs cocotb's runner in a process of its own: `python -m sim.benches build|test ARGUMENTS`.
 
 The runner takes its environment from the process, ends the process when a simulation fails, and behaves differently
 where it believes to be inside pytest: none of that belongs into the process of the caller.

@@ -21,9 +21,10 @@ from golden.quantize import quantize
 from hw.axi.memory import AxiMemoryTop
 from hw.design import DesignPoint
 from hw.generate import Generated
-from sim.bench import BENCHES, Bench, run_bench
-from sim.benches.driver import Driver
-from sim.benches.testbench import Testbench
+from sim.benches.catalogue import BENCHES, Bench
+from sim.benches.inside.driver import Driver
+from sim.benches.inside.testbench import Testbench
+from sim.benches.runner import run_bench
 from sim.image import operand_image, result_bytes, result_rows
 from sim.tiles import Job
 

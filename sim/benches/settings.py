@@ -1,4 +1,4 @@
-"""What `sim.bench` hands to a bench, and what the bench hands back: two JSON files."""
+"""What `sim.benches.runner` hands to a bench, and what the bench hands back: two JSON files."""
 
 import json
 import os

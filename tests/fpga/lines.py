@@ -3,13 +3,13 @@
 import threading
 from contextlib import contextmanager
 
-from fpga.fuzz import FUZZED, Reference
+from fpga.host.reference import FUZZED, Reference
+from fpga.host.virtual import Terminal
 from fpga.identity import Identity
 from fpga.link import REPLY, Frame, Kind
 from fpga.memory import MemoryShape
-from fpga.virtual import Terminal
 from hw.design import PRESETS
-from hw.engine import COUNTERS
+from hw.engine.counters import COUNTERS
 
 VIRTUAL = Identity(board="virtual", clock_hz=80_000_000, memory=MemoryShape(64, 4096), design=PRESETS["small"])
 """A board whose simulator the tests share."""

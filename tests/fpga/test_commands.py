@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from fpga import workloads
 from fpga.boards import BOARDS
-from fpga.device import BAUDS
-from fpga.fuzz import FUZZED
-from fpga.virtual import VirtualBoard
-from fpga.workloads import WORKLOADS, run_minilm, run_random
+from fpga.host import workloads
+from fpga.host.device import BAUDS
+from fpga.host.reference import FUZZED
+from fpga.host.virtual import VirtualBoard
+from fpga.host.workloads import WORKLOADS, run_minilm, run_random
 from golden.errors import GossetError
 from golden.matmul import matmul
 from golden.quantize import quantize

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fpga.fuzz import FUZZED
+from fpga.host.reference import FUZZED
 from fpga.link import BUFFER_BYTES, MAX_BODY, MAX_PAYLOAD, PROTOCOL, Deframer, Frame, Kind, Status, delimited
 from tests.fpga.lines import Straight
 

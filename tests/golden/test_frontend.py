@@ -9,10 +9,11 @@ from scipy.special import ndtri
 from golden import voronoi
 from golden.errors import GossetError
 from golden.format import Format
-from golden.frontend import ADDITIONS, SEED_BITS, TAPS, FrontEndRules, Gain, Multiplier, inverse, steps
+from golden.frontend import SEED_BITS, TAPS, FrontEndRules, Gain, Multiplier
 from golden.lattice import nearest
 from golden.matmul import matmul
 from golden.quantize import gaussian_scale, quantize, rms_scales
+from golden.reciprocal import ADDITIONS, inverse, steps
 
 
 def sqnr(x, y):

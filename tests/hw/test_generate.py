@@ -5,11 +5,11 @@ import pytest
 
 from golden.errors import GossetError
 from golden.format import Format
-from hw.cell import Cell
-from hw.decoder import Decoder
+from hw.array.cell import Cell
+from hw.array.operands import operands
+from hw.codec.decoder import Decoder
 from hw.design import PRESETS, DesignPoint
 from hw.generate import generate, generate_design
-from hw.operands import operands
 
 
 def test_the_same_design_gives_the_same_verilog():

@@ -8,9 +8,9 @@ import pytest
 from golden.errors import GossetError
 from hw.axi.core import REFUSALS
 from hw.design import DesignPoint
-from hw.engine import COUNTERS
+from hw.engine.counters import COUNTERS
+from hw.engine.planner import ERRORS
 from hw.generate import AXI_TOPS
-from hw.planner import ERRORS
 from hw.registers import Field, Register, RegisterMap
 
 DESIGN = DesignPoint(name="two", rows=2, cols=3, panel_rows=8, x_depth=64, w_depth=32)

@@ -6,13 +6,13 @@ import subprocess
 import numpy as np
 import pytest
 
-from fpga.synthesis import tool
+from fpga.flow.synthesis import tool
 from golden.errors import ToolError
 from golden.format import Format
 from golden.frontend import FrontEndRules
 from hw.design import MAX_DSP_Q, PRESETS, DesignPoint
 from hw.generate import AXI_TOPS, generate_axi, generate_design
-from sim import verilator
+from sim.rtl import verilator
 
 FRONT_END = DesignPoint(name="raw", rows=2, cols=1, front_end=FrontEndRules(scale="rms", length=64))
 MULTIPLIERS = DesignPoint(name="dsp", rows=2, cols=3, activations=("packed", "int8"), dsp_cols=2)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from fpga.device import BoardDevice
-from fpga.virtual import VirtualBoard
+from fpga.host.device import BoardDevice
+from fpga.host.virtual import VirtualBoard
 from golden.errors import GossetError, ToolError
 from golden.format import Format
 from golden.int8 import quantize_int8

@@ -9,13 +9,13 @@ from golden.frontend import SEED, FrontEndRules
 from golden.matmul import matmul
 from golden.quantize import quantize
 from hw.design import DesignPoint
-from hw.engine import COUNTERS
+from hw.engine.counters import COUNTERS
 from hw.generate import generate_design
-from sim import verilator
-from sim.cycles import Memory, cycles, timeline
-from sim.model import Model
-from sim.run import Pace
-from sim.schedule import Machine
+from sim.models.cycles import Memory, cycles, timeline
+from sim.models.schedule import Machine
+from sim.rtl import verilator
+from sim.rtl.model import Model
+from sim.rtl.run import Pace
 from sim.tiles import Job
 
 FORMAT = Format(8, (3, 4, 5, 7))

@@ -6,7 +6,7 @@ import pytest
 from golden.format import Format
 from golden.matmul import matmul
 from golden.quantize import quantize
-from hw.decoder import Decoder
+from hw.codec.decoder import Decoder
 from hw.design import PRESETS
 from hw.generate import generate
 from sim.device import RtlDevice

@@ -1,0 +1,150 @@
+"""The tools of the yosys family, native or YoWASP's from PyPI; and what they say of a design's area on ECP5."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from fpga.gateware.multipliers import with_ecp5_multipliers
+from golden.errors import ToolError
+from hw.generate import Generated
+
+DEVICE = ("--85k", "--package", "CABGA756", "--speed", "6")
+"""What units are placed on: an LFE5U-85F, large enough for all of them, in the slowest speed grade."""
+
+TARGET_MHZ = 250
+"""What place and route aims at: more than any unit reaches, so that it never stops trying early."""
+
+SEED = 1
+
+
+@dataclass(frozen=True)
+class Area:
+    """What a design takes of an ECP5, and how fast it is there.
+
+    Attributes
+    ----------
+    lut4_equivalents : int
+        LUT4 + 2·CCU2C: a carry cell has two LUTs.
+    ff, dsp, bram : int
+        Flip-flops, 18×18 multipliers, 18-kbit memories.
+    fmax_mhz : float
+        After place and route, out of context: ports are not bound to pins.
+    """
+
+    lut4_equivalents: int
+    ff: int
+    dsp: int
+    bram: int
+    fmax_mhz: float
+
+    def as_dict(self) -> dict[str, float]:
+        """As a report holds it."""
+        return asdict(self)
+
+
+def tool(name: str) -> list[str]:
+    """The command that runs a tool of the yosys family: a native one on PATH, else YoWASP's.
+
+    With `GOSSET_TOOLS=yowasp` in the environment native ones are passed over.
+
+    Raises
+    ------
+    ToolError
+        If there is neither.
+    """
+    wanted = os.environ.get("GOSSET_TOOLS", "")
+    if wanted not in ("", "yowasp"):
+        raise ToolError(f"GOSSET_TOOLS can be yowasp, or be left out; it is {wanted!r}.")
+    native = None if wanted else shutil.which(name)
+    beside = Path(sys.executable).parent
+    # Apycula's gowin_pack, which has no other name, comes from PyPI as well.
+    for path in (native, beside / f"yowasp-{name}", beside / name):
+        if path and Path(path).exists():
+            return [str(path)]
+    raise ToolError(f"{name} is missing: put one on PATH, or install YoWASP's with: pip install 'gosset[fpga]'.")
+
+
+def version(name: str) -> str:
+    """What a tool says of its version; empty if it says nothing.
+
+    Raises
+    ------
+    ToolError
+        If the tool is missing.
+    """
+    done = subprocess.run([*tool(name), "--version"], capture_output=True, text=True, check=False)
+    found = re.search(r"(?:[Yy]osys|[Vv]ersion|nextpnr-)[ -]*(\d[^\s)]*)", done.stdout + done.stderr)
+    return found[1] if found else ""
+
+
+def run(command: list[str], folder: Path, log: str = "") -> None:
+    """Runs a tool in a folder: YoWASP's see nothing outside it.
+
+    Parameters
+    ----------
+    command : list of str
+    folder : Path
+    log : str
+        The file in the folder that the tool writes what it says to; empty if it says it on its outputs.
+
+    Raises
+    ------
+    ToolError
+        If the tool fails: with the errors that it gives, or else with the last that it says.
+    """
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        path = folder / log
+        said = (path.read_text() if path.is_file() else done.stdout + done.stderr).splitlines()
+        errors = [line for line in said if line.startswith("ERROR")] or said[-20:]
+        where = f"see {path}" if log else f"in {folder}"
+        raise ToolError(
+            f"{Path(command[0]).name} failed with exit code {done.returncode}, {where}:\n" + "\n".join(errors)
+        )
+
+
+def cells(path: Path) -> dict[str, int]:
+    """Cells by type, from what yosys' `stat -json` writes of a flat design."""
+    text = path.read_text()
+    return dict(json.loads(text[text.index("{") :])["design"]["num_cells_by_type"])
+
+
+def measure(generated: Generated, folder: Path) -> Area:
+    """Synthesises a design, places and routes it. Of its products only those of `hw.array.pairs` are made by DSPs.
+
+    Parameters
+    ----------
+    generated : Generated
+    folder : Path
+        For the tools' files and logs; YoWASP's tools see nothing outside it.
+
+    Raises
+    ------
+    ToolError
+        If a tool is missing or fails.
+    """
+    top = generated.description["top"]
+    replace(generated, verilog=with_ecp5_multipliers(generated.verilog)).write(folder)
+    statistics = f"tee -q -o {top}.stat.json stat -json"
+    script = f"read_verilog {top}.v; synth_ecp5 -nodsp -top {top} -json {top}.net.json; {statistics}"
+    log = f"{top}.yosys.log"
+    run([*tool("yosys"), "-q", "-l", log, "-p", script], folder, log)
+    goal = ["--freq", str(TARGET_MHZ), "--seed", str(SEED), "--timing-allow-fail", "--out-of-context"]
+    place = [*tool("nextpnr-ecp5"), *DEVICE, *goal, "--lpf-allow-unconstrained", "--router", "router2", "-q"]
+    log = f"{top}.pnr.log"
+    run([*place, "--json", f"{top}.net.json", "--report", f"{top}.pnr.json", "-l", log], folder, log)
+
+    counts = cells(folder / f"{top}.stat.json")
+    clocks = json.loads((folder / f"{top}.pnr.json").read_text())["fmax"]
+    return Area(
+        lut4_equivalents=counts.get("LUT4", 0) + 2 * counts.get("CCU2C", 0),
+        ff=counts.get("TRELLIS_FF", 0),
+        dsp=counts.get("MULT18X18D", 0),
+        bram=counts.get("DP16KD", 0),
+        fmax_mhz=round(min(clock["achieved"] for clock in clocks.values()), 1),
+    )

@@ -1,0 +1,233 @@
+"""The report on quality: distortion against the bound, the guarantee on hostile matrices, a real network.
+
+Everything has fixed seeds; sampling errors are in the report.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden import theory
+from golden.errors import GossetError
+from golden.files import replacing, write_text
+from golden.format import Format
+from golden.halfstep import HalfStep
+from golden.quality import hostile, network
+from golden.quality.provenance import provenance
+from golden.rivals import Codec, Lattice
+from golden.rivals.d4 import HierarchicalD4
+from golden.rivals.e8p import E8P
+from golden.rivals.integers import BipolarInt, Int8Outliers, IntGroups
+from golden.rivals.microscaling import mxfp4, nvfp4
+from golden.rivals.nestquant import BETA0_WEIGHTS, NestQuant
+from golden.universal import Universal
+
+SECTIONS = ("gaussian", "guarantee", "minilm")
+
+EIGHT_BETAS = {
+    4: (5, 6, 7, 8, 9, 10, 12, 14),
+    8: (5, 6, 7, 8, 9, 10, 12, 14),
+    16: (6, 7, 8, 9, 10, 11, 12, 15),
+}
+"""Sets of eight multipliers that `fit_betas` finds on Gaussian data, by q."""
+
+TIME_SHARED = Format(4, (9, 14))
+"""The code for time sharing: of all, the one whose line from (0, 1) falls most steeply."""
+
+GUARANTEE_FORMAT = Format(8)
+
+Report = Callable[[str], object]
+"""Called with a line of text as figures come."""
+
+
+def codecs() -> dict[str, Codec]:
+    """The codecs compared on Gaussian data, by name."""
+    table: dict[str, Codec] = {f"E8 q={q}": Lattice(Format(q)) for q in (4, 8, 16, 32, 64)}
+    table |= {f"E8 q={q}, first": Lattice(Format(q), "first") for q in (4, 8, 16)}
+    table |= {f"E8 q={q}, 8 β": Lattice(Format(q, betas)) for q, betas in EIGHT_BETAS.items()}
+    table |= {f"E8 q={q}, 1 β": Lattice(Format(q, (1,))) for q in (4, 8, 16)}
+    table |= {f"E8 half step, c={c}": HalfStep(c) for c in (2, 4, 8)}
+    table |= {f"int{bits}-g64": IntGroups(bits) for bits in (2, 3, 4, 5, 6)}
+    table |= {"int4-g128": IntGroups(4, 128), "int4-g64, clip searched": IntGroups(4, search=True)}
+    table |= {"bipolar int4-g64": BipolarInt(4), "LLM.int8()": Int8Outliers()}
+    table |= {"MXFP4": mxfp4, "NVFP4": nvfp4, "QuIP# E8P": E8P(), "D4, 2 layers": HierarchicalD4()}
+    table |= {"NestQuant, activations": NestQuant(), "NestQuant, weights": NestQuant(betas=BETA0_WEIGHTS)}
+    return table
+
+
+def gaussian(rows: int = 256, k: int = 4096, seed: int = 0, report: Report = print) -> dict[str, dict[str, float]]:
+    """Distortion of products of iid Gaussian matrices, both sides quantised, against Γ(R).
+
+    Parameters
+    ----------
+    rows, k : int
+        Shapes of both operands.
+    seed : int
+    report : callable
+
+    Returns
+    -------
+    name -> bits (everything stored), sqnr_db, distortion, distortion_over_gamma and its standard_error (relative)
+    """
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=(2, rows, k)).astype(np.float32)
+    exact, unit = a.astype(np.float64) @ b.T, float(np.square(a).sum()) * float(np.square(b).sum()) / k
+    result = {}
+
+    def add(name: str, bits: float, sqnr: float, estimate: NDArray[Any]) -> None:
+        errors = np.square(exact - estimate)
+        distortion = float(errors.sum()) / unit
+        ratio = distortion / float(theory.gamma(bits))
+        spread = float(errors.std() / errors.mean() / np.sqrt(errors.size))
+        result[name] = {
+            "bits": bits,
+            "sqnr_db": sqnr,
+            "distortion": distortion,
+            "distortion_over_gamma": ratio,
+            "standard_error": spread,
+        }
+        report(f"{name:28s} {bits:6.3f} bits {sqnr:7.2f} dB  distortion/Γ {ratio:6.2f}")
+
+    for name, codec in codecs().items():
+        left, right = codec(a), codec(b)
+        sqnr = 10 * np.log10(np.square(a).sum() / np.square(a - left.values).sum())
+        add(name, left.bits_per_entry, float(sqnr), left.values.astype(np.float64) @ right.values.T)
+    for rate in (0.5, 1.0, 1.5):
+        scheme = Universal(TIME_SHARED, centre=False, fraction=rate / TIME_SHARED.bits_per_entry)
+        p, r = scheme.prepare(a), scheme.prepare(b)
+        kept = float(np.square(a).sum() / (np.square(a).sum() - np.square(p.packed.dequantize()).sum()))
+        add(f"E8 q=4, time shared {rate}", p.bits_per_entry, 10 * np.log10(kept), scheme.product(p, r))
+    return result
+
+
+def guarantees(draws: int = 32, report: Report = print) -> dict[str, dict[str, float | bool]]:
+    """The guarantee over the hostile families, with and without centring and rotation.
+
+    Returns
+    -------
+    family -> bound, measured, standard_error, without, holds
+    """
+    result: dict[str, dict[str, float | bool]] = {}
+    for name, family in hostile.FAMILIES.items():
+        rows, times = (2, 8 * draws) if name in hostile.COHERENT else (16, draws)
+        verdict = hostile.judge(family, GUARANTEE_FORMAT, rows=rows, draws=times)
+        result[name] = {
+            "bound": float(verdict.bound),
+            "measured": float(verdict.measured),
+            "standard_error": verdict.error,
+            "without": float(verdict.without),
+            "holds": bool(verdict.holds),
+        }
+        ratio, plain = verdict.measured / verdict.bound, verdict.without / verdict.bound
+        report(f"{name:20s} measured/bound {ratio:6.3f} ± {verdict.error / verdict.bound:.3f}; without {plain:10.2f}")
+    return result
+
+
+def quality(
+    output: str | Path = "build/quality",
+    *,
+    sections: tuple[str, ...] = SECTIONS,
+    sentences: int = 2000,
+    draws: int = 32,
+    rows: int = 256,
+    command: str = "gosset quality",
+    report: Report = print,
+) -> dict[str, Any]:
+    """Writes report.json, the same as tables in tables.md, and the plots.
+
+    Parameters
+    ----------
+    output : path
+        Folder; sections that are left out keep what an earlier run wrote to its report.
+    sections : of "gaussian", "guarantee", "minilm"
+    sentences, draws, rows : int
+        Sizes of the network's data, the guarantee's draws and the Gaussian operands.
+    command : str
+        What made the plots, for their captions.
+    report : callable
+
+    Returns
+    -------
+    The report: keys `gaussian`, `guarantee`, `minilm`, as far as there are, and `made`: what made each.
+
+    Raises
+    ------
+    GossetError
+        If a section is unknown, the folder cannot be written to or the network's packages are missing.
+    """
+    for section in sections:
+        if section not in SECTIONS:
+            raise GossetError(f"A section of the quality report is one of {', '.join(SECTIONS)}, not {section!r}.")
+    folder = Path(output)
+    path = folder / "report.json"
+    figures: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+
+    def row(name: str, line: dict[str, float]) -> None:
+        report(f"{name:32s} " + "  ".join(f"{key} {value:.4f}" for key, value in line.items()))
+
+    for section in sections:
+        report(f"— {section}")
+        if section == "gaussian":
+            figures[section] = gaussian(rows, report=report)
+        elif section == "guarantee":
+            figures[section] = guarantees(draws, report)
+        else:
+            figures[section] = network.evaluate(sentences, report=row)
+        figures.setdefault("made", {})[section] = {"command": command, **provenance()}
+        write_text(path, json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
+        write_text(folder / "tables.md", "\n".join(_table(figures[s]) for s in SECTIONS if s in figures))
+        _plot(section, figures[section], folder, f"{command}: {section}")
+    return figures
+
+
+def _table(rows: dict[str, dict[str, Any]]) -> str:
+    """A section's figures as a Markdown table."""
+    names = list(next(iter(rows.values())))
+    lines = ["| | " + " | ".join(name.replace("_", " ") for name in names) + " |", "|---" * (len(names) + 1) + "|"]
+    for name, row in rows.items():
+        cells = [str(value) if isinstance(value, bool) else f"{value:.4g}" for value in row.values()]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _points(axes: Any, points: dict[str, tuple[float, float]]) -> None:
+    """A point per format, with a marker and colour of its own: ours filled, the rivals' strokes."""
+    for ours, markers in ((True, "os^D"), (False, "x+1*")):
+        names = [name for name in points if name.startswith(("E8", "search")) == ours]
+        for i, name in enumerate(names):
+            axes.plot(*points[name], markers[i // 10], color=f"C{i % 10}", label=name)
+    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def _plot(section: str, figures: dict[str, Any], folder: Path, caption: str) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    axes = figure.add_subplot()
+    if section == "gaussian":
+        rates = np.linspace(0.05, 6.5, 300)
+        axes.semilogy(rates, theory.gamma(rates), "k-", label="Γ(R), the least possible")
+        _points(axes, {name: (f["bits"], f["distortion"]) for name, f in figures.items()})
+        axes.set(xlabel="bits per entry, all that is stored", ylabel="distortion of the product", xlim=(0, 8.5))
+    elif section == "guarantee":
+        y = np.arange(len(figures))
+        keys = ("measured", "standard_error", "without")
+        ratio = {key: np.array([f[key] / f["bound"] for f in figures.values()]) for key in keys}
+        axes.barh(y + 0.2, ratio["without"], 0.4, label="without centring and rotation")
+        errors = 3 * ratio["standard_error"]
+        axes.barh(y - 0.2, ratio["measured"], 0.4, xerr=errors, label="universal scheme, ± three standard errors")
+        axes.axvline(1, color="k", label="the guarantee")
+        axes.set(xscale="log", xlabel="squared error of the product / bound", yticks=y, yticklabels=list(figures))
+        axes.legend()
+    else:
+        _points(axes, {name: (f["bits"], 1 - f["recall_at_10"]) for name, f in figures.items()})
+        axes.set(xlabel="bits per entry, without row scales", ylabel="1 − recall@10", yscale="log")
+    axes.set_title(caption, fontsize=9)
+    axes.grid(alpha=0.3)
+    for suffix in ("png", "svg"):
+        with replacing(folder / f"{section}.{suffix}") as beside:
+            figure.savefig(beside, dpi=150)

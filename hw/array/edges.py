@@ -1,0 +1,84 @@
+"""The edges of both arrays: what goes in and comes out, and the way of a block to its first cell."""
+
+from amaranth import Module, Signal, signed
+from amaranth.lib import data
+
+from hw.array.cell import PRODUCT_LATENCY, Cell, SquaredNorm, StationaryCell, layout
+from hw.array.operands import Operand, operands
+from hw.array.pairs import Pairing
+from hw.design import ACC_BITS, DesignPoint
+from hw.units import place
+from hw.values import register
+
+
+def row(design: DesignPoint) -> data.StructLayout:
+    """One row of finished accumulators; `last` marks the last row of a tile of columns, `end` that of a job."""
+    return data.StructLayout({"values": data.ArrayLayout(signed(ACC_BITS), design.cols), "last": 1, "end": 1})
+
+
+def beat(design: DesignPoint) -> data.StructLayout:
+    """What an array takes in one cycle: a block for each row, and flags.
+
+    Both: `last` and `end` as of the last row that the beat finishes.
+
+    Output-stationary: also a block `w` for each column; `finish`, the last beat of a tile, and there also `count`, how
+    many of its rows come out.
+
+    Weight-stationary: `swap`, the first beat of a slice; `row`, the number of its accumulators; `start` and `finish`,
+    the first and the last beat of these accumulators.
+    """
+    x, w = operands(design)
+    fields = {"x": data.ArrayLayout(x.block, design.rows), "finish": 1, "last": 1, "end": 1}
+    if design.dataflow == "os":
+        fields |= {"w": data.ArrayLayout(w.block, design.cols), "count": range(design.rows + 1)}
+    else:
+        fields |= {"swap": 1, "start": 1, "row": range(design.panel_rows)}
+    return data.StructLayout(fields)
+
+
+def load(design: DesignPoint) -> data.StructLayout:
+    """Weights of a weight-stationary array: a block for each column, and the row of cells that they are for."""
+    _, w = operands(design)
+    return data.StructLayout({"w": data.ArrayLayout(w.block, design.cols), "row": range(design.rows)})
+
+
+def latency(design: DesignPoint) -> int:
+    """Cycles through the array: from the last beat of a tile to its first row (output-stationary), or from the beat
+    that finishes a row to the row (weight-stationary)."""
+    through = SquaredNorm.LATENCY + PRODUCT_LATENCY + 1 + (design.rows - 1) + (design.cols - 1)
+    return through + (1 if design.dataflow == "os" else 2)
+
+
+def skewed(
+    m: Module, platform: object, operand: Operand, name: str, block: data.View, skew: int, *, low: int | None = None
+) -> Signal:
+    """A block at its edge of the array, skewed: with its norm, or in pairs with number `low` as the low one."""
+    value = Signal(layout(operand, multiply=low is not None).size, name=name)
+    if low is None:
+        norm = SquaredNorm(operand)
+        place(m, platform, f"norm_{name}", norm)
+        m.d.comb += [norm.i.eq(block), value.eq(norm.o.as_value())]
+        return register(m, name, value, cycles=skew)
+    m.d.comb += value.eq(paired(m, platform, operand, name, block, low).as_value())
+    return register(m, name, value, cycles=SquaredNorm.LATENCY + skew)
+
+
+def paired(m: Module, platform: object, operand: Operand, name: str, block: data.View, low: int) -> data.View:
+    """A block, with its norm or without, in pairs."""
+    pairing = Pairing(operand, low)
+    place(m, platform, f"pairs_{name}", pairing)
+    m.d.comb += [pairing.i[field].eq(block[field]) for field in operand.block.members]
+    return pairing.o
+
+
+def from_left(
+    m: Module,
+    platform: object,
+    operand: Operand,
+    left: Cell | StationaryCell,
+    cell: Cell | StationaryCell,
+    row: int,
+) -> data.View:
+    """What a cell takes from the one on its left: in pairs, where the columns of multipliers begin."""
+    block = left.x_next
+    return paired(m, platform, operand, f"x{row}", block, 0) if cell.multiply and not left.multiply else block

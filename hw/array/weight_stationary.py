@@ -1,0 +1,133 @@
+"""Weight-stationary: cells keep weights.
+
+Cell (p, c) holds the weights of block p of a slice and column c. Sums move down the columns and are
+added to an accumulator per row of activations and column, in a memory at the bottom.
+"""
+
+from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hw.array.cell import SquaredNorm, StationaryCell, acc_bits, whole
+from hw.array.edges import beat, from_left, latency, load, row, skewed
+from hw.array.operands import operands
+from hw.design import DesignPoint
+from hw.units import place
+from hw.values import register
+
+
+class WeightStationaryArray(wiring.Component):
+    """rows × cols cells that keep weights, with skew, and the accumulators.
+
+    Weights of a slice may go in from the cycle of the slice before's first beat on, row 0 first; the slice's first beat
+    must come later than its last weights. A row of accumulators comes out `latency` cycles after the beat that finishes
+    it.
+
+    Parameters
+    ----------
+    design : DesignPoint
+
+    Members
+    -------
+    i : In(stream of beats, always ready)
+    load : In(stream of weights, always ready)
+    o : Out(stream of rows, always ready)
+    """
+
+    def __init__(self, design: DesignPoint):
+        self.design = design
+        self.latency = latency(design)
+        super().__init__(
+            {
+                "i": In(stream.Signature(beat(design), always_ready=True)),
+                "load": In(stream.Signature(load(design), always_ready=True)),
+                "o": Out(stream.Signature(row(design), always_ready=True)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Norms at the edge, skew, cells; sums straightened out; the accumulators in their memory."""
+        m = Module()
+        rows, cols = self.design.rows, self.design.cols
+        x_side, w_side = operands(self.design)
+        beat = self.i.payload
+        dsp = [c >= cols - self.design.dsp_cols for c in range(cols)]
+        cells = [[StationaryCell(x_side, w_side, rows - 1, multiply=dsp[c]) for c in range(cols)] for _ in range(rows)]
+
+        swap = Signal()
+        m.d.comb += swap.eq(self.i.valid & beat.swap)
+        swap = register(m, "swap", swap, cycles=SquaredNorm.LATENCY, reset_less=False)
+        for p in range(rows):
+            x = skewed(m, platform, x_side, f"x{p}", beat.x[p], p + 1, low=0 if dsp[0] else None)
+            for c in range(cols):
+                place(m, platform, f"cell_{p}_{c}", cells[p][c])
+                left = cells[p][c - 1] if c else None
+                m.d.comb += cells[p][c].x.eq(from_left(m, platform, x_side, left, cells[p][c], p) if left else x)
+                m.d.comb += cells[p][c].swap.eq(left.swap_next if left else swap)
+            # Without a reset, which it does not need: else synthesis finds that it is equal to the one that the cells
+            # pass on, and one net would have to reach all cells of a diagonal.
+            swap = register(m, f"swap_row{p}", swap)
+        coming = Cat(self.load.valid, self.load.payload.row)
+        coming = register(m, "load", coming, cycles=SquaredNorm.LATENCY, reset_less=False)
+        sums = []
+        for c in range(cols):
+            w = skewed(m, platform, w_side, f"w{c}", self.load.payload.w[c], c, low=1 if dsp[c] else None)
+            for p in range(rows):
+                above = cells[p - 1][c] if p else None
+                m.d.comb += cells[p][c].w.eq(above.w_next if above else w)
+                m.d.comb += cells[p][c].load.eq(above.load_next if above else coming)
+                if above:
+                    m.d.comb += cells[p][c].above.eq(above.o)
+            coming = register(m, f"load_column{c}", coming, reset_less=False)
+            total = Signal(signed(acc_bits(x_side)), name=f"sum_{c}")
+            m.d.comb += total.eq(cells[rows - 1][c].o)
+            sums.append(register(m, f"sum_{c}", total, cycles=cols - 1 - c))
+
+        # A sum meets what the memory holds of its row, which was read two cycles ago. If the row's sum was the last one
+        # to be added, it is still in `out`. Else it was added three or more cycles ago, and is in the memory; or two if
+        # the array has no more rows. Nothing is read that is being written, so that tools need not provide for it.
+        flags = Signal(data.StructLayout({"start": 1, "finish": 1, "last": 1, "end": 1, "row": beat.row.shape()}))
+        m.d.comb += [flags[name].eq(beat[name]) for name in flags.shape().members]
+        valid = register(m, "valid", self.i.valid, cycles=self.latency - 1, reset_less=False)
+        reading = flags.shape()(register(m, "flags", flags.as_value(), cycles=self.latency - 3))
+        holding = flags.shape()(register(m, "flags_holding", reading.as_value()))
+        adding = flags.shape()(register(m, "flags_adding", holding.as_value()))
+        row_added = Signal.like(beat.row)
+        in_out = Signal()
+        in_out_then = Signal()  # it was while the memory was read
+        being_written = Signal()
+        m.d.comb += being_written.eq(valid & (reading.row == adding.row))
+        m.d.sync += [
+            in_out.eq(~holding.start & (holding.row == Mux(valid, adding.row, row_added))),
+            in_out_then.eq(being_written),
+        ]
+        with m.If(valid):
+            m.d.sync += row_added.eq(adding.row)
+        width = acc_bits(x_side)
+        m.submodules.accumulators = memory = Memory(shape=width * cols, depth=self.design.panel_rows, init=[])
+        write, read = memory.write_port(), memory.read_port()
+        m.d.comb += [read.addr.eq(reading.row), read.en.eq(~being_written)]
+        values = []
+        for c in range(cols):
+            out = Signal(signed(width), name=f"out_{c}", reset_less=True)
+            before = Signal.like(out, name=f"before_{c}", reset_less=True)
+            total = Signal.like(out, name=f"total_{c}")
+            word = read.data[width * c : width * (c + 1)].as_signed()
+            m.d.comb += total.eq(sums[c] + Mux(in_out, out, before))
+            if rows <= 2:
+                word = Mux(in_out_then, out, word)
+            m.d.sync += before.eq(Mux(holding.start, 0, word))
+            with m.If(valid):
+                m.d.sync += out.eq(total)
+            values.append(total)
+            m.d.comb += self.o.payload.values[c].eq(whole(out, x_side))
+        m.d.comb += [write.addr.eq(adding.row), write.data.eq(Cat(values)), write.en.eq(valid)]
+        leaving = Signal(3)
+        m.d.sync += leaving.eq(Cat(valid & adding.finish, adding.last, adding.end))
+        m.d.comb += [
+            self.o.valid.eq(leaving[0]),
+            self.o.payload.last.eq(leaving[1]),
+            self.o.payload.end.eq(leaving[2]),
+        ]
+        return m

@@ -1,0 +1,116 @@
+"""The testbenches by name, and what each of them tests."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from golden.errors import GossetError
+from golden.format import Format
+from golden.frontend import FrontEndRules
+from hw.array.cell import Cell
+from hw.array.edges import latency
+from hw.array.operands import packed_operand
+from hw.array.output_stationary import OutputStationaryArray
+from hw.codec.decoder import Decoder
+from hw.design import DesignPoint
+from hw.generate import Generated, generate, generate_axi, generate_design
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A testbench.
+
+    Attributes
+    ----------
+    module : str
+        Python module of the tests.
+    blocks : int
+        Size of each of its tests, unless another is given.
+    generate : callable
+        Verilog of what it tests, from a design point or a format.
+    """
+
+    module: str
+    blocks: int
+    generate: Callable[[DesignPoint | Format], Generated]
+
+
+def format_of(design: DesignPoint | Format) -> Format:
+    """The packed format of a design point, or the format itself."""
+    return design.format if isinstance(design, DesignPoint) else design
+
+
+@cache
+def _decoder(design: DesignPoint | Format) -> Generated:
+    format = format_of(design)
+    return generate(Decoder(format), "bench_decoder", format=asdict(format), latency=Decoder.LATENCY)
+
+
+@cache
+def _cell(design: DesignPoint | Format) -> Generated:
+    format = format_of(design)
+    side, multiply = packed_operand(format), isinstance(design, DesignPoint) and design.dsp_cols > 0
+    cell = Cell(side, side, multiply=multiply)
+    return generate(cell, "bench_cell", format=asdict(format), latency=Cell.DEPTH, multiply=multiply)
+
+
+@cache
+def _array(design: DesignPoint | Format) -> Generated:
+    point = _point(design, "array")
+    return generate(OutputStationaryArray(point), "bench_array", design=point.as_dict(), latency=latency(point))
+
+
+@cache
+def _accelerator(design: DesignPoint | Format) -> Generated:
+    return generate_design(_point(design, "accelerator"))
+
+
+@cache
+def _axi_memory(design: DesignPoint | Format) -> Generated:
+    return generate_axi(_point(design, "AXI memory top"), "axi")
+
+
+def with_example(generated: Generated) -> Generated:
+    """The accelerator with an AXI4 memory port, and beside it the system in which it runs a layer."""
+    text = Path(__file__).with_name("layer.py").read_text()
+    return replace(generated, files=generated.files | {f"{generated.description['top']}_layer.py": text})
+
+
+@cache
+def _axi_stream(design: DesignPoint | Format) -> Generated:
+    return generate_axi(_point(design, "AXI stream top"), "axis")
+
+
+@cache
+def _axi_raw(design: DesignPoint | Format) -> Generated:
+    point = _point(design, "AXI stream top with a front end")
+    rules = FrontEndRules(format=point.format, length=16, scale="rms", row_blocks=32)
+    return generate_axi(replace(point, name=f"{point.name}_raw", front_end=rules), "axis")
+
+
+def _point(design: DesignPoint | Format, name: str) -> DesignPoint:
+    if isinstance(design, DesignPoint):
+        return design
+    raise GossetError(f"The bench of the {name} needs a design point, not only a format.")
+
+
+BENCHES = {
+    "decoder": Bench("sim.benches.inside.decoder_tests", 1000, _decoder),
+    "cell": Bench("sim.benches.inside.cell_tests", 2000, _cell),
+    "array": Bench("sim.benches.inside.array_tests", 500, _array),
+    "accelerator": Bench("sim.benches.inside.accelerator_tests", 300, _accelerator),
+    "axi_memory": Bench("sim.benches.inside.axi_memory_tests", 50, _axi_memory),
+    "axi_stream": Bench("sim.benches.inside.axi_stream_tests", 50, _axi_stream),
+    "axi_raw": Bench("sim.benches.inside.axi_raw_tests", 50, _axi_raw),
+}
+"""The testbenches by name."""
+
+SMALL = DesignPoint(name="uneven", rows=3, cols=2, panel_rows=9, x_depth=32, w_depth=16)
+"""A small design point whose edges differ, with memories that most products do not fit."""
+
+STATIONARY = replace(SMALL, name="uneven_ws", dataflow="ws", w_depth=0, activations=("packed", "int8"))
+"""The same, weight-stationary, and with int8 activations as well."""
+
+MULTIPLYING = replace(SMALL, name="uneven_dsp", dsp_cols=1)
+"""The small one with multipliers in the cells of its second column."""

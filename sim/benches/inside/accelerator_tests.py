@@ -1,0 +1,257 @@
+"""The accelerator against `golden.matmul`: whole products, job by job, in both dataflows and with all activations."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import cocotb
+import numpy as np
+from cocotb.handle import HierarchyObject
+
+from golden.format import PackedMatrix
+from golden.int8 import Int8Matrix
+from golden.lattice import DIM
+from golden.matmul import Operand, matmul
+from hw.design import ACC_BITS, DesignPoint
+from hw.engine.counters import COUNTER_BITS, COUNTERS
+from hw.engine.planner import ERRORS, FIELD_BITS
+from sim.benches.inside.checks import Mismatch, compare, same
+from sim.benches.inside.labels import random_matrix
+from sim.benches.inside.signals import PAUSES, Beat, signal
+from sim.benches.inside.streams import Monitor, Sink, Source, watch_independence
+from sim.benches.inside.testbench import Scoreboard, Testbench
+from sim.benches.inside.words import unpack
+from sim.tiles import Job, Part, Payload
+
+
+class Row(NamedTuple):
+    """A row of accumulators that has to come out."""
+
+    where: str
+    values: list[int]
+    last: bool
+    end: bool
+
+
+class Counters:
+    """Compares the sum of the counters with the cycles since reset, cycle by cycle.
+
+    Parameters
+    ----------
+    bench : AcceleratorBench
+    """
+
+    def __init__(self, bench: "AcceleratorBench"):
+        self.bench = bench
+        self.signals = {name: signal(bench.dut, name) for name in COUNTERS}
+        self.cycles = 0
+        """Since reset."""
+        cocotb.start_soon(self._run())
+
+    def __getitem__(self, name: str) -> int:
+        return int(self.signals[name].value)
+
+    async def _run(self) -> None:
+        while True:
+            await self.bench.edge
+            self.cycles = 0 if self.bench.in_reset else self.cycles + 1
+            if self.cycles:
+                same("sum of the counters", self.cycles - 1, sum(self[name] for name in COUNTERS), COUNTER_BITS)
+
+
+class AcceleratorBench(Testbench):
+    """An accelerator between three sources and a sink."""
+
+    def __init__(self, dut: HierarchyObject, pause: str = "never", stall: str = "never", *, patient: bool = False):
+        super().__init__(dut)
+        self.design = self.settings.design
+        self.sources = {name: Source(self, self.streams[name], pause) for name in ("job", "x", "w")}
+        self.sink = Sink(self, self.streams["acc"], stall, patient=patient)
+        self.rows = Scoreboard[Row](self, "row")
+        self.counters = Counters(self)
+        self.errors = signal(dut, "errors")
+        for name in ("job", "x", "w"):
+            Monitor(self, self.streams[name], lambda cycle, beat: None)
+        Monitor(self, self.streams["acc"], self._out_of)
+
+    def send(self, products: Iterable[Job]) -> int:
+        """Queues products; the beats that they take."""
+        beats = 0
+        for number, product in enumerate(products):
+            for name, payload in product.inputs().items():
+                self.sources[name].send(_beats(name, payload))
+            self.rows.expect(_rows(f"product {number}", product))
+            beats += product.beats
+        return beats
+
+    async def run(self, products: list[Job]) -> None:
+        """Computes products, and reports the test as passed."""
+        await self.start()
+        await self.done(self.send(products))
+
+    async def done(self, beats: int) -> None:
+        """Waits for all rows, and reports the test as passed; `beats` since reset were to be taken."""
+        await self.rows.empty()
+        same("beats", beats, self.counters["busy"], COUNTER_BITS)
+        self.finish()
+
+    def products(self, blocks: int, most: int = 40) -> list[Job]:
+        """Random products with about so many beats in all, of every kind of activations, up to `most` blocks long."""
+        products: list[Job] = []
+        while blocks > 0:
+            products.append(random_product(self.design, self.rng, most))
+            blocks -= products[-1].beats
+        return products
+
+    def _out_of(self, cycle: int, beat: Beat) -> None:
+        row = self.rows.take()
+        compare(row.where, "column", row.values, unpack(beat["values"], ACC_BITS, self.design.cols), ACC_BITS)
+        same(f"{row.where}, last", row.last, beat["last"], 1)
+        same(f"{row.where}, end", row.end, beat["end"], 1)
+        self.checked += self.design.cols
+
+
+def random_product(design: DesignPoint, rng: np.random.Generator, most: int) -> Job:
+    """A product with edges up to three times the array's, and up to `most` blocks long."""
+    m, n = (int(rng.integers(1, 3 * edge + 2)) for edge in (design.rows, design.cols))
+    blocks = int(np.exp(rng.uniform(0, np.log(most + 1))))
+    x: Operand = random_matrix(design.format, m, blocks, rng)
+    if rng.choice(design.activations) == "int8":
+        x = Int8Matrix(rng.integers(-127, 128, (m, DIM * blocks)).astype(np.int8), np.ones(m, np.float32))
+    return Job(design, x, random_matrix(design.format, n, blocks, rng))
+
+
+def _beats(stream: str, payload: Payload) -> Iterator[Beat]:
+    """Beats of a stream, from words of its ports."""
+    fields = {port.removeprefix(f"{stream}_"): words.astype("<u4") for port, words in payload.items()}
+    for i in range(len(next(iter(fields.values())))):
+        yield {field: int.from_bytes(words[i].tobytes(), "little") for field, words in fields.items()}
+
+
+def _rows(name: str, product: Job) -> Iterator[Row]:
+    """The rows of a product, job by job."""
+    cols = product.design.cols
+    for number, part in enumerate(product.parts):
+        accumulators = matmul(*(_cut(matrix, part) for matrix in (product.x, product.w))).accumulators
+        some = accumulators[part.first_row : part.first_row + part.rows]
+        padded = np.pad(some, ((0, 0), (0, part.tiles * cols - some.shape[1])))
+        for tile in range(part.tiles):
+            for r in range(part.rows):
+                last = r == part.rows - 1
+                values: list[int] = padded[r, tile * cols : (tile + 1) * cols].tolist()
+                yield Row(f"{name}, job {number}, tile {tile}, row {r}", values, last, last and tile == part.tiles - 1)
+
+
+def _cut(matrix: Operand, part: Part) -> Operand:
+    """The blocks of a part."""
+    blocks = slice(part.first_block, part.first_block + part.blocks)
+    if isinstance(matrix, PackedMatrix):
+        labels, betas = matrix.labels[:, blocks], matrix.betas[:, blocks]
+        return PackedMatrix(matrix.format, DIM * part.blocks, labels, betas, matrix.scales)
+    return Int8Matrix(matrix.values[:, DIM * blocks.start : DIM * blocks.stop], matrix.scales)
+
+
+@cocotb.test
+@cocotb.parametrize(pause=PAUSES, acc=PAUSES)
+async def products_in_a_row(dut: HierarchyObject, pause: str, acc: str) -> None:
+    """Products of random shape, many of a single block."""
+    bench = AcceleratorBench(dut, pause, acc)
+    await bench.run(bench.products(bench.blocks))
+
+
+@cocotb.test
+async def whole_product(dut: HierarchyObject) -> None:
+    """A product whose edges are no multiples of the array's, and whose rows have as many blocks as the bench."""
+    bench = AcceleratorBench(dut)
+    x, w = (
+        random_matrix(bench.format, 2 * edge + 1, bench.blocks, bench.rng)
+        for edge in (bench.design.rows, bench.design.cols)
+    )
+    await bench.run([Job(bench.design, x, w)])
+
+
+@cocotb.test
+@cocotb.parametrize(acc=PAUSES)
+async def single_blocks(dut: HierarchyObject, acc: str) -> None:
+    """Products of one block, whose rows fill the way out."""
+    bench = AcceleratorBench(dut, stall=acc)
+    await bench.run(bench.products(bench.blocks, most=1))
+
+
+@cocotb.test
+async def blocked_drain(dut: HierarchyObject) -> None:
+    """The output queue fills up and holds everything back, and nothing is lost."""
+    bench = AcceleratorBench(dut)
+    bench.sink.blocked = True
+    await bench.start()
+    depth = bench.design.drain_rows
+    products = bench.products(bench.blocks, most=2)
+    while sum(product.output_rows for product in products) < 2 * depth:
+        products += bench.products(bench.blocks, most=2)
+    beats = bench.send(products)
+    await bench.cycles(40 * depth)
+    before = bench.counters["drain_blocked"]
+    await bench.cycles(200)
+    same("cycles blocked of the last 200", 200, bench.counters["drain_blocked"] - before, COUNTER_BITS)
+    bench.sink.blocked = False
+    await bench.done(beats)
+
+
+@cocotb.test
+async def patient_consumer(dut: HierarchyObject) -> None:
+    """valid comes without ready, and neither it nor the payload depends on ready."""
+    bench = AcceleratorBench(dut, "random", patient=True)
+    cocotb.start_soon(watch_independence(bench, bench.streams["acc"]))
+    await bench.run(bench.products(bench.blocks))
+
+
+@cocotb.test
+async def illegal_jobs(dut: HierarchyObject) -> None:
+    """Jobs that are refused, each with its reason, and sound ones between them."""
+    bench = AcceleratorBench(dut)
+    design, most = bench.design, (1 << FIELD_BITS) - 1
+    sound = {"rows": 1, "tiles": 1, "steps": 1, "int8": int(not design.packed), "raw": 0}
+    cases = [(name, sound | {name: 0}, "empty") for name in ("rows", "tiles", "steps")]
+    cases += [("rows", sound | {"rows": n}, "too_many_rows") for n in (design.panel_rows + 1, most)]
+    cases += [("steps", sound | {"steps": n}, "x_too_long") for n in (design.x_depth + 1, most)]
+    # Each number by itself is allowed, but not their product.
+    longest = design.w_depth if design.dataflow == "os" else design.x_depth
+    cases += [("x", sound | {"rows": design.panel_rows, "steps": longest}, "x_too_long")]
+    if design.dataflow == "os":
+        cases += [("w", sound | {"steps": design.w_depth + 1}, "w_too_long")]
+    cases += [("raw", sound | {"raw": 1}, "activations")]
+    if len(design.activations) == 1:
+        cases += [("int8", sound | {"int8": 1 - sound["int8"]}, "activations")]
+    seen: list[int] = []
+
+    async def watch() -> None:
+        while True:
+            await bench.edge
+            if not bench.in_reset and int(bench.errors.value):
+                seen.append(int(bench.errors.value))
+
+    await bench.start()
+    cocotb.start_soon(watch())
+    beats = 0
+    for what, job, reason in cases:
+        seen.clear()
+        bench.sources["job"].send([job])
+        await bench.cycles(20 + design.panel_rows)
+        if len(seen) != 1 or not seen[0] >> ERRORS.index(reason) & 1:
+            raise Mismatch(f"A job with bad {what} ({job}) should be refused for {reason}; the errors were {seen}.")
+        beats += bench.send([random_product(design, bench.rng, 3)])
+    seen.clear()
+    await bench.done(beats)
+    same("errors of sound jobs", 0, len(seen), 32)
+
+
+@cocotb.test
+@cocotb.parametrize(acc=PAUSES)
+async def reset_midway(dut: HierarchyObject, acc: str) -> None:
+    """After a reset in the middle of a product nothing of before is left."""
+    bench = AcceleratorBench(dut, stall=acc)
+    await bench.start()
+    bench.send(bench.products(2 * bench.blocks))
+    await bench.cycles(bench.blocks + bench.settings.latency)
+    await bench.reset()
+    await bench.cycles(2 * bench.settings.latency)
+    await bench.done(bench.send(bench.products(bench.blocks)))

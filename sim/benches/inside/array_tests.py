@@ -1,0 +1,99 @@
+"""The output-stationary array against `golden.matmul`, row for row and cycle for cycle."""
+
+from collections.abc import Iterable, Iterator
+
+import cocotb
+from cocotb.handle import HierarchyObject
+
+from sim.benches.inside.signals import PAUSES, Beat, pauses
+from sim.benches.inside.streams import Monitor, Source
+from sim.benches.inside.testbench import Testbench
+from sim.benches.inside.tiles import Rows, Tile, hard_tiles, random_tile, random_tiles
+
+
+class ArrayBench(Testbench):
+    """An array whose beats come at given cycles; nothing in it stalls.
+
+    Parameters
+    ----------
+    dut : HierarchyObject
+    idle : str
+        One of `PAUSES`: when there is no beat between those of a tile.
+    """
+
+    def __init__(self, dut: HierarchyObject, idle: str = "never"):
+        super().__init__(dut)
+        self.design = self.settings.design
+        self.idle = pauses(idle, self.rng)
+        self.source = Source(self, self.streams["i"])
+        self.rows = Rows(self)
+        Monitor(self, self.streams["i"], self._into)
+        Monitor(self, self.streams["o"], self.rows.take)
+
+    def send(self, tiles: Iterable[Tile]) -> None:
+        """Queues tiles."""
+        self.source.send(self._beats(tiles))
+
+    async def run(self, tiles: Iterable[Tile]) -> None:
+        """Computes tiles, and reports the test as passed."""
+        await self.start()
+        self.send(tiles)
+        await self.done()
+
+    async def done(self) -> None:
+        """Waits for all rows, and reports the test as passed."""
+        await self.rows.scoreboard.empty()
+        self.finish()
+
+    def _beats(self, tiles: Iterable[Tile]) -> Iterator[Beat | None]:
+        """Beats, with pauses where there are to be some, and where last beats would come too soon one after another."""
+        since = self.design.rows
+        for tile in tiles:
+            self.rows.expect(tile)
+            for beat in tile.decoded():
+                while next(self.idle) or (beat["finish"] and since < self.design.rows):
+                    since += 1
+                    yield None
+                since = 1 if beat["finish"] else since + 1
+                yield beat
+
+    def _into(self, cycle: int, beat: Beat) -> None:
+        if beat["finish"]:
+            self.rows.ended(cycle)
+
+
+@cocotb.test
+@cocotb.parametrize(idle=PAUSES)
+async def tiles_in_a_row(dut: HierarchyObject, idle: str) -> None:
+    """Tiles of random length, with and without all their rows."""
+    bench = ArrayBench(dut, idle)
+    await bench.run(random_tiles(bench.design, bench.blocks, bench.rng))
+
+
+@cocotb.test
+async def least_distance(dut: HierarchyObject) -> None:
+    """Last beats as close to each other as is allowed: the drain never rests."""
+    bench = ArrayBench(dut)
+    await bench.run(random_tiles(bench.design, bench.blocks, bench.rng, longest=bench.design.rows))
+
+
+@cocotb.test
+@cocotb.parametrize(idle=("never", "random"))
+async def extremes(dut: HierarchyObject, idle: str) -> None:
+    """Points of the largest norm with the smallest and the largest β."""
+    bench = ArrayBench(dut, idle)
+    await bench.run(hard_tiles(bench.design, bench.blocks, bench.rng))
+
+
+@cocotb.test
+@cocotb.parametrize(idle=("never", "random"))
+async def reset_midway(dut: HierarchyObject, idle: str) -> None:
+    """After a reset in the middle of a tile nothing of before is left."""
+    bench = ArrayBench(dut, idle)
+    await bench.start()
+    bench.send([*random_tiles(bench.design, 20, bench.rng), random_tile(bench.design, 20, 100, bench.rng)])
+    await bench.cycles(20 + 2 * bench.settings.latency)
+    await bench.reset()
+    await bench.cycles(2 * bench.settings.latency)
+    bench.send(random_tiles(bench.design, bench.blocks, bench.rng))
+    await bench.done()

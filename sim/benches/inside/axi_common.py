@@ -1,0 +1,214 @@
+"""What the benches of both AXI tops share: the control port with pauses, rules of channels, random products."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import cocotb
+import numpy as np
+from cocotb.handle import HierarchyObject
+from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
+
+from golden.int8 import Int8Matrix
+from golden.matmul import matmul
+from hw.axi.map import IDENTIFICATION
+from hw.design import ACC_BITS
+from hw.registers import RegisterMap
+from sim.benches.inside.checks import Mismatch, compare, same
+from sim.benches.inside.driver import Driver
+from sim.benches.inside.labels import random_matrix
+from sim.benches.inside.signals import Beat, Stream, pauses, signal
+from sim.benches.inside.streams import Monitor, watch_independence
+from sim.benches.inside.testbench import PATIENCE, PERIOD, Testbench
+from sim.tiles import Job
+
+
+class Channel(Stream):
+    """A channel of AXI, or an AXI4-Stream, as a stream.
+
+    Parameters
+    ----------
+    dut : HierarchyObject
+    name : str
+        Prefix of its signals, such as `m_axi_mem_ar` or `m_axis_acc_t`.
+    fields : sequence of str
+        Signals of its payload.
+    """
+
+    def __init__(self, dut: HierarchyObject, name: str, fields: tuple[str, ...]):
+        self.name = name
+        self.valid, self.ready = signal(dut, f"{name}valid"), signal(dut, f"{name}ready")
+        self.fields = {field: signal(dut, name + field) for field in fields}
+
+
+class AxiBench(Testbench):
+    """A top under AXI4-Lite.
+
+    Parameters
+    ----------
+    dut : HierarchyObject
+    stall : str
+        One of `PAUSES`, of all channels.
+    """
+
+    def __init__(self, dut: HierarchyObject, stall: str = "never"):
+        super().__init__(dut)
+        logging.getLogger("cocotb").setLevel(logging.WARNING)
+        self.stall, self.design = stall, self.settings.design
+        self.irq = signal(dut, "irq")
+        self.map = RegisterMap.from_dict(self.settings.description["top"], self.settings.description["registers"])
+        self.master = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi_ctrl"), self.clock)
+        for side, names in ((self.master.write_if, ("aw", "w", "b")), (self.master.read_if, ("ar", "r"))):
+            self.pause(*(getattr(side, f"{name}_channel") for name in names))
+        self.driver = Driver(self.map, self.master, self.clock)
+        for name, fields in (("b", ("resp",)), ("r", ("data", "resp"))):
+            self.watch(f"s_axi_ctrl_{name}", fields)
+
+    def pause(self, *channels: Any) -> None:
+        """Has channels pause at random."""
+        for channel in channels:
+            if self.stall != "never":
+                channel.set_pause_generator(pauses(self.stall, self.rng))
+
+    def watch(
+        self,
+        name: str,
+        fields: tuple[str, ...],
+        on_beat: Callable[[int, Beat], None] = lambda cycle, beat: None,
+        *,
+        independent: bool = False,
+    ) -> None:
+        """Watches the rules of a channel that the design drives."""
+        channel = Channel(self.dut, name, fields)
+        Monitor(self, channel, on_beat)
+        if independent:
+            cocotb.start_soon(watch_independence(self, channel))
+
+    def random_job(self, *, large: bool = False) -> Job:
+        """A product that is one job, of a kind that the design takes: small, or as large as a bank, of many tiles."""
+        design, rng = self.design, self.rng
+        depth = design.rows if design.dataflow == "ws" else 1
+        m = design.panel_rows if large else int(rng.integers(1, min(design.panel_rows, 3 * design.rows) + 1))
+        n = (12 if large else int(rng.integers(1, 4))) * design.cols - int(rng.integers(design.cols))
+        int8 = str(rng.choice(design.activations)) == "int8"
+        units = m if design.dataflow == "ws" else -(-m // design.rows)
+        most = min(design.x_depth // (units * (1 + int8)), design.w_depth or design.x_depth) * depth
+        k = most if large else int(rng.integers(1, min(most, 6) + 1))
+        w = random_matrix(design.format, n, k, rng)
+        if not int8:
+            return Job(design, random_matrix(design.format, m, k, rng), w)
+        values = rng.integers(-127, 128, (m, w.columns)).astype(np.int8)
+        return Job(design, Int8Matrix(values, np.ones(m, dtype=np.float32)), w)
+
+    def compare(self, what: str, job: Job, rows: Any) -> None:
+        """Compares the rows of a job's results with golden's."""
+        same(f"{what}, rows of results", job.output_rows, len(rows), 32)
+        result = job.accumulators(rows)
+        for i, (expected, actual) in enumerate(zip(matmul(job.x, job.w).accumulators, result, strict=True)):
+            compare(f"{what}, row {i}", "column", expected.tolist(), actual.tolist(), ACC_BITS)
+        self.checked += result.size
+
+    async def check_registers(self) -> None:
+        """Constants, writable bits byte by byte, and the replies where there is no register."""
+        driver, rng, master = self.driver, self.rng, self.master
+        same("register id", IDENTIFICATION, await driver.value("id"), 32)
+        array, limits = await driver.read("array"), await driver.read("limits")
+        same("rows", self.design.rows, array["rows"], 8)
+        same("cols", self.design.cols, array["cols"], 8)
+        same("jobs", self.design.jobs, limits["jobs"], 16)
+        for register in self.map.registers:
+            expected = register.reset
+            got = self.map.pack(register.name, **await driver.read(register.name))
+            if all(field.access != "RO" or field.value is not None for field in register.fields):
+                same(f"register {register.name} after reset", expected, got, 32)
+            mask = sum(((1 << field.bits) - 1) << field.low for field in register.fields if field.access == "RW")
+            if not mask or register.name == "control":
+                continue
+            for _ in range(4):
+                first = int(rng.integers(4))
+                data = rng.bytes(int(rng.integers(1, 5 - first)))
+                await master.write(register.offset + first, data)
+                old = bytearray(expected.to_bytes(4, "little"))
+                old[first : first + len(data)] = data
+                expected = int.from_bytes(old, "little") & mask
+                got = self.map.pack(register.name, **await driver.read(register.name))
+                same(f"register {register.name}, bytes from {first} written", expected, got, 32)
+                self.checked += 1
+        used = {register.offset for register in self.map.registers}
+        holes = [offset for offset in range(0, 1 << self.map.address_bits, 4) if offset not in used]
+        for offset in rng.choice(holes, 20).tolist():
+            for reply in (await master.read(offset, 4), await master.write(offset, bytes(4))):
+                if reply.resp != AxiResp.SLVERR:
+                    raise Mismatch(f"Address 0x{offset:x}, where no register is, was answered by {reply.resp.name}.")
+        # Many at once: none may be lost, however long replies have to wait.
+        under_way = [
+            ask
+            for i in range(16)
+            for ask in (master.init_write(self.map.offset("job_steps"), bytes([i, 0, 0, 0])), master.init_read(0, 4))
+        ]
+        for ask in under_way:
+            for _ in range(PATIENCE):
+                if ask.is_set():
+                    break
+                await self.edge
+            else:
+                raise Mismatch(f"An access was not answered in {PATIENCE} cycles.")
+        if (await master.write(0, bytes(4))).resp != AxiResp.SLVERR:
+            raise Mismatch("A write to a register that is read only was answered by OKAY.")
+
+    async def check_counters(self, run_jobs: Callable[[int], Awaitable[None]]) -> None:
+        """Snapshots are of one moment: between two of them the counters together go up by the cycles between them."""
+        driver, moments, sums = self.driver, [], []
+        for jobs in (0, 2, 1):
+            await run_jobs(jobs)
+            counters = await driver.counters(clear=jobs == 1)
+            moments.append(driver.moment)
+            sums.append(sum(counters.values()))
+            for name, count in counters.items():
+                same(f"counter {name}, read again", count, await driver.value(f"count_{name}"), 32)
+        if not counters["busy"]:
+            raise Mismatch(f"The array was never busy: {counters}.")
+        await driver.counters()
+        moments.append(driver.moment)
+        sums.append(sum([await driver.value(f"count_{name}") for name in counters]) + sums[-1])
+        for i in range(3):
+            same(
+                f"cycles from snapshot {i} to the next",
+                (moments[i + 1] - moments[i]) // PERIOD,
+                sums[i + 1] - sums[i],
+                32,
+            )
+            self.checked += 1
+
+    async def check_refusals(self, job: Job, addresses: dict[str, int] | None) -> None:
+        """Descriptors that are illegal in every way are dropped, told of, and change nothing."""
+        design, part, driver = self.design, job.parts[0], self.driver
+        await driver.write("irq_enable", error=1)
+        kinds: list[tuple[set[str], dict[str, Any]]] = [
+            ({"empty"}, {"rows": 0}),
+            ({"empty"}, {"tiles": 0}),
+            ({"empty"}, {"steps": 0}),
+            ({"too_many_rows"}, {"rows": design.panel_rows + 1}),
+            ({"x_too_long"}, {"steps": design.x_depth + 1}),
+        ]
+        most = min(design.x_depth, design.w_depth or design.x_depth)
+        if design.panel_rows // (1 if design.dataflow == "ws" else design.rows) * most > design.x_depth:
+            kinds.append(({"x_too_long"}, {"rows": design.panel_rows, "steps": most}))
+        if design.w_depth:
+            kinds.append(({"w_too_long"}, {"rows": 1, "steps": design.w_depth + 1}))
+        kinds += [
+            ({"activations"}, {"int8": int8}) for int8 in (False, True) if not (design.int8 if int8 else design.packed)
+        ]
+        for refused, (expected, change) in enumerate(kinds):
+            shape = {"rows": part.rows, "tiles": part.tiles, "steps": part.steps, "int8": job.int8} | change
+            await driver.describe(**shape, addresses=addresses)
+            await driver.write("doorbell", go=1)
+            await driver.interrupt(self.irq)
+            await driver.until("status", lambda status: not status["busy"])
+            errors = await driver.errors()
+            if not expected <= errors:
+                raise Mismatch(f"A job of {shape} should be refused for {expected}, but the errors are {errors}.")
+            same("jobs refused", refused + 1, await driver.value("jobs_refused"), 32)
+            self.checked += 1
+        same("jobs accepted", 0, await driver.value("jobs_accepted"), 32)
+        same("interrupt after the errors were cleared", 0, int(self.irq.value), 1)

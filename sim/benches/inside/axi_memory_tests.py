@@ -1,0 +1,367 @@
+"""The accelerator with a memory port against `golden.matmul`: a memory that stalls, reorders and fails."""
+
+from collections import deque
+from typing import Any
+
+import cocotb
+import numpy as np
+from cocotb.handle import HierarchyObject
+from cocotbext.axi import AxiReadBus, AxiResp, AxiWriteBus
+from cocotbext.axi.axi_slave import AxiSlaveRead, AxiSlaveWrite
+from cocotbext.axi.sparse_memory import SparseMemory
+
+from hw.axi.ports import INCR
+from hw.axi.read import BURST
+from sim.benches.inside.axi_common import AxiBench
+from sim.benches.inside.checks import Mismatch, RuleBroken, same
+from sim.benches.inside.signals import PAUSES, Beat
+from sim.image import operand_image, result_bytes, result_rows
+from sim.tiles import Job
+
+WAITING = 32
+"""Bursts that the memory accepts before it answers the first."""
+
+GUARD = 64
+"""Bytes before and after the results that must not change."""
+
+ERRORS = (AxiResp.SLVERR, AxiResp.DECERR)
+
+
+class Failures:
+    """Decides which responses are errors.
+
+    Parameters
+    ----------
+    rng : Generator
+    """
+
+    def __init__(self, rng: np.random.Generator):
+        self.rng = rng
+        self.after: int | None = None
+        """Responses until one fails; None for never."""
+
+    def next(self) -> AxiResp:
+        """The next response."""
+        if self.after is None:
+            return AxiResp.OKAY
+        self.after -= 1
+        if self.after >= 0:
+            return AxiResp.OKAY
+        self.after = None
+        return ERRORS[int(self.rng.integers(len(ERRORS)))]
+
+
+class ReadSide(AxiSlaveRead):
+    """Answers bursts of one ID in their order, those of different IDs in any order and beat by beat."""
+
+    def __init__(self, bench: AxiBench, bus: Any, target: SparseMemory, failures: Failures):
+        self.bench, self.failures = bench, failures
+        self.crossed = 0
+        """Times that a burst of another ID was turned to before all of one were answered."""
+        super().__init__(bus, bench.clock, target=target)
+        self.ar_channel.queue_occupancy_limit = WAITING
+
+    async def _process_read(self) -> None:
+        rng, waiting = self.bench.rng, dict[int, deque[Any]]()
+        present = -1
+        while True:
+            while not waiting or not self.ar_channel.empty():
+                burst = await self.ar_channel.recv()
+                last = int(burst.arlen)
+                addresses = (int(burst.araddr) + i * self.byte_lanes for i in range(last + 1))
+                beats = ((address, i == last) for i, address in enumerate(addresses))
+                waiting.setdefault(int(burst.arid), deque()).extend(beats)
+            if present not in waiting or rng.random() < 0.3:
+                before, present = present, int(rng.choice(list(waiting)))
+                self.crossed += before in waiting and before != present
+            address, last = waiting[present].popleft()
+            if not waiting[present]:
+                del waiting[present]
+            reply = self.r_channel._transaction_obj()
+            reply.rid, reply.rlast, reply.rresp = present, last, self.failures.next()
+            reply.rdata = int.from_bytes(self.target.read(address, self.byte_lanes), "little")
+            await self.r_channel.send(reply)
+
+
+class WriteSide(AxiSlaveWrite):
+    """Takes bursts; of one that is answered by an error nothing is kept."""
+
+    def __init__(self, bench: AxiBench, bus: Any, target: SparseMemory, failures: Failures):
+        self.burst: list[tuple[int, bytes]] = []
+        super().__init__(bus, bench.clock, target=target)
+        send = self.b_channel.send
+
+        async def answer(reply: Any) -> None:
+            reply.bresp = failures.next()
+            if reply.bresp == AxiResp.OKAY:
+                for address, data in self.burst:
+                    target.write(address, data)
+            self.burst.clear()
+            await send(reply)
+
+        self.b_channel.send = answer
+
+    async def _write(self, address: int, data: bytes) -> None:
+        self.burst.append((address, data))
+
+
+class MemoryBench(AxiBench):
+    """The accelerator, software, and a memory."""
+
+    def __init__(self, dut: HierarchyObject, stall: str = "never", *, independent: bool = False):
+        super().__init__(dut, stall)
+        self.memory = SparseMemory(1 << 64)
+        self.read_failures, self.write_failures = Failures(self.rng), Failures(self.rng)
+        self.reads = ReadSide(self, AxiReadBus.from_prefix(dut, "m_axi_mem"), self.memory, self.read_failures)
+        self.writes = WriteSide(self, AxiWriteBus.from_prefix(dut, "m_axi_mem"), self.memory, self.write_failures)
+        for side, names in ((self.reads, ("ar", "r")), (self.writes, ("aw", "w", "b"))):
+            self.pause(*(getattr(side, f"{name}_channel") for name in names))
+        self.asked = 0
+        """Bursts that were read."""
+        for name, on_burst in (("ar", self._ask), ("aw", self._check_burst)):
+            fields = ("id", "addr", "len", "size", "burst")
+            self.watch(f"m_axi_mem_{name}", fields, on_burst, independent=independent)
+        self.watch("m_axi_mem_w", ("data", "strb", "last"), independent=independent)
+        self.beat = self.design.bus_bits // 8
+        self.next_address = int(self.rng.integers(1 << 60))
+
+    def place(self, size: int) -> int:
+        """An aligned address with room for `size` bytes, anywhere, often just before a boundary of 4 KiB."""
+        gap = int(self.rng.integers(1, 4)) << 12
+        near = int(self.rng.integers(0, 8)) * self.beat
+        address = (self.next_address + gap + 4096) // 4096 * 4096 - near
+        self.next_address = address + size + GUARD
+        return address
+
+    def lay_out(self, job: Job) -> dict[str, int]:
+        """Puts the operands of a job in memory, and noise where its results will be; returns the addresses."""
+        part = job.parts[0]
+        images = {
+            "x": operand_image(self.design, "x", next(job.x_words())),
+            "w": operand_image(self.design, "w", next(job.w_words()), part.tiles),
+        }
+        addresses = {}
+        for name, image in images.items():
+            addresses[name] = self.place(len(image))
+            self.memory.write(addresses[name], image)
+        size = result_bytes(self.design, job.output_rows)
+        addresses["y"] = self.place(size)
+        self.memory.write(addresses["y"] - GUARD, b"\xa5" * (size + 2 * GUARD))
+        return addresses
+
+    def check(self, what: str, job: Job, y: int) -> None:
+        """Compares the results of a job in memory, and what is around them."""
+        size = result_bytes(self.design, job.output_rows)
+        data = self.memory.read(y - GUARD, size + 2 * GUARD)
+        if data[:GUARD] + data[GUARD + size :] != b"\xa5" * (2 * GUARD):
+            raise Mismatch(f"{what} wrote beside its results.")
+        self.compare(what, job, result_rows(self.design, data[GUARD : GUARD + size]))
+
+    async def submit(self, job: Job, addresses: dict[str, int]) -> None:
+        """Queues a job."""
+        await self.driver.submit(job.parts[0], int8=job.int8, addresses=addresses)
+
+    async def run_jobs(self, count: int, *, large: bool = False) -> None:
+        """Random jobs, queued as fast as there is room, each compared at the end."""
+        await self.driver.write("irq_enable", job_done=1, error=1)
+        before = await self.driver.value("jobs_done")
+        jobs = [(job, self.lay_out(job)) for job in (self.random_job(large=large) for _ in range(count))]
+        for job, addresses in jobs:
+            await self.submit(job, addresses)
+        done = before
+        while done != before + count:
+            await self.driver.interrupt(self.irq)
+            await self.driver.write("irq_status", job_done=1)
+            done = await self.driver.value("jobs_done")
+            errors = await self.driver.errors()
+            if errors:
+                raise Mismatch(f"The errors are {errors}, but nothing was wrong.")
+        for i, (job, addresses) in enumerate(jobs):
+            self.check(f"job {i} of {job.shape}", job, addresses["y"])
+        await self.idle()
+
+    def _ask(self, cycle: int, burst: Beat) -> None:
+        self.asked += 1
+        self._check_burst(cycle, burst)
+
+    def _check_burst(self, cycle: int, burst: Beat) -> None:
+        address, beats = burst["addr"], burst["len"] + 1
+        if beats > BURST or 1 << burst["size"] != self.beat or burst["burst"] != INCR or address % self.beat:
+            raise RuleBroken(f"A burst in cycle {cycle} is {burst}.")
+        if address // 4096 != (address + beats * self.beat - 1) // 4096:
+            raise RuleBroken(f"A burst of {beats} beats at 0x{address:x}, in cycle {cycle}, crosses 4 KiB.")
+
+    async def idle(self) -> None:
+        """Nothing is left to do."""
+        status = await self.driver.read("status")
+        same("busy", 0, status["busy"], 1)
+        same("room in the queue", self.design.jobs, status["room"], 8)
+
+
+@cocotb.test
+async def registers(dut: HierarchyObject) -> None:
+    """Every register."""
+    bench = MemoryBench(dut, "random")
+    await bench.start()
+    await bench.check_registers()
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(stall=PAUSES)
+async def random_jobs(dut: HierarchyObject, stall: str) -> None:
+    """Jobs in a row, from memory to memory."""
+    bench = MemoryBench(dut, stall)
+    await bench.start()
+    await bench.run_jobs(bench.blocks)
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(stall=PAUSES)
+async def large_jobs(dut: HierarchyObject, stall: str) -> None:
+    """Jobs that fill the memory banks, and come faster than they are computed."""
+    bench = MemoryBench(dut, stall)
+    await bench.start()
+    await bench.run_jobs(3, large=True)
+    if not bench.reads.crossed:
+        raise Mismatch("The memory never had bursts of different IDs to interleave.")
+    bench.finish()
+
+
+@cocotb.test
+async def patient_memory(dut: HierarchyObject) -> None:
+    """No valid waits for ready, and nothing on a channel depends on its own ready."""
+    bench = MemoryBench(dut, "random", independent=True)
+    await bench.start()
+    await bench.run_jobs(max(2, bench.blocks // 5))
+    bench.finish()
+
+
+@cocotb.test
+async def illegal_jobs(dut: HierarchyObject) -> None:
+    """Descriptors that are wrong in every way are told of, and the next job runs, after a soft reset and without."""
+    bench = MemoryBench(dut)
+    await bench.start()
+    job = bench.random_job()
+    addresses = bench.lay_out(job)
+    await bench.check_refusals(job, addresses)
+    for name in addresses:
+        await bench.submit(job, addresses | {name: addresses[name] + 1})
+        same("misaligned alone", 1, int(await bench.driver.errors() == {"misaligned"}), 1)
+    await bench.idle()
+    await bench.run_jobs(1)
+    await bench.driver.reset()
+    await bench.run_jobs(1)
+    bench.finish()
+
+
+@cocotb.test
+async def full_queue(dut: HierarchyObject) -> None:
+    """A doorbell too many is told of and does no harm."""
+    bench = MemoryBench(dut)
+    await bench.start()
+    jobs = [(job, bench.lay_out(job)) for job in (bench.random_job() for _ in range(3 * bench.design.jobs + 8))]
+    bench.reads.ar_channel.pause = True
+    queued = []
+    for job, addresses in jobs:
+        part = job.parts[0]
+        await bench.driver.describe(part.rows, part.tiles, part.steps, int8=job.int8, addresses=addresses)
+        await bench.driver.write("doorbell", go=1)
+        errors = await bench.driver.errors()
+        if not errors:
+            queued.append((job, addresses))
+        elif errors != {"queue_full"}:
+            raise Mismatch(f"The errors are {errors}.")
+    if len(queued) == len(jobs):
+        raise Mismatch(f"{len(jobs)} jobs were queued, although none could run.")
+    bench.reads.ar_channel.pause = False
+    await bench.driver.until("status", lambda status: not status["busy"])
+    same("jobs done", len(queued), await bench.driver.value("jobs_done"), 32)
+    for i, (job, addresses) in enumerate(queued):
+        bench.check(f"job {i}", job, addresses["y"])
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(side=("read", "write"), stall=("never", "random"))
+async def bus_errors(dut: HierarchyObject, side: str, stall: str) -> None:
+    """A response that is an error halts; all that was begun on the bus ends; soft reset brings everything back."""
+    bench = MemoryBench(dut, stall)
+    driver, failures = bench.driver, getattr(bench, f"{side}_failures")
+    await bench.start()
+    for _ in range(max(2, bench.blocks // 5)):
+        await driver.write("irq_enable", error=1)
+        before = await driver.value("jobs_done")
+        chosen = [bench.random_job(large=large) for large in (False, True, False)]
+        jobs = [(job, bench.lay_out(job)) for job in chosen]
+        failures.after = int(bench.rng.integers(0, 2 if side == "write" else 8))
+        for job, addresses in jobs:
+            part = job.parts[0]
+            await driver.describe(part.rows, part.tiles, part.steps, int8=job.int8, addresses=addresses)
+            await driver.write("doorbell", go=1)
+        await driver.interrupt(bench.irq)
+        await driver.until("status", lambda status: bool(status["halted"]))
+        asked = bench.asked
+        await bench.cycles(200)
+        if bench.asked > asked + 1:  # one may have been on offer
+            raise Mismatch(f"{bench.asked - asked} bursts were asked for while the accelerator was halted.")
+        status, done = await driver.read("status"), await driver.value("jobs_done")
+        same("room while halted", 0, status["room"], 8)
+        same("busy while halted", 1, status["busy"], 1)
+        for i, (job, addresses) in enumerate(jobs[: done - before]):
+            bench.check(f"job {i}, done before the {side} error", job, addresses["y"])
+        errors = await driver.errors()
+        if not {f"{side}_error"} <= errors <= {f"{side}_error", "queue_full"}:
+            raise Mismatch(f"After a {side} error the errors are {errors}.")
+        await driver.reset()
+        same("jobs done after reset", 0, await driver.value("jobs_done"), 32)
+        await bench.run_jobs(2)
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(stall=PAUSES)
+async def soft_reset_midway(dut: HierarchyObject, stall: str) -> None:
+    """A soft reset at any moment lets what was begun on the bus end, and leaves nothing behind."""
+    bench = MemoryBench(dut, stall)
+    await bench.start()
+    for _ in range(max(2, bench.blocks // 5)):
+        for large in (False, True, False):
+            job = bench.random_job(large=large)
+            await bench.submit(job, bench.lay_out(job))
+        await bench.cycles(int(bench.rng.integers(0, 300)))
+        await bench.driver.reset()
+        await bench.idle()
+        await bench.run_jobs(2)
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(channel=("ar", "r", "aw", "w", "b"))
+async def soft_reset_waits(dut: HierarchyObject, channel: str) -> None:
+    """A soft reset does not happen before all that was begun on the bus has ended."""
+    bench = MemoryBench(dut)
+    await bench.start()
+    blocked = getattr(bench.reads if channel in ("ar", "r") else bench.writes, f"{channel}_channel")
+    blocked.pause = True
+    for _ in range(2):
+        job = bench.random_job()
+        await bench.submit(job, bench.lay_out(job))
+    await bench.cycles(500)
+    await bench.driver.write("control", reset=1)
+    await bench.cycles(200)
+    same(f"in reset while {channel} is blocked", 0, (await bench.driver.read("status"))["in_reset"], 1)
+    blocked.pause = False
+    await bench.driver.reset()
+    await bench.run_jobs(2)
+    bench.finish()
+
+
+@cocotb.test
+async def counters(dut: HierarchyObject) -> None:
+    """A snapshot is of one moment, and a clear begins anew."""
+    bench = MemoryBench(dut)
+    await bench.start()
+    await bench.check_counters(bench.run_jobs)
+    bench.finish()

@@ -1,0 +1,260 @@
+"""The accelerator with AXI4-Stream against `golden.matmul`: packets of all lengths, right and wrong."""
+
+import cocotb
+from cocotb.handle import HierarchyObject
+from cocotbext.axi import AxiStreamBus, AxiStreamSink, AxiStreamSource
+
+from sim.benches.inside.axi_common import AxiBench
+from sim.benches.inside.checks import Mismatch, same
+from sim.benches.inside.driver import PATIENCE
+from sim.benches.inside.signals import PAUSES, signal
+from sim.image import packet, result_bytes, result_rows
+from sim.tiles import Job
+
+SIDES = ("x", "w")
+
+DRY = 10_000
+"""Cycles within which the sources run dry in a soft reset."""
+
+
+class StreamBench(AxiBench):
+    """The accelerator, software, two sources and a sink."""
+
+    def __init__(self, dut: HierarchyObject, stall: str = "never", *, independent: bool = False):
+        super().__init__(dut, stall)
+        self.sources = {
+            side: AxiStreamSource(AxiStreamBus.from_prefix(dut, f"s_axis_{side}"), self.clock) for side in SIDES
+        }
+        self.sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis_acc"), self.clock)
+        self.pause(*self.sources.values(), self.sink)
+        self.watch("m_axis_acc_t", ("data", "last"), independent=independent)
+
+    def send(self, job: Job, side: str, words: int = 0) -> None:
+        """Queues an operand of a job as a packet, with so many words more or less."""
+        every = packet(self.design, side, next(job.x_words() if side == "x" else job.w_words()))
+        data = every[:words] if words < 0 else every
+        self.sources[side].send_nowait(data.tobytes() + self.rng.bytes(max(0, words) * every.shape[1]))
+
+    async def submit(self, job: Job) -> None:
+        """Queues a job."""
+        await self.driver.submit(job.parts[0], int8=job.int8)
+
+    async def receive(self, what: str) -> bytes:
+        """The results of a job."""
+        for _ in range(PATIENCE):
+            if not self.sink.empty():
+                return bytes(self.sink.recv_nowait().tdata)
+            await self.edge
+        raise Mismatch(f"{what}: no packet came out in {PATIENCE} cycles.")
+
+    async def run_jobs(self, count: int, *, large: bool = False) -> None:
+        """Random jobs; operands are sent before the job or after it."""
+        await self.driver.write("irq_enable", job_done=1, error=1)
+        before = await self.driver.value("jobs_done")
+        jobs = [self.random_job(large=large) for _ in range(count)]
+        for job in jobs:
+            early = [side for side in SIDES if self.rng.random() < 0.5]
+            for side in early:
+                self.send(job, side)
+            await self.submit(job)
+            for side in set(SIDES) - set(early):
+                self.send(job, side)
+        for i, job in enumerate(jobs):
+            what = f"job {i} of {job.shape}"
+            self.compare(what, job, result_rows(self.design, await self.receive(what)))
+        if jobs:
+            await self.driver.interrupt(self.irq)
+            await self.driver.write("irq_status", job_done=1)
+        errors = await self.driver.errors()
+        if errors:
+            raise Mismatch(f"The errors are {errors}, but nothing was wrong.")
+        same("jobs done", before + count, await self.driver.value("jobs_done"), 32)
+        await self.idle()
+
+    async def idle(self) -> None:
+        """Nothing is left to do or to take."""
+        status = await self.driver.read("status")
+        same("busy", 0, status["busy"], 1)
+        same("room in the queue", self.design.jobs, status["room"], 8)
+        same("packets left", 0, self.sink.count(), 32)
+
+    async def reset_system(self) -> None:
+        """A soft reset during which the sources run dry and the sink takes what is on offer and forgets it."""
+        await self.driver.write("control", reset=1)
+        await self.driver.until("status", lambda status: bool(status["in_reset"]))
+        for _ in range(DRY):
+            if all(source.idle() for source in self.sources.values()):
+                break
+            await self.edge
+        else:
+            raise Mismatch(f"The words that were on their way were not dropped within {DRY} cycles of reset.")
+        while int(signal(self.dut, "m_axis_acc_tvalid").value):
+            await self.edge
+        await self.cycles(2)
+        self.sink.assert_reset()
+        self.sink.clear()
+        await self.driver.reset()
+
+
+@cocotb.test
+async def registers(dut: HierarchyObject) -> None:
+    """Every register."""
+    bench = StreamBench(dut, "random")
+    await bench.start()
+    await bench.check_registers()
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(stall=PAUSES)
+async def random_jobs(dut: HierarchyObject, stall: str) -> None:
+    """Jobs in a row."""
+    bench = StreamBench(dut, stall)
+    await bench.start()
+    await bench.run_jobs(bench.blocks)
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(stall=PAUSES)
+async def large_jobs(dut: HierarchyObject, stall: str) -> None:
+    """Jobs that fill the memory banks, and come faster than they are computed."""
+    bench = StreamBench(dut, stall)
+    await bench.start()
+    await bench.run_jobs(3, large=True)
+    bench.finish()
+
+
+@cocotb.test
+async def patient_sink(dut: HierarchyObject) -> None:
+    """What comes out does not depend on its own ready."""
+    bench = StreamBench(dut, "random", independent=True)
+    await bench.start()
+    await bench.run_jobs(max(2, bench.blocks // 5))
+    bench.finish()
+
+
+@cocotb.test
+async def illegal_jobs(dut: HierarchyObject) -> None:
+    """Descriptors that are wrong in every way are told of, and the next job runs, after a soft reset and without."""
+    bench = StreamBench(dut)
+    await bench.start()
+    await bench.check_refusals(bench.random_job(), None)
+    await bench.idle()
+    await bench.run_jobs(1)
+    await bench.driver.reset()
+    await bench.run_jobs(1)
+    bench.finish()
+
+
+@cocotb.test
+async def full_queue(dut: HierarchyObject) -> None:
+    """A doorbell too many is told of and does no harm."""
+    bench = StreamBench(dut)
+    await bench.start()
+    queued: list[Job] = []
+    for _ in range(3 * bench.design.jobs + 8):
+        job = bench.random_job()
+        part = job.parts[0]
+        await bench.driver.describe(part.rows, part.tiles, part.steps, int8=job.int8)
+        await bench.driver.write("doorbell", go=1)
+        errors = await bench.driver.errors()
+        if errors:
+            same("queue_full alone", 1, int(errors == {"queue_full"}), 1)
+            break
+        queued.append(job)
+    else:
+        raise Mismatch(f"{len(queued)} jobs were queued, although none could run.")
+    for i, job in enumerate(queued):
+        for side in SIDES:
+            bench.send(job, side)
+        bench.compare(f"job {i}", job, result_rows(bench.design, await bench.receive(f"job {i}")))
+    await bench.idle()
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(side=SIDES, stall=("never", "random"))
+async def wrong_packets(dut: HierarchyObject, side: str, stall: str) -> None:
+    """A packet that is too short or too long is told of; its job ends, and the next is as if nothing had been."""
+    bench = StreamBench(dut, stall)
+    await bench.start()
+    for _ in range(max(2, bench.blocks // 5)):
+        wrong, right = bench.random_job(), bench.random_job()
+        await bench.driver.write("irq_enable", error=1)
+        every = len(packet(bench.design, side, next(wrong.x_words() if side == "x" else wrong.w_words())))
+        change = int(bench.rng.integers(1, 6)) * int(bench.rng.choice([-1, 1]))
+        change = max(change, 1 - every) or 1
+        for job, extra in ((wrong, change), (right, 0)):
+            await bench.submit(job)
+            for which in SIDES:
+                bench.send(job, which, extra if which == side else 0)
+        await bench.driver.interrupt(bench.irq)
+        size = result_bytes(bench.design, wrong.output_rows)
+        same("bytes of the results of the wrong packet", size, len(await bench.receive("the wrong packet")), 32)
+        what = f"the job after a packet of {every}{change:+d} words"
+        bench.compare(what, right, result_rows(bench.design, await bench.receive(what)))
+        errors = await bench.driver.errors()
+        if errors != {f"{side}_framing"}:
+            raise Mismatch(f"After a wrong packet at {side} the errors are {errors}.")
+        await bench.idle()
+    await bench.reset_system()
+    await bench.run_jobs(1)
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(stall=PAUSES)
+async def soft_reset_midway(dut: HierarchyObject, stall: str) -> None:
+    """After a soft reset at any moment nothing is left but a row that was on offer."""
+    bench = StreamBench(dut, stall)
+    await bench.start()
+    for _ in range(max(2, bench.blocks // 5)):
+        for large in (False, True, False):
+            job = bench.random_job(large=large)
+            await bench.submit(job)
+            for side in SIDES:
+                bench.send(job, side)
+        await bench.cycles(int(bench.rng.integers(0, 300)))
+        await bench.reset_system()
+        await bench.driver.write("irq_status", job_done=1)
+        same("jobs done after reset", 0, await bench.driver.value("jobs_done"), 32)
+        await bench.idle()
+        await bench.run_jobs(2)
+    bench.finish()
+
+
+@cocotb.test
+async def row_on_offer(dut: HierarchyObject) -> None:
+    """A row that is on offer at a soft reset stays on offer, and does not count as a job's end."""
+    bench = StreamBench(dut)
+    await bench.start()
+    bench.sink.pause = True
+    job = bench.random_job()
+    while job.output_rows > 1:
+        job = bench.random_job()
+    await bench.submit(job)
+    for side in SIDES:
+        bench.send(job, side)
+    offered = signal(dut, "m_axis_acc_tvalid")
+    for _ in range(PATIENCE):
+        if int(offered.value):
+            break
+        await bench.edge
+    await bench.driver.reset()
+    same("row on offer after the reset", 1, int(offered.value), 1)
+    bench.sink.pause = False
+    bench.compare("the row on offer", job, result_rows(bench.design, await bench.receive("the row on offer")))
+    same("jobs done", 0, await bench.driver.value("jobs_done"), 32)
+    await bench.idle()
+    await bench.run_jobs(2)
+    bench.finish()
+
+
+@cocotb.test
+async def counters(dut: HierarchyObject) -> None:
+    """A snapshot is of one moment, and a clear begins anew."""
+    bench = StreamBench(dut)
+    await bench.start()
+    await bench.check_counters(bench.run_jobs)
+    bench.finish()

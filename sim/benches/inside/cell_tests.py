@@ -1,0 +1,233 @@
+"""The cell against `golden.matmul`, cycle for cycle, and the results that move through it."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import cocotb
+import numpy as np
+from cocotb.handle import HierarchyObject
+
+from golden.format import Format, PackedMatrix
+from golden.lattice import DIM
+from golden.matmul import matmul, max_columns
+from golden.voronoi import decode
+from hw.array.cell import TOKEN, layout, result
+from hw.array.operands import packed_operand
+from sim.benches.inside.checks import same
+from sim.benches.inside.labels import deep_holes, hard_pairs, packed, random_matrix
+from sim.benches.inside.signals import PAUSES, noise, pauses, signal
+from sim.benches.inside.testbench import Testbench
+from sim.benches.inside.words import Structure
+from sim.benches.settings import settings
+
+INPUTS = ("x", "w", "token", "shift", "tile", "above")
+PASSED_ON = ("x", "w", "token")
+
+TOKENS, RESULTS = Structure(TOKEN), Structure(result(packed_operand(Format())))
+
+
+class Step(NamedTuple):
+    """One cycle: what goes in, and what the tile that ends in it must give."""
+
+    inputs: dict[str, int]
+    finished: int | None
+
+
+class Tiles:
+    """Tiles of one row and one column.
+
+    Parameters
+    ----------
+    x, w : PackedMatrix `(tiles, K)`
+        Each row is a tile.
+    lengths : sequence of int
+        Blocks of each tile; the labels of those beyond are zero, which decodes to zero.
+    """
+
+    def __init__(self, x: PackedMatrix, w: PackedMatrix, lengths: Sequence[int]):
+        self.lengths = lengths
+        self.operands = list(zip(_operands(x, 0), _operands(w, 1), strict=True))
+        self.accumulators: list[int] = matmul(x, w).accumulators.diagonal().tolist()
+
+    @classmethod
+    def random(cls, bench: "CellBench", blocks: int, longest: int) -> "Tiles":
+        """Random tiles of random lengths, with so many blocks together."""
+        lengths: list[int] = []
+        while (left := blocks - sum(lengths)) > 0:
+            lengths.append(min(left, int(bench.rng.integers(1, longest + 1))))
+        inside = np.arange(max(lengths)) < np.array(lengths)[:, None]
+
+        def side() -> PackedMatrix:
+            matrix = random_matrix(bench.format, len(lengths), max(lengths), bench.rng)
+            return packed(bench.format, matrix.labels * inside, matrix.betas)
+
+        return cls(side(), side(), lengths)
+
+    def blocks(self) -> Iterator[tuple[int, int, int | None]]:
+        """The words of x and w of each block, and of a last block the tile's accumulator."""
+        for operands, length, accumulator in zip(self.operands, self.lengths, self.accumulators, strict=True):
+            for k, (x, w) in enumerate(zip(*operands, strict=True)):
+                if k < length:
+                    yield x, w, accumulator if k == length - 1 else None
+
+
+class CellModel:
+    """What the outputs of a cell show, from what went in.
+
+    Parameters
+    ----------
+    depth : int
+        Cycles from the last block of a tile to its result.
+    """
+
+    def __init__(self, depth: int):
+        self.passed_on: dict[str, int] = {}  # what a reset leaves there is of no consequence
+        self.o = {"acc": 0, "tile": 0}
+        self.tiles = 0
+        self.on_the_way: deque[int | None] = deque([None] * depth)
+
+    def step(self, step: Step) -> None:
+        """Takes in one cycle."""
+        self.passed_on = {name: step.inputs[name] for name in PASSED_ON}
+        self.on_the_way.append(step.finished)
+        finished = self.on_the_way.popleft()
+        above = RESULTS.unpack(step.inputs["above"])
+        if finished is not None:
+            self.o = {"acc": finished // 2, "tile": self.tiles % 2}
+            self.tiles += 1
+        elif step.inputs["shift"] and above["tile"] == step.inputs["tile"]:
+            self.o = above
+
+
+class CellBench(Testbench):
+    """A cell, driven and compared with its model in each cycle.
+
+    Parameters
+    ----------
+    dut : HierarchyObject
+    idle : str
+        One of `PAUSES`: when there is no block.
+    shift : str
+        One of `PAUSES`: when results do not move down.
+    """
+
+    def __init__(self, dut: HierarchyObject, idle: str = "never", shift: str = "never"):
+        super().__init__(dut)
+        self.idle, self.rest = pauses(idle, self.rng), pauses(shift, self.rng)
+        self.inputs = {name: signal(dut, name) for name in INPUTS}
+        self.outputs = {name: signal(dut, f"{name}_next") for name in PASSED_ON}
+        self.o = signal(dut, "o")
+        self.widths = {port["name"]: port["width"] for port in self.settings.description["ports"]}
+        self.model = CellModel(self.settings.latency)
+        self.on_reset(self._forget)
+
+    async def run(self, tiles: Tiles) -> None:
+        """Computes tiles and reports the test as passed."""
+        await self.start()
+        await self.drive(self.steps(tiles))
+        self.finish()
+
+    def steps(self, tiles: Tiles) -> Iterator[Step]:
+        """The cycles of tiles, and of a pause in which the last ones come out."""
+        for x, w, accumulator in tiles.blocks():
+            while next(self.idle):
+                yield self._step()
+            yield self._step(x=x, w=w, token=_token(1, accumulator is not None), finished=accumulator)
+        for _ in range(2 * self.settings.latency):
+            yield self._step()
+
+    async def drive(self, steps: Iterable[Step]) -> None:
+        """Runs through cycles."""
+        for step in steps:
+            for name, handle in self.inputs.items():
+                handle.value = step.inputs[name]
+            await self.edge
+            self._compare()
+            self.model.step(step)
+
+    def _step(self, finished: int | None = None, **inputs: int) -> Step:
+        """A cycle; without a block of its own, with noise in its place."""
+        words = {name: noise(self.widths[name], self.rng) for name in INPUTS}
+        words |= {"token": _token(0, words["token"] & 1), "shift": int(not next(self.rest))} | inputs
+        return Step(words, finished)
+
+    def _compare(self) -> None:
+        """The outputs with the model."""
+        for name, value in self.model.passed_on.items():
+            same(f"{name}_next, cycle {self.cycle}", value, int(self.outputs[name].value), self.widths[name])
+        actual = RESULTS.unpack(int(self.o.value))
+        for name, width in RESULTS.widths().items():
+            what = f"o.{name} after {self.model.tiles} tiles, cycle {self.cycle}"
+            same(what, self.model.o[name] & ((1 << width) - 1), actual[name], width)
+        self.checked += 1
+
+    def _forget(self) -> None:
+        self.model = CellModel(self.settings.latency)
+
+
+def _operands(matrix: PackedMatrix, low: int) -> list[list[int]]:
+    """The words of blocks, row by row; in pairs, coordinate number `low` of each is the low one."""
+    points, multiply = decode(matrix.labels, matrix.format.q).astype(np.int64), settings().description["multiply"]
+    if multiply:
+        lows, highs = points[..., low::2], points[..., 1 - low :: 2]
+        fields = {"low": lows, "high": -highs - (lows < 0)}
+    else:
+        fields = {"y": points, "norm": (points**2).sum(axis=2) // 4}
+    fields["beta"] = matrix.betas.astype(np.int64)
+    words = Structure(layout(packed_operand(matrix.format), multiply=multiply))
+    return [
+        [words.pack({name: values[row, k].tolist() for name, values in fields.items()}) for k in range(points.shape[1])]
+        for row in range(len(points))
+    ]
+
+
+def _token(valid: int, last: int) -> int:
+    return TOKENS.pack({"valid": valid, "last": last})
+
+
+@cocotb.test
+@cocotb.parametrize(idle=PAUSES, longest=(1, 3, 100))
+async def random_tiles(dut: HierarchyObject, idle: str, longest: int) -> None:
+    """Tiles one after the other, from those of single blocks to long ones; results move down all the while."""
+    bench = CellBench(dut, idle, "random")
+    await bench.run(Tiles.random(bench, bench.blocks, longest))
+
+
+@cocotb.test
+@cocotb.parametrize(shift=PAUSES)
+async def drain_chain(dut: HierarchyObject, shift: str) -> None:
+    """Results from above move through, those of the other parity do not; the cell's own come between."""
+    bench = CellBench(dut, "bursts", shift)
+    await bench.run(Tiles.random(bench, bench.blocks, 20))
+
+
+@cocotb.test
+async def extremes(dut: HierarchyObject) -> None:
+    """Pairs of the largest and smallest inner products, each with the smallest and the largest β of either side."""
+    bench = CellBench(dut)
+    pairs = np.repeat(hard_pairs(bench.format, bench.rng), 4, axis=0)
+    betas = np.tile([[0, 0], [0, 1], [1, 0], [1, 1]], (len(pairs) // 4, 1)) * (len(bench.format.betas) - 1)
+    x, w = (packed(bench.format, pairs[:, [i]], betas[:, [i]]) for i in (0, 1))
+    await bench.run(Tiles(x, w, [1] * len(pairs)))
+
+
+@cocotb.test
+async def longest_tile(dut: HierarchyObject) -> None:
+    """The largest product in every block, as many as an accumulator holds or as the bench has."""
+    bench = CellBench(dut)
+    blocks = min(bench.blocks, max_columns(bench.format, bench.format) // DIM)
+    matrix = packed(bench.format, [[deep_holes(bench.format)[0]] * blocks], [[len(bench.format.betas) - 1] * blocks])
+    await bench.run(Tiles(matrix, matrix, [blocks]))
+
+
+@cocotb.test
+async def reset_midway(dut: HierarchyObject) -> None:
+    """After a reset in the middle of a tile nothing of before is left."""
+    bench = CellBench(dut, "random", "random")
+    await bench.start()
+    await bench.drive(islice(bench.steps(Tiles.random(bench, bench.blocks, 50)), 70))
+    await bench.reset()
+    await bench.drive(bench.steps(Tiles.random(bench, bench.blocks, 5)))
+    bench.finish()

@@ -1,0 +1,114 @@
+"""The accelerator as software sees it: its registers, through an AXI4-Lite master."""
+
+from typing import Any
+
+from cocotb.simtime import get_sim_time
+from cocotb.triggers import ClockCycles
+from cocotbext.axi import AxiResp
+
+from hw.registers import RegisterMap
+from sim.benches.inside.checks import Mismatch
+from sim.tiles import Part
+
+PATIENCE = 100_000
+"""Cycles after which what software waits for is given up."""
+
+POLL = 20
+"""Cycles between two looks at a register."""
+
+
+class Driver:
+    """Programs the accelerator.
+
+    Parameters
+    ----------
+    map : RegisterMap
+    master : AxiLiteMaster
+    clock : handle
+    """
+
+    def __init__(self, map: RegisterMap, master: Any, clock: Any):
+        self.map, self.master, self.clock = map, master, clock
+        self.moment = 0
+        """Simulation time of the last snapshot."""
+
+    async def read(self, name: str) -> dict[str, int]:
+        """The fields of a register."""
+        reply = await self.master.read(self.map.offset(name), 4)
+        if reply.resp != AxiResp.OKAY:
+            raise Mismatch(f"Reading register {name} was answered by {reply.resp.name}.")
+        return self.map.unpack(name, int.from_bytes(reply.data, "little"))
+
+    async def value(self, name: str) -> int:
+        """A register that is one number."""
+        return (await self.read(name))["value"]
+
+    async def write(self, name: str, **fields: int) -> None:
+        """Writes a register; fields that are left out are written as zero."""
+        word = self.map.pack(name, **fields)
+        reply = await self.master.write(self.map.offset(name), word.to_bytes(4, "little"))
+        if reply.resp != AxiResp.OKAY:
+            raise Mismatch(f"Writing register {name} was answered by {reply.resp.name}.")
+
+    async def submit(self, part: Part, *, int8: bool, addresses: dict[str, int] | None = None, **kinds: int) -> None:
+        """Queues a job, as soon as there is room."""
+        await self.until("status", lambda status: status["room"] > 0)
+        await self.describe(part.rows, part.tiles, part.steps, int8=int8, addresses=addresses, **kinds)
+        await self.write("doorbell", go=1)
+
+    async def describe(
+        self,
+        rows: int,
+        tiles: int,
+        steps: int,
+        *,
+        int8: bool = False,
+        addresses: dict[str, int] | None = None,
+        **kinds: int,
+    ) -> None:
+        """Writes the registers of a job; `kinds` are further fields of its mode."""
+        for name, value in (("rows", rows), ("tiles", tiles), ("steps", steps)):
+            await self.write(f"job_{name}", value=value)
+        await self.write("job_mode", int8=int(int8), **kinds)
+        for name, address in (addresses or {}).items():
+            await self.write(f"job_{name}_low", value=address & 0xFFFF_FFFF)
+            await self.write(f"job_{name}_high", value=address >> 32)
+
+    async def reset(self) -> None:
+        """A soft reset."""
+        await self.write("control", reset=1)
+        await self.until("status", lambda status: bool(status["in_reset"]))
+        await self.write("control", reset=0)
+        await self.until("status", lambda status: not status["in_reset"])
+
+    async def errors(self) -> set[str]:
+        """Names of the errors that are set; clears them and their interrupt."""
+        found = await self.read("error")
+        await self.write("error", **found)
+        await self.write("irq_status", error=1)
+        return {name for name, value in found.items() if value}
+
+    async def counters(self, *, clear: bool = False) -> dict[str, int]:
+        """All counters, as of the same moment; then they begin at zero, if wished."""
+        await self.write("counter_control", snapshot=1, clear=int(clear))
+        self.moment = get_sim_time("step")
+        names = [name for name in self.map.by_name if name.startswith("count_")]
+        return {name.removeprefix("count_"): await self.value(name) for name in names}
+
+    async def until(self, name: str, condition: Any) -> dict[str, int]:
+        """Reads a register until its fields are as wanted."""
+        for _ in range(PATIENCE // POLL):
+            fields = await self.read(name)
+            if condition(fields):
+                return fields
+            await ClockCycles(self.clock, POLL)
+        raise Mismatch(f"Register {name} still reads {fields} after {PATIENCE} cycles.")
+
+    async def interrupt(self, irq: Any) -> None:
+        """Waits for the interrupt."""
+        for _ in range(PATIENCE):
+            if int(irq.value):
+                return
+            await ClockCycles(self.clock, 1)
+        status, errors = await self.read("status"), await self.read("error")
+        raise Mismatch(f"No interrupt in {PATIENCE} cycles; status {status}, errors {errors}.")

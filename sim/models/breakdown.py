@@ -1,0 +1,105 @@
+"""Where the cycles of one product go, as a report and a picture."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from golden.errors import GossetError
+from golden.files import replacing, write_text
+from hw.design import DesignPoint
+from sim.models.cycles import Memory, Span, cycles, timeline
+from sim.models.schedule import Machine, schedule
+from sim.provenance import provenance
+
+SHOWN = 12
+"""Jobs that the picture shows, from the first on."""
+
+
+def breakdown(design: DesignPoint, m: int, n: int, k: int, kind: str, memory: Memory, output: Path) -> dict[str, Any]:
+    """The cycles of a product by cause.
+
+    Parameters
+    ----------
+    design : DesignPoint
+    m, n, k : int
+    kind : "packed", "int8" or "raw"
+        Activations.
+    memory : Memory
+    output : Path
+        Folder for `report.json` and `timeline.png`.
+
+    Returns
+    -------
+    The report: `cycles`, `counters`, `utilisation` (of the peak, which is half as high for int8), `jobs`, and
+    what was asked.
+
+    Raises
+    ------
+    GossetError
+        If a number is out of range, the design does not take such activations, or the output cannot be written.
+    """
+    for name, value in (("M", m), ("N", n), ("K", k), ("periods", min(memory.x_period, memory.w_period))):
+        if value < 1:
+            raise GossetError(f"{name} must be at least 1, but {value} was given.")
+    if min(memory.x_latency, memory.w_latency) < 0:
+        raise GossetError("A latency cannot be negative.")
+    takes = [*design.activations, *(["raw"] if design.front_end else [])]
+    if kind not in takes:
+        raise GossetError(f"{design.name} takes {' and '.join(takes)} activations, but not {kind} ones.")
+    machine = Machine.of(design)
+    int8, raw = kind == "int8", kind == "raw"
+    if raw and design.front_end and design.front_end.candidates == "serial":
+        raise GossetError("The cycle model knows of front ends with parallel candidates only.")
+    if raw and memory.x_period > 1:
+        raise GossetError("Raw rows come a block per cycle in the cycle model: leave their period out.")
+    if raw and int(schedule(machine, m, n, k, int8, raw).chunks) > 1:
+        raise GossetError(
+            f"Raw rows cannot be cut, but {k} entries of one are more than a bank of {design.name} holds."
+        )
+    counted = cycles(machine, m, n, k, int8=int8, raw=raw, memory=memory)
+    spans = timeline(machine, m, n, k, int8=int8, raw=raw, memory=memory)
+    total = int(counted.cycles)
+    macs = m * n * k
+    report = {
+        "cycles": total,
+        "counters": {name: int(count) for name, count in counted.counters().items()},
+        "macs": macs,
+        "macs_per_cycle": macs / total,
+        "utilisation": macs / total / design.macs_per_cycle * (2 if int8 else 1),
+        "jobs": len(spans),
+        "shape": [m, k, n],
+        "activations": kind,
+        "memory": {name: int(getattr(memory, name)) for name in Memory.__dataclass_fields__},
+        "design": design.as_dict(),
+        **provenance(),
+    }
+    write_text(output / "report.json", json.dumps(report, indent=2) + "\n")
+    draw(report, spans, output / "timeline.png")
+    return report
+
+
+def draw(report: dict[str, Any], spans: list[Span], path: Path) -> None:
+    """Draws the first jobs of a product over time, and where all of its cycles went, as a PNG file."""
+    figure = Figure(figsize=(13, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(3, 1))
+    lanes = (("activations load", "x_start", "x_end"), ("weights load", "w_start", "w_end"), ("array", "start", "end"))
+    for row, (_, first, last) in enumerate(lanes):
+        for number, span in enumerate(spans[:SHOWN]):
+            start, end = getattr(span, first), getattr(span, last) + 1
+            left.barh(row, end - start, left=start, color=f"C{number % 10}", edgecolor="white", height=0.7)
+            left.text((start + end) / 2, row, str(number), ha="center", va="center", color="white", clip_on=True)
+    left.set_yticks(range(len(lanes)), [name for name, *_ in lanes])
+    left.invert_yaxis()
+    m, k, n = report["shape"]
+    shown = f", the first {SHOWN} of {len(spans)} jobs" if len(spans) > SHOWN else f", {len(spans)} jobs"
+    left.set(xlabel="cycle", title=f"{m} × {k} × {n} on {report['design']['name']}{shown}")
+    counters = report["counters"]
+    shares = [100 * count / report["cycles"] for count in counters.values()]
+    bars = right.barh(list(counters), shares, color="grey")
+    right.bar_label(bars, [f"{share:.1f} %" for share in shares], padding=3)
+    right.invert_yaxis()
+    right.set(xlabel="of the cycles, %", xlim=(0, 125), title=f"{report['cycles']:,} cycles")
+    with replacing(path) as beside:
+        figure.savefig(beside, dpi=110)

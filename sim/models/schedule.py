@@ -1,0 +1,110 @@
+"""How a product of any shape is cut into jobs that fit a design: panels of rows, and chunks of K.
+
+Panels come first: as many rows as `panel_rows` and one bank of activations allow, so that the weights are read as few
+times as possible. Where a row is too long for what remains of a bank, K is cut into equal chunks, whose accumulators
+the host adds up. Each chunk of a panel is a job, over all columns. Raw rows are not cut, for a piece of a row has
+another scale than the rest: as many are a panel as a bank holds.
+
+All functions take integers, or arrays of them that broadcast.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from golden.lattice import DIM
+from hw.codec.frontend import latency as front_end_latency
+from hw.design import DesignPoint
+from hw.engine.sequencer import latency
+
+Integers = Any
+"""An integer, or an integer array."""
+
+
+def divide(a: Integers, b: Integers) -> Integers:
+    """a/b, rounded up."""
+    return -(-a // b)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What of a design point decides about its schedule and its cycles; integers, or arrays with one entry per design.
+
+    Attributes
+    ----------
+    rows, cols, panel_rows, x_depth, w_depth, jobs : integers
+    weight_stationary : bool or bools
+    latency : integers
+        Cycles from the beat that finishes a row of accumulators to the cycle in which it can be taken at `acc`.
+    encoding : integers
+        Latency of the front end, 0 if there is none.
+    measured : bool or bools
+        Whether it measures a row before it encodes it.
+    """
+
+    rows: Integers
+    cols: Integers
+    panel_rows: Integers
+    x_depth: Integers
+    w_depth: Integers
+    jobs: Integers
+    weight_stationary: Any
+    latency: Integers
+    encoding: Integers
+    measured: Any
+
+    @classmethod
+    def of(cls, *designs: DesignPoint) -> "Machine":
+        """Of one design point integers, of several arrays."""
+        values = [
+            [
+                *(d.rows, d.cols, d.panel_rows, d.x_depth, d.w_depth, d.jobs, d.dataflow == "ws", latency(d)),
+                *((front_end_latency(d.front_end), d.front_end.scale != "host") if d.front_end else (0, False)),
+            ]
+            for d in designs
+        ]
+        columns = values[0] if len(values) == 1 else [np.array(column) for column in zip(*values, strict=True)]
+        return cls(*columns)
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """The cut of products; integers or arrays.
+
+    Attributes
+    ----------
+    panel : rows of a job; the last panel has what is left.
+    steps : steps of K (blocks, or slices of `rows` blocks) of a product.
+    chunk : steps of a job; the last chunk of a panel has what is left.
+    panels, chunks : how many panels there are, and how many chunks of each.
+    tiles : tiles of `cols` columns.
+    passes : words of activations per step, 2 for int8.
+    """
+
+    panel: Integers
+    panels: Integers
+    steps: Integers
+    chunk: Integers
+    chunks: Integers
+    tiles: Integers
+    passes: Integers
+
+
+def schedule(machine: Machine, m: Integers, n: Integers, k: Integers, int8: Any, raw: Any = False) -> Schedule:
+    """Cuts products of `(m, k)` activations and `(n, k)` weights. Raw rows longer than a bank are cut all the same."""
+    rows, ws = machine.rows, machine.weight_stationary
+    passes = np.where(int8, 2, 1)
+    blocks = divide(np.asarray(k), DIM)
+    steps = np.where(ws, divide(blocks, rows), blocks)
+    words = machine.x_depth // passes  # steps that a bank holds, of all rows together
+    # A panel of an output-stationary array takes whole row tiles of the bank.
+    unit = np.where(ws, 1, rows)
+    units = np.minimum(np.minimum(divide(np.asarray(m), unit), machine.panel_rows // unit), words)
+    units = np.where(raw, np.minimum(units, np.maximum(words // steps, 1)), units)
+    most = words // units
+    most = np.where(ws, most, np.minimum(most, np.maximum(machine.w_depth, 1)))
+    chunk = divide(steps, divide(steps, most))
+    panel = np.minimum(units * unit, m)
+    tiles = divide(np.asarray(n), machine.cols)
+    return Schedule(panel, divide(m, panel), steps, chunk, divide(steps, chunk), tiles, passes)

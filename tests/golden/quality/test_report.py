@@ -1,0 +1,53 @@
+import json
+
+import numpy as np
+import pytest
+
+from golden.errors import GossetError
+from golden.quality.report import TIME_SHARED, gaussian, quality
+
+
+@pytest.fixture(scope="module")
+def figures():
+    return gaussian(rows=32, k=1024, report=lambda line: None)
+
+
+def test_no_code_beats_the_bound(figures):
+    for name, row in figures.items():
+        assert row["distortion_over_gamma"] > 1 - 3 * row["standard_error"], name
+
+
+def test_the_lattice_is_nearest_to_the_bound(figures):
+    """What the code reaches against Γ at its whole bits, with a sampling error of 0.05."""
+    for name, ratio in (("E8 q=4", 1.67), ("E8 q=8", 1.58), ("E8 q=16", 1.56)):
+        assert figures[name]["distortion_over_gamma"] == pytest.approx(ratio, abs=0.15)
+    assert figures["int4-g64"]["distortion_over_gamma"] > 3.5
+    assert figures["E8 q=16"]["sqnr_db"] > figures["NVFP4"]["sqnr_db"] + 2.5
+
+
+def test_time_sharing_falls_below_what_its_code_needs(figures):
+    for rate in (0.5, 1.0, 1.5):
+        row = figures[f"E8 q=4, time shared {rate}"]
+        assert row["bits"] == pytest.approx(rate + 64 / 1024, abs=0.03)  # a scale and a mean per row
+        assert row["bits"] < TIME_SHARED.bits_per_entry and row["distortion"] < 1
+
+
+def test_the_report_and_its_plots(tmp_path):
+    lines = []
+    first = quality(tmp_path, command="first", sections=("guarantee",), draws=1, report=lines.append)
+    assert {"bound", "measured"} <= set(first["guarantee"]["rank 1"]) and len(first["guarantee"]) >= 8
+    both = quality(tmp_path, command="second", sections=("gaussian",), rows=8, report=lines.append)
+    assert set(both) == {"guarantee", "gaussian", "made"} == set(json.loads((tmp_path / "report.json").read_text()))
+    assert {section: made["command"] for section, made in both["made"].items()} == {
+        "guarantee": "first",
+        "gaussian": "second",
+    }
+    assert both["made"]["gaussian"]["tools"]["numpy"] == np.__version__
+    assert {"bits", "sqnr_db", "distortion_over_gamma"} <= set(both["gaussian"]["E8 q=16"])
+    assert {p.name for p in tmp_path.iterdir()} == {"report.json", "tables.md"} | {
+        f"{section}.{suffix}" for section in ("gaussian", "guarantee") for suffix in ("png", "svg")
+    }
+    table = (tmp_path / "tables.md").read_text()
+    assert f"| NVFP4 | {both['gaussian']['NVFP4']['bits']:.4g} |" in table and "| rank 1 |" in table
+    with pytest.raises(GossetError, match="one of gaussian, guarantee, minilm"):
+        quality(tmp_path, sections=("speed",))

@@ -1,0 +1,76 @@
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from golden.format import Format
+from hw.design import DesignPoint
+from hw.generate import generate_axi
+from sim.benches.catalogue import BENCHES, SMALL, with_example
+from sim.benches.runner import run_bench
+
+# A bus that words and rows do not fit: partial beats, several words per beat; and the other dataflow.
+WIDE = DesignPoint(
+    name="wide",
+    rows=2,
+    cols=3,
+    panel_rows=6,
+    x_depth=32,
+    format=Format(8),
+    dataflow="ws",
+    activations=("packed", "int8"),
+    bus_bits=128,
+)
+
+
+def test_a_wide_bus_passes() -> None:
+    result = run_bench("axi_memory", WIDE, blocks=6, only="(jobs|errors/side=write)/stall=random")
+    assert result.ok, str(result)
+    assert result.passed == 3 and result.checked > 500
+
+
+@pytest.mark.parametrize(
+    ("name", "only", "pattern", "replacement", "message"),
+    [
+        # A burst goes on where the next begins at a multiple of its length.
+        ("axi_memory", "random_jobs/stall=never", r"left < to_boundary", "left < 16", "crosses 4 KiB"),
+        # A soft reset does not wait for responses to writes.
+        (
+            "axi_memory",
+            "soft_reset_waits/channel=b",
+            r"assign quiet = (\S+)\s+& .*;",
+            r"assign quiet = \1 ;",
+            "in reset while",
+        ),
+        # The rest of a packet that is too long stays.
+        (
+            "axi_stream",
+            "soft_reset_midway/stall=never",
+            r"tready(\S*) = (.*) \| core_reset;",
+            r"tready\1 = \2;",
+            "were not dropped",
+        ),
+    ],
+    ids=["boundary", "quiet", "drop"],
+)
+def test_planted_bug_is_found(name: str, only: str, pattern: str, replacement: str, message: str) -> None:
+    sound = BENCHES[name].generate(SMALL).verilog
+    text = re.sub(pattern, replacement, sound)
+    assert text != sound
+    result = run_bench(name, SMALL, blocks=4, only=only, verilog=text)
+    assert result.failed
+    assert any(re.search(message, failure.message) for failure in result.failures), str(result)
+    assert result.folder is not None
+    shutil.rmtree(result.folder)
+
+
+def test_the_example_runs(tmp_path: Path) -> None:
+    path = with_example(generate_axi(SMALL, "axi")).write(tmp_path)
+    script = path.with_name(f"{path.stem}_layer.py")
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2 and "equal to golden" in lines[0] and "busy" in lines[1]
