@@ -24,25 +24,40 @@ class Library:
 
     def __init__(self) -> None:
         self.modules: dict[str, str] = {}
+        self._clocked: dict[str, list[str]] = {}
 
     def instance(self, unit: wiring.Component) -> Instance:
         """An instance of the unit's module, connected to the unit's own members."""
         name = unit.unit
         if name not in self.modules:
-            self.modules[name] = to_verilog(unit, name, self)
+            source = to_rtlil(unit, name, self)
+            # A unit that needs no clock has no port for it.
+            self._clocked[name] = [
+                port for port in ("clk", "rst") if re.search(rf"^ *wire .*input .* \\{port}$", source, re.M)
+            ]
+            self.modules[name] = rtlil_to_verilog(source, name)
         ports = {}
         for path, member, value in unit.signature.flatten(unit):
             ports[("i_" if member.flow == In else "o_") + "__".join(map(str, path))] = Value.cast(value)
-        for port, value in (("clk", ClockSignal()), ("rst", ResetSignal())):
-            if f"\n  input {port};" in self.modules[name]:  # a unit that needs none has no such port
-                ports[f"i_{port}"] = value
+        for port in self._clocked[name]:
+            ports[f"i_{port}"] = {"clk": ClockSignal, "rst": ResetSignal}[port]()
         # The component itself is not elaborated here, only its interface is used; Amaranth warns of such objects.
         unit._MustUse__used = True
         return Instance(name, **ports)
 
 
+def to_rtlil(component: wiring.Component, name: str, library: Library) -> str:
+    """What Amaranth makes of a component, its shared units left to the library."""
+    return rtlil.convert(component, name=name, platform=library, emit_src=False)
+
+
 def to_verilog(component: wiring.Component, name: str, library: Library) -> str:
-    """Verilog of a component, its shared units left to the library.
+    """Verilog of a component, its shared units left to the library."""
+    return rtlil_to_verilog(to_rtlil(component, name, library), name)
+
+
+def rtlil_to_verilog(source: str, name: str) -> str:
+    """Verilog of a module in RTLIL.
 
     Amaranth's own writer leaves processes and all aliases of a signal in the text; here yosys turns processes into
     registers and assignments and drops what nothing reads, which reads, lints and simulates better.
@@ -52,7 +67,6 @@ def to_verilog(component: wiring.Component, name: str, library: Library) -> str:
     ToolError
         If yosys fails.
     """
-    source = rtlil.convert(component, name=name, platform=library, emit_src=False)
     steps = ("proc", "opt_expr", "opt_clean -purge", "memory_collect", "write_verilog -noattr")
     script = "\n".join([f"read_rtlil <<rtlil\n{source}\nrtlil", *steps, ""])
     yosys = subprocess.run(

@@ -1,0 +1,261 @@
+"""Commands on FPGAs and boards. Modules that take long to import are imported by the commands."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from golden.errors import GossetError
+from golden.terminal import console, load_array, progress, write_array
+
+if TYPE_CHECKING:
+    from fpga.host.device import BoardDevice
+
+Port = Annotated[str, typer.Option("--port", "-p", help="Serial port; `gosset board list` shows them.")]
+Baud = Annotated[
+    int | None, typer.Option(help="Bits per second; if not given, those that boards are built for are tried.")
+]
+
+
+def area(
+    names: Annotated[list[str] | None, typer.Argument(help="Units to measure; all if none is named.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for report.json and the tools' files.")] = Path(
+        "build/area"
+    ),
+    history: Annotated[Path | None, typer.Option(help="A .jsonl file to add the report to.")] = None,
+) -> None:
+    """Area and frequency of the hardware's units on ECP5, after place and route.
+
+    Only cells with multipliers take DSPs.
+
+    Example, some of them only: `gosset area decoder_q16 cell_q16 tiny`
+
+    Needs yosys and nextpnr-ecp5, or `pip install 'gosset[fpga]'`, whose first call takes a minute or two more.
+    """
+    from fpga.flow.area import measure_all, units
+
+    with progress("area", len(names or units())) as advance:
+        report = measure_all(names or [], output, history, advance)
+    table = Table(title="ECP5 (LFE5U-85F, speed grade 6); LUTs are LUT4 + 2·CCU2C")
+    for column in ("unit", "LUTs", "flip-flops", "DSPs", "block RAM", "MHz"):
+        table.add_column(column, justify="left" if column == "unit" else "right")
+    for name, unit in report["units"].items():
+        table.add_row(name, *(f"{unit[key]:,}" for key in ("lut4_equivalents", "ff", "dsp", "bram", "fmax_mhz")))
+    console.print(table)
+
+
+def fpga(
+    board: Annotated[str, typer.Option("--board", "-b", help="A board; `--list` shows them.")] = "ulx3s",
+    list_boards: Annotated[bool, typer.Option("--list", help="Shows the boards, and does nothing else.")] = False,
+    seeds: Annotated[int, typer.Option(help="How many times to place and route; the fastest counts.")] = 1,
+    allow_timing_fail: Annotated[
+        bool, typer.Option("--allow-timing-fail", help="Make a bitstream even if it is slower than its clock.")
+    ] = False,
+    load: Annotated[bool, typer.Option("--flash", help="Load the bitstream made before, and make none.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for bitstream, report.json and the tools' files.")
+    ] = None,
+) -> None:
+    """Makes the bitstream of a board, or the Vivado project of an Arty.
+
+    Needs `pip install 'gosset[fpga]'`. A bitstream that is slower than its clock is an error (exit code 2).
+
+    Examples: `gosset fpga --board icebreaker`, `gosset fpga --board ulx3s --seeds 4`, `gosset fpga --list`
+    """
+    from fpga.boards import find_board
+    from fpga.flow.build import build, flash
+
+    if list_boards:
+        console.print(boards_table())
+        return
+    chosen = find_board(board)
+    folder = output or Path("build/fpga") / board
+    if load:
+        flash(chosen, folder)
+        return
+
+    def show(step: str) -> None:
+        console.print(f"{board}: {step} ...", soft_wrap=True)
+
+    report = build(chosen, folder, seeds=seeds, allow_timing_fail=allow_timing_fail, progress=show)
+    console.print(build_table(report))
+    console.print(report["made"], f"{folder / 'report.json'}", sep="\n", soft_wrap=True)
+
+
+def build_table(report: dict[str, Any]) -> Table:
+    """What came out of a board's build."""
+    table = Table("", "", title=report["title"], show_header=False)
+    for kind, (used, available) in report["used"].items():
+        table.add_row(kind, f"{used:,}" if available is None else f"{used:,} of {available:,}")
+    if "fmax_mhz" in report:
+        met = "" if report["timing_met"] else ": slower than its clock"
+        table.add_row("fastest clock", f"{report['fmax_mhz']:.1f} MHz (seed {report['seed']}){met}")
+    table.add_row("clock", f"{report['clock_mhz']:g} MHz")
+    table.add_row("peak", f"{report['macs_per_cycle']} MAC/cycle, {report['peak_gmacs']:.2f} GMAC/s")
+    table.add_row("serial line", f"{report['link_bytes_per_second']:,.0f} bytes/s")
+    table.add_row("seconds", ", ".join(f"{step} {seconds:.0f}" for step, seconds in report["seconds"].items()))
+    return table
+
+
+def boards_table() -> Table:
+    """The boards that there are designs for."""
+    from fpga.boards import BOARDS
+
+    table = Table(title="Boards")
+    for column in ("board", "", "MAC/cycle", "MHz", "memory", "serial line"):
+        table.add_column(column, justify="right" if column in ("MAC/cycle", "MHz", "memory") else "left")
+    for name, known in BOARDS.items():
+        size = f"{known.memory.words * known.memory.bytes // 1024} KiB"
+        row = (name, known.title, f"{known.design.macs_per_cycle}", f"{known.clock_hz / 1e6:g}", size, known.uart)
+        table.add_row(*row)
+    return table
+
+
+def list_ports() -> None:
+    """Shows the serial ports of this machine, and the boards that there are designs for."""
+    from fpga.host.line import ports
+
+    table = Table(title="Serial ports")
+    table.add_column("port")
+    table.add_column("what is there")
+    for port, about in ports():
+        table.add_row(port, about)
+    console.print(table if table.row_count else "There is no serial port here.", boards_table())
+
+
+def identify(port: Port, baud: Baud = None) -> None:
+    """Asks a board what it is, and shows the answer as JSON."""
+    with connected(port, baud) as device:
+        console.print_json(data=device.identity.as_dict())
+
+
+def run(
+    port: Port,
+    x: Annotated[Path | None, typer.Argument(help="Activations, M × K: a .npy file, or packed ones.")] = None,
+    w: Annotated[
+        Path | None, typer.Argument(help="Packed weights, N × K, in the format of the board's design.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The result, M × N, as a .npy file.")] = Path("y.npy"),
+    workload: Annotated[
+        str | None, typer.Option(help="Instead of files: digits, or minilm (two of its layers).")
+    ] = None,
+    shape: Annotated[
+        str, typer.Option(help="Without files and workload: M, N and K of random matrices, separated by commas.")
+    ] = "64,64,256",
+    seed: Annotated[int, typer.Option(help="Of random matrices.")] = 0,
+    baud: Baud = None,
+) -> None:
+    """Multiplies on a board: files, a real workload, or random matrices.
+
+    Every accumulator is compared with the golden model's; a difference is an error (exit code 1).
+
+    Examples: `gosset board run -p /dev/ttyUSB0 x.npy w.safetensors -o y.npy`,
+    `gosset board run -p /dev/ttyUSB0 --workload digits`
+    """
+    from fpga.host.workloads import WORKLOADS, multiply, run_random
+    from golden.format import PackedMatrix
+
+    if workload is not None and workload not in WORKLOADS:
+        raise GossetError(f"No workload is called {workload!r}; there are {', '.join(WORKLOADS)}.")
+    if (x is None) != (w is None) or (x and workload):
+        raise GossetError("Give activations and weights, or a workload, or neither.")
+    try:
+        m, n, k = (int(size) for size in shape.split(","))
+    except ValueError as error:
+        raise GossetError(f"--shape takes three integers, such as 64,64,256, not {shape!r}.") from error
+    if x and w:
+        activations = load_array(x) if x.suffix == ".npy" else PackedMatrix.load(x)
+        weights = PackedMatrix.load(w)
+    with connected(port, baud) as device:
+        if x and w:
+            report, result = multiply(device, activations, weights, progress)
+            write_array(output, result)
+            console.print(f"{output}: {' × '.join(map(str, result.shape))}", soft_wrap=True)
+        elif workload:
+            report = WORKLOADS[workload](device, progress)
+        else:
+            report = run_random(device, m, n, k, seed, progress)
+    show_board_report(report)
+
+
+def bench_board(port: Port, baud: Baud = None) -> None:
+    """Measures a board: bytes per second over its link, and how fast it multiplies.
+
+    All of the board's memory is written and read back, and one large product is compared with the golden model.
+    """
+    from fpga.host.workloads import measure
+
+    with connected(port, baud) as device:
+        report = measure(device, progress)
+    table = Table("", "", title=f"{device.identity.board} at {device.identity.clock_hz / 1e6:g} MHz", show_header=False)
+    for name in ("written", "read"):
+        rate, limit = report[f"{name}_bytes_per_second"], report["line_bytes_per_second"]
+        table.add_row(f"memory {name}", f"{rate:,.0f} bytes/s, {100 * rate / limit:.1f} % of the line's {limit:,.0f}")
+    speed = f"{report['macs_per_cycle']:.1f} MAC/cycle, {100 * report['utilisation']:.1f} % of the peak"
+    table.add_row("one product", speed)
+    table.add_row("while it works", f"{report['gmacs']:.3f} GMAC/s")
+    table.add_row("with the link", f"{report['macs'] / report['device_seconds'] / 1e9:.6f} GMAC/s")
+    console.print(table)
+    show_board_report(report)
+
+
+def simulate(
+    board: Annotated[str, typer.Option("--board", "-b", help="A board; `gosset board list` shows them.")] = "ulx3s",
+    design: Annotated[
+        str | None, typer.Option("--design", "-d", help="Another design than the board's: a preset or a TOML file.")
+    ] = None,
+    bits: Annotated[
+        bool, typer.Option("--bits", help="Simulate its UART as well, bit by bit: for small boards, it is slow.")
+    ] = False,
+) -> None:
+    """Simulates a board behind a pseudo-terminal, until Ctrl-C: everything takes its name for a serial port.
+
+    Example: `gosset board simulate --board icebreaker`, and in another window what it says.
+    """
+    from fpga.baud import divisor
+    from fpga.boards import find_board
+    from fpga.host.virtual import Terminal, VirtualBoard, VirtualPins
+    from fpga.identity import Identity
+    from hw.design import DesignPoint
+
+    known = find_board(board)
+    identity = Identity.of(known, DesignPoint.load(design) if design else None)
+    with console.status(f"Building the simulator of {board}; minutes, the first time"):
+        simulated = (
+            VirtualPins(identity, divisor(known.clock.output_hz, known.baud)) if bits else VirtualBoard(identity)
+        )
+    with Terminal(simulated) as terminal:
+        console.print(f"{terminal.port}\nTry it with:  gosset board run --port {terminal.port}", soft_wrap=True)
+        with suppress(KeyboardInterrupt):
+            terminal.serve()
+
+
+@contextmanager
+def connected(port: str, baud: int | None) -> Iterator["BoardDevice"]:
+    """The board on a port, until the end of a command."""
+    from fpga.host.device import BAUDS, BoardDevice
+
+    device = BoardDevice.open(port, (baud,) if baud else BAUDS)
+    try:
+        yield device
+    finally:
+        device.close()
+
+
+def show_board_report(report: dict[str, Any]) -> None:
+    """Shows what a board did, and ends with exit code 1 if it did something wrong."""
+    if "accuracy" in report:
+        console.print(f"{100 * report['accuracy']:.2f} % of {report['images']} digits read right")
+    console.print(
+        f"{report['cycles']:,} cycles, {report['macs_per_cycle']:.1f} MAC/cycle, {report['device_seconds']:.2f} s    "
+        f"accumulators compared: {report['accumulators_compared']:,}    mismatches: {report['mismatches']}",
+        soft_wrap=True,
+    )
+    if report["mismatches"]:
+        for line in report["described"]:
+            print(line, file=sys.stderr)
+        raise typer.Exit(1)

@@ -1,0 +1,13 @@
+"""What commands take of the hardware: a design."""
+
+from typing import Annotated
+
+import typer
+
+Design = Annotated[
+    str,
+    typer.Option(
+        "--design", "-d", help="A preset (tiny, small, medium, small_ws) or a TOML file that describes a design."
+    ),
+]
+"""The design of a command; `hw.design.DesignPoint.load` reads it."""

@@ -1,0 +1,209 @@
+"""Commands that generate, simulate and model. Modules that take long to import are imported by the commands."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from golden.errors import GossetError
+from golden.terminal import console, progress, write_array
+from hw.cli import Design
+
+
+def generate(
+    design: Design = "small",
+    bus: Annotated[
+        str,
+        typer.Option(
+            help="stream: bare valid/ready streams; axis: AXI4-Stream; axi: an AXI4 master that fetches operands. The "
+            "last two have AXI4-Lite registers."
+        ),
+    ] = "stream",
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the files.")] = Path("build/rtl"),
+) -> None:
+    """Writes the Verilog of a design, and a JSON file with its ports, latency, parameters and tool versions.
+
+    With a bus also the register map (JSON, C header, Markdown), a FuseSoC core file and constraints; with `axi` also a
+    Python script that runs a layer on the accelerator, from memory to memory, in simulation.
+
+    Example: `gosset generate --design small --bus axi -o build/rtl`
+    """
+    from hw.design import DesignPoint
+    from hw.generate import generate_axi, generate_design
+    from sim.benches.catalogue import with_example
+
+    point = DesignPoint.load(design)
+    generated = generate_design(point) if bus == "stream" else generate_axi(point, bus)  # type: ignore[arg-type]
+    if bus == "axi":
+        generated = with_example(generated)
+    path = generated.write(output)
+    for written in (path, path.with_suffix(".json"), *(output / name for name in generated.files)):
+        console.print(f"{written}", soft_wrap=True)
+
+
+def sim(
+    design: Design = "small",
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for report.json, report.png and the Verilog.")
+    ] = Path("build/sim"),
+) -> None:
+    """Generates, lints, simulates and compares with the golden model, then reads real digits on the RTL.
+
+    Every accumulator that comes out of the simulated Verilog is compared with golden's, bit for bit; a difference is
+    an error (exit code 1), told with its place and both values. Ends with a table of accuracy and speed.
+    """
+    from hw.design import DesignPoint
+    from sim.verify import verify
+
+    report = verify(DesignPoint.load(design), output, progress)
+    console.print(accuracy_table(report), cycles_table(report))
+    console.print(
+        f"decoder blocks compared: {sum(report['blocks_checked'].values()):,}    "
+        f"accumulators compared: {report['accumulators_compared']:,}    mismatches: {report['mismatches']}",
+        soft_wrap=True,
+    )
+    console.print(f"{output / 'report.json'}\n{output / 'report.png'}", soft_wrap=True)
+    if report["mismatches"]:
+        for line in report["described"]:
+            print(line, file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def accuracy_table(report: dict[str, Any]) -> Table:
+    """Accuracy per format."""
+    table = Table(title=f"{report['images']} handwritten digits, weights and activations quantised")
+    for column in ("format", "bits/entry", "read right", "computed by"):
+        table.add_column(column, justify="left" if column in ("format", "computed by") else "right")
+    for name, accuracy in report["accuracy"].items():
+        where = "RTL" if name.startswith("e8") else "NumPy"
+        table.add_row(name, f"{report['bits_per_entry'][name]:.2f}", f"{100 * accuracy:.2f} %", where)
+    return table
+
+
+def cycles_table(report: dict[str, Any]) -> Table:
+    """Cycles per rate."""
+    table = Table(title=f"The digits on {report['design']['name']}, peak {peak(report)} MAC/cycle")
+    for column in ("run", "cycles", "MAC/cycle", "of the peak"):
+        table.add_column(column, justify="left" if column == "run" else "right")
+    for name, run in report["digits"].items():
+        table.add_row(name, f"{run['cycles']:,}", f"{run['macs_per_cycle']:.1f}", f"{100 * run['utilisation']:.1f} %")
+    return table
+
+
+def peak(report: dict[str, Any]) -> int:
+    """Multiply-accumulates per cycle of a report's design."""
+    from hw.design import DesignPoint
+
+    return DesignPoint.from_dict(report["design"]).macs_per_cycle
+
+
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(help="Testbenches; all if none is named.")] = None,
+    design: Annotated[
+        list[str] | None, typer.Option("--design", "-d", help="Presets or TOML files; all presets if none is given.")
+    ] = None,
+    blocks: Annotated[int | None, typer.Option(help="Size of each test; each testbench has its own.")] = None,
+    seed: Annotated[int, typer.Option(help="Of everything that is random.")] = 2718,
+) -> None:
+    """Runs cocotb testbenches at full size: units, the accelerator, and both of its AXI tops.
+
+    Random pauses on every channel, error responses, illegal jobs, resets at any moment; every result is compared with
+    golden's. A failure is told with how to see it again (exit code 1).
+
+    Example: `gosset bench axi_memory axi_stream --design small`
+    """
+    from hw.design import PRESETS, DesignPoint
+    from sim.benches.catalogue import BENCHES
+    from sim.benches.runner import run_bench
+
+    failed = 0
+    for point in map(DesignPoint.load, design or PRESETS):
+        for name in names or BENCHES:
+            if name == "array" and point.dataflow == "ws":
+                continue  # a bench of the output-stationary array
+            result = run_bench(name, point, blocks=blocks, seed=seed)
+            console.print(str(result), soft_wrap=True, highlight=False)
+            failed += result.failed
+    if failed:
+        raise typer.Exit(1)
+
+
+def waves(
+    design: Design = "tiny",
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the waves.")] = Path("build/waves"),
+) -> None:
+    """Records the waves of a short product, every signal of the design, as an FST file."""
+    from hw.design import DesignPoint
+    from sim.device import record_waves
+
+    path = record_waves(DesignPoint.load(design), output)
+    console.print(f"{path}\nOpen it with:  surfer {path}  or  gtkwave {path}", soft_wrap=True)
+
+
+def matmul(
+    x: Annotated[Path, typer.Argument(help="Packed activations, M × K.")],
+    w: Annotated[Path, typer.Argument(help="Packed weights, N × K.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The result, M × N, as a .npy file.")],
+    backend: Annotated[
+        str, typer.Option(help="What computes it: golden (NumPy) or rtl (the Verilated design).")
+    ] = "rtl",
+    design: Design = "small",
+) -> None:
+    """Multiplies two packed matrices: x·wᵀ, exact integers until the row scales are applied.
+
+    Example: `gosset matmul x.safetensors w.safetensors -o y.npy --backend rtl`
+    """
+    from golden.format import PackedMatrix
+    from hw.design import DesignPoint
+    from sim.device import BACKENDS
+    from sim.tiles import Job
+
+    if backend not in BACKENDS:
+        raise GossetError(f"No backend is called {backend!r}; there are {', '.join(BACKENDS)}.")
+    left, right = PackedMatrix.load(x), PackedMatrix.load(w)
+    point = DesignPoint.load(design).with_format(left.format)
+    job = Job(point, left, right)
+    report = BACKENDS[backend](point).run(job)
+    write_array(output, report.product.result)
+    speed = f", {report.cycles:,} cycles, {report.macs_per_cycle:.1f} MAC/cycle" if report.cycles else ""
+    console.print(f"{output}: {' × '.join(map(str, job.accumulators_shape))}{speed}", soft_wrap=True)
+
+
+def cycles(
+    m: Annotated[int, typer.Option("-M", help="Rows of activations.")],
+    n: Annotated[int, typer.Option("-N", help="Columns: rows of the weights.")],
+    k: Annotated[int, typer.Option("-K", help="Entries of a row.")],
+    design: Design = "small",
+    activations: Annotated[
+        str, typer.Option("--activations", "-a", help="packed, int8, or raw rows for the design's front end.")
+    ] = "packed",
+    x_period: Annotated[int, typer.Option(help="Cycles per word of activations that memory takes.")] = 1,
+    w_period: Annotated[int, typer.Option(help="Cycles per word of weights that memory takes.")] = 1,
+    latency: Annotated[int, typer.Option(help="Cycles until memory gives the first words.")] = 0,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for report.json and timeline.png.")] = Path(
+        "build/cycles"
+    ),
+) -> None:
+    """Says where the cycles of a product would go, from a model that equals the RTL to the cycle.
+
+    A word holds a block of 8 for each row or column of the array. Example, a layer for one token:
+    `gosset cycles --design small_ws -M 1 -N 4096 -K 4096 --w-period 2`
+    """
+    from hw.design import DesignPoint
+    from sim.models.breakdown import breakdown
+    from sim.models.cycles import Memory
+
+    memory = Memory(x_period, w_period, latency, latency)
+    report = breakdown(DesignPoint.load(design), m, n, k, activations, memory, output)
+    table = Table(title=f"{m} × {k} × {n} on {report['design']['name']}, {report['jobs']} jobs")
+    for column in ("cause", "cycles", "share"):
+        table.add_column(column, justify="left" if column == "cause" else "right")
+    for name, count in report["counters"].items():
+        table.add_row(name, f"{count:,}", f"{100 * count / report['cycles']:.2f} %")
+    table.add_section()
+    table.add_row("all", f"{report['cycles']:,}", f"{report['macs_per_cycle']:.1f} MAC/cycle")
+    console.print(table)
+    console.print(f"{100 * report['utilisation']:.2f} % of the peak for {report['activations']} activations")
+    console.print(f"{output / 'timeline.png'}\n{output / 'report.json'}", soft_wrap=True)
