@@ -9,11 +9,12 @@ DESIGN ?= small
 BOARD ?= ulx3s
 SEEDS ?= 1
 
-.PHONY: help sim test lint benches bench waves quality fuzz fpga flash clean
+.PHONY: help sim test lint accept benches bench waves quality fuzz fpga flash clean
 
 help:
 	@echo "make sim      the main job: generate, lint, simulate, compare, read digits on the RTL (DESIGN=$(DESIGN))"
 	@echo "make test     lint, types and the whole test suite"
+	@echo "make accept   accepts the generated hardware as it is, where a change of it is meant"
 	@echo "make benches  every testbench at full size on every preset: half an hour"
 	@echo "make bench    measured speed ratios"
 	@echo "make waves    the waves of a short product, as FST"
@@ -33,6 +34,10 @@ lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+accept: $(FPGA)
+	$(BIN)/python -m tests.hw.guard
 
 benches: $(READY)
 	$(BIN)/gosset bench

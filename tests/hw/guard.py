@@ -1,8 +1,8 @@
 """The guard on the hardware: a hash of every module that is generated, for presets, buses, front ends and boards.
 
-`make accept` (`python -m tests.hw.guard`) writes them to `verilog.sha256`, so that the diff of a commit says what hardware
-it changes. What is hashed is the RTLIL that Amaranth hands to yosys: that depends on Amaranth's version, and on none of
-yosys.
+`make accept` (`python -m tests.hw.guard`) writes them to `verilog.sha256`, so that the diff of a commit says what
+hardware it changes. What is hashed is the RTLIL that Amaranth hands to yosys: that depends on the version of Amaranth,
+and on none of yosys.
 """
 
 import hashlib
@@ -108,9 +108,7 @@ def main() -> None:
     """Accepts the hardware as it is now, and says what changed."""
     before = accepted()[1] if FILE.exists() else {}
     now = {subject: hashes(subject) for subject in SUBJECTS}
-    lines = [
-        f"{digest}  {subject}  {module}" for subject, modules in now.items() for module, digest in modules.items()
-    ]
+    lines = [f"{digest}  {subject}  {module}" for subject, modules in now.items() for module, digest in modules.items()]
     write_text(FILE, "\n".join([AMARANTH, *lines, ""]))
     for subject, modules in now.items():
         if changed := changes(before.get(subject, {}), modules):

@@ -14,7 +14,9 @@ def test_the_hardware_is_what_was_accepted(subject):
     if made_by != AMARANTH:
         pytest.skip(f"what was accepted is of {made_by}, and here is {AMARANTH}: make accept, on the commit before")
     changed = changes(before.get(subject, {}), hashes(subject))
-    assert not changed, f"{subject} changed in {', '.join(changed)}. If that is meant: make accept, and commit the file."
+    assert not changed, (
+        f"{subject} changed in {', '.join(changed)}. If that is meant: make accept, and commit the file."
+    )
 
 
 def test_nothing_else_was_accepted():
