@@ -1,6 +1,8 @@
 """The edges of both arrays: what goes in and comes out, and the way of a block to its first cell."""
 
-from amaranth import Module, Signal, signed
+from collections.abc import Sequence
+
+from amaranth import Module, Signal, Value, signed
 from amaranth.lib import data
 
 from hw.array.cell import PRODUCT_LATENCY, Cell, SquaredNorm, StationaryCell, layout
@@ -49,7 +51,59 @@ def latency(design: DesignPoint) -> int:
     return through + (1 if design.dataflow == "os" else 2)
 
 
-def skewed(
+def feed_row(
+    m: Module,
+    platform: object,
+    operand: Operand,
+    row: int,
+    block: data.View,
+    skew: int,
+    cells: Sequence[Cell | StationaryCell],
+    **passed: Value,
+) -> None:
+    """Places a row of cells, and has a block go through it from the left, skewed.
+
+    What else each cell passes on to the next, `<name>_next` to `<name>`, is given by name, with its value for the
+    first.
+    """
+    x = _skewed(m, platform, operand, f"x{row}", block, skew, low=0 if cells[0].multiply else None)
+    for c, cell in enumerate(cells):
+        place(m, platform, f"cell_{row}_{c}", cell)
+        left = cells[c - 1] if c else None
+        if left and cell.multiply and not left.multiply:  # in pairs from here on
+            x = _paired(m, platform, operand, f"x{row}", left.x_next, 0)
+        elif left:
+            x = left.x_next
+        m.d.comb += cell.x.eq(x)
+        for name, first in passed.items():
+            m.d.comb += getattr(cell, name).eq(getattr(left, f"{name}_next") if left else first)
+
+
+def feed_column(
+    m: Module,
+    platform: object,
+    operand: Operand,
+    column: int,
+    block: data.View,
+    cells: Sequence[Cell | StationaryCell],
+    **passed: Value,
+) -> None:
+    """Has a block go through a column of cells from the top, skewed, and what each of them gives to the one below.
+
+    What else is passed on is given as in `feed_row`.
+    """
+    w = _skewed(m, platform, operand, f"w{column}", block, column, low=1 if cells[0].multiply else None)
+    for p, cell in enumerate(cells):
+        above = cells[p - 1] if p else None
+        for name, first in ({"w": w} | passed).items():
+            m.d.comb += getattr(cell, name).eq(getattr(above, f"{name}_next") if above else first)
+        if above:
+            m.d.comb += cell.above.eq(above.o)
+        elif isinstance(cell, Cell):  # nothing ever comes from above the top
+            m.d.comb += cell.above.tile.eq(~cell.tile)
+
+
+def _skewed(
     m: Module, platform: object, operand: Operand, name: str, block: data.View, skew: int, *, low: int | None = None
 ) -> Signal:
     """A block at its edge of the array, skewed: with its norm, or in pairs with number `low` as the low one."""
@@ -59,26 +113,13 @@ def skewed(
         place(m, platform, f"norm_{name}", norm)
         m.d.comb += [norm.i.eq(block), value.eq(norm.o.as_value())]
         return register(m, name, value, cycles=skew)
-    m.d.comb += value.eq(paired(m, platform, operand, name, block, low).as_value())
+    m.d.comb += value.eq(_paired(m, platform, operand, name, block, low).as_value())
     return register(m, name, value, cycles=SquaredNorm.LATENCY + skew)
 
 
-def paired(m: Module, platform: object, operand: Operand, name: str, block: data.View, low: int) -> data.View:
+def _paired(m: Module, platform: object, operand: Operand, name: str, block: data.View, low: int) -> data.View:
     """A block, with its norm or without, in pairs."""
     pairing = Pairing(operand, low)
     place(m, platform, f"pairs_{name}", pairing)
     m.d.comb += [pairing.i[field].eq(block[field]) for field in operand.block.members]
     return pairing.o
-
-
-def from_left(
-    m: Module,
-    platform: object,
-    operand: Operand,
-    left: Cell | StationaryCell,
-    cell: Cell | StationaryCell,
-    row: int,
-) -> data.View:
-    """What a cell takes from the one on its left: in pairs, where the columns of multipliers begin."""
-    block = left.x_next
-    return paired(m, platform, operand, f"x{row}", block, 0) if cell.multiply and not left.multiply else block

@@ -13,10 +13,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.array.cell import TOKEN, Cell, SquaredNorm, acc_bits, whole
-from hw.array.edges import beat, from_left, latency, row, skewed
+from hw.array.edges import beat, feed_column, feed_row, latency, row
 from hw.array.operands import operands
 from hw.design import DesignPoint
-from hw.units import place
 from hw.values import register
 
 
@@ -62,23 +61,10 @@ class OutputStationaryArray(wiring.Component):
         cells = [[Cell(x_side, w_side, multiply=dsp[c]) for c in range(cols)] for _ in range(rows)]
         token_in = token
         for p in range(rows):
-            x = skewed(m, platform, x_side, f"x{p}", beat.x[rows - 1 - p], p, low=0 if dsp[0] else None)
-            for c in range(cols):
-                cell = cells[p][c]
-                place(m, platform, f"cell_{p}_{c}", cell)
-                left = cells[p][c - 1] if c else None
-                m.d.comb += cell.x.eq(from_left(m, platform, x_side, left, cell, p) if left else x)
-                m.d.comb += cell.token.eq(left.token_next if left else token_in)
+            feed_row(m, platform, x_side, p, beat.x[rows - 1 - p], p, cells[p], token=token_in)
             token_in = register(m, f"token_row{p}", token_in, reset_less=False)
         for c in range(cols):
-            w = skewed(m, platform, w_side, f"w{c}", beat.w[c], c, low=1 if dsp[c] else None)
-            for p in range(rows):
-                above = cells[p - 1][c] if p else None
-                m.d.comb += cells[p][c].w.eq(above.w_next if above else w)
-                if above:
-                    m.d.comb += cells[p][c].above.eq(above.o)
-                else:  # nothing ever comes from above the top
-                    m.d.comb += cells[p][c].above.tile.eq(~cells[p][c].tile)
+            feed_column(m, platform, w_side, c, beat.w[c], [row[c] for row in cells])
 
         # The last block reaches the accumulator of column 0's bottom cell: its rows are next, one per cycle.
         at_bottom = register(m, "token_bottom", token, cycles=Cell.DEPTH + rows - 1, reset_less=False)

@@ -10,10 +10,9 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.array.cell import SquaredNorm, StationaryCell, acc_bits, whole
-from hw.array.edges import beat, from_left, latency, load, row, skewed
+from hw.array.edges import beat, feed_column, feed_row, latency, load, row
 from hw.array.operands import operands
 from hw.design import DesignPoint
-from hw.units import place
 from hw.values import register
 
 
@@ -59,12 +58,7 @@ class WeightStationaryArray(wiring.Component):
         m.d.comb += swap.eq(self.i.valid & beat.swap)
         swap = register(m, "swap", swap, cycles=SquaredNorm.LATENCY, reset_less=False)
         for p in range(rows):
-            x = skewed(m, platform, x_side, f"x{p}", beat.x[p], p + 1, low=0 if dsp[0] else None)
-            for c in range(cols):
-                place(m, platform, f"cell_{p}_{c}", cells[p][c])
-                left = cells[p][c - 1] if c else None
-                m.d.comb += cells[p][c].x.eq(from_left(m, platform, x_side, left, cells[p][c], p) if left else x)
-                m.d.comb += cells[p][c].swap.eq(left.swap_next if left else swap)
+            feed_row(m, platform, x_side, p, beat.x[p], p + 1, cells[p], swap=swap)
             # Without a reset, which it does not need: else synthesis finds that it is equal to the one that the cells
             # pass on, and one net would have to reach all cells of a diagonal.
             swap = register(m, f"swap_row{p}", swap)
@@ -72,13 +66,7 @@ class WeightStationaryArray(wiring.Component):
         coming = register(m, "load", coming, cycles=SquaredNorm.LATENCY, reset_less=False)
         sums = []
         for c in range(cols):
-            w = skewed(m, platform, w_side, f"w{c}", self.load.payload.w[c], c, low=1 if dsp[c] else None)
-            for p in range(rows):
-                above = cells[p - 1][c] if p else None
-                m.d.comb += cells[p][c].w.eq(above.w_next if above else w)
-                m.d.comb += cells[p][c].load.eq(above.load_next if above else coming)
-                if above:
-                    m.d.comb += cells[p][c].above.eq(above.o)
+            feed_column(m, platform, w_side, c, self.load.payload.w[c], [row[c] for row in cells], load=coming)
             coming = register(m, f"load_column{c}", coming, reset_less=False)
             total = Signal(signed(acc_bits(x_side)), name=f"sum_{c}")
             m.d.comb += total.eq(cells[rows - 1][c].o)
