@@ -1,0 +1,221 @@
+// Products of packed matrices, for one set of instructions. sim/kernels/library.py compiles this file and calls it.
+#include "dense.h"
+#include "fast.h"
+#include "pool.h"
+
+#include <algorithm>
+
+using namespace gosset;
+
+namespace {
+
+constexpr int64_t SLAB = 2;   // groups along K that are expanded before they are multiplied: they stay in the L1 cache
+constexpr int64_t PANELS = 4; // rows of groups that are expanded together, so that activations are read less often
+constexpr int TASK = 8;       // rows of groups that a thread takes at a time when there is one row of activations
+
+struct Product {
+    const uint8_t* planes;  // [panel][group][plane]
+    int64_t rows, groups;
+    int m;
+    Betas betas;
+    const int8_t* x8;  // activations, one of both: [row][columns]
+    const int16_t* x16;
+    int64_t x_rows, columns;
+    const float *x_scales, *scales;
+    int32_t* acc;   // [activation row][pitch], pitch a multiple of 16
+    float* result;  // [activation row][rows]
+    int threads;
+
+    int64_t panels() const { return (rows + ROWS - 1) / ROWS; }
+    int64_t pitch() const { return panels() * ROWS; }
+    int64_t group_bytes() const { return (DIM * m + betas.bits) * PLANE; }
+    const uint8_t* at(int64_t panel, int64_t group) const { return planes + (panel * groups + group) * group_bytes(); }
+};
+
+template <class T>
+inline int16_t entry(const T* row, int64_t columns, int64_t k) {
+    return k < columns ? row[k] : 0;
+}
+
+// Activations as `dense_words` and `dense_bytes` read them: [group][coordinate][j], then the four blocks of a vector,
+// words with those of each half together.
+template <class T, class U>
+void lay(const T* row, int64_t columns, int64_t groups, U* to) {
+    constexpr int order[4] = {0, sizeof(U) == 2 ? 2 : 1, sizeof(U) == 2 ? 1 : 2, 3};
+    for (int64_t g = 0; g < groups; g++, to += COLUMNS) {
+        T padded[COLUMNS] = {};
+        const T* from = row + g * COLUMNS;
+        if (columns - g * COLUMNS < COLUMNS) {
+            std::copy(from, row + columns, padded);
+            from = padded;
+        }
+        for (int j = 0; j < 8; j++)
+            for (int b = 0; b < 4; b++)
+                for (int i = 0; i < DIM; i++)
+                    to[(i * 8 + j) * 4 + b] = static_cast<U>(from[(4 * j + order[b]) * DIM + i]);
+    }
+}
+
+void scale(const Product& p, int64_t from, int64_t to) {
+    if (!p.result) return;
+    to = std::min(to, p.rows);
+    for (int64_t r = 0; r < p.x_rows; r++)
+        for (int64_t n = from; n < to; n++)
+            p.result[r * p.rows + n] = static_cast<float>(static_cast<double>(p.x_scales[r]) * p.scales[n] *
+                                                          p.acc[r * p.pitch() + n]);
+}
+
+template <int R>
+void dense_rows(int rows, const int16_t* words, const int16_t* x, int64_t stride, int64_t groups, int32_t* acc,
+                int64_t pitch) {
+    if (rows == R)
+        dense_words<R>(words, x, stride, groups, acc, pitch);
+    else if constexpr (R > 1)
+        dense_rows<R - 1>(rows, words, x, stride, groups, acc, pitch);
+}
+
+template <int M>
+void multiply_words(const Product& p) {
+    constexpr int MOST = 6;
+    const int64_t stride = p.groups * COLUMNS;
+    std::vector<int16_t> x(p.x_rows * stride);
+    Pool::run(p.threads, p.x_rows, [&](int64_t r) {
+        p.x8 ? lay(p.x8 + r * p.columns, p.columns, p.groups, &x[r * stride])
+             : lay(p.x16 + r * p.columns, p.columns, p.groups, &x[r * stride]);
+    });
+    const int64_t chunks = (p.x_rows + MOST - 1) / MOST;
+    Pool::run(p.threads, p.panels(), [&](int64_t panel) {
+        alignas(64) int16_t words[SLAB * WORDS];
+        int32_t* acc = p.acc + panel * ROWS;
+        for (int64_t r = 0; r < p.x_rows; r++) std::fill_n(acc + r * p.pitch(), ROWS, 0);
+        for (int64_t g = 0; g < p.groups; g += SLAB) {
+            int64_t count = std::min(SLAB, p.groups - g);
+            for (int64_t k = 0; k < count; k++) expand_words<M>(p.at(panel, g + k), p.betas, words + k * WORDS);
+            for (int64_t c = 0; c < chunks; c++) {
+                int64_t first = p.x_rows * c / chunks, last = p.x_rows * (c + 1) / chunks;
+                dense_rows<MOST>(static_cast<int>(last - first), words, &x[first * stride + g * COLUMNS], stride, count,
+                                 acc + first * p.pitch(), p.pitch());
+            }
+        }
+        scale(p, panel * ROWS, panel * ROWS + ROWS);
+    });
+}
+
+template <int M>
+void multiply(const Product& p) {
+    multiply_words<M>(p);
+}
+
+template <int M>
+void integers(const uint8_t* planes, int64_t rows, int64_t groups, int64_t blocks, const Betas& betas, int16_t* out,
+              int threads) {
+    const int64_t bytes = (DIM * M + betas.bits) * PLANE;
+    Pool::run(threads, (rows + ROWS - 1) / ROWS, [&](int64_t panel) {
+        alignas(64) int16_t words[WORDS];
+        for (int64_t g = 0; g < groups; g++) {
+            expand_words<M>(planes + (panel * groups + g) * bytes, betas, words);
+            for (int64_t r = 0; r < std::min<int64_t>(ROWS, rows - panel * ROWS); r++)
+                for (int64_t b = 0; b < std::min<int64_t>(BLOCKS, blocks - g * BLOCKS); b++)
+                    for (int i = 0; i < DIM; i++)
+                        out[((panel * ROWS + r) * blocks + g * BLOCKS + b) * DIM + i] =
+                            words[((i * 8 + b / 4) * 2 + b % 2) * 32 + 2 * r + b / 2 % 2];
+        }
+    });
+}
+
+uint64_t turn8(uint64_t x) {
+    uint64_t t = (x ^ x >> 7) & 0x00aa00aa00aa00aa;
+    x ^= t ^ t << 7;
+    t = (x ^ x >> 14) & 0x0000cccc0000cccc;
+    x ^= t ^ t << 14;
+    t = (x ^ x >> 28) & 0x00000000f0f0f0f0;
+    return x ^ t ^ t << 28;
+}
+
+template <class Label>
+void relay(const Label* labels, const uint8_t* betas, int64_t rows, int64_t blocks, int m, int bits, uint8_t* out,
+           int threads) {
+    const int64_t groups = (blocks + BLOCKS - 1) / BLOCKS;
+    const int planes = DIM * m + bits;
+    Pool::run(threads, (rows + ROWS - 1) / ROWS, [&](int64_t panel) {
+        uint8_t* to = out + panel * groups * planes * PLANE;
+        for (int64_t g = 0; g < groups; g++, to += planes * PLANE) {
+            Label label[BLOCKS * ROWS] = {};  // in the order of the planes' bits
+            uint8_t beta[BLOCKS * ROWS] = {};
+            const int64_t wide = std::min<int64_t>(BLOCKS, blocks - g * BLOCKS);
+            for (int64_t r = 0; r < std::min<int64_t>(ROWS, rows - panel * ROWS); r++)
+                for (int64_t b = 0; b < wide; b++) {
+                    const int t = place(static_cast<int>(b / 4), static_cast<int>(4 * r + b % 4));
+                    const int64_t from = (panel * ROWS + r) * blocks + g * BLOCKS + b;
+                    label[t] = labels[from];
+                    beta[t] = betas[from];
+                }
+            for (int s = 0; s < PLANE; s++)
+                for (int k = 0; k <= m; k++) {
+                    uint64_t bytes = 0;
+                    for (int e = 0; e < 8; e++)
+                        bytes |= static_cast<uint64_t>(k < m ? static_cast<uint8_t>(label[8 * s + e] >> 8 * k)
+                                                             : beta[8 * s + e])
+                                 << 8 * e;
+                    bytes = turn8(bytes);
+                    for (int b = 0; b < (k < m ? 8 : bits); b++)
+                        to[(8 * k + b) * PLANE + s] = static_cast<uint8_t>(bytes >> 8 * b);
+                }
+        }
+    });
+}
+
+template <class F>
+int with_m(int m, const F& call) {
+    switch (m) {
+        case 1: call(std::integral_constant<int, 1>()); return 0;
+        case 2: call(std::integral_constant<int, 2>()); return 0;
+        case 3: call(std::integral_constant<int, 3>()); return 0;
+        case 4: call(std::integral_constant<int, 4>()); return 0;
+        case 5: call(std::integral_constant<int, 5>()); return 0;
+        case 6: call(std::integral_constant<int, 6>()); return 0;
+        default: return 1;
+    }
+}
+
+Betas as_betas(int bits, const uint8_t* values) {
+    Betas betas{bits, {}};
+    std::copy(values, values + 8, betas.value);
+    return betas;
+}
+
+}  // namespace
+
+extern "C" {
+
+__attribute__((visibility("default"))) int gosset_relay(const void* labels, int size, const uint8_t* betas,
+                                                        int64_t rows, int64_t blocks, int m, int bits, uint8_t* out,
+                                                        int threads) {
+    switch (size) {
+        case 1: relay(static_cast<const uint8_t*>(labels), betas, rows, blocks, m, bits, out, threads); return 0;
+        case 2: relay(static_cast<const uint16_t*>(labels), betas, rows, blocks, m, bits, out, threads); return 0;
+        case 4: relay(static_cast<const uint32_t*>(labels), betas, rows, blocks, m, bits, out, threads); return 0;
+        case 8: relay(static_cast<const uint64_t*>(labels), betas, rows, blocks, m, bits, out, threads); return 0;
+        default: return 1;
+    }
+}
+
+__attribute__((visibility("default"))) int gosset_integers(const uint8_t* planes, int64_t rows, int64_t blocks, int m,
+                                                           int bits, const uint8_t* betas, int16_t* out, int threads) {
+    const int64_t groups = (blocks + BLOCKS - 1) / BLOCKS;
+    return with_m(m, [&](auto n) {
+        integers<decltype(n)::value>(planes, rows, groups, blocks, as_betas(bits, betas), out, threads);
+    });
+}
+
+__attribute__((visibility("default"))) int gosset_product(const uint8_t* planes, int64_t rows, int64_t blocks, int m,
+                                                          int bits, const uint8_t* betas, const int8_t* x8,
+                                                          const int16_t* x16, int64_t x_rows, int64_t columns,
+                                                          const float* x_scales, const float* scales, int32_t* acc,
+                                                          float* result, int threads) {
+    const Product p{planes, rows, (blocks + BLOCKS - 1) / BLOCKS, m, as_betas(bits, betas), x8, x16, x_rows, columns,
+                    x_scales, scales, acc, result, threads};
+    return with_m(m, [&](auto n) { multiply<decltype(n)::value>(p); });
+}
+
+}
