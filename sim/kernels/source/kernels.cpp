@@ -101,8 +101,121 @@ void multiply_words(const Product& p) {
     });
 }
 
+#if GOSSET_AVX512
+
+template <int N, int R>
+void dense_rows(int rows, const uint8_t* bytes, int64_t apart, int64_t steps, const int8_t* x, int64_t stride,
+                int32_t* acc, int64_t pitch) {
+    if (rows == R)
+        dense_bytes<N, R>(bytes, apart, steps, x, stride, acc, pitch);
+    else if constexpr (R > 1)
+        dense_rows<N, R - 1>(rows, bytes, apart, steps, x, stride, acc, pitch);
+}
+
+template <int M, int B>
+void multiply_bytes(const Product& p) {
+    constexpr int MOST = 6;
+    const int64_t stride = p.groups * COLUMNS;
+    std::vector<int8_t> x(p.x_rows * stride);
+    std::vector<int32_t> offsets(p.x_rows);
+    Pool::run(p.threads, p.x_rows, [&](int64_t r) {
+        lay(p.x8 + r * p.columns, p.columns, p.groups, &x[r * stride]);
+        int32_t sum = 0;
+        for (int64_t k = 0; k < p.columns; k++) sum += p.x8[r * p.columns + k];
+        offsets[r] = -128 * sum;
+    });
+    const Table table = Table::of<M>(p.betas);
+    if (p.x_rows <= 4) {
+        Pool::run(p.threads, (p.panels() + TASK - 1) / TASK, [&](int64_t task) {
+            const int64_t first = task * TASK, last = std::min(first + TASK, p.panels());
+            for (int64_t panel = first; panel < last; panel++) {
+                const auto fused = [&](auto rows) {
+                    fused_bytes<M, B, decltype(rows)::value>(p.at(panel, 0), p.groups, table, x.data(), stride,
+                                                             offsets.data(), p.acc + panel * ROWS, p.pitch());
+                };
+                switch (p.x_rows) {
+                    case 1: fused(std::integral_constant<int, 1>()); break;
+                    case 2: fused(std::integral_constant<int, 2>()); break;
+                    case 3: fused(std::integral_constant<int, 3>()); break;
+                    default: fused(std::integral_constant<int, 4>());
+                }
+            }
+            scale(p, first * ROWS, last * ROWS);
+        });
+        return;
+    }
+    const int64_t chunks = (p.x_rows + MOST - 1) / MOST;
+    Pool::run(p.threads, (p.panels() + PANELS - 1) / PANELS, [&](int64_t task) {
+        alignas(64) uint8_t bytes[PANELS * SLAB * BYTES];
+        const int64_t first = task * PANELS, count = std::min(PANELS, p.panels() - first);
+        int32_t* acc = p.acc + first * ROWS;
+        for (int64_t r = 0; r < p.x_rows; r++) std::fill_n(acc + r * p.pitch(), count * ROWS, offsets[r]);
+        for (int64_t g = 0; g < p.groups; g += SLAB) {
+            const int64_t wide = std::min(SLAB, p.groups - g);
+            for (int64_t n = 0; n < count; n++)
+                for (int64_t k = 0; k < wide; k++) {
+                    uint8_t* to = bytes + (n * SLAB + k) * BYTES;
+                    expand_bytes<M, B>(p.at(first + n, g + k), table, [&](int step, V vector) {
+                        _mm512_store_si512(to + 64 * step, vector);
+                    });
+                }
+            for (int64_t c = 0; c < chunks; c++) {
+                const int64_t from = p.x_rows * c / chunks, to = p.x_rows * (c + 1) / chunks;
+                const int8_t* rows = &x[from * stride + g * COLUMNS];
+                const int64_t steps = wide * BYTES / 64;
+                if (count == PANELS)
+                    dense_rows<PANELS, MOST>(static_cast<int>(to - from), bytes, SLAB * BYTES, steps, rows, stride,
+                                             acc + from * p.pitch(), p.pitch());
+                else
+                    for (int64_t n = 0; n < count; n++)
+                        dense_rows<1, MOST>(static_cast<int>(to - from), bytes + n * SLAB * BYTES, 0, steps, rows,
+                                            stride, acc + from * p.pitch() + n * ROWS, p.pitch());
+            }
+        }
+        scale(p, first * ROWS, (first + count) * ROWS);
+    });
+}
+
+#elif GOSSET_AVX2
+
+template <int M>
+void multiply_pairs(const Product& p) {
+    std::vector<Pairs> x(p.groups);
+    for (int64_t g = 0; g < p.groups; g++)
+        for (int b = 0; b < BLOCKS; b++) {
+            int sum = 0;
+            for (int i = 0; i < DIM; i++) {
+                int16_t value = entry(p.x8, p.columns, (g * BLOCKS + b) * DIM + i);
+                x[g].x[b / 4][i / 2][b % 4][i % 2] = static_cast<int8_t>(value);
+                sum += value;
+            }
+            x[g].offset[b / 4][b % 4] = static_cast<int16_t>(-(sum << M));
+        }
+    Pool::run(p.threads, (p.panels() + TASK - 1) / TASK, [&](int64_t task) {
+        const int64_t first = task * TASK, last = std::min(first + TASK, p.panels());
+        for (int64_t panel = first; panel < last; panel++)
+            dot_pairs<M>(p.at(panel, 0), p.groups, p.betas, x.data(), p.acc + panel * ROWS);
+        scale(p, first * ROWS, last * ROWS);
+    });
+}
+
+#endif
+
 template <int M>
 void multiply(const Product& p) {
+#if GOSSET_AVX512
+    const int largest = *std::max_element(p.betas.value, p.betas.value + 8);
+    if (p.x8 && largest << M <= 128) {
+        switch (p.betas.bits) {
+            case 0: return multiply_bytes<M, 0>(p);
+            case 1: return multiply_bytes<M, 1>(p);
+            case 2: return multiply_bytes<M, 2>(p);
+            default: return multiply_bytes<M, 3>(p);
+        }
+    }
+#elif GOSSET_AVX2
+    if (p.x8 && p.x_rows == 1) return multiply_pairs<M>(p);
+#endif
     multiply_words<M>(p);
 }
 
