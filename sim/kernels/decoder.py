@@ -66,23 +66,22 @@ def decoder(q: int) -> Decoder:
     costs: list[list[list[Bit]]] = [[], []]  # planes of the costs of turning over: [type][pair]
     least: list[list[tuple[list[Bit], Bit]]] = [[], []]  # of two pairs: the lower cost, and whether it is the second's
     swaps = [net.parity(top[i], top[i + 1]) for i in range(0, DIM, 2)]
+    turned: list[list[Bit]] = []
     total = _Sum(net)
-    for j in range(4):
-        a, b = residue[2 * j], residue[2 * j + 1]
-        for t, flip in enumerate((net.negation(swaps[j]), swaps[j])):
+    for t in (0, 1):
+        for j in range(4):
+            a, b = residue[2 * j], residue[2 * j + 1]
+            flip = swaps[j] if t else net.negation(swaps[j])
             difference = _subtract(net, a, [net.parity(plane, flip) for plane in b], flip)
             size, nonzero = _absolute(net, difference)
             costs[t].append(size)
             settled[t].append(net.choice(nonzero, net.negation(difference[-1]), a[-1]))
             # Both sums of a pair have the same lowest bit: half of their difference is that of their halves.
             half = size[1:]
-            total.add(half if t == 0 else [net.negation(plane) for plane in half])
-        if j % 2:
-            for t in (0, 1):
+            total.add([net.negation(plane) for plane in half] if t else half)
+            if j % 2:
                 least[t].append(_minimum(net, *costs[t][-2:]))
 
-    turned: list[list[Bit]] = []
-    for t in (0, 1):
         (left, left_second), (right, right_second) = least[t]
         lowest, upper = _minimum(net, left, right)
         odd = net.parity(*settled[t], top[6])

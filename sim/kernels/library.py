@@ -4,6 +4,7 @@ import ctypes
 import hashlib
 import json
 import os
+import re
 import subprocess
 import tempfile
 from functools import cache
@@ -34,6 +35,9 @@ NEEDED = {
 """Flags of the processor, as Linux names them, that a path needs."""
 
 SOURCE = Path(__file__).with_name("source")
+
+RELOAD = 12
+"""A plane is loaded again where it was used last so many operations before: there are more planes than registers."""
 
 FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden", "-ffp-contract=off", "-Wall", "-Wextra")
 
@@ -96,23 +100,34 @@ def decoder_header() -> str:
         "#pragma once",
         '#include "vector.h"',
         "namespace gosset {",
+        "#define SIMPLE(name, table, text) \\",
+        "    inline V name([[maybe_unused]] V a, [[maybe_unused]] V b, [[maybe_unused]] V c) { return text; }",
         "#if GOSSET_AVX512",
         "#define FUNCTION(name, table, text) \\",
         "    inline V name(V a, V b, V c) { return _mm512_ternarylogic_epi64(a, b, c, table); }",
         "#else",
-        "#define FUNCTION(name, table, text) \\",
-        "    inline V name([[maybe_unused]] V a, [[maybe_unused]] V b, [[maybe_unused]] V c) { return text; }",
+        "#define FUNCTION SIMPLE",
         "#endif",
     ]
     tables = sorted({step.table for each in decoders for step in each.steps})
-    lines += [f"FUNCTION(f{table:02x}, 0x{table:02x}, {expression(table)})" for table in tables]
+    for table in tables:
+        text = expression(table)
+        # Of two inputs there are instructions that overwrite neither.
+        kind = "SIMPLE" if re.fullmatch(r"\(\w [&|^] ~?\w\)", text) else "FUNCTION"
+        lines.append(f"{kind}(f{table:02x}, 0x{table:02x}, {text})")
     lines.append("template <int M> void decode(const uint8_t* planes, uint8_t* computed);")
     for each in decoders:
         m = each.q.bit_length() - 1
         lines.append(f"template <> inline void decode<{m}>(const uint8_t* planes, uint8_t* computed) {{")
-        lines += [f"    const V n{2 + i} = load(planes + {i} * PLANE);" for i in range(DIM * m)]
         where = {bit: k for k, bit in enumerate(each.outputs)}
-        for step in each.steps:
+        loaded: dict[int, int] = {}
+        for k, step in enumerate(each.steps):
+            stale = [s for s in {*step.sources} if s < 2 + DIM * m and loaded.get(s, -RELOAD) <= k - RELOAD]
+            if stale:
+                lines.append('    asm("" : "+r"(planes));')
+            for source in sorted(stale):
+                lines.append(f"    {'' if source in loaded else 'V '}n{source} = load(planes + {source - 2} * PLANE);")
+                loaded[source] = k
             sources = ", ".join(f"n{source}" for source in step.sources)
             lines.append(f"    const V n{step.target} = f{step.table:02x}({sources});")
             if step.target in where:

@@ -188,11 +188,14 @@ class _Mapper:
             fanout = [(2 * real + old) / 3 for real, old in zip(self.references, fanout, strict=True)]
         for _ in range(PASSES):
             self._by_area()
-        return [
-            Operation(bit, self._table(bit, cut := self.pick[bit]), (cut + cut[-1:] * 2)[:3])  # type: ignore[arg-type]
-            for bit in self.gates
-            if self.references[bit]
-        ]
+        gates = [bit for bit in self.gates if self.references[bit]]
+        last = {source: bit for bit in gates for source in self.pick[bit]}
+        steps = []
+        for bit in gates:
+            # The instruction overwrites its first source: one that nobody needs afterwards, where there is one.
+            cut = tuple(sorted(self.pick[bit], key=lambda source, bit=bit: (last[source] != bit, source)))  # type: ignore[misc]
+            steps.append(Operation(bit, self._table(bit, cut), (cut + cut[-1:] * 2)[:3]))  # type: ignore[arg-type]
+        return steps
 
     def _by_flow(self, fanout: Sequence[float], *, enumerate_cuts: bool) -> None:
         """Picks cuts whose operations, each shared among those that are likely to use it, are few."""

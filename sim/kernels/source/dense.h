@@ -44,16 +44,16 @@ template <int R>
 inline void dense_words(const int16_t* words, const int16_t* x, int64_t stride, int64_t groups, int32_t* acc,
                         int64_t pitch) {
     V sum[R];
-    for (int r = 0; r < R; r++) sum[r] = _mm512_loadu_si512(acc + r * pitch);
+    each<R>([&](auto r) INLINE { sum[r] = _mm512_loadu_si512(acc + r * pitch); });
     for (int64_t k = 0; k < groups * (WORDS / 32); k++) {
         V w = _mm512_loadu_si512(words + 32 * k);
-        for (int r = 0; r < R; r++) {
+        each<R>([&](auto r) INLINE {
             int32_t pair;
             std::memcpy(&pair, x + r * stride + 2 * k, 4);
             sum[r] = _mm512_dpwssd_epi32(sum[r], w, _mm512_set1_epi32(pair));
-        }
+        });
     }
-    for (int r = 0; r < R; r++) _mm512_storeu_si512(acc + r * pitch, sum[r]);
+    each<R>([&](auto r) INLINE { _mm512_storeu_si512(acc + r * pitch, sum[r]); });
 }
 
 #elif GOSSET_AVX2
@@ -90,21 +90,23 @@ template <int R>
 inline void dense_words(const int16_t* words, const int16_t* x, int64_t stride, int64_t groups, int32_t* acc,
                         int64_t pitch) {
     __m256i sum[R][2];
-    for (int r = 0; r < R; r++)
-        for (int h = 0; h < 2; h++) sum[r][h] = _mm256_loadu_si256((const __m256i*)(acc + r * pitch + 8 * h));
+    each<2 * R>([&](auto n) INLINE {
+        sum[n / 2][n % 2] = _mm256_loadu_si256((const __m256i*)(acc + n / 2 * pitch + 8 * (n % 2)));
+    });
     for (int64_t k = 0; k < groups * (WORDS / 32); k++) {
         __m256i low = _mm256_loadu_si256((const __m256i*)(words + 32 * k));
         __m256i high = _mm256_loadu_si256((const __m256i*)(words + 32 * k + 16));
-        for (int r = 0; r < R; r++) {
+        each<R>([&](auto r) INLINE {
             int32_t pair;
             std::memcpy(&pair, x + r * stride + 2 * k, 4);
-            __m256i both = _mm256_set1_epi32(pair);
+            const __m256i both = _mm256_set1_epi32(pair);
             sum[r][0] = _mm256_add_epi32(sum[r][0], _mm256_madd_epi16(low, both));
             sum[r][1] = _mm256_add_epi32(sum[r][1], _mm256_madd_epi16(high, both));
-        }
+        });
     }
-    for (int r = 0; r < R; r++)
-        for (int h = 0; h < 2; h++) _mm256_storeu_si256((__m256i*)(acc + r * pitch + 8 * h), sum[r][h]);
+    each<2 * R>([&](auto n) INLINE {
+        _mm256_storeu_si256((__m256i*)(acc + n / 2 * pitch + 8 * (n % 2)), sum[n / 2][n % 2]);
+    });
 }
 
 #else

@@ -33,7 +33,7 @@ struct Table {
 
 // Calls sink(step, bytes) for the 64 vectors of a group: step is 8·coordinate + j.
 template <int M, int B, class Sink>
-inline void expand_bytes(const uint8_t* planes, const Table& table, const Sink& sink) {
+inline INLINE void expand_bytes(const uint8_t* planes, const Table& table, const Sink& sink) {
     const Group<M> group(planes);
     const V zero = _mm512_setzero_si512();
     const V table0 = _mm512_load_si512(table.entry), table1 = _mm512_load_si512(table.entry + 64),
@@ -41,8 +41,8 @@ inline void expand_bytes(const uint8_t* planes, const Table& table, const Sink& 
     const V b0 = B > 0 ? group.beta(0, 0) : zero, b1 = B > 1 ? group.beta(1, 0) : zero,
             b2 = B > 2 ? group.beta(2, 0) : zero;
     const Quarters shared = M < 4 ? four(b0, b1, b2, zero) : four(zero, b0, b1, b2);
-    for (int i = 0; i < DIM; i++) {
-        const auto y = [&](int k) { return k <= M ? group.plane(k, i, 0) : zero; };
+    each<DIM>([&](auto i) INLINE {
+        const auto y = [&](int k) INLINE { return k <= M ? group.plane(k, i, 0) : zero; };
         V bytes[8];
         if constexpr (M < 4)
             turn(four(y(0), y(1), y(2), y(3)), shared, bytes);
@@ -50,7 +50,7 @@ inline void expand_bytes(const uint8_t* planes, const Table& table, const Sink& 
             turn(four(y(0), y(1), y(2), y(3)), with_first(y(4), shared), bytes);
         else
             turn(four(y(0), y(1), y(2), y(3)), four(y(4), y(5), M == 5 ? b0 : y(6), M == 5 ? b1 : b0), bytes);
-        for (int j = 0; j < 8; j++) {
+        each<8>([&](auto j) INLINE {
             V entry;
             if constexpr (POINT_BITS<M> + B <= 6) {
                 entry = _mm512_permutexvar_epi8(bytes[j], table0);
@@ -60,9 +60,9 @@ inline void expand_bytes(const uint8_t* planes, const Table& table, const Sink& 
                     entry = _mm512_mask_blend_epi8(_mm512_movepi8_mask(bytes[j]), entry,
                                                    _mm512_permutex2var_epi8(table2, bytes[j], table3));
             }
-            sink(8 * i + j, entry);
-        }
-    }
+            sink(std::integral_constant<int, 8 * i + j>(), entry);
+        });
+    });
 }
 
 inline V broadcast(const int8_t* four) {
@@ -78,22 +78,23 @@ inline void fused_bytes(const uint8_t* planes, int64_t groups, const Table& tabl
     constexpr int SUMS = R > 2 ? 1 : 4 / R;  // a sum needs the one before it, which takes some cycles
     constexpr int64_t BYTES_OF_GROUP = (DIM * M + B) * PLANE;
     V sum[R][SUMS];
-    for (int r = 0; r < R; r++)
-        for (int k = 0; k < SUMS; k++) sum[r][k] = _mm512_set1_epi32(k ? 0 : offsets[r]);
+    each<R>([&](auto r) INLINE {
+        each<SUMS>([&](auto k) INLINE { sum[r][k] = _mm512_set1_epi32(k ? 0 : offsets[r]); });
+    });
     for (int64_t g = 0; g < groups; g++, planes += BYTES_OF_GROUP, x += COLUMNS) {
         for (int64_t line = 0; line < BYTES_OF_GROUP; line += 64)
             _mm_prefetch(reinterpret_cast<const char*>(planes + AHEAD * BYTES_OF_GROUP + line), _MM_HINT_T0);
-        expand_bytes<M, B>(planes, table, [&](int step, V bytes) {
-            for (int r = 0; r < R; r++) {
+        expand_bytes<M, B>(planes, table, [&](auto step, V bytes) INLINE {
+            each<R>([&](auto r) INLINE {
                 V& to = sum[r][step % SUMS];
                 to = _mm512_dpbusd_epi32(to, bytes, broadcast(x + r * stride + 4 * step));
-            }
+            });
         });
     }
-    for (int r = 0; r < R; r++) {
-        for (int k = 1; k < SUMS; k++) sum[r][0] = _mm512_add_epi32(sum[r][0], sum[r][k]);
+    each<R>([&](auto r) INLINE {
+        each<SUMS - 1>([&](auto k) INLINE { sum[r][0] = _mm512_add_epi32(sum[r][0], sum[r][k + 1]); });
         _mm512_storeu_si512(acc + r * pitch, sum[r][0]);
-    }
+    });
 }
 
 // R rows of activations with N rows of groups, expanded before: for many rows. `apart` is from one row of groups to
@@ -102,18 +103,20 @@ template <int N, int R>
 inline void dense_bytes(const uint8_t* bytes, int64_t apart, int64_t steps, const int8_t* x, int64_t stride,
                         int32_t* acc, int64_t pitch) {
     V sum[R][N];
-    for (int r = 0; r < R; r++)
-        for (int n = 0; n < N; n++) sum[r][n] = _mm512_loadu_si512(acc + r * pitch + n * ROWS);
+    each<R>([&](auto r) INLINE {
+        each<N>([&](auto n) INLINE { sum[r][n] = _mm512_loadu_si512(acc + r * pitch + n * ROWS); });
+    });
     for (int64_t k = 0; k < steps; k++) {
         V w[N];
-        for (int n = 0; n < N; n++) w[n] = _mm512_load_si512(bytes + n * apart + 64 * k);
-        for (int r = 0; r < R; r++) {
-            V four = broadcast(x + r * stride + 4 * k);
-            for (int n = 0; n < N; n++) sum[r][n] = _mm512_dpbusd_epi32(sum[r][n], w[n], four);
-        }
+        each<N>([&](auto n) INLINE { w[n] = _mm512_load_si512(bytes + n * apart + 64 * k); });
+        each<R>([&](auto r) INLINE {
+            const V four = broadcast(x + r * stride + 4 * k);
+            each<N>([&](auto n) INLINE { sum[r][n] = _mm512_dpbusd_epi32(sum[r][n], w[n], four); });
+        });
     }
-    for (int r = 0; r < R; r++)
-        for (int n = 0; n < N; n++) _mm512_storeu_si512(acc + r * pitch + n * ROWS, sum[r][n]);
+    each<R>([&](auto r) INLINE {
+        each<N>([&](auto n) INLINE { _mm512_storeu_si512(acc + r * pitch + n * ROWS, sum[r][n]); });
+    });
 }
 
 #elif GOSSET_AVX2
@@ -139,27 +142,27 @@ inline void dot_pairs(const uint8_t* planes, int64_t groups, const Betas& betas,
         const Group<M> group(planes);
         for (int part = 0; part < 2; part++) {
             V bytes[DIM][8], index[8];
-            for (int i = 0; i < DIM; i++) {
+            each<DIM>([&](auto i) INLINE {
                 V p[8] = {};
-                for (int k = 0; k < M; k++) p[k] = group.plane(k, i, part);
+                each<M>([&](auto k) INLINE { p[k] = group.plane(k, i, part); });
                 p[M] = ~group.plane(M, i, part);
                 turn(p);
-                for (int j = 0; j < 8; j++) bytes[i][j] = p[j];
-            }
+                each<8>([&](auto j) INLINE { bytes[i][j] = p[j]; });
+            });
             indices(group, betas.bits, part, index);
             for (int j = 0; j < 8; j++) {
                 const __m256i beta = _mm256_shuffle_epi8(_mm256_set1_epi64x(values), (__m256i)index[j]);
                 int64_t offset;
                 std::memcpy(&offset, x->offset[j], 8);
                 __m256i low = _mm256_set1_epi64x(offset), high = low;
-                for (int p = 0; p < 4; p++) {
+                each<4>([&](auto p) INLINE {
                     int64_t four;
                     std::memcpy(&four, x->x[j][p], 8);
                     const __m256i a = (__m256i)bytes[2 * p][j], b = (__m256i)bytes[2 * p + 1][j];
                     const __m256i both = _mm256_set1_epi64x(four);
                     low = _mm256_add_epi16(low, _mm256_maddubs_epi16(_mm256_unpacklo_epi8(a, b), both));
                     high = _mm256_add_epi16(high, _mm256_maddubs_epi16(_mm256_unpackhi_epi8(a, b), both));
-                }
+                });
                 low = _mm256_madd_epi16(low, _mm256_unpacklo_epi8(beta, zero));
                 high = _mm256_madd_epi16(high, _mm256_unpackhi_epi8(beta, zero));
                 sum[part][0] = _mm256_add_epi32(sum[part][0], low);

@@ -11,6 +11,7 @@ namespace {
 
 constexpr int64_t SLAB = 2;   // groups along K that are expanded before they are multiplied: they stay in the L1 cache
 constexpr int64_t PANELS = 4; // rows of groups that are expanded together, so that activations are read less often
+constexpr int64_t FUSED = 4;  // rows of activations for which groups are expanded in registers only
 constexpr int TASK = 8;       // rows of groups that a thread takes at a time when there is one row of activations
 
 struct Product {
@@ -37,12 +38,29 @@ inline int16_t entry(const T* row, int64_t columns, int64_t k) {
     return k < columns ? row[k] : 0;
 }
 
-// Activations as `dense_words` and `dense_bytes` read them: [group][coordinate][j], then the four blocks of a vector,
-// words with those of each half together.
-template <class T, class U>
-void lay(const T* row, int64_t columns, int64_t groups, U* to) {
-    constexpr int order[4] = {0, sizeof(U) == 2 ? 2 : 1, sizeof(U) == 2 ? 1 : 2, 3};
-    for (int64_t g = 0; g < groups; g++, to += COLUMNS) {
+// Activations as `dense_words` and `dense_bytes` read them: a group's are [coordinate][j], then the four blocks of a
+// vector, words with those of each half together. All rows' parts of a slab of groups follow each other, since rows a
+// power of two apart would push each other out of the cache.
+template <class U>
+struct Laid {
+    int64_t rows, slab;  // groups
+    std::vector<U> entries;
+
+    Laid(const Product& p, int64_t groups) : rows(p.x_rows), slab(groups) {
+        entries.resize((p.groups + slab - 1) / slab * slab * rows * COLUMNS);
+        Pool::run(p.threads, rows, [&](int64_t r) {
+            for (int64_t g = 0; g < p.groups; g++)
+                p.x8 ? lay(p.x8 + r * p.columns, p.columns, g, at(r, g)) : lay(p.x16 + r * p.columns, p.columns, g, at(r, g));
+        });
+    }
+
+    int64_t stride() const { return slab * COLUMNS; }
+    U* at(int64_t row, int64_t g) { return &entries[(g / slab * rows + row) * stride() + g % slab * COLUMNS]; }
+
+  private:
+    template <class T>
+    static void lay(const T* row, int64_t columns, int64_t g, U* to) {
+        constexpr int order[4] = {0, sizeof(U) == 2 ? 2 : 1, sizeof(U) == 2 ? 1 : 2, 3};
         T padded[COLUMNS] = {};
         const T* from = row + g * COLUMNS;
         if (columns - g * COLUMNS < COLUMNS) {
@@ -54,7 +72,7 @@ void lay(const T* row, int64_t columns, int64_t groups, U* to) {
                 for (int i = 0; i < DIM; i++)
                     to[(i * 8 + j) * 4 + b] = static_cast<U>(from[(4 * j + order[b]) * DIM + i]);
     }
-}
+};
 
 void scale(const Product& p, int64_t from, int64_t to) {
     if (!p.result) return;
@@ -77,12 +95,7 @@ void dense_rows(int rows, const int16_t* words, const int16_t* x, int64_t stride
 template <int M>
 void multiply_words(const Product& p) {
     constexpr int MOST = 6;
-    const int64_t stride = p.groups * COLUMNS;
-    std::vector<int16_t> x(p.x_rows * stride);
-    Pool::run(p.threads, p.x_rows, [&](int64_t r) {
-        p.x8 ? lay(p.x8 + r * p.columns, p.columns, p.groups, &x[r * stride])
-             : lay(p.x16 + r * p.columns, p.columns, p.groups, &x[r * stride]);
-    });
+    Laid<int16_t> x(p, SLAB);
     const int64_t chunks = (p.x_rows + MOST - 1) / MOST;
     Pool::run(p.threads, p.panels(), [&](int64_t panel) {
         alignas(64) int16_t words[SLAB * WORDS];
@@ -93,7 +106,7 @@ void multiply_words(const Product& p) {
             for (int64_t k = 0; k < count; k++) expand_words<M>(p.at(panel, g + k), p.betas, words + k * WORDS);
             for (int64_t c = 0; c < chunks; c++) {
                 int64_t first = p.x_rows * c / chunks, last = p.x_rows * (c + 1) / chunks;
-                dense_rows<MOST>(static_cast<int>(last - first), words, &x[first * stride + g * COLUMNS], stride, count,
+                dense_rows<MOST>(static_cast<int>(last - first), words, x.at(first, g), x.stride(), count,
                                  acc + first * p.pitch(), p.pitch());
             }
         }
@@ -115,23 +128,22 @@ void dense_rows(int rows, const uint8_t* bytes, int64_t apart, int64_t steps, co
 template <int M, int B>
 void multiply_bytes(const Product& p) {
     constexpr int MOST = 6;
-    const int64_t stride = p.groups * COLUMNS;
-    std::vector<int8_t> x(p.x_rows * stride);
+    const bool few = p.x_rows <= FUSED;
+    Laid<int8_t> x(p, few ? p.groups : SLAB);
     std::vector<int32_t> offsets(p.x_rows);
     Pool::run(p.threads, p.x_rows, [&](int64_t r) {
-        lay(p.x8 + r * p.columns, p.columns, p.groups, &x[r * stride]);
         int32_t sum = 0;
         for (int64_t k = 0; k < p.columns; k++) sum += p.x8[r * p.columns + k];
         offsets[r] = -128 * sum;
     });
     const Table table = Table::of<M>(p.betas);
-    if (p.x_rows <= 4) {
+    if (few) {
         Pool::run(p.threads, (p.panels() + TASK - 1) / TASK, [&](int64_t task) {
             const int64_t first = task * TASK, last = std::min(first + TASK, p.panels());
             for (int64_t panel = first; panel < last; panel++) {
                 const auto fused = [&](auto rows) {
-                    fused_bytes<M, B, decltype(rows)::value>(p.at(panel, 0), p.groups, table, x.data(), stride,
-                                                             offsets.data(), p.acc + panel * ROWS, p.pitch());
+                    fused_bytes<M, B, decltype(rows)::value>(p.at(panel, 0), p.groups, table, x.at(0, 0),
+                                                             x.stride(), offsets.data(), p.acc + panel * ROWS, p.pitch());
                 };
                 switch (p.x_rows) {
                     case 1: fused(std::integral_constant<int, 1>()); break;
@@ -155,21 +167,21 @@ void multiply_bytes(const Product& p) {
             for (int64_t n = 0; n < count; n++)
                 for (int64_t k = 0; k < wide; k++) {
                     uint8_t* to = bytes + (n * SLAB + k) * BYTES;
-                    expand_bytes<M, B>(p.at(first + n, g + k), table, [&](int step, V vector) {
+                    expand_bytes<M, B>(p.at(first + n, g + k), table, [&](auto step, V vector) INLINE {
                         _mm512_store_si512(to + 64 * step, vector);
                     });
                 }
             for (int64_t c = 0; c < chunks; c++) {
                 const int64_t from = p.x_rows * c / chunks, to = p.x_rows * (c + 1) / chunks;
-                const int8_t* rows = &x[from * stride + g * COLUMNS];
+                const int8_t* rows = x.at(from, g);
                 const int64_t steps = wide * BYTES / 64;
                 if (count == PANELS)
-                    dense_rows<PANELS, MOST>(static_cast<int>(to - from), bytes, SLAB * BYTES, steps, rows, stride,
+                    dense_rows<PANELS, MOST>(static_cast<int>(to - from), bytes, SLAB * BYTES, steps, rows, x.stride(),
                                              acc + from * p.pitch(), p.pitch());
                 else
                     for (int64_t n = 0; n < count; n++)
                         dense_rows<1, MOST>(static_cast<int>(to - from), bytes + n * SLAB * BYTES, 0, steps, rows,
-                                            stride, acc + from * p.pitch() + n * ROWS, p.pitch());
+                                            x.stride(), acc + from * p.pitch() + n * ROWS, p.pitch());
             }
         }
         scale(p, first * ROWS, (first + count) * ROWS);

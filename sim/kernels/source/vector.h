@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #if defined(__AVX512VBMI__) && defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__GFNI__)
 #define GOSSET_AVX512 1
@@ -16,6 +17,8 @@
 #define GOSSET_AVX2 1
 #include <immintrin.h>
 #endif
+
+#define INLINE __attribute__((always_inline))
 
 namespace gosset {
 
@@ -52,6 +55,18 @@ inline void store(uint8_t* to, V value) { std::memcpy(to, &value, sizeof value);
 constexpr int plane_of(int m, int k, int i) {
     constexpr int information[DIM] = {0, 1, 2, ~0, 3, ~1, ~2, ~3};
     return k == m ? ~(4 + i) : k ? DIM * k - 4 + i : information[i];
+}
+
+// Calls f(0) ... f(N - 1), each with a constant of its own: compilers keep arrays in registers only if they see constant
+// indices early.
+template <class F, int... K>
+inline __attribute__((always_inline)) void each(const F& f, std::integer_sequence<int, K...>) {
+    (f(std::integral_constant<int, K>()), ...);
+}
+
+template <int N, class F>
+inline __attribute__((always_inline)) void each(const F& f) {
+    each(f, std::make_integer_sequence<int, N>());
 }
 
 }  // namespace gosset
