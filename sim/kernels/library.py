@@ -57,11 +57,22 @@ def load(path: str, extra: tuple[str, ...] = ()) -> ctypes.CDLL:
     ToolError
         If the path is unknown or not supported here, or the compiler is missing or fails.
     """
+    _check(path)
+    return ctypes.CDLL(str(build("kernels.cpp", (*PATHS[path], *extra))))
+
+
+@cache
+def load_encoder(path: str, extra: tuple[str, ...] = ()) -> ctypes.CDLL:
+    """The encoder for a path, as `load`."""
+    _check(path)
+    return ctypes.CDLL(str(build("encoder.cpp", (*PATHS[path], *extra))))
+
+
+def _check(path: str) -> None:
     if path not in PATHS:
         raise ToolError(f"No kernels are called {path!r}; there are {', '.join(PATHS)}.")
     if path not in supported():
         raise ToolError(f"The kernels {path!r} need {', '.join(NEEDED[path])}, which this processor does not have.")
-    return ctypes.CDLL(str(build("kernels.cpp", (*PATHS[path], *extra))))
 
 
 def build(name: str, flags: tuple[str, ...]) -> Path:
