@@ -49,26 +49,33 @@ def supported() -> list[str]:
 
 
 @cache
-def load(path: str, extra: tuple[str, ...] = ()) -> ctypes.CDLL:
-    """The kernels of a path, built if need be; `extra` are flags for the compiler.
+def load(path: str) -> ctypes.CDLL:
+    """The kernels of a path, built if need be.
 
     Raises
     ------
     ToolError
         If the path is unknown or not supported here, or the compiler is missing or fails.
     """
-    _check(path)
-    return ctypes.CDLL(str(build("kernels.cpp", (*PATHS[path], *extra))))
+    check(path)
+    return ctypes.CDLL(str(build("kernels.cpp", PATHS[path])))
 
 
 @cache
-def load_encoder(path: str, extra: tuple[str, ...] = ()) -> ctypes.CDLL:
+def load_encoder(path: str) -> ctypes.CDLL:
     """The encoder for a path, as `load`."""
-    _check(path)
-    return ctypes.CDLL(str(build("encoder.cpp", (*PATHS[path], *extra))))
+    check(path)
+    return ctypes.CDLL(str(build("encoder.cpp", PATHS[path])))
 
 
-def _check(path: str) -> None:
+def check(path: str) -> None:
+    """Whether there are kernels of this name, and the processor can run them.
+
+    Raises
+    ------
+    ToolError
+        If not.
+    """
     if path not in PATHS:
         raise ToolError(f"No kernels are called {path!r}; there are {', '.join(PATHS)}.")
     if path not in supported():

@@ -132,9 +132,9 @@ void multiply_bytes(const Product& p) {
     Laid<int8_t> x(p, few ? p.groups : SLAB);
     std::vector<int32_t> offsets(p.x_rows);
     Pool::run(p.threads, p.x_rows, [&](int64_t r) {
-        int32_t sum = 0;
-        for (int64_t k = 0; k < p.columns; k++) sum += p.x8[r * p.columns + k];
-        offsets[r] = -128 * sum;
+        uint32_t sum = 0;  // may wrap round, as the accumulators do on their way
+        for (int64_t k = 0; k < p.columns; k++) sum += static_cast<uint32_t>(p.x8[r * p.columns + k]);
+        offsets[r] = static_cast<int32_t>(0 - 128 * sum);
     });
     const Table table = Table::of<M>(p.betas);
     if (few) {
