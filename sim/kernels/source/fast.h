@@ -31,15 +31,16 @@ struct Table {
     }
 };
 
-// Calls sink(step, bytes) for the 64 vectors of a group: step is 8·coordinate + j.
+// Calls sink(step, bytes) for the 64 vectors of a group: step is 8·coordinate + j. The index of β has `bits` bits, at
+// most B.
 template <int M, int B, class Sink>
-inline INLINE void expand_bytes(const uint8_t* planes, const Table& table, const Sink& sink) {
+inline INLINE void expand_bytes(const uint8_t* planes, int bits, const Table& table, const Sink& sink) {
     const Group<M> group(planes);
     const V zero = _mm512_setzero_si512();
     const V table0 = _mm512_load_si512(table.entry), table1 = _mm512_load_si512(table.entry + 64),
             table2 = _mm512_load_si512(table.entry + 128), table3 = _mm512_load_si512(table.entry + 192);
-    const V b0 = B > 0 ? group.beta(0, 0) : zero, b1 = B > 1 ? group.beta(1, 0) : zero,
-            b2 = B > 2 ? group.beta(2, 0) : zero;
+    const V b0 = bits > 0 ? group.beta(0, 0) : zero, b1 = B > 1 && bits > 1 ? group.beta(1, 0) : zero,
+            b2 = B > 2 && bits > 2 ? group.beta(2, 0) : zero;
     const Quarters shared = M < 4 ? four(b0, b1, b2, zero) : four(zero, b0, b1, b2);
     each<DIM>([&](auto i) INLINE {
         const auto y = [&](int k) INLINE { return k <= M ? group.plane(k, i, 0) : zero; };
@@ -71,30 +72,21 @@ inline V broadcast(const int8_t* four) {
     return _mm512_set1_epi32(value);
 }
 
-// R rows of activations with a row of groups, bytes never leaving registers: for few rows.
-template <int M, int B, int R>
-inline void fused_bytes(const uint8_t* planes, int64_t groups, const Table& table, const int8_t* x, int64_t stride,
-                        const int32_t* offsets, int32_t* acc, int64_t pitch) {
-    constexpr int SUMS = R > 2 ? 1 : 4 / R;  // a sum needs the one before it, which takes some cycles
-    constexpr int64_t BYTES_OF_GROUP = (DIM * M + B) * PLANE;
-    V sum[R][SUMS];
-    each<R>([&](auto r) INLINE {
-        each<SUMS>([&](auto k) INLINE { sum[r][k] = _mm512_set1_epi32(k ? 0 : offsets[r]); });
-    });
-    for (int64_t g = 0; g < groups; g++, planes += BYTES_OF_GROUP, x += COLUMNS) {
-        for (int64_t line = 0; line < BYTES_OF_GROUP; line += 64)
-            _mm_prefetch(reinterpret_cast<const char*>(planes + AHEAD * BYTES_OF_GROUP + line), _MM_HINT_T0);
-        expand_bytes<M, B>(planes, table, [&](auto step, V bytes) INLINE {
-            each<R>([&](auto r) INLINE {
-                V& to = sum[r][step % SUMS];
-                to = _mm512_dpbusd_epi32(to, bytes, broadcast(x + r * stride + 4 * step));
-            });
+// One row of activations with a row of groups, bytes never leaving registers.
+template <int M, int B>
+inline void fused_bytes(const uint8_t* planes, int bits, int64_t groups, const Table& table, const int8_t* x,
+                        int32_t offset, int32_t* acc) {
+    const int64_t group_bytes = (DIM * M + bits) * PLANE;
+    V sum[4];  // a sum needs the one before it, which takes four cycles
+    each<4>([&](auto k) INLINE { sum[k] = _mm512_set1_epi32(k ? 0 : offset); });
+    for (int64_t g = 0; g < groups; g++, planes += group_bytes, x += COLUMNS) {
+        for (int64_t line = 0; line < group_bytes; line += 64)
+            _mm_prefetch(reinterpret_cast<const char*>(planes + AHEAD * group_bytes + line), _MM_HINT_T0);
+        expand_bytes<M, B>(planes, bits, table, [&](auto step, V bytes) INLINE {
+            sum[step % 4] = _mm512_dpbusd_epi32(sum[step % 4], bytes, broadcast(x + 4 * step));
         });
     }
-    each<R>([&](auto r) INLINE {
-        each<SUMS - 1>([&](auto k) INLINE { sum[r][0] = _mm512_add_epi32(sum[r][0], sum[r][k + 1]); });
-        _mm512_storeu_si512(acc + r * pitch, sum[r][0]);
-    });
+    _mm512_storeu_si512(acc, _mm512_add_epi32(_mm512_add_epi32(sum[0], sum[1]), _mm512_add_epi32(sum[2], sum[3])));
 }
 
 // R rows of activations with N rows of groups, expanded before: for many rows. `apart` is from one row of groups to

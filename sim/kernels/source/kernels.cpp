@@ -11,7 +11,6 @@ namespace {
 
 constexpr int64_t SLAB = 2;   // groups along K that are expanded before they are multiplied: they stay in the L1 cache
 constexpr int64_t PANELS = 4; // rows of groups that are expanded together, so that activations are read less often
-constexpr int64_t FUSED = 4;  // rows of activations for which groups are expanded in registers only
 constexpr int TASK = 8;       // rows of groups that a thread takes at a time when there is one row of activations
 
 struct Product {
@@ -128,7 +127,7 @@ void dense_rows(int rows, const uint8_t* bytes, int64_t apart, int64_t steps, co
 template <int M, int B>
 void multiply_bytes(const Product& p) {
     constexpr int MOST = 6;
-    const bool few = p.x_rows <= FUSED;
+    const bool few = p.x_rows == 1;
     Laid<int8_t> x(p, few ? p.groups : SLAB);
     std::vector<int32_t> offsets(p.x_rows);
     Pool::run(p.threads, p.x_rows, [&](int64_t r) {
@@ -140,18 +139,9 @@ void multiply_bytes(const Product& p) {
     if (few) {
         Pool::run(p.threads, (p.panels() + TASK - 1) / TASK, [&](int64_t task) {
             const int64_t first = task * TASK, last = std::min(first + TASK, p.panels());
-            for (int64_t panel = first; panel < last; panel++) {
-                const auto fused = [&](auto rows) {
-                    fused_bytes<M, B, decltype(rows)::value>(p.at(panel, 0), p.groups, table, x.at(0, 0),
-                                                             x.stride(), offsets.data(), p.acc + panel * ROWS, p.pitch());
-                };
-                switch (p.x_rows) {
-                    case 1: fused(std::integral_constant<int, 1>()); break;
-                    case 2: fused(std::integral_constant<int, 2>()); break;
-                    case 3: fused(std::integral_constant<int, 3>()); break;
-                    default: fused(std::integral_constant<int, 4>());
-                }
-            }
+            for (int64_t panel = first; panel < last; panel++)
+                fused_bytes<M, B>(p.at(panel, 0), p.betas.bits, p.groups, table, x.at(0, 0), offsets[0],
+                                  p.acc + panel * ROWS);
             scale(p, first * ROWS, last * ROWS);
         });
         return;
@@ -167,7 +157,7 @@ void multiply_bytes(const Product& p) {
             for (int64_t n = 0; n < count; n++)
                 for (int64_t k = 0; k < wide; k++) {
                     uint8_t* to = bytes + (n * SLAB + k) * BYTES;
-                    expand_bytes<M, B>(p.at(first + n, g + k), table, [&](auto step, V vector) INLINE {
+                    expand_bytes<M, B>(p.at(first + n, g + k), p.betas.bits, table, [&](auto step, V vector) INLINE {
                         _mm512_store_si512(to + 64 * step, vector);
                     });
                 }
@@ -201,7 +191,7 @@ void multiply_pairs(const Product& p) {
                 x[g].x[b / 4][i / 2][b % 4][i % 2] = static_cast<int8_t>(value);
                 sum += value;
             }
-            x[g].offset[b / 4][b % 4] = static_cast<int16_t>(-(sum << M));
+            x[g].offset[b / 4][b % 4] = static_cast<int16_t>(-sum * (1 << M));
         }
     Pool::run(p.threads, (p.panels() + TASK - 1) / TASK, [&](int64_t task) {
         const int64_t first = task * TASK, last = std::min(first + TASK, p.panels());
@@ -218,12 +208,9 @@ void multiply(const Product& p) {
 #if GOSSET_AVX512
     const int largest = *std::max_element(p.betas.value, p.betas.value + 8);
     if (p.x8 && largest << M <= 128) {
-        switch (p.betas.bits) {
-            case 0: return multiply_bytes<M, 0>(p);
-            case 1: return multiply_bytes<M, 1>(p);
-            case 2: return multiply_bytes<M, 2>(p);
-            default: return multiply_bytes<M, 3>(p);
-        }
+        // What fits in a byte has few bits of β where y has many.
+        constexpr int MOST = M == 6 ? 1 : M == 5 ? 2 : 3;
+        return p.betas.bits < MOST && MOST == 3 ? multiply_bytes<M, MOST == 3 ? 2 : MOST>(p) : multiply_bytes<M, MOST>(p);
     }
 #elif GOSSET_AVX2
     if (p.x8 && p.x_rows == 1) return multiply_pairs<M>(p);
@@ -290,17 +277,21 @@ void relay(const Label* labels, const uint8_t* betas, int64_t rows, int64_t bloc
     });
 }
 
+// Calls with m as a constant; 1 where there is no such m. A library for one rate only is built in a fraction of the time.
 template <class F>
 int with_m(int m, const F& call) {
-    switch (m) {
-        case 1: call(std::integral_constant<int, 1>()); return 0;
-        case 2: call(std::integral_constant<int, 2>()); return 0;
-        case 3: call(std::integral_constant<int, 3>()); return 0;
-        case 4: call(std::integral_constant<int, 4>()); return 0;
-        case 5: call(std::integral_constant<int, 5>()); return 0;
-        case 6: call(std::integral_constant<int, 6>()); return 0;
-        default: return 1;
-    }
+    int known = 1;
+    each<6>([&](auto k) {
+#ifdef GOSSET_ONLY
+        if constexpr (k + 1 != GOSSET_ONLY) return;
+        else
+#endif
+        if (m == k + 1) {
+            call(std::integral_constant<int, k + 1>());
+            known = 0;
+        }
+    });
+    return known;
 }
 
 Betas as_betas(int bits, const uint8_t* values) {
