@@ -20,7 +20,9 @@ from golden.voronoi import encode_lanes, label_dtype
 Progress = Callable[[int, int], object]
 """Called with the number of rows done and of all rows, from the calling thread."""
 
-Rounding = Callable[[Lanes, NDArray[np.float32], Format, Selection], tuple[Lanes, NDArray[np.uint8], NDArray[np.float32]]]
+Rounding = Callable[
+    [Lanes, NDArray[np.float32], Format, Selection], tuple[Lanes, NDArray[np.uint8], NDArray[np.float32]]
+]
 """Rounds blocks with given row scales, as `golden.rounding.choose` does."""
 
 CHUNK = 1 << 16

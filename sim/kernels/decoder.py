@@ -174,7 +174,7 @@ class _Sum:
         carry: Bit = 0
         less: Bit = 0
         for k, place in enumerate(self.places):
-            x, y = (place + [0, 0])[:2]
+            x, y = [*place, 0, 0][:2]
             if step >> k <= 1:
                 bound = rounded >> k & 1
                 less = self.net.choice(self.net.parity(x, y, carry), less if bound else 0, 1 if bound else less)

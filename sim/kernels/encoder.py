@@ -1,19 +1,19 @@
 """The compiled encoder: `golden.rounding.choose`, equal in every bit, and a quantiser with it."""
 
 import ctypes
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from golden.format import Format
 from golden.lattice import DIM, Lanes
+from golden.quantize import Rounding
 from golden.rounding import FAR, NEAR, PULLS, Selection
 from golden.rounding import choose as golden_choose
 from sim.kernels.library import load_encoder, supported
 
 
-def chooser(path: str | None = None) -> Callable[..., tuple[list[NDArray[np.int8]], NDArray[np.uint8], NDArray[np.float32]]]:
+def chooser(path: str | None = None) -> Rounding:
     """`golden.rounding.choose`, compiled for a path of `sim.kernels.library.PATHS`: the fastest if none is given.
 
     It is what `golden.quantize.quantize` takes as `rounding`.

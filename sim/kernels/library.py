@@ -39,7 +39,10 @@ SOURCE = Path(__file__).with_name("source")
 RELOAD = 12
 """A plane is loaded again where it was used last so many operations before: there are more planes than registers."""
 
-FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden", "-ffp-contract=off", "-Wall", "-Wextra")
+FLAGS = (
+    *("-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden", "-Wall", "-Wextra"),
+    "-ffp-contract=off",  # the encoder rounds after every operation, as NumPy does
+)
 
 
 def supported() -> list[str]:

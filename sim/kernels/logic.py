@@ -60,7 +60,7 @@ class Network:
         """
         free = sorted({source for source in sources if source > 1})
         value = {0: 0, 1: 0xFF, **dict(zip(free, INPUTS, strict=False))}
-        table = function(*(value[source] for source in sources), *[0] * (3 - len(sources))) & 0xFF  # type: ignore[call-arg]
+        table = function(*(value[source] for source in sources), *[0] * (3 - len(sources))) & 0xFF
         needed = [k for k in range(len(free)) if _depends(table, k)]
         if len(needed) < len(free):
             table = _restrict(table, needed)

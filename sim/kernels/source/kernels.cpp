@@ -4,6 +4,7 @@
 #include "pool.h"
 
 #include <algorithm>
+#include <chrono>
 
 using namespace gosset;
 
@@ -333,5 +334,22 @@ __attribute__((visibility("default"))) int gosset_product(const uint8_t* planes,
                     x_scales, scales, acc, result, threads};
     return with_m(m, [&](auto n) { multiply<decltype(n)::value>(p); });
 }
+
+#if GOSSET_AVX512
+
+// Nanoseconds of so many VPDPBUSD in registers: what `benchmarks/cpu_kernels.py` calls the peak.
+__attribute__((visibility("default"))) double gosset_peak(int64_t count) {
+    V sum[16], one = _mm512_set1_epi8(1);
+    each<16>([&](auto k) INLINE { sum[k] = _mm512_setzero_si512(); });
+    const auto start = std::chrono::steady_clock::now();
+    for (int64_t n = 0; n < count; n += 16)
+        each<16>([&](auto k) INLINE {
+            sum[k] = _mm512_dpbusd_epi32(sum[k], one, one);
+            asm volatile("" : "+v"(sum[k]));
+        });
+    return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start).count();
+}
+
+#endif
 
 }

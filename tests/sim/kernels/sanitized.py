@@ -1,4 +1,4 @@
-"""Kernels (of one rate) and encoder compiled with sanitizers; `test_sanitizers` runs this file in a process of its own."""
+"""Kernels (of one rate) and encoder with sanitizers; `test_sanitizers` runs this file in a process of its own."""
 
 import sys
 

@@ -73,11 +73,7 @@ def test_covers_compute_what_was_built(data):
     cases = np.array(list(product((0, 1), repeat=5)), dtype=np.uint64).T
     inputs = [np.packbits(np.pad(case, (0, 32)).astype(np.uint8), bitorder="little").view(np.uint64) for case in cases]
     plain = evaluate(
-        [
-            step
-            for node in range(7, len(net.tables))
-            for step in [operation(net, node)]
-        ],
+        [step for node in range(7, len(net.tables)) for step in [operation(net, node)]],
         inputs,
     )
     covered = evaluate(operations(net, outputs), inputs)
