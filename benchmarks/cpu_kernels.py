@@ -213,7 +213,7 @@ def table(rows: list[Row], m: int, threads: int, read: float, peak: float | None
     print(f"reading: {read / 1e9:.1f} GB/s" + (f"; VNNI: {peak / 1e9:.0f} GMAC/s a core" if peak else ""))
     for row in rows:
         rate, speed = row.bits / 8 * SIZE * SIZE / row.seconds, m * SIZE * SIZE / row.seconds
-        line = f"{row.name:34s} {row.bits:6.3f} bits {row.seconds * 1e6:9.0f} µs {rows[0].seconds / row.seconds:6.2f} × fp32"
+        line = f"{row.name:34s} {row.bits:6.3f} bits {row.seconds * 1e6:9.0f} µs {rows[0].seconds / row.seconds:6.2f} ×"
         line += f" (best {row.best * 1e6:9.0f} µs {rows[0].best / row.best:6.2f} ×)"
         line += f" {speed / 1e9:7.1f} GMAC/s {rate / 1e9:6.1f} GB/s, {rate / read:4.0%} of reading"
         if peak and row.name.startswith("E8"):
