@@ -59,7 +59,7 @@ inline INLINE void turn(V* p) {
 template <int M>
 struct Group {
     const uint8_t* planes;
-    uint8_t computed[COMPUTED * PLANE];
+    alignas(64) uint8_t computed[COMPUTED * PLANE];
 
     explicit Group(const uint8_t* from) : planes(from) {
         for (int part = 0; part < PARTS; part++) decode<M>(planes + part * sizeof(V), computed + part * sizeof(V));
