@@ -5,7 +5,8 @@
 
 namespace gosset {
 
-constexpr int64_t AHEAD = 3;  // groups that are fetched from memory before they are needed
+// Groups that are fetched from memory before they are needed; line by line, since the cache can wait for some twenty.
+constexpr int64_t AHEAD = 6;
 
 #if GOSSET_AVX512
 
@@ -80,9 +81,9 @@ inline void fused_bytes(const uint8_t* planes, int bits, int64_t groups, const T
     V sum[4];  // a sum needs the one before it, which takes four cycles
     each<4>([&](auto k) INLINE { sum[k] = _mm512_set1_epi32(k ? 0 : offset); });
     for (int64_t g = 0; g < groups; g++, planes += group_bytes, x += COLUMNS) {
-        for (int64_t line = 0; line < group_bytes; line += 64)
-            _mm_prefetch(reinterpret_cast<const char*>(planes + AHEAD * group_bytes + line), _MM_HINT_T0);
+        const char* ahead = reinterpret_cast<const char*>(planes + AHEAD * group_bytes);
         expand_bytes<M, B>(planes, bits, table, [&](auto step, V bytes) INLINE {
+            if constexpr (step < DIM * M + B) _mm_prefetch(ahead + 64 * step, _MM_HINT_T0);
             sum[step % 4] = _mm512_dpbusd_epi32(sum[step % 4], bytes, broadcast(x + 4 * step));
         });
     }
@@ -129,14 +130,16 @@ inline void dot_pairs(const uint8_t* planes, int64_t groups, const Betas& betas,
     std::memcpy(&values, betas.value, 8);
     __m256i sum[2][2] = {{zero, zero}, {zero, zero}};
     for (int64_t g = 0; g < groups; g++, planes += group_bytes, x++) {
-        for (int64_t line = 0; line < group_bytes; line += 64)
-            _mm_prefetch(reinterpret_cast<const char*>(planes + AHEAD * group_bytes + line), _MM_HINT_T0);
+        const char* ahead = reinterpret_cast<const char*>(planes + AHEAD * group_bytes);
         const Group<M> group(planes);
         for (int part = 0; part < 2; part++) {
             V bytes[DIM][8], index[8];
             each<DIM>([&](auto i) INLINE {
                 V p[8] = {};
-                each<M>([&](auto k) INLINE { p[k] = group.plane(k, i, part); });
+                each<M>([&](auto k) INLINE {
+                    p[k] = group.plane(k, i, part);
+                    if (part == 0) _mm_prefetch(ahead + 64 * (M * i + k), _MM_HINT_T0);
+                });
                 p[M] = ~group.plane(M, i, part);
                 turn(p);
                 each<8>([&](auto j) INLINE { bytes[i][j] = p[j]; });

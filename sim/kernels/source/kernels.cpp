@@ -158,7 +158,10 @@ void multiply_bytes(const Product& p) {
             for (int64_t n = 0; n < count; n++)
                 for (int64_t k = 0; k < wide; k++) {
                     uint8_t* to = bytes + (n * SLAB + k) * BYTES;
-                    expand_bytes<M, B>(p.at(first + n, g + k), p.betas.bits, table, [&](auto step, V vector) INLINE {
+                    const uint8_t* planes = p.at(first + n, g + k);
+                    const char* ahead = reinterpret_cast<const char*>(planes + SLAB * p.group_bytes());
+                    expand_bytes<M, B>(planes, p.betas.bits, table, [&](auto step, V vector) INLINE {
+                        if constexpr (step < DIM * M + B) _mm_prefetch(ahead + 64 * step, _MM_HINT_T0);
                         _mm512_store_si512(to + 64 * step, vector);
                     });
                 }
