@@ -20,6 +20,11 @@ from golden.voronoi import encode_lanes, label_dtype
 Progress = Callable[[int, int], object]
 """Called with the number of rows done and of all rows, from the calling thread."""
 
+Rounding = Callable[
+    [Lanes, NDArray[np.float32], Format, Selection], tuple[Lanes, NDArray[np.uint8], NDArray[np.float32]]
+]
+"""Rounds blocks with given row scales, as `golden.rounding.choose` does."""
+
 CHUNK = 1 << 16
 """Blocks worked on at once by a thread: many, or threads wait for each other between NumPy's short operations."""
 
@@ -69,6 +74,7 @@ def quantize(
     selection: Selection = "opt",
     scales: ArrayLike | None = None,
     progress: Progress | None = None,
+    rounding: Rounding = choose,
 ) -> PackedMatrix:
     """Quantises a matrix row by row.
 
@@ -82,6 +88,8 @@ def quantize(
     scales : real `(rows,)`, optional
         Row scales to use instead of searching them; finite, not negative. With a scale of 0 a row becomes zero.
     progress : callable, optional
+    rounding : callable
+        `choose`, or a faster one that gives the same.
 
     Returns
     -------
@@ -109,10 +117,10 @@ def quantize(
         _, power = np.frexp(np.abs(x[part]).max(axis=1))
         block = _row_lanes(np.ldexp(x[part], -power[:, None]), count)
         if given is None:
-            chosen[part] = np.ldexp(_search(block, fmt, selection), power)
+            chosen[part] = np.ldexp(_search(block, fmt, selection, rounding), power)
         else:
             chosen[part] = given[part]
-        point, index, _ = choose(block, np.ldexp(chosen[part], -power), fmt, selection)
+        point, index, _ = rounding(block, np.ldexp(chosen[part], -power), fmt, selection)
         zero = chosen[part] == 0
         index[zero] = 0
         label = encode_lanes(point, fmt.q)
@@ -151,7 +159,7 @@ def rms_scales(matrix: ArrayLike, fmt: Format, selection: Selection = "opt") -> 
     return (rms * gaussian_scale(fmt, selection)).astype(np.float32)
 
 
-def _search(x: Lanes, fmt: Format, selection: Selection) -> NDArray[np.float32]:
+def _search(x: Lanes, fmt: Format, selection: Selection, rounding: Rounding = choose) -> NDArray[np.float32]:
     """The scales that give rows the least squared error: float32 `(rows,)`, 0 for rows of zeros.
 
     At the largest scale tried no block of the row overloads, so that larger ones are coarser in vain; at the smallest,
@@ -177,21 +185,26 @@ def _search(x: Lanes, fmt: Format, selection: Selection) -> NDArray[np.float32]:
         take = np.concatenate([order[:, :top], order[:, top::stride]], axis=1)
         sample = [np.take_along_axis(lane, take, axis=1) for lane in x]
         weight = np.repeat([1.0, (count - top) / (take.shape[1] - top)], [top, take.shape[1] - top])
-    best = _least_error(sample, weight, low * ratio ** np.arange(COARSE)[:, None], fmt, selection)
-    best = _least_error(sample, weight, best * ratio ** np.array(FINE)[:, None], fmt, selection)
-    best = _least_error(x, np.ones(count), best * ratio ** (np.array(FINEST)[:, None] / 4), fmt, selection)
+    best = _least_error(sample, weight, low * ratio ** np.arange(COARSE)[:, None], fmt, selection, rounding)
+    best = _least_error(sample, weight, best * ratio ** np.array(FINE)[:, None], fmt, selection, rounding)
+    best = _least_error(x, np.ones(count), best * ratio ** (np.array(FINEST)[:, None] / 4), fmt, selection, rounding)
     return np.where(zero, 0, best).astype(np.float32)
 
 
 def _least_error(
-    x: Lanes, weight: NDArray[np.float64], scales: NDArray[np.float64], fmt: Format, selection: Selection
+    x: Lanes,
+    weight: NDArray[np.float64],
+    scales: NDArray[np.float64],
+    fmt: Format,
+    selection: Selection,
+    rounding: Rounding,
 ) -> NDArray[np.float64]:
     """Of candidate scales `(candidates, rows)`, the one of least squared error for each row; weights per block."""
     group = max(1, CHUNK // x[0].size)
     errors = []
     for start in range(0, len(scales), group):
         some = scales[start : start + group]
-        errors.append(choose(x, some.astype(np.float32), fmt, selection)[2] @ weight * some**2)
+        errors.append(rounding(x, some.astype(np.float32), fmt, selection)[2] @ weight * some**2)
     index = np.argmin(np.concatenate(errors), axis=0)
     return scales[index, np.arange(scales.shape[1])]
 

@@ -147,7 +147,8 @@ def matmul(
     w: Annotated[Path, typer.Argument(help="Packed weights, N × K.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The result, M × N, as a .npy file.")],
     backend: Annotated[
-        str, typer.Option(help="What computes it: golden (NumPy) or rtl (the Verilated design).")
+        str,
+        typer.Option(help="What computes it: golden (NumPy), cpu (compiled kernels) or rtl (the Verilated design)."),
     ] = "rtl",
     design: Design = "small",
 ) -> None:

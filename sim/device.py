@@ -18,6 +18,8 @@ from golden.quantize import quantize
 from hw.design import DesignPoint
 from hw.engine.counters import COUNTER_BITS, COUNTERS
 from hw.generate import generate_design
+from sim.kernels.encoder import chooser
+from sim.kernels.product import Kernels, Laid
 from sim.rtl.model import Model, Pace
 from sim.tiles import Job
 
@@ -170,7 +172,45 @@ class RtlDevice(Device):
         return {name: int(getattr(self.model.io, name)) for name in COUNTERS}
 
 
-BACKENDS: dict[str, type[Device]] = {"golden": GoldenDevice, "rtl": RtlDevice}
+class CpuDevice(Device):
+    """Compiled kernels on this machine's processors.
+
+    Parameters
+    ----------
+    design : DesignPoint
+    path : str, optional
+        Instructions, as `sim.kernels.product.Kernels` takes them.
+    threads : int, optional
+
+    Raises
+    ------
+    ToolError
+        If the kernels cannot be built, or need instructions that the processor lacks.
+    """
+
+    def __init__(self, design: DesignPoint, *, path: str | None = None, threads: int | None = None):
+        super().__init__(design)
+        self.kernels = Kernels(path, threads)
+        self._laid: tuple[PackedMatrix, Laid] | None = None
+
+    def run(self, job: Job, progress: Progress | None = None) -> Report:
+        """Runs a job; weights that were those of the job before are not laid out anew."""
+        start = time.perf_counter()
+        if self._laid is None or self._laid[0] is not job.w:
+            self._laid = job.w, self.kernels.lay(job.w)
+        product = self._laid[1].product(job.x)
+        if progress:
+            progress(job.output_rows, job.output_rows)
+        return Report(job, product, time.perf_counter() - start)
+
+    def activations(self, x: ArrayLike) -> Operand:
+        """As `Device.activations`, by the compiled encoder."""
+        if not self.design.packed:
+            return quantize_int8(x)
+        return quantize(x, self.design.format, rounding=chooser(self.kernels.path))
+
+
+BACKENDS: dict[str, type[Device]] = {"golden": GoldenDevice, "cpu": CpuDevice, "rtl": RtlDevice}
 """The backends by name."""
 
 

@@ -1,0 +1,1 @@
+"""Products of packed matrices on processors: generated logic, C++ that is compiled on demand, and the encoder."""

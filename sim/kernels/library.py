@@ -1,0 +1,167 @@
+"""The compiled kernels: built on demand for one set of instructions, kept in the cache, and called through ctypes."""
+
+import ctypes
+import hashlib
+import json
+import os
+import re
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from golden.errors import ToolError
+from golden.lattice import DIM
+from golden.voronoi import RATES
+from sim.kernels.decoder import decoder
+from sim.kernels.logic import expression
+from sim.rtl.tools import cache_folder, compiler
+
+PATHS = {
+    "avx512": (
+        *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vbmi", "-mavx512vnni", "-mgfni"),
+        *("-mavx2", "-mfma"),
+    ),
+    "avx2": ("-mavx2",),
+    "portable": (),
+}
+"""Sets of instructions that kernels are written for, the fastest first, and the compiler's flags for them."""
+
+NEEDED = {
+    "avx512": ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vbmi", "avx512_vnni", "gfni"),
+    "avx2": ("avx2",),
+    "portable": (),
+}
+"""Flags of the processor, as Linux names them, that a path needs."""
+
+SOURCE = Path(__file__).with_name("source")
+
+RELOAD = 12
+"""A plane is loaded again where it was used last so many operations before: there are more planes than registers."""
+
+FLAGS = (
+    *("-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden", "-Wall", "-Wextra"),
+    "-ffp-contract=off",  # the encoder rounds after every operation, as NumPy does
+)
+
+
+def supported() -> list[str]:
+    """The paths that this machine's processor can run, the fastest first."""
+    flags = _processor_flags()
+    return [path for path, needed in NEEDED.items() if flags.issuperset(needed)]
+
+
+@cache
+def load(path: str) -> ctypes.CDLL:
+    """The kernels of a path, built if need be.
+
+    Raises
+    ------
+    ToolError
+        If the path is unknown or not supported here, or the compiler is missing or fails.
+    """
+    check(path)
+    return ctypes.CDLL(str(build("kernels.cpp", PATHS[path])))
+
+
+@cache
+def load_encoder(path: str) -> ctypes.CDLL:
+    """The encoder for a path, as `load`."""
+    check(path)
+    return ctypes.CDLL(str(build("encoder.cpp", PATHS[path])))
+
+
+def check(path: str) -> None:
+    """Whether there are kernels of this name, and the processor can run them.
+
+    Raises
+    ------
+    ToolError
+        If not.
+    """
+    if path not in PATHS:
+        raise ToolError(f"No kernels are called {path!r}; there are {', '.join(PATHS)}.")
+    if path not in supported():
+        raise ToolError(f"The kernels {path!r} need {', '.join(NEEDED[path])}, which this processor does not have.")
+
+
+def build(name: str, flags: tuple[str, ...]) -> Path:
+    """Compiles a file of `source/` to a shared library in the cache, or finds it there.
+
+    Raises
+    ------
+    ToolError
+        If the compiler is missing or fails.
+    """
+    program, version = compiler()
+    header = decoder_header()
+    texts = [(file.name, file.read_text()) for file in sorted(SOURCE.iterdir())]
+    made_of = json.dumps([program, version, FLAGS, flags, name, header, texts])
+    target = cache_folder() / f"{hashlib.sha256(made_of.encode()).hexdigest()}.so"
+    if not target.exists():
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix="build-") as folder:
+            work = Path(folder)
+            (work / "decoder.h").write_text(header)
+            command = [program, *FLAGS, *flags, "-I", str(work), "-I", str(SOURCE), str(SOURCE / name)]
+            done = subprocess.run(
+                [*command, "-o", str(work / "library.so")], capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                tail = "\n".join(done.stderr.rstrip().splitlines()[-30:])
+                raise ToolError(f"{Path(program).name} failed (exit code {done.returncode}):\n{tail}")
+            os.replace(work / "library.so", target)
+    return target
+
+
+def decoder_header() -> str:
+    """C++ of the decoders for all rates: `template <int M> void decode(const uint8_t* planes, uint8_t* computed)`."""
+    decoders = [decoder(q) for q in RATES]
+    lines = [
+        "// Written by sim/kernels/library.py.",
+        "#pragma once",
+        '#include "vector.h"',
+        "namespace gosset {",
+        "#define SIMPLE(name, table, text) \\",
+        "    inline V name([[maybe_unused]] V a, [[maybe_unused]] V b, [[maybe_unused]] V c) { return text; }",
+        "#if GOSSET_AVX512",
+        "#define FUNCTION(name, table, text) \\",
+        "    inline V name(V a, V b, V c) { return _mm512_ternarylogic_epi64(a, b, c, table); }",
+        "#else",
+        "#define FUNCTION SIMPLE",
+        "#endif",
+    ]
+    tables = sorted({step.table for each in decoders for step in each.steps})
+    for table in tables:
+        text = expression(table)
+        # Of two inputs there are instructions that overwrite neither.
+        kind = "SIMPLE" if re.fullmatch(r"\(\w [&|^] ~?\w\)", text) else "FUNCTION"
+        lines.append(f"{kind}(f{table:02x}, 0x{table:02x}, {text})")
+    lines.append("template <int M> void decode(const uint8_t* planes, uint8_t* computed);")
+    for each in decoders:
+        m = each.q.bit_length() - 1
+        lines.append(f"template <> inline void decode<{m}>(const uint8_t* planes, uint8_t* computed) {{")
+        where = {bit: k for k, bit in enumerate(each.outputs)}
+        loaded: dict[int, int] = {}
+        for k, step in enumerate(each.steps):
+            stale = [s for s in {*step.sources} if s < 2 + DIM * m and loaded.get(s, -RELOAD) <= k - RELOAD]
+            if stale:
+                lines.append('    asm("" : "+r"(planes));')
+            for source in sorted(stale):
+                lines.append(f"    {'' if source in loaded else 'V '}n{source} = load(planes + {source - 2} * PLANE);")
+                loaded[source] = k
+            sources = ", ".join(f"n{source}" for source in step.sources)
+            lines.append(f"    const V n{step.target} = f{step.table:02x}({sources});")
+            if step.target in where:
+                lines.append(f"    store(computed + {where[step.target]} * PLANE, n{step.target});")
+        lines.append("}")
+    return "\n".join([*lines, "}  // namespace gosset", ""])
+
+
+@cache
+def _processor_flags() -> frozenset[str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return frozenset()
+    line = next((line for line in text.splitlines() if line.startswith("flags")), "")
+    return frozenset(line.partition(":")[2].split())

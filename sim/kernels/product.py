@@ -1,0 +1,179 @@
+"""Products of packed matrices by compiled kernels; accumulators equal golden's in every bit.
+
+A packed matrix is laid out anew once, as bit planes (`Kernels.lay`); then it is multiplied by as many activations as
+there are, packed or int8.
+"""
+
+import ctypes
+import os
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.errors import GossetError
+from golden.format import Format, PackedMatrix
+from golden.int8 import LIMIT, Int8Matrix
+from golden.lattice import DIM
+from golden.matmul import Operand, Product, check, max_columns
+from sim.kernels.library import load, supported
+
+ROWS, BLOCKS, PLANE = 16, 32, 64
+"""Rows and blocks of a group, and the bytes of one of its bit planes (`source/vector.h`)."""
+
+
+class Kernels:
+    """The kernels for one set of instructions.
+
+    Parameters
+    ----------
+    path : str, optional
+        One of `sim.kernels.library.PATHS`; the fastest that the processor has if not given.
+    threads : int, optional
+        As many as the process has processors if not given.
+
+    Raises
+    ------
+    ToolError
+        If the processor lacks the instructions, or the compiler is missing or fails.
+    GossetError
+        If there are no threads.
+    """
+
+    def __init__(self, path: str | None = None, threads: int | None = None):
+        self.path = path or supported()[0]
+        self.library = load(self.path)
+        self.threads = processors() if threads is None else threads
+        if self.threads < 1:
+            raise GossetError(f"Kernels run on at least one thread, not {self.threads}.")
+
+    def lay(self, matrix: PackedMatrix) -> "Laid":
+        """A packed matrix as bit planes."""
+        rows, blocks = matrix.labels.shape
+        groups = -(-rows // ROWS) * -(-blocks // BLOCKS)
+        planes = _aligned(groups * (matrix.format.label_bits + matrix.format.beta_bits) * PLANE)
+        laid = Laid(self, matrix.format, matrix.columns, matrix.scales, planes)
+        labels, betas = np.ascontiguousarray(matrix.labels), np.ascontiguousarray(matrix.betas)
+        self.library.gosset_relay(
+            *(_pointer(labels), labels.itemsize, _pointer(betas), ctypes.c_int64(rows), ctypes.c_int64(blocks)),
+            *(matrix.format.m, matrix.format.beta_bits, _pointer(planes), self.threads),
+        )
+        return laid
+
+    def matmul(self, a: Operand, b: Operand) -> Product:
+        """The product A·Bᵀ, as `golden.matmul.matmul`.
+
+        Raises
+        ------
+        GossetError
+            If the operands do not pass `golden.matmul.check`.
+        """
+        check(a, b)
+        if isinstance(b, PackedMatrix):
+            return self.lay(b).product(a)
+        assert isinstance(a, PackedMatrix)  # or `check` would have refused them
+        return Product(self.lay(a).product(b).accumulators.T, a.scales, b.scales)
+
+
+@dataclass(frozen=True, eq=False)
+class Laid:
+    """A packed matrix as bit planes: the size of its container's planes, but for padding to 16 rows of 256 columns.
+
+    Parameters
+    ----------
+    kernels : Kernels
+        Which laid it out; the order of bits is their own.
+    format : Format
+    columns : int
+    scales : float32 `(rows,)`
+    planes : uint8
+        `[row of groups][group][plane][64]`.
+    """
+
+    kernels: Kernels
+    format: Format
+    columns: int
+    scales: NDArray[np.float32]
+    planes: NDArray[np.uint8]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns, padding not counted."""
+        return len(self.scales), self.columns
+
+    def integers(self) -> NDArray[np.int16]:
+        """β·y of every entry, as `PackedMatrix.integers`: int16 `(rows, 8·blocks)`."""
+        out = np.empty((len(self.scales), -(-self.columns // DIM) * DIM), dtype=np.int16)
+        self.kernels.library.gosset_integers(*self._arguments(), _pointer(out), self.kernels.threads)
+        return out
+
+    def product(self, x: Operand) -> Product:
+        """The product x·wᵀ of activations `(M, K)` and this matrix `(N, K)`, exact.
+
+        Raises
+        ------
+        GossetError
+            If the activations do not fit, or accumulators could overflow.
+        """
+        return Product(self._multiply(x, None), x.scales, self.scales)
+
+    def matmul(self, x: Operand) -> NDArray[np.float32]:
+        """`product(x).result`, scaled in the same go: float32 `(M, N)`.
+
+        Raises
+        ------
+        GossetError
+            As `product`.
+        """
+        result = np.empty((x.shape[0], len(self.scales)), dtype=np.float32)
+        self._multiply(x, result)
+        return result
+
+    def _multiply(self, x: Operand, result: NDArray[np.float32] | None) -> NDArray[np.int32]:
+        """The accumulators; and the result, where there is room for it."""
+        if x.columns != self.columns:
+            raise GossetError(f"Rows of both operands must be equally long, but have {x.columns} and {self.columns}.")
+        most = _max_columns(x.format if isinstance(x, PackedMatrix) else None, self.format)
+        if x.columns > most:
+            raise GossetError(f"The product could overflow its 32-bit accumulators: K may be at most {most}.")
+        values: NDArray[Any]
+        if isinstance(x, Int8Matrix):
+            values = np.ascontiguousarray(x.values)
+        else:
+            values = self.kernels.lay(x).integers()
+            if x.format.betas[-1] * x.format.q <= LIMIT:
+                values = values.astype(np.int8)
+        accumulators = np.empty((len(values), -(-len(self.scales) // ROWS) * ROWS), dtype=np.int32)
+        narrow = values.dtype == np.int8
+        self.kernels.library.gosset_product(
+            *(*self._arguments(), _pointer(values if narrow else None), _pointer(None if narrow else values)),
+            *(ctypes.c_int64(len(values)), ctypes.c_int64(values.shape[1]), _pointer(x.scales), _pointer(self.scales)),
+            *(_pointer(accumulators), _pointer(result), self.kernels.threads),
+        )
+        return accumulators[:, : len(self.scales)]
+
+    def _arguments(self) -> tuple[Any, ...]:
+        """The matrix, as the library takes it."""
+        fmt = self.format
+        rows, blocks = ctypes.c_int64(len(self.scales)), ctypes.c_int64(-(-self.columns // DIM))
+        return _pointer(self.planes), rows, blocks, fmt.m, fmt.beta_bits, (ctypes.c_uint8 * 8)(*fmt.betas)
+
+
+def processors() -> int:
+    """Processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_max_columns = cache(max_columns)
+
+
+def _aligned(size: int) -> NDArray[np.uint8]:
+    """Bytes that begin at a multiple of a cache line."""
+    raw = np.empty(size + PLANE, dtype=np.uint8)
+    return raw[-raw.ctypes.data % PLANE :][:size]
+
+
+def _pointer(array: NDArray[Any] | None) -> ctypes.c_void_p:
+    return ctypes.c_void_p(None if array is None else array.ctypes.data)

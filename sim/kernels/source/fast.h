@@ -1,0 +1,174 @@
+// Products with activations of bytes, where instructions make them faster than words.
+#pragma once
+
+#include "dense.h"
+
+namespace gosset {
+
+// Groups that are fetched from memory before they are needed; line by line, since the cache can wait for some twenty.
+constexpr int64_t AHEAD = 6;
+
+#if GOSSET_AVX512
+
+// Entries as bytes β·y + 128, for formats with β·q ≤ 128: a byte holds the index of β above y, and a table has the rest.
+// A group's bytes are [coordinate][j][64]; activations are [coordinate][j][4 blocks].
+constexpr int BYTES = ROWS * COLUMNS;
+
+// Bits of y in the index; at least 4, so that the planes of β are unpacked once for all coordinates.
+template <int M>
+constexpr int POINT_BITS = M + 1 < 4 ? 4 : M + 1;
+
+struct Table {
+    alignas(64) uint8_t entry[256];
+
+    template <int M>
+    static Table of(const Betas& betas) {
+        Table table;
+        for (int n = 0; n < 256; n++) {
+            const int low = n & ((1 << (M + 1)) - 1), y = low < 1 << M ? low : low - (2 << M);
+            table.entry[n] = static_cast<uint8_t>(betas.value[n >> POINT_BITS<M> & 7] * y + 128);
+        }
+        return table;
+    }
+};
+
+// Calls sink(step, bytes) for the 64 vectors of a group: step is 8·coordinate + j. The index of β has `bits` bits, at
+// most B.
+template <int M, int B, class Sink>
+inline INLINE void expand_bytes(const uint8_t* planes, int bits, const Table& table, const Sink& sink) {
+    const Group<M> group(planes);
+    const V zero = _mm512_setzero_si512();
+    const V table0 = _mm512_load_si512(table.entry), table1 = _mm512_load_si512(table.entry + 64),
+            table2 = _mm512_load_si512(table.entry + 128), table3 = _mm512_load_si512(table.entry + 192);
+    const V b0 = bits > 0 ? group.beta(0, 0) : zero, b1 = B > 1 && bits > 1 ? group.beta(1, 0) : zero,
+            b2 = B > 2 && bits > 2 ? group.beta(2, 0) : zero;
+    const Quarters shared = M < 4 ? four(b0, b1, b2, zero) : four(zero, b0, b1, b2);
+    each<DIM>([&](auto i) INLINE {
+        const auto y = [&](int k) INLINE { return k <= M ? group.plane(k, i, 0) : zero; };
+        V bytes[8];
+        if constexpr (M < 4)
+            turn(four(y(0), y(1), y(2), y(3)), shared, bytes);
+        else if constexpr (M == 4)
+            turn(four(y(0), y(1), y(2), y(3)), with_first(y(4), shared), bytes);
+        else
+            turn(four(y(0), y(1), y(2), y(3)), four(y(4), y(5), M == 5 ? b0 : y(6), M == 5 ? b1 : b0), bytes);
+        each<8>([&](auto j) INLINE {
+            V entry;
+            if constexpr (POINT_BITS<M> + B <= 6) {
+                entry = _mm512_permutexvar_epi8(bytes[j], table0);
+            } else {
+                entry = _mm512_permutex2var_epi8(table0, bytes[j], table1);
+                if constexpr (POINT_BITS<M> + B > 7)
+                    entry = _mm512_mask_blend_epi8(_mm512_movepi8_mask(bytes[j]), entry,
+                                                   _mm512_permutex2var_epi8(table2, bytes[j], table3));
+            }
+            sink(std::integral_constant<int, 8 * i + j>(), entry);
+        });
+    });
+}
+
+inline V broadcast(const int8_t* four) {
+    int32_t value;
+    std::memcpy(&value, four, 4);
+    return _mm512_set1_epi32(value);
+}
+
+// One row of activations with a row of groups, bytes never leaving registers.
+template <int M, int B>
+inline void fused_bytes(const uint8_t* planes, int bits, int64_t groups, const Table& table, const int8_t* x,
+                        int32_t offset, int32_t* acc) {
+    const int64_t group_bytes = (DIM * M + bits) * PLANE;
+    V sum[4];  // a sum needs the one before it, which takes four cycles
+    each<4>([&](auto k) INLINE { sum[k] = _mm512_set1_epi32(k ? 0 : offset); });
+    for (int64_t g = 0; g < groups; g++, planes += group_bytes, x += COLUMNS) {
+        const char* ahead = reinterpret_cast<const char*>(planes + AHEAD * group_bytes);
+        expand_bytes<M, B>(planes, bits, table, [&](auto step, V bytes) INLINE {
+            if constexpr (step < DIM * M + B) _mm_prefetch(ahead + 64 * step, _MM_HINT_T0);
+            sum[step % 4] = _mm512_dpbusd_epi32(sum[step % 4], bytes, broadcast(x + 4 * step));
+        });
+    }
+    _mm512_storeu_si512(acc, _mm512_add_epi32(_mm512_add_epi32(sum[0], sum[1]), _mm512_add_epi32(sum[2], sum[3])));
+}
+
+// R rows of activations with N rows of groups, expanded before: for many rows. `apart` is from one row of groups to
+// the next.
+template <int N, int R>
+inline void dense_bytes(const uint8_t* bytes, int64_t apart, int64_t steps, const int8_t* x, int64_t stride,
+                        int32_t* acc, int64_t pitch) {
+    V sum[R][N];
+    each<R>([&](auto r) INLINE {
+        each<N>([&](auto n) INLINE { sum[r][n] = _mm512_loadu_si512(acc + r * pitch + n * ROWS); });
+    });
+    for (int64_t k = 0; k < steps; k++) {
+        V w[N];
+        each<N>([&](auto n) INLINE { w[n] = _mm512_load_si512(bytes + n * apart + 64 * k); });
+        each<R>([&](auto r) INLINE {
+            const V four = broadcast(x + r * stride + 4 * k);
+            each<N>([&](auto n) INLINE { sum[r][n] = _mm512_dpbusd_epi32(sum[r][n], w[n], four); });
+        });
+    }
+    each<R>([&](auto r) INLINE {
+        each<N>([&](auto n) INLINE { _mm512_storeu_si512(acc + r * pitch + n * ROWS, sum[r][n]); });
+    });
+}
+
+#elif GOSSET_AVX2
+
+// One row of activations with a row of groups, by coordinates of blocks, β after the sum of a block: that fits 16 bits,
+// since |⟨x, y⟩| ≤ 127·√8·√2·q ≤ 32,512. Activations: [j][pair of coordinates][block][2], and −q times the sum of each
+// block, since the instruction multiplies bytes without sign, y + q.
+struct Pairs {
+    int8_t x[8][4][4][2];
+    int16_t offset[8][4];
+};
+
+template <int M>
+inline void dot_pairs(const uint8_t* planes, int64_t groups, const Betas& betas, const Pairs* x, int32_t* acc) {
+    const int64_t group_bytes = (DIM * M + betas.bits) * PLANE;
+    const __m256i zero = _mm256_setzero_si256();
+    int64_t values;
+    std::memcpy(&values, betas.value, 8);
+    __m256i sum[2][2] = {{zero, zero}, {zero, zero}};
+    for (int64_t g = 0; g < groups; g++, planes += group_bytes, x++) {
+        const char* ahead = reinterpret_cast<const char*>(planes + AHEAD * group_bytes);
+        const Group<M> group(planes);
+        for (int part = 0; part < 2; part++) {
+            V bytes[DIM][8], index[8];
+            each<DIM>([&](auto i) INLINE {
+                V p[8] = {};
+                each<M>([&](auto k) INLINE {
+                    p[k] = group.plane(k, i, part);
+                    if (part == 0) _mm_prefetch(ahead + 64 * (M * i + k), _MM_HINT_T0);
+                });
+                p[M] = ~group.plane(M, i, part);
+                turn(p);
+                each<8>([&](auto j) INLINE { bytes[i][j] = p[j]; });
+            });
+            indices(group, betas.bits, part, index);
+            for (int j = 0; j < 8; j++) {
+                const __m256i beta = _mm256_shuffle_epi8(_mm256_set1_epi64x(values), (__m256i)index[j]);
+                int64_t offset;
+                std::memcpy(&offset, x->offset[j], 8);
+                __m256i low = _mm256_set1_epi64x(offset), high = low;
+                each<4>([&](auto p) INLINE {
+                    int64_t four;
+                    std::memcpy(&four, x->x[j][p], 8);
+                    const __m256i a = (__m256i)bytes[2 * p][j], b = (__m256i)bytes[2 * p + 1][j];
+                    const __m256i both = _mm256_set1_epi64x(four);
+                    low = _mm256_add_epi16(low, _mm256_maddubs_epi16(_mm256_unpacklo_epi8(a, b), both));
+                    high = _mm256_add_epi16(high, _mm256_maddubs_epi16(_mm256_unpackhi_epi8(a, b), both));
+                });
+                low = _mm256_madd_epi16(low, _mm256_unpacklo_epi8(beta, zero));
+                high = _mm256_madd_epi16(high, _mm256_unpackhi_epi8(beta, zero));
+                sum[part][0] = _mm256_add_epi32(sum[part][0], low);
+                sum[part][1] = _mm256_add_epi32(sum[part][1], high);
+            }
+        }
+    }
+    for (int part = 0; part < 2; part++)  // per 16 bytes: rows 0, 0, 1, 1 and 2, 2, 3, 3
+        _mm256_storeu_si256((__m256i*)(acc + 8 * part), _mm256_hadd_epi32(sum[part][0], sum[part][1]));
+}
+
+#endif
+
+}  // namespace gosset
