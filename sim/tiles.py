@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from amaranth.lib import data
 from numpy.typing import NDArray
 
 from golden.errors import GossetError
@@ -18,6 +19,7 @@ from golden.int8 import Int8Matrix
 from golden.lattice import DIM
 from golden.matmul import Operand, check
 from hw.design import NIBBLE, DesignPoint
+from hw.engine.banks import w_lane, x_lane
 from sim.models.schedule import Machine, divide, schedule
 
 Payload = dict[str, NDArray[np.uint32]]
@@ -140,13 +142,13 @@ class Job:
 
     def x_words(self) -> Iterator[Payload]:
         """The words of activations of each job."""
-        fields = self._fields("x", self.x, self.design.x_lane_bits, self.design.x_beta_bits)
+        fields = self._fields("x", self.x, x_lane(self.design))
         for part in self.parts:
             yield {port: self._x_words(bits, part) for port, bits in fields.items()}
 
     def w_words(self) -> Iterator[Payload]:
         """The words of weights of each job."""
-        fields = self._fields("w", self.w, self.design.format.label_bits, self.design.format.beta_bits)
+        fields = self._fields("w", self.w, w_lane(self.design))
         made: dict[int, Payload] = {}
         for part in self.parts:
             if part.first_block not in made:
@@ -165,8 +167,10 @@ class Job:
             panel += came.transpose(1, 0, 2).reshape(part.rows, -1)
         return np.ascontiguousarray(result[:, :n])
 
-    def _fields(self, side: str, matrix: Operand, lane_bits: int, beta_bits: int) -> dict[str, NDArray[np.uint8]]:
+    def _fields(self, side: str, matrix: Operand, lane: data.StructLayout) -> dict[str, NDArray[np.uint8]]:
         """Bits of the lanes, by port: uint8 `(rows, blocks, passes, bits)`."""
+        widths = {name: field.width for name, field in lane}
+        lane_bits, beta_bits = widths["label"], widths.get("beta", 0)
         if isinstance(matrix, PackedMatrix):
             labels, _ = matrix.planes()
             lanes = np.unpackbits(labels, axis=1, bitorder="little").reshape(*matrix.labels.shape, 1, -1)

@@ -19,7 +19,7 @@ from hw.array.output_stationary import OutputStationaryArray
 from hw.array.weight_stationary import WeightStationaryArray
 from hw.codec.decoder import Decoder
 from hw.design import NIBBLE, DesignPoint
-from hw.engine.banks import READING, Turns, banks, fill_by_block, w_word, x_word
+from hw.engine.banks import READING, Turns, banks, fill_by_block, w_lane, w_word, x_lane, x_word
 from hw.engine.counters import COUNTER_BITS, COUNTERS
 from hw.engine.follower import Follower
 from hw.engine.planner import FIELD_BITS, plan
@@ -170,7 +170,9 @@ class Engine(wiring.Component):
         raw = fill_x.now.raw if design.front_end else Const(0, 1)
         by_word = x_turns.filling & ~raw
         by_lane = design.front_end is not None
-        x_data, x_write = banks(m, "x", self.x, x_turns, by_word, x_index, x_address, design.x_depth, by_lane=by_lane)
+        x_data, x_write = banks(
+            m, "x", x_lane(design), self.x, x_turns, by_word, x_index, x_address, design.x_depth, by_lane=by_lane
+        )
         m.d.comb += fill_x.go.eq(fill_x.there & x_turns.free & ~raw & self.x.valid)
         count(x_index, fill_x.go & ~raw, fill_x.end)
         if design.front_end:
@@ -190,9 +192,8 @@ class Engine(wiring.Component):
             m.submodules.turns_w = w_turns = Turns()
             # A word's address is what the loop has left: it needs no counter of its own.
             w_index, w_address = Signal(range(design.w_depth)), Signal(range(design.w_depth))
-            w_data, _ = banks(
-                m, "w", self.w, w_turns, w_turns.filling, w_index, w_address, design.w_depth, by_lane=False
-            )
+            filling, lane = w_turns.filling, w_lane(design)
+            w_data, _ = banks(m, "w", lane, self.w, w_turns, filling, w_index, w_address, design.w_depth, by_lane=False)
             m.d.comb += [
                 w_index.eq(fill_w.left.steps),
                 w_address.eq(run.left.steps),
