@@ -1,6 +1,6 @@
 """The memories of words: what a word is, two banks of them, and how rows of blocks fill one."""
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory, WritePort
 from amaranth.lib.wiring import In, Out
@@ -132,36 +132,39 @@ def fill_by_block(
     index: Signal,
     write: WritePort,
     filling: Value,
-) -> tuple[Value, Value]:
+) -> Value:
     """Fills a bank of the activations' memory with the blocks of rows, each into its lane of its word.
 
     Rows fill the lanes of a row tile one after the other (output-stationary); or the blocks of a row fill the lanes
-    of a word, and the words of a slice lie side by side (weight-stationary).
+    of a word, and the words of a slice lie side by side (weight-stationary): after a row's last block the lanes that
+    are left of its last word are filled with zeros.
 
-    Returns a pulse when the bank is full, and one where a row has more or fewer steps than the job says.
+    Returns a pulse when the bank is full: after as many rows as the job says, all of which have its steps.
     """
     block = blocks.payload
     filled = Signal(name="filled_by_block")
-    bad_row = Signal()
     lane = Signal(range(design.rows))
-    step = Signal.like(job.steps)
     rows = Signal(job.rows.shape())
     base = Signal.like(index)
     taken = Signal()
     last_lane = lane == design.rows - 1
     m.d.comb += [blocks.ready.eq(filling), taken.eq(filling & blocks.valid)]
+    row_ends = block.last if design.dataflow == "ws" else Const(0, 1)
+    for i, place in enumerate(write.data):
+        here = lane == i
+        m.d.comb += [place[field].eq(Mux(here | ~row_ends, block[field], 0)) for field in place.shape().members]
+        with m.If(taken):
+            m.d.comb += write.en[i].eq(here | ((lane < i) & row_ends))
     with m.If(taken):
-        m.d.comb += write.en.eq(1 << lane)
-        m.d.comb += [place[field].eq(block[field]) for place in write.data for field in place.shape().members]
         if design.dataflow == "os":
-            m.d.sync += [step.eq(step + 1), index.eq(index + 1)]
+            m.d.sync += index.eq(index + 1)
         else:
             m.d.sync += lane.eq(Mux(last_lane, 0, lane + 1))
             with m.If(last_lane):
-                m.d.sync += [step.eq(step + 1), index.eq(index + job.rows)]
+                m.d.sync += index.eq(index + job.rows)
     with m.If(taken & block.last):
-        m.d.comb += [bad_row.eq(step + 1 != job.steps), filled.eq(rows + 1 == job.rows)]
-        m.d.sync += [step.eq(0), rows.eq(rows + 1)]
+        m.d.comb += filled.eq(rows + 1 == job.rows)
+        m.d.sync += rows.eq(rows + 1)
         if design.dataflow == "os":
             m.d.sync += lane.eq(Mux(last_lane, 0, lane + 1))
             with m.If(last_lane):
@@ -172,4 +175,4 @@ def fill_by_block(
             m.d.sync += [lane.eq(0), index.eq(rows + 1)]
         with m.If(filled):
             m.d.sync += [rows.eq(0), lane.eq(0), base.eq(0), index.eq(0)]
-    return filled, bad_row
+    return filled

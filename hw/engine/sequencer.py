@@ -65,8 +65,7 @@ class Engine(wiring.Component):
     x, w : In(stream of words)
     acc : Out(stream of rows)
     blocks : In(stream of label, beta, and last of a row), of designs with a front end
-    bad_row : Out, of designs with a front end
-        A pulse where a row of blocks had more or fewer steps than its job says.
+        Rows of as many steps as their job says.
     busy, x_late, w_late, drain_blocked, idle : Out(32)
         Cycles since reset by cause, see `COUNTERS`.
     """
@@ -81,7 +80,7 @@ class Engine(wiring.Component):
                 "x": In(stream.Signature(x_word(design))),
                 "w": In(stream.Signature(w_word(design))),
                 "acc": Out(stream.Signature(row(design))),
-                **({"blocks": In(stream.Signature(block)), "bad_row": Out(1)} if design.front_end else {}),
+                **({"blocks": In(stream.Signature(block))} if design.front_end else {}),
                 **{name: Out(COUNTER_BITS) for name in COUNTERS},
             }
         )
@@ -177,8 +176,7 @@ class Engine(wiring.Component):
         count(x_index, fill_x.go & ~raw, fill_x.end)
         if design.front_end:
             by_block = x_turns.filling & raw
-            raw_filled, bad_row = fill_by_block(m, design, self.blocks, fill_x.now, x_index, x_write, by_block)
-            m.d.comb += self.bad_row.eq(bad_row)
+            raw_filled = fill_by_block(m, design, self.blocks, fill_x.now, x_index, x_write, by_block)
             with m.If(raw_filled):
                 m.d.comb += fill_x.go.eq(1)
         m.d.comb += [
@@ -288,7 +286,7 @@ class Engine(wiring.Component):
             m.d.comb += gap.eq(Mux(beats >= design.rows, 0, design.rows - beats))
             beside |= {"tail": plan.tail, "gap": gap}
         nest = ("digits", "steps", "rows", "tiles") if design.dataflow == "os" else ("digits", "rows", "steps", "tiles")
-        rows = {name: plan[name] for name in ("raw", "rows", "steps")} if design.front_end else {}
+        rows = {name: plan[name] for name in ("raw", "rows")} if design.front_end else {}
         parts: dict[str, tuple[tuple[str, ...], dict[str, Value]]] = {
             "fill_x": (("words",), rows),
             "fill_w": (("steps", "tiles"), {}),
