@@ -94,7 +94,9 @@ def test_raw_rows_come_out_as_codes(machine, stalls):
     rng = np.random.default_rng(7)
     x = rng.integers(-32768, 32768, (20, 64))
     packed, multiplier, scale = encode(design, model, x, rng)
-    run = model.run({"raw": beats_of(model, design.front_end, x, 1)} | scale, {"codes": packed.labels.size}, stalls=stalls)
+    run = model.run(
+        {"raw": beats_of(model, design.front_end, x, 1)} | scale, {"codes": packed.labels.size}, stalls=stalls
+    )
     codes = model.layout("codes").unpack(run.outputs["codes"])
     np.testing.assert_array_equal(codes["codes_label"], packed.labels.ravel())
     np.testing.assert_array_equal(codes["codes_beta"], packed.betas.ravel())
