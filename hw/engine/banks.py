@@ -154,7 +154,7 @@ def fill_by_block(
         here = lane == i
         m.d.comb += [place[field].eq(Mux(here | ~row_ends, block[field], 0)) for field in place.shape().members]
         with m.If(taken):
-            m.d.comb += write.en[i].eq(here | ((lane < i) & row_ends))
+            m.d.comb += write.en[i].eq(here | ((lane < i) & row_ends) if i else here)
     with m.If(taken):
         if design.dataflow == "os":
             m.d.sync += index.eq(index + 1)
