@@ -126,6 +126,13 @@ class Job:
         passes = 2 if self.int8 else 1
         return sum(int(divide(part.rows, height)) * part.steps * part.tiles * passes for part in self.parts)
 
+    def work(self, part: Part) -> int:
+        """Cycles that a job takes if it loads its words, one per cycle, and then computes: more than it needs."""
+        height = 1 if self.design.dataflow == "ws" else self.design.rows
+        beats = int(divide(part.rows, height)) * part.steps * (2 if self.int8 else 1)
+        weights = part.steps * (self.design.rows if self.design.dataflow == "ws" else 1)
+        return beats + part.tiles * (weights + max(beats, part.rows))
+
     @property
     def output_rows(self) -> int:
         """Beats of the output stream."""

@@ -67,6 +67,8 @@ class AcceleratorBench(Testbench):
         self.sources = {name: Source(self, self.streams[name], pause) for name in ("job", "x", "w")}
         self.sink = Sink(self, self.streams["acc"], stall, patient=patient)
         self.rows = Scoreboard[Row](self, "row")
+        self.work = 0
+        """Beats of the longest job that was sent."""
         self.counters = Counters(self)
         self.errors = signal(dut, "errors")
         for name in ("job", "x", "w"):
@@ -81,6 +83,7 @@ class AcceleratorBench(Testbench):
                 self.sources[name].send(_beats(name, payload))
             self.rows.expect(_rows(f"product {number}", product))
             beats += product.beats
+            self.work = max(self.work, *(product.work(part) for part in product.parts))
         return beats
 
     async def run(self, products: list[Job]) -> None:
@@ -90,7 +93,7 @@ class AcceleratorBench(Testbench):
 
     async def done(self, beats: int) -> None:
         """Waits for all rows, and reports the test as passed; `beats` since reset were to be taken."""
-        await self.rows.empty()
+        await self.rows.empty(self.work)
         same("beats", beats, self.counters["busy"], COUNTER_BITS)
         self.finish()
 
@@ -218,7 +221,10 @@ async def illegal_jobs(dut: HierarchyObject) -> None:
     cases += [("x", sound | {"rows": design.panel_rows, "steps": longest}, "x_too_long")]
     if design.dataflow == "os":
         cases += [("w", sound | {"steps": design.w_depth + 1}, "w_too_long")]
-    cases += [("raw", sound | {"raw": 1}, "activations")]
+    if not design.front_end:
+        cases += [("raw", sound | {"raw": 1}, "activations")]
+    elif design.int8:
+        cases += [("raw", sound | {"raw": 1, "int8": 1}, "activations")]
     if len(design.activations) == 1:
         cases += [("int8", sound | {"int8": 1 - sound["int8"]}, "activations")]
     seen: list[int] = []
