@@ -150,10 +150,10 @@ def fill_by_block(
     last_lane = lane == design.rows - 1
     m.d.comb += [blocks.ready.eq(filling), taken.eq(filling & blocks.valid)]
     row_ends = block.last if design.dataflow == "ws" else Const(0, 1)
-    for i, place in enumerate(write.data):
-        here = lane == i
-        m.d.comb += [place[field].eq(Mux(here | ~row_ends, block[field], 0)) for field in place.shape().members]
-        with m.If(taken):
+    with m.If(taken):
+        for i, place in enumerate(write.data):
+            here = lane == i
+            m.d.comb += [place[field].eq(Mux(here | ~row_ends, block[field], 0)) for field in place.shape().members]
             m.d.comb += write.en[i].eq(here | ((lane < i) & row_ends) if i else here)
     with m.If(taken):
         if design.dataflow == "os":
