@@ -18,7 +18,7 @@ from sim.benches.inside.checks import Mismatch, compare, same
 from sim.benches.inside.labels import random_matrix
 from sim.benches.inside.signals import PAUSES, Beat, signal
 from sim.benches.inside.streams import Monitor, Sink, Source, watch_independence
-from sim.benches.inside.testbench import Scoreboard, Testbench
+from sim.benches.inside.testbench import Scoreboard, Testbench, patience
 from sim.benches.inside.words import unpack
 from sim.tiles import Job, Part, Payload
 
@@ -217,8 +217,9 @@ async def illegal_jobs(dut: HierarchyObject) -> None:
     cases += [("rows", sound | {"rows": n}, "too_many_rows") for n in (design.panel_rows + 1, most)]
     cases += [("steps", sound | {"steps": n}, "x_too_long") for n in (design.x_depth + 1, most)]
     # Each number by itself is allowed, but not their product.
-    longest = design.w_depth if design.dataflow == "os" else design.x_depth
-    cases += [("x", sound | {"rows": design.panel_rows, "steps": longest}, "x_too_long")]
+    longest = min(design.x_depth, design.w_depth or design.x_depth)
+    if -(-design.panel_rows // (design.rows if design.dataflow == "os" else 1)) * longest > design.x_depth:
+        cases += [("x", sound | {"rows": design.panel_rows, "steps": longest}, "x_too_long")]
     if design.dataflow == "os":
         cases += [("w", sound | {"steps": design.w_depth + 1}, "w_too_long")]
     if not design.front_end:
@@ -241,6 +242,10 @@ async def illegal_jobs(dut: HierarchyObject) -> None:
     for what, job, reason in cases:
         seen.clear()
         bench.sources["job"].send([job])
+        for _ in range(patience(len(cases) * bench.work)):  # it may have to wait for those before it
+            if seen:
+                break
+            await bench.edge
         await bench.cycles(20 + design.panel_rows)
         if len(seen) != 1 or not seen[0] >> ERRORS.index(reason) & 1:
             raise Mismatch(f"A job with bad {what} ({job}) should be refused for {reason}; the errors were {seen}.")
