@@ -89,10 +89,10 @@ class Driver:
         await self.until("status", lambda status: not status["in_reset"])
 
     async def errors(self) -> set[str]:
-        """Names of the errors that are set; clears them and their interrupt."""
+        """Names of the errors that are set; clears their interrupt first, so that none is lost, and then them."""
+        await self.write("irq_status", error=1)
         found = await self.read("error")
         await self.write("error", **found)
-        await self.write("irq_status", error=1)
         return {name for name, value in found.items() if value}
 
     async def counters(self, *, clear: bool = False) -> dict[str, int]:
