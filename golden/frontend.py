@@ -410,11 +410,17 @@ class FrontEndRules:
             raise GossetError(f"Raw coordinates have {self.raw_bits} bits, but the array holds values beyond them.")
         return array.astype(np.int64)
 
+    def check_columns(self, columns: int) -> None:
+        """Raises GossetError if no row of the front end has so many coordinates."""
+        if columns % self.length:
+            raise GossetError(f"Rows consist of whole segments of {self.length}, but one of {columns} was given.")
+        if self.scale != "host" and columns > DIM * self.row_blocks:
+            raise GossetError(f"Rows have at most {self.row_blocks} blocks of {DIM}, but one of {columns} was given.")
+
     def _segments(self, shape: tuple[int, ...]) -> None:
-        if len(shape) != 2 or 0 in shape or shape[1] % self.length:
-            raise GossetError(f"Rows consist of whole segments of {self.length}, but the array's shape is {shape}.")
-        if self.scale != "host" and shape[1] > DIM * self.row_blocks:
-            raise GossetError(f"Rows have at most {self.row_blocks} blocks of 8, but the array's shape is {shape}.")
+        if len(shape) != 2 or 0 in shape:
+            raise GossetError(f"Raw rows are a matrix, but the array's shape is {shape}.")
+        self.check_columns(shape[1])
 
     def _scale_range(self) -> tuple[float, float]:
         least, most = (1 << MANTISSA_BITS) - 1, 1 << (MANTISSA_BITS - 1)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal
 
 from golden.errors import GossetError
@@ -102,7 +103,7 @@ class RegisterMap:
     Raises
     ------
     GossetError
-        If two registers share a name or an offset.
+        If two registers share a name or an offset, or offsets do not rise.
     """
 
     name: str
@@ -113,6 +114,9 @@ class RegisterMap:
             seen = [getattr(register, what) for register in self.registers]
             if len(set(seen)) < len(seen):
                 raise GossetError(f"Two registers of {self.name} have the same {what}.")
+        for before, after in pairwise(self.registers):
+            if before.offset > after.offset:
+                raise GossetError(f"Register {after.name} of {self.name} comes after one of a higher offset.")
 
     @classmethod
     def from_dict(cls, name: str, registers: list[dict[str, Any]]) -> "RegisterMap":

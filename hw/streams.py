@@ -6,7 +6,7 @@ waits for ready; valid and payload hold until the transfer; ready may depend on 
 
 from typing import Any
 
-from amaranth import Module, Value, signed
+from amaranth import Cat, Module, Signal, Value, signed
 from amaranth.hdl import ShapeLike, ValueLike
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
@@ -32,6 +32,25 @@ def point_block(format: Format) -> data.StructLayout:
     if format.beta_bits:
         fields["beta"] = format.beta_bits
     return data.StructLayout(fields)
+
+
+def broadcast(m: Module, source: Any, sinks: dict[str, tuple[Signal, Value]]) -> None:
+    """Hands every transfer of a stream to several sinks, each of which takes it when it likes.
+
+    Parameters
+    ----------
+    m : Module
+    source : stream
+    sinks : dict
+        By name, the `valid` to drive and the `ready` to wait for.
+    """
+    settled = []
+    for name, (valid, ready) in sinks.items():
+        taken = Signal(name=f"taken_{name}")
+        settled.append(taken | ready)
+        m.d.comb += valid.eq(source.valid & ~taken)
+        m.d.sync += taken.eq(source.valid & ~source.ready & (taken | ready))
+    m.d.comb += source.ready.eq(Cat(*settled).all())
 
 
 class Flat(wiring.Component):

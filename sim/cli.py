@@ -104,6 +104,9 @@ def bench(
     design: Annotated[
         list[str] | None, typer.Option("--design", "-d", help="Presets or TOML files; all presets if none is given.")
     ] = None,
+    drawn: Annotated[
+        int, typer.Option(help="Run on so many designs that are drawn: all pairs of two parameters occur in about 40.")
+    ] = 0,
     blocks: Annotated[int | None, typer.Option(help="Size of each test; each testbench has its own.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything that is random.")] = 2718,
 ) -> None:
@@ -115,14 +118,18 @@ def bench(
     Example: `gosset bench axi_memory axi_stream --design small`
     """
     from hw.design import PRESETS, DesignPoint
-    from sim.benches.catalogue import BENCHES
+    from sim.benches.catalogue import BENCHES, applies
     from sim.benches.runner import run_bench
+    from sim.designs import covering
 
     failed = 0
-    for point in map(DesignPoint.load, design or PRESETS):
+    points = covering(seed)[:drawn] if drawn else []
+    if design or not drawn:
+        points += map(DesignPoint.load, design or PRESETS)
+    for point in points:
         for name in names or BENCHES:
-            if name == "array" and point.dataflow == "ws":
-                continue  # a bench of the output-stationary array
+            if not applies(name, point):
+                continue
             result = run_bench(name, point, blocks=blocks, seed=seed)
             console.print(str(result), soft_wrap=True, highlight=False)
             failed += result.failed

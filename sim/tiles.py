@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from amaranth.lib import data
 from numpy.typing import NDArray
 
 from golden.errors import GossetError
@@ -18,6 +19,7 @@ from golden.int8 import Int8Matrix
 from golden.lattice import DIM
 from golden.matmul import Operand, check
 from hw.design import NIBBLE, DesignPoint
+from hw.engine.banks import w_lane, x_lane
 from sim.models.schedule import Machine, divide, schedule
 
 Payload = dict[str, NDArray[np.uint32]]
@@ -124,6 +126,13 @@ class Job:
         passes = 2 if self.int8 else 1
         return sum(int(divide(part.rows, height)) * part.steps * part.tiles * passes for part in self.parts)
 
+    def work(self, part: Part) -> int:
+        """Cycles that a job takes if it loads its words, one per cycle, and then computes: more than it needs."""
+        height = 1 if self.design.dataflow == "ws" else self.design.rows
+        beats = int(divide(part.rows, height)) * part.steps * (2 if self.int8 else 1)
+        weights = part.steps * (self.design.rows if self.design.dataflow == "ws" else 1)
+        return beats + part.tiles * (weights + max(beats, part.rows))
+
     @property
     def output_rows(self) -> int:
         """Beats of the output stream."""
@@ -140,13 +149,13 @@ class Job:
 
     def x_words(self) -> Iterator[Payload]:
         """The words of activations of each job."""
-        fields = self._fields("x", self.x, self.design.x_lane_bits, self.design.x_beta_bits)
+        fields = self._fields("x", self.x, x_lane(self.design))
         for part in self.parts:
             yield {port: self._x_words(bits, part) for port, bits in fields.items()}
 
     def w_words(self) -> Iterator[Payload]:
         """The words of weights of each job."""
-        fields = self._fields("w", self.w, self.design.format.label_bits, self.design.format.beta_bits)
+        fields = self._fields("w", self.w, w_lane(self.design))
         made: dict[int, Payload] = {}
         for part in self.parts:
             if part.first_block not in made:
@@ -165,8 +174,10 @@ class Job:
             panel += came.transpose(1, 0, 2).reshape(part.rows, -1)
         return np.ascontiguousarray(result[:, :n])
 
-    def _fields(self, side: str, matrix: Operand, lane_bits: int, beta_bits: int) -> dict[str, NDArray[np.uint8]]:
+    def _fields(self, side: str, matrix: Operand, lane: data.StructLayout) -> dict[str, NDArray[np.uint8]]:
         """Bits of the lanes, by port: uint8 `(rows, blocks, passes, bits)`."""
+        widths = {name: field.width for name, field in lane}
+        lane_bits, beta_bits = widths["label"], widths.get("beta", 0)
         if isinstance(matrix, PackedMatrix):
             labels, _ = matrix.planes()
             lanes = np.unpackbits(labels, axis=1, bitorder="little").reshape(*matrix.labels.shape, 1, -1)

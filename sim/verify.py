@@ -235,7 +235,8 @@ def check_products(seen: Verification, design: DesignPoint, count: int, advance:
     for i in range(count):
         m, n = (int(rng.integers(1, 3 * edge + 2)) for edge in (design.rows, design.cols))
         k = int(np.exp(rng.uniform(0, np.log(4096)))) if i else 4096
-        x, w = (quantize(rng.normal(size=(rows, k)), design.format) for rows in (m, n))
+        x = device.activations(rng.normal(size=(m, k)))
+        w = quantize(rng.normal(size=(n, k)), design.format)
         device.stalls, device.seed = (float(rng.uniform(0, 0.5)) if i % 2 else 0.0), i
         seen.run(device, x, w, f"product {i} ({m} × {k} × {n})")
         advance(1)

@@ -11,7 +11,7 @@ from hw.axi.map import ADDRESSES, front_end_layout, job_layout, register_map
 from hw.axi.ports import ADDRESS_BITS, lite
 from hw.design import DesignPoint
 from hw.engine.counters import COUNTER_BITS, COUNTERS
-from hw.engine.planner import ERRORS, KINDS, Planner
+from hw.engine.planner import ERRORS, KINDS, RAW_ERROR, Planner, errors
 from hw.engine.sequencer import Engine
 from hw.registers import RegisterMap
 
@@ -21,6 +21,8 @@ REFUSALS = {
     "x_too_long": "A job whose activations do not fit their memory bank was refused.",
     "w_too_long": "A job whose tiles of weights do not fit their memory bank was refused.",
     "activations": "A job was refused whose kind of activations the design does not take.",
+    RAW_ERROR: "A raw job was refused because no row of so many steps fits the front end: longer than it can measure, "
+    "or no whole number of segments.",
 }
 """What each of the planner's errors means."""
 
@@ -76,7 +78,8 @@ class Core(wiring.Component):
     @classmethod
     def meanings(cls, design: DesignPoint) -> dict[str, str]:
         """What each error means."""
-        return {name: REFUSALS[name] for name in ERRORS} | cls.ERRORS
+        reasons = ERRORS if cls.ADDRESSED else errors(design)
+        return {name: REFUSALS[name] for name in reasons} | cls.ERRORS
 
     def place(self, m: Module) -> tuple[Any, Engine]:
         """Adds planner and engine; returns the stream of plans, with the addresses as tag, and the engine."""
@@ -89,7 +92,7 @@ class Core(wiring.Component):
         if addresses:
             m.d.comb += wanted.tag.eq(Cat(raw[name] for name in addresses))
         m.d.comb += [planner.i.valid.eq(self.job.valid), self.job.ready.eq(planner.i.ready)]
-        m.d.comb += [self.errors[name].eq(planner.errors[i]) for i, name in enumerate(ERRORS)]
+        m.d.comb += [self.errors[name].eq(planner.errors[i]) for i, name in enumerate(errors(self.design))]
         m.d.comb += [self.counters[name].eq(getattr(engine, name)) for name in COUNTERS]
         m.d.comb += self.accepted.eq(planner.o.valid & planner.o.ready)
         return planner.o, engine
@@ -136,7 +139,7 @@ class Top(wiring.Component):
         """Registers and core."""
         m = Module()
         core = self.core
-        m.submodules.control = control = Control(self.design, self.map, ERRORS, core.FATAL)
+        m.submodules.control = control = Control(self.design, self.map, errors(self.design), core.FATAL)
         m.submodules.accelerator = DomainRenamer("core")(core)
         wiring.connect(m, wiring.flipped(self.s_axi_ctrl), control.s_axi_ctrl)
         wiring.connect(m, control.job, core.job)

@@ -13,7 +13,8 @@ class Registers(wiring.Component):
 
     Write address and write data may come in either order; there is one write and one read under way at most. The two
     low bits of an address are not looked at. The reply is SLVERR where there is no register, and for a write where no
-    field can be written.
+    field can be written. A write is answered a cycle after what it does, so that what a register made of it, such as an
+    interrupt, is to be seen with the answer.
 
     Parameters
     ----------
@@ -56,12 +57,15 @@ class Registers(wiring.Component):
             m.d.sync += [address.eq(axi.awaddr), has_address.eq(1)]
         with m.If(axi.wvalid & axi.wready):
             m.d.sync += [data.eq(axi.wdata), strobe.eq(axi.wstrb), has_data.eq(1)]
-        write = Signal()
-        m.d.comb += write.eq(has_address & has_data & (~axi.bvalid | axi.bready))
+        write, written, reply = Signal(), Signal(), Signal(2)
+        m.d.comb += write.eq(has_address & has_data & ~written & (~axi.bvalid | axi.bready))
+        m.d.sync += written.eq(write)
         with m.If(axi.bready):
             m.d.sync += axi.bvalid.eq(0)
         with m.If(write):
-            m.d.sync += [has_address.eq(0), has_data.eq(0), axi.bvalid.eq(1), axi.bresp.eq(SLVERR)]
+            m.d.sync += [has_address.eq(0), has_data.eq(0), reply.eq(SLVERR)]
+        with m.If(written):
+            m.d.sync += [axi.bvalid.eq(1), axi.bresp.eq(reply)]
 
         mask = Signal(32)
         m.d.comb += mask.eq(Cat(bit.replicate(8) for bit in strobe))
@@ -70,7 +74,7 @@ class Registers(wiring.Component):
             m.d.comb += hit.eq(write & (address[2:] == register.offset // 4))
             if register.writable:
                 with m.If(hit):
-                    m.d.sync += axi.bresp.eq(OKAY)
+                    m.d.sync += reply.eq(OKAY)
             for field in register.fields:
                 if field.value is None and field.access != "RO":
                     span = slice(field.low, field.low + field.bits)

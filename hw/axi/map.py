@@ -139,7 +139,10 @@ def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, ad
                     0,
                     1,
                     "RW",
-                    "Soft reset: 1 ends everything under way and keeps the core in reset once the bus is quiet.",
+                    "Soft reset: 1 ends everything under way and keeps the core in reset once all that was begun on "
+                    "the memory bus has been answered, for which it waits without a limit."
+                    if addressed
+                    else "Soft reset: 1 ends everything under way and keeps the core in reset.",
                 ),
             ),
         ),
@@ -178,9 +181,14 @@ def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, ad
                 Field("error", 1, 1, "RW", "An error happened."),
             ),
         ),
-        word("jobs_accepted", 0x054, "RO", "Jobs found legal since reset, modulo 2^32."),
-        word("jobs_refused", 0x058, "RO", "Jobs found illegal and dropped since reset, modulo 2^32."),
-        word("jobs_done", 0x05C, "RO", "Jobs done since reset, modulo 2^32."),
+        word("jobs_accepted", 0x054, "RO", "Jobs found legal since the last reset, soft or not, modulo 2^32."),
+        word(
+            "jobs_refused",
+            0x058,
+            "RO",
+            "Jobs found illegal and dropped since the last reset, soft or not, modulo 2^32.",
+        ),
+        word("jobs_done", 0x05C, "RO", "Jobs done since the last reset, soft or not, modulo 2^32."),
         *(
             Register(f"job_{name}", 0x080 + 4 * i, text, (Field("value", 0, FIELD_BITS, "RW", text),))
             for i, (name, text) in enumerate(SHAPE.items())
@@ -217,7 +225,7 @@ def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, ad
             for i, name in enumerate(COUNTERS)
         ),
     ]
-    return RegisterMap(module, tuple(registers))
+    return RegisterMap(module, tuple(sorted(registers, key=lambda register: register.offset)))
 
 
 def _front_end_registers(rules: FrontEndRules) -> list[Register]:

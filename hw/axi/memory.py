@@ -10,12 +10,13 @@ from amaranth.utils import exact_log2
 
 from hw.axi.core import Core, Top
 from hw.axi.map import ADDRESSES
-from hw.axi.ports import ADDRESS_BITS, broadcast, forward, memory
+from hw.axi.ports import ADDRESS_BITS, forward, memory
 from hw.axi.read import ID_BITS, WORDS_BITS, Reader, ReadMaster, planes_layout
 from hw.axi.write import WriteMaster
 from hw.design import ACC_BITS, DesignPoint
 from hw.engine.banks import w_word, x_word
 from hw.engine.planner import FIELD_BITS
+from hw.streams import broadcast
 
 
 class Image(wiring.Component):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth import Cat, ClockDomain, Module, Signal, Value
+from amaranth import ClockDomain, Module, Value
 from amaranth.hdl import ValueLike
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -165,22 +165,3 @@ class AxiPorts(wiring.Component):
             port, flow = getattr(self, name), self.signature.members[name].flow
             m.d.comb += inner.eq(port) if flow == In else port.eq(inner)
         return m
-
-
-def broadcast(m: Module, source: Any, sinks: dict[str, tuple[Signal, Value]]) -> None:
-    """Hands every transfer of a stream to several sinks, each of which takes it when it likes.
-
-    Parameters
-    ----------
-    m : Module
-    source : stream
-    sinks : dict
-        By name, the `valid` to drive and the `ready` to wait for.
-    """
-    settled = []
-    for name, (valid, ready) in sinks.items():
-        taken = Signal(name=f"taken_{name}")
-        settled.append(taken | ready)
-        m.d.comb += valid.eq(source.valid & ~taken)
-        m.d.sync += taken.eq(source.valid & ~source.ready & (taken | ready))
-    m.d.comb += source.ready.eq(Cat(*settled).all())

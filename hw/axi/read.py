@@ -7,8 +7,9 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, exact_log2
 
 from hw.axi.gearbox import Gearbox
-from hw.axi.ports import ADDRESS_BITS, BUFFERABLE, INCR, broadcast, read
+from hw.axi.ports import ADDRESS_BITS, BUFFERABLE, INCR, read
 from hw.engine.planner import FIELD_BITS
+from hw.streams import broadcast
 
 BURST = 16
 """The most beats of a burst. Bursts end at multiples of as many beats, and so never cross 4 KiB on any bus."""

@@ -6,18 +6,18 @@ from amaranth import Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from golden.frontend import FrontEndRules
 from golden.lattice import DIM
 from hw.axi.core import Core, Top
 from hw.axi.framer import Framer
 from hw.axi.map import front_end_layout
-from hw.axi.ports import axi_stream, broadcast
+from hw.axi.ports import axi_stream
 from hw.codec.encoder import encoded_block
 from hw.codec.frontend import multiplier
 from hw.design import ACC_BITS, DesignPoint
-from hw.engine.accelerator import Routed
+from hw.engine.accelerator import Routed, raw_sink
 from hw.engine.banks import w_word, x_word
 from hw.engine.sequencer import Engine
+from hw.streams import broadcast
 
 
 def _streams(design: DesignPoint) -> dict[str, wiring.Member]:
@@ -65,7 +65,10 @@ class StreamCore(Core):
     @classmethod
     def meanings(cls, design: DesignPoint) -> dict[str, str]:
         """What each error means; one more with a front end."""
-        bad_row = "A raw row had more or fewer steps than its job says; the job's results are of no use."
+        bad_row = (
+            "A packet of raw coordinates was too short (zeros were put in) or too long (it was cut) for its job, "
+            "for whole segments, or for the front end."
+        )
         return super().meanings(design) | ({"bad_row": bad_row} if design.front_end else {})
 
     def elaborate(self, platform: object) -> Module:
@@ -92,6 +95,8 @@ class StreamCore(Core):
                 framer.o.ready.eq(words.ready),
                 self.errors[f"{name}_framing"].eq(framer.error),
             ]
+        if self.design.front_end:
+            sinks["rows"] = raw_sink(m, plans, self._front_end(m, self.design, engine))
         broadcast(m, plans, sinks)
         m.d.comb += [engine.plan.payload[name].eq(plan[name]) for name in engine.plan.payload.shape().members]
         m.d.comb += [
@@ -106,13 +111,11 @@ class StreamCore(Core):
             self.done.eq(self.taken),
             self.quiet.eq(1),
         ]
-        if self.design.front_end:
-            self._front_end(m, self.design.front_end, engine)
         return m
 
-    def _front_end(self, m: Module, rules: FrontEndRules, engine: Engine) -> None:
+    def _front_end(self, m: Module, design: DesignPoint, engine: Engine) -> Routed:
         """The front end between its streams and the engine."""
-        m.submodules.routed = routed = Routed(rules, self.design.panel_rows)
+        m.submodules.routed = routed = Routed(design)
         raw, codes, out = self.s_axis_raw, self.m_axis_codes, self.m_axis_multipliers
         wiring.connect(m, routed.blocks, engine.blocks)
         for name in front_end_layout().members:
@@ -132,15 +135,16 @@ class StreamCore(Core):
             routed.multipliers.ready.eq(out.tready),
             out.tdata.eq(routed.multipliers.payload.as_value()),
             out.tlast.eq(1),
-            self.errors.bad_row.eq(engine.bad_row),
+            self.errors.bad_row.eq(routed.bad_row),
         ]
-        if rules.scale == "host":
+        if routed.rules.scale == "host":
             given = self.s_axis_multipliers
             m.d.comb += [
                 routed.scale.valid.eq(given.tvalid),
                 given.tready.eq(routed.scale.ready),
                 routed.scale.payload.as_value().eq(given.tdata),
             ]
+        return routed
 
 
 class AxiStreamTop(Top):

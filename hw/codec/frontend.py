@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from amaranth import C, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
@@ -255,7 +255,8 @@ class FrontEnd(wiring.Component):
     seed : In
         Of the signs. It must not change while a row is coming in.
     scale : In(stream of multipliers), for "host"
-        One per row; the row waits for it.
+        One per row; the row waits for it. Two can wait for their rows, so that neither stream's ready depends on the
+        other's valid.
     gain_mantissa, gain_exponent : In, for "max" and "rms"
         They must not change while rows are coming in.
     i : In(stream of raw blocks)
@@ -296,7 +297,17 @@ class FrontEnd(wiring.Component):
         m.submodules.queue = queue = Queue(len(self.o.payload.as_value()), depth)
 
         if rules.scale == "host":
-            blocks, scale = self.i, self.scale
+            layout = multiplier(rules)
+            m.submodules.given = given = SyncFIFO(width=layout.size, depth=2)
+            blocks, scale = self.i, stream.Signature(layout).create(path=("given_scale",))
+            m.d.comb += [
+                given.w_data.eq(self.scale.payload.as_value()),
+                given.w_en.eq(self.scale.valid),
+                self.scale.ready.eq(given.w_rdy),
+                scale.payload.as_value().eq(given.r_data),
+                scale.valid.eq(given.r_rdy),
+                given.r_en.eq(scale.ready),
+            ]
         else:
             m.submodules.row_scale = row_scale = RowScale(rules, rotator.latency + 2 if measures_words else 0)
             blocks, scale = row_scale.o, row_scale.scale
@@ -308,7 +319,7 @@ class FrontEnd(wiring.Component):
         # One block per beat, with its row's multiplier.
         beat, admitted = Signal(init=1), Signal()
         if encoder.cycles > 1:
-            count = Signal(range(encoder.cycles))
+            count = Signal(range(encoder.cycles), init=encoder.cycles - 1)  # of the last cycle before a beat
             m.d.sync += [count.eq(Mux(beat, 0, count + 1)), beat.eq(count == encoder.cycles - 2)]
         room = _room(m, "room", queue.depth, admitted, self.o.valid & self.o.ready)
         m.d.comb += [

@@ -1,7 +1,6 @@
 """The memories of words: what a word is, two banks of them, and how rows of blocks fill one."""
 
-from amaranth import Cat, Module, Mux, Signal, Value
-from amaranth.hdl import ShapeLike
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory, WritePort
 from amaranth.lib.wiring import In, Out
@@ -12,22 +11,33 @@ READING = 2
 """Cycles from an address to the word in a register: block memories are slow."""
 
 
+def x_lane(design: DesignPoint) -> data.StructLayout:
+    """A lane of a word of activations: `label`, a label or one digit each (4 bits) of eight int8, in the low bits of as
+    many as the longer of the two has, zeros above; and the label's `beta`, if the format has several."""
+    return _lane(design.x_lane_bits, design.x_beta_bits)
+
+
+def w_lane(design: DesignPoint) -> data.StructLayout:
+    """A lane of a word of weights: `label`, and its `beta` if the format has several."""
+    return _lane(design.format.label_bits, design.format.beta_bits)
+
+
+def _lane(label_bits: int, beta_bits: int) -> data.StructLayout:
+    return data.StructLayout({"label": label_bits} | ({"beta": beta_bits} if beta_bits else {}))
+
+
 def x_word(design: DesignPoint) -> data.StructLayout:
-    """A word of activations: a lane for each row of cells, which is a label and its β index, or one digit each (4 bits)
-    of eight int8."""
-    return _word(design.rows, design.x_lane_bits, design.x_beta_bits)
+    """A word of activations: the `labels` and `betas` of a lane for each row of cells."""
+    return _word(x_lane(design), design.rows)
 
 
 def w_word(design: DesignPoint) -> data.StructLayout:
-    """A word of weights: a label and its β index for each column."""
-    return _word(design.cols, design.format.label_bits, design.format.beta_bits)
+    """A word of weights: the `labels` and `betas` of a lane for each column."""
+    return _word(w_lane(design), design.cols)
 
 
-def _word(lanes: int, label_bits: int, beta_bits: int) -> data.StructLayout:
-    fields: dict[str, ShapeLike] = {"labels": data.ArrayLayout(label_bits, lanes)}
-    if beta_bits:
-        fields["betas"] = data.ArrayLayout(beta_bits, lanes)
-    return data.StructLayout(fields)
+def _word(lane: data.StructLayout, count: int) -> data.StructLayout:
+    return data.StructLayout({f"{name}s": data.ArrayLayout(shape, count) for name, shape in lane.members.items()})
 
 
 class Turns(wiring.Component):
@@ -80,6 +90,7 @@ class Turns(wiring.Component):
 def banks(
     m: Module,
     name: str,
+    lane: data.StructLayout,
     words: stream.Interface,
     turns: Turns,
     filling: Value,
@@ -91,14 +102,11 @@ def banks(
 ) -> tuple[data.View, WritePort]:
     """Two banks of words, written from a stream while `filling`.
 
-    Returns what they read, `READING` cycles after the address, and the port that they are written through, with an
-    enable per lane if `by_lane`.
+    Returns what they read, `READING` cycles after the address, and the port that they are written through, lanes side
+    by side, with an enable per lane if `by_lane`.
     """
-    layout = words.payload.shape()
-    fields = [(field, shape.elem_shape) for field, shape in layout.members.items()]
     lanes = len(words.payload.labels)
-    lane = data.StructLayout(dict(fields))
-    m.submodules[f"memory_{name}"] = memory = Memory(shape=data.ArrayLayout(lane.size, lanes), depth=2 * depth, init=[])
+    m.submodules[f"memory_{name}"] = memory = Memory(shape=data.ArrayLayout(lane, lanes), depth=2 * depth, init=[])
     each = 1 if by_lane else lanes
     write, read = memory.write_port(granularity=each), memory.read_port()
     m.d.comb += [
@@ -109,10 +117,10 @@ def banks(
         # As written here, it is plain to see that no word is read while it is written: tools need not provide for that.
         read.en.eq((turns.bank_in != turns.bank_out) | ~turns.filling),
     ]
-    data_ = Signal(layout, name=f"{name}_data", reset_less=True)
+    data_ = Signal(words.payload.shape(), name=f"{name}_data", reset_less=True)
     for i in range(lanes):
-        m.d.comb += write.data[i].eq(Cat(words.payload[field][i] for field, _ in fields))
-        m.d.sync += [data_[field][i].eq(lane(read.data[i])[field]) for field, _ in fields]
+        m.d.comb += [write.data[i][field].eq(words.payload[f"{field}s"][i]) for field in lane.members]
+        m.d.sync += [data_[f"{field}s"][i].eq(read.data[i][field]) for field in lane.members]
     return data_, write
 
 
@@ -124,39 +132,39 @@ def fill_by_block(
     index: Signal,
     write: WritePort,
     filling: Value,
-) -> tuple[Value, Value]:
+) -> Value:
     """Fills a bank of the activations' memory with the blocks of rows, each into its lane of its word.
 
     Rows fill the lanes of a row tile one after the other (output-stationary); or the blocks of a row fill the lanes
-    of a word, and the words of a slice lie side by side (weight-stationary).
+    of a word, and the words of a slice lie side by side (weight-stationary): after a row's last block the lanes that
+    are left of its last word are filled with zeros.
 
-    Returns a pulse when the bank is full, and one where a row has more or fewer steps than the job says.
+    Returns a pulse when the bank is full: after as many rows as the job says, all of which have its steps.
     """
     block = blocks.payload
     filled = Signal(name="filled_by_block")
-    bad_row = Signal()
     lane = Signal(range(design.rows))
-    step = Signal.like(job.steps)
     rows = Signal(job.rows.shape())
     base = Signal.like(index)
     taken = Signal()
     last_lane = lane == design.rows - 1
     m.d.comb += [blocks.ready.eq(filling), taken.eq(filling & blocks.valid)]
+    row_ends = block.last if design.dataflow == "ws" else Const(0, 1)
     with m.If(taken):
-        m.d.comb += write.en.eq(1 << lane)
-        m.d.comb += [
-            field.eq(Cat(block.label, *([block.beta] if "beta" in block.shape().members else [])))
-            for field in write.data
-        ]
+        for i, place in enumerate(write.data):
+            here = lane == i
+            m.d.comb += [place[field].eq(Mux(here | ~row_ends, block[field], 0)) for field in place.shape().members]
+            m.d.comb += write.en[i].eq(here | ((lane < i) & row_ends) if i else here)
+    with m.If(taken):
         if design.dataflow == "os":
-            m.d.sync += [step.eq(step + 1), index.eq(index + 1)]
+            m.d.sync += index.eq(index + 1)
         else:
             m.d.sync += lane.eq(Mux(last_lane, 0, lane + 1))
             with m.If(last_lane):
-                m.d.sync += [step.eq(step + 1), index.eq(index + job.rows)]
+                m.d.sync += index.eq(index + job.rows)
     with m.If(taken & block.last):
-        m.d.comb += [bad_row.eq(step + 1 != job.steps), filled.eq(rows + 1 == job.rows)]
-        m.d.sync += [step.eq(0), rows.eq(rows + 1)]
+        m.d.comb += filled.eq(rows + 1 == job.rows)
+        m.d.sync += rows.eq(rows + 1)
         if design.dataflow == "os":
             m.d.sync += lane.eq(Mux(last_lane, 0, lane + 1))
             with m.If(last_lane):
@@ -167,4 +175,4 @@ def fill_by_block(
             m.d.sync += [lane.eq(0), index.eq(rows + 1)]
         with m.If(filled):
             m.d.sync += [rows.eq(0), lane.eq(0), base.eq(0), index.eq(0)]
-    return filled, bad_row
+    return filled

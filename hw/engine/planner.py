@@ -1,12 +1,13 @@
 """The planner: is a job legal, and how many words and tiles is it?"""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.hdl import ShapeLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from hw.design import DesignPoint
+from hw.engine.rows import longest_row, raw_job, step_blocks
 
 FIELD_BITS = 16
 """Bits of a number that describes a job."""
@@ -15,6 +16,16 @@ ERRORS = ("empty", "too_many_rows", "x_too_long", "w_too_long", "activations")
 """Why a job is refused: it has no rows, tiles or steps; more rows than `panel_rows`; more words of activations than
 `x_depth`; more words of weights per tile than `w_depth` (output-stationary); activations that the design cannot take.
 """
+
+RAW_ERROR = "raw_rows"
+"""Why a raw job is refused beside: the front end takes no rows of so many steps. They would have more blocks than it
+can measure, or no whole number of segments."""
+
+
+def errors(design: DesignPoint) -> tuple[str, ...]:
+    """Why jobs are refused: `ERRORS`, and `RAW_ERROR` of a design with a front end."""
+    return (*ERRORS, RAW_ERROR) if design.front_end else ERRORS
+
 
 KINDS = {"int8": 1, "raw": 1}
 """Fields of a job that say what its activations are: int8; or raw rows, from the front end; or else packed."""
@@ -35,7 +46,8 @@ def plan(design: DesignPoint, tag_bits: int = 0) -> data.StructLayout:
     """A legal job, with what follows from it.
 
     `x_words`, all words of activations, as they come; `w_words`, the words of weights of each tile; `row_tiles`, how
-    many tiles of rows there are, and `tail`, the rows of the last one (weight-stationary: each row is one).
+    many tiles of rows there are, and `tail`, the rows of the last one (weight-stationary: each row is one). With a
+    front end `most` and `enough`, see `raw_job`.
     """
     fields: dict[str, ShapeLike] = {
         "rows": range(design.panel_rows + 1),
@@ -47,6 +59,8 @@ def plan(design: DesignPoint, tag_bits: int = 0) -> data.StructLayout:
         "x_words": range(design.x_depth + 1),
         "w_words": range(design.x_depth * design.rows + 1),
     }
+    if design.front_end:
+        fields |= {name: shape for name, shape in raw_job(design).members.items() if name not in fields}
     return data.StructLayout(fields | ({"tag": tag_bits} if tag_bits else {}))
 
 
@@ -66,7 +80,7 @@ class Planner(wiring.Component):
     o : Out(stream of plans)
         Of legal jobs only.
     errors : Out
-        For each of `ERRORS`, a pulse of one cycle where a job is dropped.
+        For each of `errors`, a pulse of one cycle after a job was dropped.
     """
 
     OVERHEAD = 2
@@ -78,7 +92,7 @@ class Planner(wiring.Component):
             {
                 "i": In(stream.Signature(job(tag_bits))),
                 "o": Out(stream.Signature(plan(design, tag_bits))),
-                "errors": Out(len(ERRORS)),
+                "errors": Out(len(errors(design))),
             }
         )
 
@@ -98,8 +112,10 @@ class Planner(wiring.Component):
         }
         if output_stationary:
             bad["w_too_long"] = given.steps > design.w_depth
-        refused = Signal(len(ERRORS))
-        m.d.comb += refused.eq(Cat(bad.get(name, 0) for name in ERRORS))
+        reasons = errors(design)
+        refused, dropped = Signal(len(reasons)), Signal(len(reasons))
+        m.d.comb += refused.eq(Cat(bad.get(name, 0) for name in reasons))
+        m.d.sync += self.errors.eq(dropped)
 
         held = Signal(job(self._tag_bits), reset_less=True)
         beats = Signal(range(2 * design.x_depth + 1), reset_less=True)  # words of a row tile
@@ -120,10 +136,14 @@ class Planner(wiring.Component):
         for name in ("rows", "tiles", "steps", *KINDS, *(["tag"] if self._tag_bits else [])):
             m.d.comb += found[name].eq(held[name])
 
+        unfit = Signal()
+        if design.front_end:
+            self._raw(m, held, unfit)
+
         def refuse_long() -> None:
             """What was counted up to the cycle before may be too much."""
             with m.If(too_long):
-                m.d.comb += self.errors[ERRORS.index("x_too_long")].eq(1)
+                m.d.comb += dropped[reasons.index("x_too_long")].eq(1)
                 m.next = "take"
 
         with m.FSM():
@@ -132,7 +152,7 @@ class Planner(wiring.Component):
                 m.d.sync += [held.eq(given), beats.eq(Mux(given.int8, given.steps << 1, given.steps))]
                 m.d.sync += [over.eq(-design.x_depth - 1), row_tiles.eq(0), left.eq(given.rows)]
                 with m.If(self.i.valid):
-                    m.d.comb += self.errors.eq(refused)
+                    m.d.comb += dropped.eq(refused)
                     with m.If(~refused.any()):
                         m.next = "count"
             with m.State("count"):
@@ -141,8 +161,30 @@ class Planner(wiring.Component):
                     m.next = "hand over"
                 refuse_long()
             with m.State("hand over"):
-                m.d.comb += self.o.valid.eq(~too_long)
+                m.d.comb += self.o.valid.eq(~too_long & ~unfit)
                 with m.If(self.o.ready):
                     m.next = "take"
+                if design.front_end:
+                    with m.If(unfit & ~too_long):
+                        m.d.comb += dropped[reasons.index(RAW_ERROR)].eq(1)
+                        m.next = "take"
                 refuse_long()
         return m
+
+    def _raw(self, m: Module, held: data.View, unfit: Signal) -> None:
+        """What a raw job asks of its rows, and whether no row can be so, from the registers that hold the job: all of
+        it is in registers when the job is handed over."""
+        design, found = self.design, self.o.payload
+        assert design.front_end is not None
+        segment, each, longest = design.front_end.segment_blocks, step_blocks(design), longest_row(design.front_end)
+        blocks = Signal(found.w_words.shape(), name="row_blocks")  # up to the end of the last step
+        whole = Signal.like(blocks)
+        m.d.comb += [blocks.eq(held.steps * each), whole.eq(blocks & -segment)]
+        most: Value = whole
+        too_long: Value = Const(0, 1)
+        if longest is not None:
+            most = Mux(whole > longest, longest, whole)
+            too_long = held.steps > -(-longest // each)
+        # The last step has blocks, of which one ends a segment.
+        between = (blocks & (segment - 1)) >= each if segment > each else Const(0, 1)
+        m.d.sync += [unfit.eq(held.raw & (too_long | between)), found.most.eq(most), found.enough.eq(blocks - each + 1)]

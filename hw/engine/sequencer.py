@@ -19,7 +19,7 @@ from hw.array.output_stationary import OutputStationaryArray
 from hw.array.weight_stationary import WeightStationaryArray
 from hw.codec.decoder import Decoder
 from hw.design import NIBBLE, DesignPoint
-from hw.engine.banks import READING, Turns, banks, fill_by_block, w_word, x_word
+from hw.engine.banks import READING, Turns, banks, fill_by_block, w_lane, w_word, x_lane, x_word
 from hw.engine.counters import COUNTER_BITS, COUNTERS
 from hw.engine.follower import Follower
 from hw.engine.planner import FIELD_BITS, plan
@@ -65,8 +65,7 @@ class Engine(wiring.Component):
     x, w : In(stream of words)
     acc : Out(stream of rows)
     blocks : In(stream of label, beta, and last of a row), of designs with a front end
-    bad_row : Out, of designs with a front end
-        A pulse where a row of blocks had more or fewer steps than its job says.
+        Rows of as many steps as their job says.
     busy, x_late, w_late, drain_blocked, idle : Out(32)
         Cycles since reset by cause, see `COUNTERS`.
     """
@@ -81,7 +80,7 @@ class Engine(wiring.Component):
                 "x": In(stream.Signature(x_word(design))),
                 "w": In(stream.Signature(w_word(design))),
                 "acc": Out(stream.Signature(row(design))),
-                **({"blocks": In(stream.Signature(block)), "bad_row": Out(1)} if design.front_end else {}),
+                **({"blocks": In(stream.Signature(block))} if design.front_end else {}),
                 **{name: Out(COUNTER_BITS) for name in COUNTERS},
             }
         )
@@ -170,13 +169,14 @@ class Engine(wiring.Component):
         raw = fill_x.now.raw if design.front_end else Const(0, 1)
         by_word = x_turns.filling & ~raw
         by_lane = design.front_end is not None
-        x_data, x_write = banks(m, "x", self.x, x_turns, by_word, x_index, x_address, design.x_depth, by_lane=by_lane)
+        x_data, x_write = banks(
+            m, "x", x_lane(design), self.x, x_turns, by_word, x_index, x_address, design.x_depth, by_lane=by_lane
+        )
         m.d.comb += fill_x.go.eq(fill_x.there & x_turns.free & ~raw & self.x.valid)
         count(x_index, fill_x.go & ~raw, fill_x.end)
         if design.front_end:
             by_block = x_turns.filling & raw
-            raw_filled, bad_row = fill_by_block(m, design, self.blocks, fill_x.now, x_index, x_write, by_block)
-            m.d.comb += self.bad_row.eq(bad_row)
+            raw_filled = fill_by_block(m, design, self.blocks, fill_x.now, x_index, x_write, by_block)
             with m.If(raw_filled):
                 m.d.comb += fill_x.go.eq(1)
         m.d.comb += [
@@ -190,9 +190,8 @@ class Engine(wiring.Component):
             m.submodules.turns_w = w_turns = Turns()
             # A word's address is what the loop has left: it needs no counter of its own.
             w_index, w_address = Signal(range(design.w_depth)), Signal(range(design.w_depth))
-            w_data, _ = banks(
-                m, "w", self.w, w_turns, w_turns.filling, w_index, w_address, design.w_depth, by_lane=False
-            )
+            filling, lane = w_turns.filling, w_lane(design)
+            w_data, _ = banks(m, "w", lane, self.w, w_turns, filling, w_index, w_address, design.w_depth, by_lane=False)
             m.d.comb += [
                 w_index.eq(fill_w.left.steps),
                 w_address.eq(run.left.steps),
@@ -287,7 +286,7 @@ class Engine(wiring.Component):
             m.d.comb += gap.eq(Mux(beats >= design.rows, 0, design.rows - beats))
             beside |= {"tail": plan.tail, "gap": gap}
         nest = ("digits", "steps", "rows", "tiles") if design.dataflow == "os" else ("digits", "rows", "steps", "tiles")
-        rows = {name: plan[name] for name in ("raw", "rows", "steps")} if design.front_end else {}
+        rows = {name: plan[name] for name in ("raw", "rows")} if design.front_end else {}
         parts: dict[str, tuple[tuple[str, ...], dict[str, Value]]] = {
             "fill_x": (("words",), rows),
             "fill_w": (("steps", "tiles"), {}),

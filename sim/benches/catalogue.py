@@ -68,7 +68,7 @@ def _accelerator(design: DesignPoint | Format) -> Generated:
 
 @cache
 def _axi_memory(design: DesignPoint | Format) -> Generated:
-    return generate_axi(_point(design, "AXI memory top"), "axi")
+    return generate_axi(replace(_point(design, "AXI memory top"), front_end=None), "axi")
 
 
 def with_example(generated: Generated) -> Generated:
@@ -85,8 +85,16 @@ def _axi_stream(design: DesignPoint | Format) -> Generated:
 @cache
 def _axi_raw(design: DesignPoint | Format) -> Generated:
     point = _point(design, "AXI stream top with a front end")
-    rules = FrontEndRules(format=point.format, length=16, scale="rms", row_blocks=32)
-    return generate_axi(replace(point, name=f"{point.name}_raw", front_end=rules), "axis")
+    if not point.front_end:
+        rules = FrontEndRules(format=point.format, length=16, scale="rms", row_blocks=32)
+        point = replace(point, name=f"{point.name}_raw", front_end=rules)
+    return generate_axi(point, "axis")
+
+
+def applies(name: str, design: DesignPoint) -> bool:
+    """Whether a bench is one for a design: `array` is of the output-stationary dataflow, and a front end, which
+    `axi_raw` gives to a design that has none, makes packed activations."""
+    return {"array": design.dataflow == "os", "axi_raw": design.packed}.get(name, True)
 
 
 def _point(design: DesignPoint | Format, name: str) -> DesignPoint:

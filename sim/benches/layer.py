@@ -25,6 +25,7 @@ from sim.benches.catalogue import BENCHES, Bench
 from sim.benches.inside.driver import Driver
 from sim.benches.inside.testbench import Testbench
 from sim.benches.runner import run_bench
+from sim.device import GoldenDevice
 from sim.image import operand_image, result_bytes, result_rows
 from sim.tiles import Job
 
@@ -44,7 +45,7 @@ async def layer(dut: HierarchyObject) -> None:
     await system.start()
 
     # The layer, quantised, and cut into jobs that fit the accelerator.
-    x = quantize(system.rng.normal(size=(BATCH, INPUTS)), design.format)
+    x = GoldenDevice(design).activations(system.rng.normal(size=(BATCH, INPUTS)))
     w = quantize(system.rng.normal(size=(OUTPUTS, INPUTS)), design.format)
     job = Job(design, x, w)
 
@@ -67,7 +68,7 @@ async def layer(dut: HierarchyObject) -> None:
     await driver.write("irq_enable", job_done=1, error=1)
     await driver.write("counter_control", clear=1)
     for part, addresses in jobs:
-        await driver.submit(part, int8=False, addresses=addresses)
+        await driver.submit(part, int8=job.int8, addresses=addresses)
     while await driver.value("jobs_done") < len(jobs):
         await driver.interrupt(dut.irq)
         await driver.write("irq_status", job_done=1)

@@ -52,6 +52,8 @@ def breakdown(design: DesignPoint, m: int, n: int, k: int, kind: str, memory: Me
     int8, raw = kind == "int8", kind == "raw"
     if raw and design.front_end and design.front_end.candidates == "serial":
         raise GossetError("The cycle model knows of front ends with parallel candidates only.")
+    if raw and design.front_end:
+        design.front_end.check_columns(k)
     if raw and memory.x_period > 1:
         raise GossetError("Raw rows come a block per cycle in the cycle model: leave their period out.")
     if raw and int(schedule(machine, m, n, k, int8, raw).chunks) > 1:

@@ -17,9 +17,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from golden.lattice import DIM
 from hw.engine.counters import COUNTERS
 from hw.engine.planner import Planner
-from sim.models.schedule import Integers, Machine, schedule
+from hw.engine.rows import RowFramer
+from sim.models.schedule import Integers, Machine, divide, schedule
 
 Times = NDArray[np.int64]
 
@@ -37,7 +39,7 @@ class Memory:
     """How fast words come, as integers or arrays: the first is on offer after `latency` cycles, each other one `period`
     cycles after the one before it was taken. The consumer of accumulators is always ready.
 
-    Raw blocks have the same latency as words of activations, and come in every cycle.
+    Raw blocks have the same latency as words of activations, and come in every cycle; they wait for their job.
 
     Attributes
     ----------
@@ -153,7 +155,7 @@ def _values(record: Machine | Memory) -> tuple[Any, ...]:
 
 # Columns of the table that describes products to the loop below.
 _WS, _ROWS, _JOBS, _LATENCY, _M, _PANEL, _PANELS, _STEPS, _CHUNK, _CHUNKS, _TILES, _PASSES = range(12)
-_RAW, _X_PERIOD, _W_PERIOD, _X_LATENCY, _W_LATENCY = range(12, 17)
+_RAW, _X_PERIOD, _W_PERIOD, _X_LATENCY, _W_LATENCY, _ENCODING, _ROW_BLOCKS = range(12, 19)
 
 
 def _table(values: list[NDArray[Any]]) -> Times:
@@ -162,14 +164,16 @@ def _table(values: list[NDArray[Any]]) -> Times:
     machine, (m, n, k, int8, raw) = Machine(*values[:of_machine]), values[of_machine : of_machine + 5]
     memory = Memory(*values[of_machine + 5 :])
     plan = schedule(machine, m, n, k, int8, raw)
-    # What the front end gives, as if it came from memory; a row that is measured has to be there as a whole.
-    row_blocks = plan.chunk * np.where(machine.weight_stationary, machine.rows, 1)
+    # What the front end gives, as if it came from memory; a row that is measured has to be there as a whole. A row is
+    # let in when its job is known.
+    row_blocks = divide(np.asarray(k), DIM)
     encoded = machine.encoding + np.where(machine.measured, row_blocks - 1, 0)
+    encoded = np.where(raw, encoded, 0)
     x_period = np.where(raw, 1, memory.x_period)
-    x_latency = memory.x_latency + np.where(raw, encoded, 0)
+    x_latency = memory.x_latency + np.where(raw, RowFramer.LATENCY + encoded, 0)
     columns = [machine.weight_stationary, machine.rows, machine.jobs, machine.latency, m, plan.panel, plan.panels]
     columns += [plan.steps, plan.chunk, plan.chunks, plan.tiles, plan.passes]
-    columns += [raw, x_period, memory.w_period, x_latency, memory.w_latency]
+    columns += [raw, x_period, memory.w_period, x_latency, memory.w_latency, encoded, row_blocks]
     return np.stack([np.asarray(column, dtype=np.int64) for column in columns], axis=1)
 
 
@@ -202,11 +206,11 @@ def _products(table: Times, counts: Times, spans: Times) -> None:  # pragma: no 
             if number >= queue:  # the queue is full until a job ends
                 accepted = max(accepted, ends[(number - queue) % 16] + 2)
             planned = accepted + 1
-            x_start = max(planned, x_end + px)
+            x_start = max(planned + table[line, _ENCODING], x_end + px)
             if number >= 2:
                 x_start = max(x_start, ends[(number - 2) % 16] + 1)
             # Raw rows fill it block by block.
-            words = rows * depth * (height if ws else 1) if table[line, _RAW] else row_tiles * beats
+            words = rows * table[line, _ROW_BLOCKS] if table[line, _RAW] else row_tiles * beats
             x_end = x_start + (words - 1) * px
 
             # A unit is a tile or a slice. After a unit the next one has to wait for `gap` cycles if the way out is

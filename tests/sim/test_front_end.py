@@ -5,8 +5,7 @@ import pytest
 
 from golden.errors import GossetError
 from golden.format import Format
-from golden.frontend import SEED, FrontEndRules
-from golden.matmul import matmul
+from golden.frontend import FrontEndRules
 from golden.quantize import quantize
 from hw.design import DesignPoint
 from hw.engine.counters import COUNTERS
@@ -17,6 +16,7 @@ from sim.rtl import verilator
 from sim.rtl.model import Model
 from sim.rtl.run import Pace
 from sim.tiles import Job
+from tests.raw import beats_of, check_accumulators, encode, inputs_of
 
 FORMAT = Format(8, (3, 4, 5, 7))
 DESIGNS = {
@@ -42,38 +42,6 @@ def machine(request, tmp_path_factory):
     with Model(path) as model:
         model.reset()
         yield design, model
-
-
-def raw_rows(model, x, out):
-    """Beats of the stream `raw`."""
-    blocks = x.astype("<i2").reshape(-1, 8).view("<u4").astype(np.uint32)
-    last = np.zeros((len(x), x.shape[1] // 8), dtype=np.uint32)
-    last[:, -1] = 1
-    return model.layout("raw").pack({"raw_x": blocks, "raw_last": last.ravel(), "raw_out": np.full(len(blocks), out)})
-
-
-def encode(design, model, x, rng):
-    """What golden makes of raw rows; sets the model's scale, and gives the beats of `scale` if the host has to."""
-    rules, multiplier, gain, scale = design.front_end, None, None, {}
-    model.io.seed = SEED
-    if rules.scale == "host":
-        multiplier = rules.multiplier(rng.uniform(200, 900, len(x)))
-        payload = {"scale_mantissa": multiplier.mantissa, "scale_exponent": multiplier.exponent}
-        scale = {"scale": model.layout("scale").pack(payload)}
-    else:
-        gain = rules.gain(x.shape[1])
-        model.io.gain_mantissa, model.io.gain_exponent = gain
-    return *rules.run(x, multiplier=multiplier, gain=gain), scale
-
-
-def inputs_of(model, job, x, scale):
-    """Beats of all streams of a product of raw rows."""
-    inputs = {name: payload for name, payload in job.inputs().items() if name != "x"}
-    inputs["job"]["job_raw"][:] = 1
-    return {name: model.layout(name).pack(payload) for name, payload in inputs.items()} | {
-        "raw": raw_rows(model, x, 0),
-        **scale,
-    }
 
 
 def test_every_counter_of_raw_jobs_equals_the_cycle_model(machine):
@@ -114,9 +82,7 @@ def test_raw_rows_are_multiplied(machine, stalls):
         run = model.run(
             inputs_of(model, job, x, scale), {"acc": job.output_rows, "multipliers": m}, stalls=stalls, seed=seed
         )
-        rows = np.ascontiguousarray(model.layout("acc").unpack(run.outputs["acc"])["acc_values"])
-        accumulators = job.accumulators(rows.reshape(job.output_rows, -1).view(np.uint32))
-        np.testing.assert_array_equal(accumulators, matmul(packed, w).accumulators)
+        check_accumulators(model, job, run)
         came = model.layout("multipliers").unpack(run.outputs["multipliers"])
         np.testing.assert_array_equal(came["multipliers_mantissa"], multiplier.mantissa)
         np.testing.assert_array_equal(came["multipliers_exponent"], multiplier.exponent)
@@ -128,7 +94,9 @@ def test_raw_rows_come_out_as_codes(machine, stalls):
     rng = np.random.default_rng(7)
     x = rng.integers(-32768, 32768, (20, 64))
     packed, multiplier, scale = encode(design, model, x, rng)
-    run = model.run({"raw": raw_rows(model, x, 1)} | scale, {"codes": packed.labels.size}, stalls=stalls)
+    run = model.run(
+        {"raw": beats_of(model, design.front_end, x, 1)} | scale, {"codes": packed.labels.size}, stalls=stalls
+    )
     codes = model.layout("codes").unpack(run.outputs["codes"])
     np.testing.assert_array_equal(codes["codes_label"], packed.labels.ravel())
     np.testing.assert_array_equal(codes["codes_beta"], packed.betas.ravel())
@@ -151,7 +119,7 @@ def test_a_row_of_another_length_is_told_and_does_not_hang(machine, wrong):
         model.io.scale_mantissa, model.io.scale_exponent = int(multiplier.mantissa[0]), int(multiplier.exponent[0])
         model.io.scale_valid = 1
     told = 0
-    rows = raw_rows(model, rng.integers(-2000, 2000, (2, wrong)), 0)
+    rows = beats_of(model, design.front_end, rng.integers(-2000, 2000, (2, wrong)), 0)
     for beat in rows:
         fields = model.layout("raw").unpack(beat[None])
         for port, value in fields.items():

@@ -18,7 +18,7 @@ from sim.benches.inside.checks import Mismatch, compare, same
 from sim.benches.inside.labels import random_matrix
 from sim.benches.inside.signals import PAUSES, Beat, signal
 from sim.benches.inside.streams import Monitor, Sink, Source, watch_independence
-from sim.benches.inside.testbench import Scoreboard, Testbench
+from sim.benches.inside.testbench import Scoreboard, Testbench, patience
 from sim.benches.inside.words import unpack
 from sim.tiles import Job, Part, Payload
 
@@ -67,6 +67,8 @@ class AcceleratorBench(Testbench):
         self.sources = {name: Source(self, self.streams[name], pause) for name in ("job", "x", "w")}
         self.sink = Sink(self, self.streams["acc"], stall, patient=patient)
         self.rows = Scoreboard[Row](self, "row")
+        self.work = 0
+        """Beats of the longest job that was sent."""
         self.counters = Counters(self)
         self.errors = signal(dut, "errors")
         for name in ("job", "x", "w"):
@@ -81,6 +83,7 @@ class AcceleratorBench(Testbench):
                 self.sources[name].send(_beats(name, payload))
             self.rows.expect(_rows(f"product {number}", product))
             beats += product.beats
+            self.work = max(self.work, *(product.work(part) for part in product.parts))
         return beats
 
     async def run(self, products: list[Job]) -> None:
@@ -90,7 +93,7 @@ class AcceleratorBench(Testbench):
 
     async def done(self, beats: int) -> None:
         """Waits for all rows, and reports the test as passed; `beats` since reset were to be taken."""
-        await self.rows.empty()
+        await self.rows.empty(self.work)
         same("beats", beats, self.counters["busy"], COUNTER_BITS)
         self.finish()
 
@@ -214,11 +217,15 @@ async def illegal_jobs(dut: HierarchyObject) -> None:
     cases += [("rows", sound | {"rows": n}, "too_many_rows") for n in (design.panel_rows + 1, most)]
     cases += [("steps", sound | {"steps": n}, "x_too_long") for n in (design.x_depth + 1, most)]
     # Each number by itself is allowed, but not their product.
-    longest = design.w_depth if design.dataflow == "os" else design.x_depth
-    cases += [("x", sound | {"rows": design.panel_rows, "steps": longest}, "x_too_long")]
+    longest = min(design.x_depth, design.w_depth or design.x_depth)
+    if -(-design.panel_rows // (design.rows if design.dataflow == "os" else 1)) * longest > design.x_depth:
+        cases += [("x", sound | {"rows": design.panel_rows, "steps": longest}, "x_too_long")]
     if design.dataflow == "os":
         cases += [("w", sound | {"steps": design.w_depth + 1}, "w_too_long")]
-    cases += [("raw", sound | {"raw": 1}, "activations")]
+    if not design.front_end:
+        cases += [("raw", sound | {"raw": 1}, "activations")]
+    elif design.int8:
+        cases += [("raw", sound | {"raw": 1, "int8": 1}, "activations")]
     if len(design.activations) == 1:
         cases += [("int8", sound | {"int8": 1 - sound["int8"]}, "activations")]
     seen: list[int] = []
@@ -235,6 +242,10 @@ async def illegal_jobs(dut: HierarchyObject) -> None:
     for what, job, reason in cases:
         seen.clear()
         bench.sources["job"].send([job])
+        for _ in range(patience(len(cases) * bench.work)):  # it may have to wait for those before it
+            if seen:
+                break
+            await bench.edge
         await bench.cycles(20 + design.panel_rows)
         if len(seen) != 1 or not seen[0] >> ERRORS.index(reason) & 1:
             raise Mismatch(f"A job with bad {what} ({job}) should be refused for {reason}; the errors were {seen}.")

@@ -96,9 +96,15 @@ class AxiBench(Testbench):
         k = most if large else int(rng.integers(1, min(most, 6) + 1))
         w = random_matrix(design.format, n, k, rng)
         if not int8:
-            return Job(design, random_matrix(design.format, m, k, rng), w)
+            return self.expected(Job(design, random_matrix(design.format, m, k, rng), w))
         values = rng.integers(-127, 128, (m, w.columns)).astype(np.int8)
-        return Job(design, Int8Matrix(values, np.ones(m, dtype=np.float32)), w)
+        return self.expected(Job(design, Int8Matrix(values, np.ones(m, dtype=np.float32)), w))
+
+    def expected(self, job: Job, slower: int = 1) -> Job:
+        """The job, whose results are waited for as long as it can take, with as many in front of it as can wait;
+        `slower` is how many cycles a beat takes to come."""
+        self.driver.expect(2 * self.design.jobs + 8, slower * job.work(job.parts[0]))
+        return job
 
     def compare(self, what: str, job: Job, rows: Any) -> None:
         """Compares the rows of a job's results with golden's."""

@@ -1,6 +1,5 @@
 """The front end behind AXI4-Stream: raw rows into the array, or out again as codes, against golden."""
 
-from math import lcm
 from typing import Any
 
 import cocotb
@@ -10,13 +9,15 @@ from cocotbext.axi import AxiStreamBus, AxiStreamSink, AxiStreamSource
 from numpy.typing import NDArray
 
 from golden.format import PackedMatrix
-from golden.frontend import MANTISSA_BITS, SEED, Gain, Multiplier
+from golden.frontend import MANTISSA_BITS, SEED, Multiplier
 from golden.lattice import DIM
+from hw.codec.encoder import cycles_per_block
+from hw.engine.rows import step_blocks
 from sim.benches.inside.axi_stream_tests import StreamBench
 from sim.benches.inside.checks import Mismatch, same
-from sim.benches.inside.driver import PATIENCE
 from sim.benches.inside.labels import random_matrix
 from sim.benches.inside.signals import PAUSES
+from sim.benches.inside.words import pack
 from sim.image import result_rows
 from sim.tiles import Job
 
@@ -34,37 +35,71 @@ class RawBench(StreamBench):
             for name in ("codes", "multipliers")
         )
         self.pause(self.raw, self.codes, self.multipliers)
+        self.given = None
+        if self.rules.scale == "host":
+            self.given = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis_multipliers"), self.clock)
+            self.pause(self.given)
         for name in ("codes", "multipliers"):
             self.watch(f"m_axis_{name}_t", ("data", "last"))
 
-    async def prepare(self, columns: int, out: int) -> Gain:
-        """Sets the front end up."""
-        gain = self.rules.gain(columns)
+    async def prepare(self, x: NDArray[np.int64], out: int) -> tuple[PackedMatrix, Multiplier]:
+        """Sets the front end up for rows, and gives their multipliers if the host has to; what golden makes of them."""
+        rules, gain, multiplier = self.rules, None, None
         await self.driver.write("front_end_seed", value=SEED)
-        await self.driver.write("front_end_gain", mantissa=gain.mantissa, exponent=gain.exponent)
         await self.driver.write("front_end_route", out=out)
-        return gain
+        if self.given:
+            size = np.sqrt(np.square(x).mean(axis=1)) + 0.5
+            multiplier = rules.multiplier(size * self.rng.uniform(0.05, 0.5, len(x)))
+            for word in self.words(multiplier):
+                self.given.send_nowait(word.to_bytes(-(-(MANTISSA_BITS + rules.exponent_bits) // 8), "little"))
+        else:
+            gain = rules.gain(x.shape[1])
+            await self.driver.write("front_end_gain", mantissa=gain.mantissa, exponent=gain.exponent)
+        return rules.run(x, gain=gain, multiplier=multiplier)
 
-    def rows(self, count: int, columns: int) -> NDArray[np.int64]:
+    def rows(self, count: int, blocks: int) -> NDArray[np.int64]:
         """Raw rows, small and large."""
-        size = 1 << self.rng.integers(4, self.rules.raw_bits, (count, 1))
-        return self.rng.integers(-size, size, (count, columns))
+        size = 1 << self.rng.integers(1, self.rules.raw_bits, (count, 1))
+        return self.rng.integers(-size, size, (count, DIM * blocks))
 
     def send_rows(self, x: NDArray[np.int64]) -> None:
         """Queues raw rows, a packet each."""
-        for row in x:
-            self.raw.send_nowait(row.astype("<i2").tobytes())
+        bits = self.rules.raw_bits
+        for row in x.reshape(len(x), -1, DIM).tolist():
+            self.raw.send_nowait(b"".join(pack(block, bits).to_bytes(bits, "little") for block in row))
+
+    def longest(self, rows: int) -> int:
+        """Blocks of the longest row of a job of so many, in whole segments; none if no raw job fits."""
+        design, each = self.design, step_blocks(self.design)
+        steps = design.x_depth // (rows if design.dataflow == "ws" else -(-rows // design.rows))
+        most = min(steps, design.w_depth or steps) * each
+        if self.rules.scale != "host":
+            most = min(most, self.rules.row_blocks)
+        return most // self.rules.segment_blocks * self.rules.segment_blocks
+
+    def some_blocks(self) -> int:
+        """Blocks of a row of up to three segments, as many as can be measured."""
+        segment = self.rules.segment_blocks
+        most = 3 * segment if self.rules.scale == "host" else min(3 * segment, self.rules.row_blocks)
+        return most // segment * segment
+
+    def job(self, x: NDArray[np.int64], packed: PackedMatrix, columns: int) -> Job:
+        """A raw job of such rows: as it would be of packed ones, which are no more than a job holds."""
+        w = random_matrix(self.design.format, columns, packed.blocks, self.rng)
+        slower = cycles_per_block(self.rules) * self.design.rows
+        return self.expected(Job(self.design, packed, w), slower)
 
     async def packets(self, sink: Any, count: int) -> list[bytes]:
         """So many packets of a stream."""
         found: list[bytes] = []
-        for _ in range(PATIENCE):
+        for _ in range(self.driver.patience):
             while not sink.empty():
                 found.append(bytes(sink.recv_nowait().tdata))
             if len(found) >= count:
                 return found
             await self.edge
-        raise Mismatch(f"{count - len(found)} of {count} packets did not come out in {PATIENCE} cycles.")
+        most = self.driver.patience
+        raise Mismatch(f"{count - len(found)} of {count} packets did not come out in {most} cycles.")
 
     def words(self, multiplier: Multiplier) -> list[int]:
         """Multipliers as they come out."""
@@ -75,17 +110,20 @@ class RawBench(StreamBench):
 @cocotb.test
 @cocotb.parametrize(stall=PAUSES)
 async def rows_into_the_array(dut: HierarchyObject, stall: str) -> None:
-    """Raw jobs between packed ones."""
+    """Raw jobs between others, the last one with the longest rows that there may be."""
     bench = RawBench(dut, stall)
-    design, rules = bench.design, bench.rules
+    design, segment = bench.design, bench.rules.segment_blocks
     await bench.start()
-    for number in range(4):
+    for number in range(5):
         await bench.run_jobs(1)
-        blocks = rules.segment_blocks * int(bench.rng.integers(1, 4))
-        x = bench.rows(int(bench.rng.integers(1, design.rows + 1)), DIM * blocks)
-        gain = await bench.prepare(DIM * blocks, out=0)
-        packed, multiplier = rules.run(x, gain=gain)
-        job = Job(design, packed, random_matrix(design.format, design.cols + 1, blocks, bench.rng))
+        count = int(bench.rng.integers(1, design.rows + 1)) if number < 4 else 1
+        longest = bench.longest(count)
+        if not longest:
+            continue
+        blocks = min(segment * int(bench.rng.integers(1, 4)), longest) if number < 4 else longest
+        x = bench.rows(count, blocks)
+        packed, multiplier = await bench.prepare(x, out=0)
+        job = bench.job(x, packed, design.cols + 1)
         bench.send(job, "w")
         bench.send_rows(x)
         await bench.driver.submit(job.parts[0], int8=False, raw=1)
@@ -103,15 +141,13 @@ async def rows_into_the_array(dut: HierarchyObject, stall: str) -> None:
 async def rows_out_as_codes(dut: HierarchyObject, stall: str) -> None:
     """Rows that the array never sees."""
     bench = RawBench(dut, stall)
-    format = bench.format
     await bench.start()
-    columns = bench.rules.length * 3
-    gain = await bench.prepare(columns, out=1)
-    x = bench.rows(8, columns)
-    packed, multiplier = bench.rules.run(x, gain=gain)
+    x = bench.rows(8, bench.some_blocks())
+    packed, multiplier = await bench.prepare(x, out=1)
+    bench.driver.expect(8, cycles_per_block(bench.rules) * packed.blocks)
     bench.send_rows(x)
     for row, packet in enumerate(await bench.packets(bench.codes, len(x))):
-        compare_codes(f"row {row}", packed, row, packet, bench.words(multiplier)[row], format.label_bits)
+        compare_codes(f"row {row}", packed, row, packet, bench.words(multiplier)[row])
         bench.checked += packed.blocks
     bench.finish()
 
@@ -120,20 +156,21 @@ async def rows_out_as_codes(dut: HierarchyObject, stall: str) -> None:
 async def rows_both_ways(dut: HierarchyObject) -> None:
     """Rows that go out between rows of raw jobs; each comes out where it should."""
     bench = RawBench(dut, "random")
-    design, rules = bench.design, bench.rules
+    design = bench.design
     await bench.start()
-    columns = 2 * rules.length
     for number in range(4):
-        x = bench.rows(2, columns)
-        gain = await bench.prepare(columns, out=number % 2)
-        packed, multiplier = rules.run(x, gain=gain)
+        fits = bench.longest(2) if design.panel_rows > 1 else 0
+        blocks = min(2 * bench.rules.segment_blocks, fits) if fits else bench.some_blocks()
+        x = bench.rows(2, blocks)
+        out = number % 2 or not fits
+        packed, multiplier = await bench.prepare(x, out=int(out))
+        job = bench.job(x, packed, design.cols)
         bench.send_rows(x)
-        if number % 2:
+        if out:
             for row, packet in enumerate(await bench.packets(bench.codes, len(x))):
-                word = bench.words(multiplier)[row]
-                compare_codes(f"pass {number}, row {row}", packed, row, packet, word, bench.format.label_bits)
+                compare_codes(f"pass {number}, row {row}", packed, row, packet, bench.words(multiplier)[row])
+                bench.checked += packed.blocks
             continue
-        job = Job(design, packed, random_matrix(design.format, design.cols, packed.blocks, bench.rng))
         bench.send(job, "w")
         await bench.driver.submit(job.parts[0], int8=False, raw=1)
         bench.compare(f"pass {number}", job, result_rows(design, await bench.receive(f"pass {number}")))
@@ -142,9 +179,9 @@ async def rows_both_ways(dut: HierarchyObject) -> None:
     bench.finish()
 
 
-def compare_codes(what: str, packed: PackedMatrix, row: int, packet: bytes, multiplier: int, label_bits: int) -> None:
+def compare_codes(what: str, packed: PackedMatrix, row: int, packet: bytes, multiplier: int) -> None:
     """A packet of codes with a row of golden's."""
-    size = len(packet) // packed.blocks
+    size, label_bits = len(packet) // packed.blocks, packed.format.label_bits
     same(f"{what}, bytes", packed.blocks * size, len(packet), 32)
     for k in range(packed.blocks):
         word = int.from_bytes(packet[k * size : (k + 1) * size], "little")
@@ -154,25 +191,57 @@ def compare_codes(what: str, packed: PackedMatrix, row: int, packet: bytes, mult
 
 
 @cocotb.test
-async def a_row_of_another_length(dut: HierarchyObject) -> None:
-    """It is told of, and a soft reset brings everything back."""
+async def rows_of_other_lengths(dut: HierarchyObject) -> None:
+    """They are told of, and the next job is as if nothing had been: too short and too long by blocks, by segments and
+    by far."""
     bench = RawBench(dut)
-    design, rules = bench.design, bench.rules
+    design, segment, each = bench.design, bench.rules.segment_blocks, step_blocks(bench.design)
     await bench.start()
-    # Whole steps: a job says no more of its rows than how many they have.
-    some = rules.segment_blocks if design.dataflow == "os" else lcm(rules.segment_blocks, design.rows)
-    blocks = 2 * some
-    for wrong in (some, 5 * some):
-        await bench.prepare(DIM * blocks, out=0)
-        x = bench.rows(1, DIM * blocks)
-        packed, _ = rules.run(x, gain=rules.gain(DIM * blocks))
-        job = Job(design, packed, random_matrix(design.format, 1, blocks, bench.rng))
-        bench.send(job, "w")
-        bench.send_rows(bench.rows(1, DIM * wrong))
-        await bench.driver.submit(job.parts[0], int8=False, raw=1)
-        await bench.receive("the job of a wrong row")
-        if (errors := await bench.driver.errors()) != {"bad_row"}:
-            raise Mismatch(f"A row of {wrong} blocks where {blocks} belong should be told of; the errors are {errors}.")
-        await bench.packets(bench.multipliers, 1)
+    longest = bench.longest(1)
+    blocks = min(2 * segment, longest)
+    wrong = {blocks - 1, blocks + 1, 1, blocks + segment, blocks + longest + 3 * segment * each} - {0, blocks}
+    if not longest:
+        wrong = set()
+    for sent in sorted(wrong):
+        x = bench.rows(1, blocks)
+        packed, _ = await bench.prepare(x, out=0)
+        job = bench.job(x, packed, 1)
+        told = not (sent % segment == 0 and -(-sent // each) == -(-blocks // each) and sent <= longest)
+        for some in (bench.rows(1, sent), x):
+            bench.send(job, "w")
+            bench.send_rows(some)
+            await bench.driver.submit(job.parts[0], int8=False, raw=1)
+            result = await bench.receive("a raw job")
+            await bench.packets(bench.multipliers, 1)
+            errors = await bench.driver.errors()
+            if errors != ({"bad_row"} if told and some is not x else set()):
+                raise Mismatch(f"After a row of {some.shape[1] // DIM} blocks where {blocks} belong: {errors}.")
+            if some is not x:
+                packed, _ = await bench.prepare(x, out=0)
+                job = bench.job(x, packed, 1)
+            else:
+                bench.compare("the job after it", job, result_rows(design, result))
     await bench.run_jobs(3)
+    bench.finish()
+
+
+@cocotb.test
+async def raw_jobs_that_no_row_fits(dut: HierarchyObject) -> None:
+    """They are refused, with a reason."""
+    bench = RawBench(dut)
+    rules, each = bench.rules, step_blocks(bench.design)
+    await bench.start()
+    for steps in range(1, min(bench.design.x_depth, bench.design.w_depth or bench.design.x_depth) + 1):
+        some = range((steps - 1) * each + 1, steps * each + 1)
+        if any(n % rules.segment_blocks == 0 and (bench.given or n <= rules.row_blocks) for n in some):
+            continue
+        await bench.driver.describe(1, 1, steps, raw=1)
+        await bench.driver.write("doorbell", go=1)
+        await bench.driver.until("status", lambda status: not status["busy"])
+        if (errors := await bench.driver.errors()) != {"raw_rows"}:
+            raise Mismatch(f"No row has {steps} steps, but the errors are {errors}.")
+        if bench.checked > 10:
+            break
+        bench.checked += 1
+    await bench.run_jobs(1)
     bench.finish()

@@ -6,15 +6,11 @@ from cocotbext.axi import AxiStreamBus, AxiStreamSink, AxiStreamSource
 
 from sim.benches.inside.axi_common import AxiBench
 from sim.benches.inside.checks import Mismatch, same
-from sim.benches.inside.driver import PATIENCE
 from sim.benches.inside.signals import PAUSES, signal
 from sim.image import packet, result_bytes, result_rows
 from sim.tiles import Job
 
 SIDES = ("x", "w")
-
-DRY = 10_000
-"""Cycles within which the sources run dry in a soft reset."""
 
 
 class StreamBench(AxiBench):
@@ -41,11 +37,11 @@ class StreamBench(AxiBench):
 
     async def receive(self, what: str) -> bytes:
         """The results of a job."""
-        for _ in range(PATIENCE):
+        for _ in range(self.driver.patience):
             if not self.sink.empty():
                 return bytes(self.sink.recv_nowait().tdata)
             await self.edge
-        raise Mismatch(f"{what}: no packet came out in {PATIENCE} cycles.")
+        raise Mismatch(f"{what}: no packet came out in {self.driver.patience} cycles.")
 
     async def run_jobs(self, count: int, *, large: bool = False) -> None:
         """Random jobs; operands are sent before the job or after it."""
@@ -82,12 +78,13 @@ class StreamBench(AxiBench):
         """A soft reset during which the sources run dry and the sink takes what is on offer and forgets it."""
         await self.driver.write("control", reset=1)
         await self.driver.until("status", lambda status: bool(status["in_reset"]))
-        for _ in range(DRY):
+        for _ in range(self.driver.patience):
             if all(source.idle() for source in self.sources.values()):
                 break
             await self.edge
         else:
-            raise Mismatch(f"The words that were on their way were not dropped within {DRY} cycles of reset.")
+            most = self.driver.patience
+            raise Mismatch(f"The words that were on their way were not dropped within {most} cycles of reset.")
         while int(signal(self.dut, "m_axis_acc_tvalid").value):
             await self.edge
         await self.cycles(2)
@@ -237,7 +234,7 @@ async def row_on_offer(dut: HierarchyObject) -> None:
     for side in SIDES:
         bench.send(job, side)
     offered = signal(dut, "m_axis_acc_tvalid")
-    for _ in range(PATIENCE):
+    for _ in range(bench.driver.patience):
         if int(offered.value):
             break
         await bench.edge

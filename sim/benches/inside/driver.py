@@ -8,10 +8,11 @@ from cocotbext.axi import AxiResp
 
 from hw.registers import RegisterMap
 from sim.benches.inside.checks import Mismatch
+from sim.benches.inside.testbench import patience
 from sim.tiles import Part
 
-PATIENCE = 100_000
-"""Cycles after which what software waits for is given up."""
+REGISTERS = 400
+"""Cycles that a job's registers take to be written."""
 
 POLL = 20
 """Cycles between two looks at a register."""
@@ -29,8 +30,14 @@ class Driver:
 
     def __init__(self, map: RegisterMap, master: Any, clock: Any):
         self.map, self.master, self.clock = map, master, clock
+        self.patience = patience(0)
+        """Cycles after which what software waits for is given up; see `expect`."""
         self.moment = 0
         """Simulation time of the last snapshot."""
+
+    def expect(self, jobs: int, work: int) -> None:
+        """Is as patient from now on as so many jobs of so many beats each ask for."""
+        self.patience = max(self.patience, patience(jobs * (work + REGISTERS)))
 
     async def read(self, name: str) -> dict[str, int]:
         """The fields of a register."""
@@ -82,10 +89,10 @@ class Driver:
         await self.until("status", lambda status: not status["in_reset"])
 
     async def errors(self) -> set[str]:
-        """Names of the errors that are set; clears them and their interrupt."""
+        """Names of the errors that are set; clears their interrupt first, so that none is lost, and then them."""
+        await self.write("irq_status", error=1)
         found = await self.read("error")
         await self.write("error", **found)
-        await self.write("irq_status", error=1)
         return {name for name, value in found.items() if value}
 
     async def counters(self, *, clear: bool = False) -> dict[str, int]:
@@ -97,18 +104,18 @@ class Driver:
 
     async def until(self, name: str, condition: Any) -> dict[str, int]:
         """Reads a register until its fields are as wanted."""
-        for _ in range(PATIENCE // POLL):
+        for _ in range(self.patience // POLL):
             fields = await self.read(name)
             if condition(fields):
                 return fields
             await ClockCycles(self.clock, POLL)
-        raise Mismatch(f"Register {name} still reads {fields} after {PATIENCE} cycles.")
+        raise Mismatch(f"Register {name} still reads {fields} after {self.patience} cycles.")
 
     async def interrupt(self, irq: Any) -> None:
         """Waits for the interrupt."""
-        for _ in range(PATIENCE):
+        for _ in range(self.patience):
             if int(irq.value):
                 return
             await ClockCycles(self.clock, 1)
         status, errors = await self.read("status"), await self.read("error")
-        raise Mismatch(f"No interrupt in {PATIENCE} cycles; status {status}, errors {errors}.")
+        raise Mismatch(f"No interrupt in {self.patience} cycles; status {status}, errors {errors}.")

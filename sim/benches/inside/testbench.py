@@ -24,7 +24,17 @@ PERIOD = 4
 """Steps per clock cycle: two for each level, so that something can happen in the middle of one."""
 
 PATIENCE = 1000
-"""Cycles without any result after which those that are missing are given up."""
+"""Cycles without any result after which those that are missing are given up, beside what the work itself takes."""
+
+SLOWNESS = 8
+"""Times as long as it might take that something is waited for: pauses on every channel halve the speed, some of them
+one after the other."""
+
+
+def patience(work: int) -> int:
+    """Cycles to wait for what takes so many beats, loaded and computed without a pause."""
+    return PATIENCE + SLOWNESS * work
+
 
 Item = TypeVar("Item")
 
@@ -141,17 +151,18 @@ class Scoreboard(Generic[Item]):
         self.taken += 1
         return self.waiting.popleft()
 
-    async def empty(self) -> None:
-        """Waits until all have come out, and a while longer, in which nothing else may."""
-        before = -1
+    async def empty(self, work: int = 0) -> None:
+        """Waits until all have come out, and a while longer, in which nothing else may; `work` is how many beats the
+        longest of what lies between two of them can take."""
+        before, most = -1, patience(work)
         while self.waiting:
             if self.taken == before:
                 raise Mismatch(
-                    f"{len(self.waiting)} {self.what}s are missing: none came out in {PATIENCE} cycles, "
+                    f"{len(self.waiting)} {self.what}s are missing: none came out in {most} cycles, "
                     f"up to cycle {self.bench.cycle}. The next is {self.waiting[0]}."
                 )
             before = self.taken
-            for _ in range(PATIENCE):
+            for _ in range(most):
                 if not self.waiting:
                     break
                 await self.bench.edge

@@ -1,0 +1,112 @@
+"""Design points of every kind: in a few of them, every pair of values of two parameters occurs together.
+
+Most faults need two values to meet, hardly any three. `covering` gives as few design points as a greedy search finds;
+`design` makes one from a value of each parameter, however it was chosen.
+"""
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from golden.format import Format
+from golden.frontend import FrontEndRules
+from hw.design import MAX_DSP_Q, DesignPoint
+
+PARAMETERS: dict[str, tuple[Any, ...]] = {
+    "rows": (1, 2, 3, 5),
+    "cols": (1, 2, 3),
+    "q": (2, 4, 8, 16, 32, 64),
+    "betas": ((3,), (2, 5), (1, 3, 4), (3, 4, 5, 7), (1, 2, 3, 4, 5, 7, 9, 15)),
+    "dataflow": ("os", "ws"),
+    "activations": (("packed",), ("int8",), ("packed", "int8")),
+    "multipliers": ("none", "some", "all"),
+    "panels": (1, 2, 3),
+    "x_depth": (16, 64),
+    "w_depth": (8, 64),
+    "jobs": (2, 3, 7),
+    "bus_bits": (32, 64, 256),
+    "scale": (None, "host", "max", "rms"),
+    "candidates": ("parallel", "serial"),
+    "length": (8, 16, 64),
+    "raw_bits": (4, 11, 16),
+    "fraction_bits": (2, 4, 7),
+    "row_blocks": (8, 13),
+}
+"""Values of each parameter, in terms in which nearly all go together: `multipliers` says in how many columns there are
+some, `panels` is how many times as many rows as the array's a job can have. `scale` is None without a front end."""
+
+OF_FRONT_END = ("candidates", "length", "raw_bits", "fraction_bits", "row_blocks")
+"""The parameters of a front end."""
+
+Pair = tuple[tuple[str, Any], tuple[str, Any]]
+"""Two parameters, in the order of `PARAMETERS`, with a value each."""
+
+TRIES = 60
+"""Candidates of which the one with most new pairs is taken."""
+
+
+def design(values: Mapping[str, Any], name: str = "drawn") -> DesignPoint | None:
+    """The design point of these values of all `PARAMETERS`; None if they do not go together."""
+    v = dict(values)
+    if (
+        (v["multipliers"] != "none" and v["q"] > MAX_DSP_Q)
+        or (v["multipliers"] == "some" and v["cols"] == 1)
+        or (v["scale"] and "packed" not in v["activations"])
+    ):
+        return None
+    format, front_end = Format(v["q"], v["betas"]), None
+    if v["scale"]:
+        own = {key: v[key] for key in ("scale", *OF_FRONT_END)}
+        front_end = FrontEndRules(format=format, **own)
+    return DesignPoint(
+        name=name,
+        format=format,
+        dsp_cols={"none": 0, "some": -(-v["cols"] // 2), "all": v["cols"]}[v["multipliers"]],
+        panel_rows=v["rows"] * v["panels"],
+        w_depth=v["w_depth"] if v["dataflow"] == "os" else 0,
+        front_end=front_end,
+        **{key: v[key] for key in ("rows", "cols", "dataflow", "activations", "x_depth", "jobs", "bus_bits")},
+    )
+
+
+def covering(seed: int, **fixed: tuple[Any, ...]) -> list[DesignPoint]:
+    """Design points in which every pair of values occurs that can.
+
+    Parameters
+    ----------
+    seed : int
+        Another one gives other designs, with other triples.
+    fixed : tuples
+        Values to choose from instead of all, by parameter: `scale=("host", "max", "rms")` for front ends only.
+
+    Returns
+    -------
+    list of DesignPoint, named `drawn_<seed>_<number>`. The first ones have most of the pairs.
+    """
+    rng, parameters = np.random.default_rng(seed), PARAMETERS | fixed
+    missing = {
+        ((a, x), (b, y)): None for a, b in combinations(parameters, 2) for x in parameters[a] for y in parameters[b]
+    }
+    found: list[DesignPoint] = []
+    while missing:
+        wanted = list(missing)[int(rng.integers(len(missing)))]
+        best, most = None, [wanted]  # a pair that goes together with nothing is given up
+        for _ in range(TRIES):
+            values = {name: some[int(rng.integers(len(some)))] for name, some in parameters.items()} | dict(wanted)
+            new = [pair for pair in pairs(values) if pair in missing]
+            if wanted in new and len(new) >= len(most):
+                made = design(values, f"drawn_{seed}_{len(found)}")
+                best, most = (made, new) if made else (best, most)
+        found += [best] if best else []
+        for pair in most:
+            del missing[pair]
+    return found
+
+
+def pairs(values: Mapping[str, Any]) -> list[Pair]:
+    """The pairs of values of parameters that matter: those of a front end only where there is one."""
+    idle = {"w_depth"} if values["dataflow"] == "ws" else set()
+    idle |= set(OF_FRONT_END) if values["scale"] is None else set()
+    return list(combinations(((name, values[name]) for name in PARAMETERS if name not in idle), 2))
