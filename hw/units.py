@@ -1,8 +1,12 @@
 """Units that are generated once and instantiated many times."""
 
+import gc
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 
 from amaranth import ClockSignal, Instance, Module, ResetSignal, Value
 from amaranth.back import rtlil
@@ -48,7 +52,21 @@ class Library:
 
 def to_rtlil(component: wiring.Component, name: str, library: Library) -> str:
     """What Amaranth makes of a component, its shared units left to the library."""
-    return rtlil.convert(component, name=name, platform=library, emit_src=False)
+    with _no_collection():
+        return rtlil.convert(component, name=name, platform=library, emit_src=False)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Garbage waits: Amaranth makes a million small objects that live to its end, and looking through them again and
+    again takes as long as all the rest."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def to_verilog(component: wiring.Component, name: str, library: Library) -> str:
@@ -56,8 +74,9 @@ def to_verilog(component: wiring.Component, name: str, library: Library) -> str:
     return rtlil_to_verilog(to_rtlil(component, name, library), name)
 
 
+@lru_cache(maxsize=64)
 def rtlil_to_verilog(source: str, name: str) -> str:
-    """Verilog of a module in RTLIL.
+    """Verilog of a module in RTLIL; that of a unit which one design after the other has is kept.
 
     Amaranth's own writer leaves processes and all aliases of a signal in the text; here yosys turns processes into
     registers and assignments and drops what nothing reads, which reads, lints and simulates better.

@@ -22,7 +22,7 @@ def evaluate(inputs, output, cases):
 
     sim = Simulator(m)
     sim.add_testbench(bench)
-    sim.rtl.run()
+    sim.run()
     return found
 
 

@@ -169,4 +169,4 @@ def test_times_and_clip():
     sim = Simulator(m)
     sim.add_clock(1e-6)
     sim.add_testbench(bench)
-    sim.rtl.run()
+    sim.run()

@@ -44,7 +44,7 @@ def test_decoder_equals_golden(q):
     sim.add_clock(1e-6)
     sim.add_testbench(put)
     sim.add_testbench(get)
-    sim.rtl.run()
+    sim.run()
     np.testing.assert_array_equal(points, voronoi.decode(labels, q))
 
 
@@ -104,7 +104,7 @@ def test_product_equals_golden_and_latency_is_as_stated(dataflow, int8, dsp_cols
             words.append(sum(number << fields[field][0] for field, number in numbers.items()))
         sim.add_testbench(put(stream, words))
     sim.add_testbench(get)
-    sim.rtl.run()
+    sim.run()
     rows = np.array(found, dtype=np.int32).view(np.uint32)
     np.testing.assert_array_equal(product.accumulators(rows), matmul(product.x, w).accumulators)
     counts = cycles(Machine.of(design), 3, 3, 24, int8=int8)
