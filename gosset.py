@@ -30,7 +30,7 @@ PANELS = {
     "Describe and generate": (sim.cli.generate,),
     "Verify": (sim.cli.sim, sim.cli.bench, sim.cli.waves),
     "Pack and multiply": (golden.cli.quantize, golden.cli.info, golden.cli.fit, sim.cli.matmul),
-    "Measure": (sim.cli.cycles, fpga.cli.area),
+    "Measure": (sim.cli.cycles, sim.cli.workload, fpga.cli.area),
     "Compare": (golden.cli.quality,),
     "Build for a board": (fpga.cli.fpga,),
 }

@@ -2,14 +2,18 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from golden.errors import GossetError
 from golden.terminal import console, progress, write_array
 from hw.cli import Design
+
+if TYPE_CHECKING:
+    from sim.workloads.layers import Workload
 
 
 def generate(
@@ -215,3 +219,82 @@ def cycles(
     console.print(table)
     console.print(f"{100 * report['utilisation']:.2f} % of the peak for {report['activations']} activations")
     console.print(f"{output / 'timeline.png'}\n{output / 'report.json'}", soft_wrap=True)
+
+
+def workload(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="digits, minilm, smollm2-135m, llama-3-8b, or a file: an ONNX model (.onnx), a Hugging Face "
+            "config.json, or layers by hand (.toml)."
+        ),
+    ],
+    phase: Annotated[
+        str | None, typer.Option(help="Of a language model: decode (one token) or prefill (the whole prompt).")
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Sequences, or images, at once.")] = 1,
+    context: Annotated[
+        int | None, typer.Option(help="Tokens of a sequence; up to 1,024 if not given, as the model takes.")
+    ] = None,
+    dim: Annotated[
+        list[str] | None,
+        typer.Option(help="Size of a dynamic dimension of an ONNX file, NAME=SIZE; as often as needed."),
+    ] = None,
+) -> None:
+    """Lists the matrix products of a network, their bytes in each format, and multiply-accumulates per byte.
+
+    A product is M × K activations times N × K weights, keys, values or other activations. What multiplies and cannot be
+    mapped is named. Layers by hand are tables `[[layer]]` with name, m, n, k, and count and kind if they differ from 1
+    and weights.
+
+    Example: `gosset workload llama-3-8b --phase decode --batch 4 --context 4096`
+    """
+    from sim.workloads.language import Request
+    from sim.workloads.load import load
+
+    dims = {}
+    for text in dim or []:
+        name, _, size = text.rpartition("=")
+        if not name or not size.isascii() or not size.isdigit() or len(size) > 18:
+            raise GossetError(f"--dim takes NAME=SIZE, such as batch=1, not {text!r}.")
+        dims[name] = int(size)
+    loaded = load(source, Request(phase=phase, batch=batch, context=context), dims)  # type: ignore[arg-type]
+    console.print(layers_table(loaded), rates_table(loaded))
+    for note in loaded.notes:
+        console.print(f"Note: {note}.", soft_wrap=True)
+    if loaded.others:
+        counts = ", ".join(f"{name} {count}" for name, count in loaded.others.items())
+        console.print(f"Nodes that multiply no matrices: {sum(loaded.others.values())} ({counts})", soft_wrap=True)
+    console.print(f"Not mapped, and in none of the numbers: {len(loaded.unmapped)}", soft_wrap=True)
+    for part in loaded.unmapped:
+        console.print(f"  {part.node} ({part.operator}): {part.reason}", soft_wrap=True, markup=False)
+
+
+def layers_table(loaded: "Workload") -> Table:
+    """The products of a workload."""
+    table = Table(title=escape(loaded.name))
+    for column in ("layer", "M", "N", "K", "count", "second operand", "MACs", "share"):
+        table.add_column(column, justify="left" if column in ("layer", "second operand") else "right")
+    for layer in loaded.layers:
+        sizes = (f"{size:,}" for size in (layer.m, layer.n, layer.k, layer.count))
+        share = f"{100 * layer.macs / loaded.macs:.2f} %"
+        table.add_row(escape(layer.name), *sizes, layer.kind, f"{layer.macs:,}", share)
+    table.add_section()
+    table.add_row("all", "", "", "", f"{sum(layer.count for layer in loaded.layers):,}", "", f"{loaded.macs:,}", "")
+    return table
+
+
+def rates_table(loaded: "Workload") -> Table:
+    """Bytes of a workload in each format."""
+    from rich.filesize import decimal
+
+    from sim.workloads.rates import RATES, traffic
+
+    table = Table(title="Read once, results written once as int32; all operands in the same format")
+    for column in ("format", "bits/entry", "weights", "KV", "activations", "results", "all", "MAC/byte"):
+        table.add_column(column, justify="left" if column == "format" else "right")
+    for name, rate in RATES.items():
+        moved = traffic(loaded, rate)
+        parts = (moved.weights, moved.kv, moved.activations, moved.results, moved.total)
+        table.add_row(name, f"{rate.per_entry:.2f}", *map(decimal, parts), f"{loaded.macs / moved.total:.3g}")
+    return table

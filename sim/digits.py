@@ -17,8 +17,8 @@ from sklearn.neural_network import MLPClassifier
 
 Floats = NDArray[np.float32]
 
-HIDDEN = (128, 64)
-"""Widths of the hidden layers."""
+INPUTS, HIDDEN, OUTPUTS = 64, (128, 64), 10
+"""Widths of the images, the hidden layers and the answer."""
 
 Multiply = Callable[[int, Floats], Floats]
 """Product of a batch `(images, inputs)` with the weights of a layer, by the layer's number: `(images, outputs)`."""
