@@ -5,6 +5,7 @@ Everything has fixed seeds; sampling errors are in the report.
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,11 @@ def codecs() -> dict[str, Codec]:
     table |= {f"E8 q={q}, 1 β": Lattice(Format(q, (1,))) for q in (4, 8, 16)}
     table |= {f"E8 half step, c={c}": HalfStep(c) for c in (2, 4, 8)}
     table |= {f"int{bits}-g64": IntGroups(bits) for bits in (2, 3, 4, 5, 6)}
-    table |= {"int4-g128": IntGroups(4, 128), "int4-g64, clip searched": IntGroups(4, search=True)}
-    table |= {"bipolar int4-g64": BipolarInt(4), "LLM.int8()": Int8Outliers()}
-    table |= {"MXFP4": mxfp4, "NVFP4": nvfp4, "QuIP# E8P": E8P(), "D4, 2 layers": HierarchicalD4()}
+    table |= {f"int{bits}-g64, not searched": IntGroups(bits, search=False) for bits in (2, 3, 4)}
+    table |= {"int4-g128": IntGroups(4, 128), "bipolar int4-g64": BipolarInt(4), "LLM.int8()": Int8Outliers()}
+    table |= {"MXFP4": mxfp4, "MXFP4, scale searched": partial(mxfp4, search=True)}
+    table |= {"NVFP4": nvfp4, "NVFP4, scale searched": partial(nvfp4, search=True)}
+    table |= {"QuIP# E8P": E8P(), "D4, 2 layers": HierarchicalD4()}
     table |= {"NestQuant, activations": NestQuant(), "NestQuant, weights": NestQuant(betas=BETA0_WEIGHTS)}
     return table
 
