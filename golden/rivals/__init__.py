@@ -67,3 +67,8 @@ def closest(groups: NDArray[np.float32], readings: Iterable[NDArray[np.float32]]
         np.copyto(best, values, where=error < least)
         np.minimum(error, least, out=least)
     return best
+
+
+def divide(x: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
+    """x/scale; 0 where the scale is 0."""
+    return np.divide(x, scale, out=np.zeros(np.broadcast_shapes(x.shape, scale.shape), np.float32), where=scale != 0)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from golden.quantize import as_matrix
-from golden.rivals import Coded, closest, grouped
+from golden.rivals import Coded, closest, divide, grouped
 
 Read = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
 """What groups are read back as with their scales."""
@@ -40,7 +40,7 @@ class IntGroups:
         top = 2 ** (self.bits - 1) - 1
 
         def read(groups: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
-            return scale * np.clip(np.rint(_divide(groups, scale)), -top, top)
+            return scale * np.clip(np.rint(divide(groups, scale)), -top, top)
 
         return _scaled(as_matrix(matrix), self, top, read)
 
@@ -69,7 +69,7 @@ class BipolarInt:
 
         def read(groups: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
             # The odd integer nearest to x/scale; code c stands for 2c − top, and bit i of c is the sign of plane i.
-            code = np.clip(np.floor((_divide(groups, scale) + top + 1) / 2), 0, top)
+            code = np.clip(np.floor((divide(groups, scale) + top + 1) / 2), 0, top)
             return scale * (2 * code - top)
 
         return _scaled(as_matrix(matrix), self, top, read)
@@ -99,7 +99,7 @@ class Int8Outliers:
         rest = np.where(outlier, 0, x).astype(np.float32)
         top = 2 ** (self.bits - 1) - 1
         scale = np.abs(rest).max(axis=1, keepdims=True) / np.float32(top)
-        values = scale * np.clip(np.rint(_divide(rest, scale)), -top, top)
+        values = scale * np.clip(np.rint(divide(rest, scale)), -top, top)
         values[:, outlier] = _float16(x[:, outlier])
         kept, rows = int(outlier.sum()), len(x)
         # Columns in float16 with an index of 32 bits each, and a float32 scale per row.
@@ -110,11 +110,6 @@ class Int8Outliers:
 def _float16(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rounded to float16 and within its range."""
     return np.clip(x, -65504, 65504).astype(np.float16).astype(np.float32)
-
-
-def _divide(x: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
-    """x/scale; 0 where the scale is 0."""
-    return np.divide(x, scale, out=np.zeros_like(x), where=scale > 0)
 
 
 def _scaled(x: NDArray[np.float32], codec: IntGroups | BipolarInt, top: int, read: Read) -> Coded:

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from golden.quantize import as_matrix
-from golden.rivals import Coded, closest, grouped
+from golden.rivals import Coded, closest, divide, grouped
 
 E2M1_MAX = 6.0
 E4M3_MAX = 448.0
@@ -45,7 +45,7 @@ def nvfp4(matrix: ArrayLike, *, search: bool = False) -> Coded:
     def read(factor: float) -> NDArray[np.float32]:
         scale = np.minimum(largest * np.float32(factor / E2M1_MAX) / whole, E4M3_MAX).astype(ml_dtypes.float8_e4m3fn)
         step = scale.astype(np.float32) * whole
-        return step * _e2m1(np.divide(groups, step, out=np.zeros_like(groups), where=step > 0))
+        return step * _e2m1(divide(groups, step))
 
     values = closest(groups, (read(factor) for factor in (SCALES if search else (1.0,))))
     return Coded(_matrix(values, x), (4 * groups.size + 8 * largest.size + 32) / x.size)

@@ -8,10 +8,17 @@ import pytest
 from golden.errors import GossetError
 from golden.format import Format
 from golden.rivals import Lattice, d4, e8p, nestquant
+from golden.rivals.grids import NF4, PO2_NF4, SFP4, Grids
 from golden.rivals.integers import BipolarInt, Int8Outliers, IntGroups
 from golden.rivals.microscaling import mxfp4, nvfp4
+from golden.rivals.trellis import Trellis, hashed, one_mad
 
 CODECS = {
+    "NF4": Grids((NF4,)),
+    "NF4 or its partner": Grids(PO2_NF4),
+    "SFP4": Grids(SFP4),
+    "trellis 1MAD": Trellis(3, one_mad),
+    "trellis hashed": Trellis(3, hashed),
     "E8": Lattice(Format(16)),
     "int4": IntGroups(4),
     "int4 to the largest": IntGroups(4, search=False),
@@ -60,6 +67,10 @@ def test_protocol(name):
         ("NVFP4", 1024, 4.5 + 32 / 1024),
         ("NestQuant", 1024, np.log2(14) + 2 / 8 + 32 / 1024),
         ("E8P", 1024, 2 + 32 / 1024),
+        ("NF4 or its partner", 1024, 4.5 + 32 / 1024),
+        ("SFP4", 1024, 4 + 9 / 16 + 32 / 1024),
+        ("trellis 1MAD", 1024, 3 + 32 / 1024),
+        ("trellis hashed", 257, (3 * 512 + 32) / 257),
         ("D4", 1024, 4.5 + 32 / 1024),
         ("E8", 1024, 4.25 + 32 / 1024),
         ("LLM.int8", 1024, 8 + 32 / 1024),
@@ -127,6 +138,13 @@ def test_a_search_never_loses(name):
     x = np.concatenate([rng.normal(size=(8, 192)), rng.standard_t(1, (8, 192)), np.eye(8, 192), np.zeros((1, 192))])
     before, after = (np.square(x - codec(x).values).reshape(-1, 192).sum(axis=1) for codec in (plain, searched))
     assert (after <= before * (1 + 1e-5)).all() and after.sum() < before.sum()
+
+
+def test_two_grids_are_better_than_one():
+    x = gaussian(16)
+    errors = [mse(x, CODECS[name]) for name in ("NF4 or its partner", "NF4")]
+    assert -10 * np.log10(errors[0]) == pytest.approx(23.5, abs=0.15) and errors[0] < 0.85 * errors[1]
+    assert mse(x, CODECS["SFP4"]) < 0.85 * mse(x, CODECS["NVFP4 searched"])
 
 
 def test_microscaling_values():
