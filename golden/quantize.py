@@ -20,6 +20,11 @@ from golden.voronoi import encode_lanes, label_dtype
 Progress = Callable[[int, int], object]
 """Called with the number of rows done and of all rows, from the calling thread."""
 
+Rounding = Callable[
+    [Lanes, NDArray[np.float32], Format, Selection], tuple[Lanes, NDArray[np.uint8], NDArray[np.float32]]
+]
+"""Rounds blocks with given row scales, as `golden.rounding.choose` does."""
+
 CHUNK = 1 << 16
 """Blocks worked on at once by a thread: many, or threads wait for each other between NumPy's short operations."""
 
@@ -34,6 +39,18 @@ FINE = (-0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75)
 
 FINEST = (-0.5, 0, 0.5)
 """Scales tried on the whole row, in steps of a quarter of the first search's."""
+
+FEW = 32
+"""A row whose energy lies in no more different magnitudes than these has its scale looked for everywhere."""
+
+CARRIED = 0.999
+"""The share of its energy that counts."""
+
+STEP = 2 ** (1 / 48)
+"""Ratio of neighbours among the scales tried everywhere."""
+
+FINALISTS = 8
+"""Scales that are best on the sample and are then tried on the whole row, where they are looked for everywhere."""
 
 
 def as_matrix(matrix: ArrayLike) -> NDArray[np.float32]:
@@ -69,6 +86,7 @@ def quantize(
     selection: Selection = "opt",
     scales: ArrayLike | None = None,
     progress: Progress | None = None,
+    rounding: Rounding = choose,
 ) -> PackedMatrix:
     """Quantises a matrix row by row.
 
@@ -82,6 +100,8 @@ def quantize(
     scales : real `(rows,)`, optional
         Row scales to use instead of searching them; finite, not negative. With a scale of 0 a row becomes zero.
     progress : callable, optional
+    rounding : callable
+        `choose`, or a faster one that gives the same.
 
     Returns
     -------
@@ -109,10 +129,10 @@ def quantize(
         _, power = np.frexp(np.abs(x[part]).max(axis=1))
         block = _row_lanes(np.ldexp(x[part], -power[:, None]), count)
         if given is None:
-            chosen[part] = np.ldexp(_search(block, fmt, selection), power)
+            chosen[part] = np.ldexp(_search(block, fmt, selection, rounding), power)
         else:
             chosen[part] = given[part]
-        point, index, _ = choose(block, np.ldexp(chosen[part], -power), fmt, selection)
+        point, index, _ = rounding(block, np.ldexp(chosen[part], -power), fmt, selection)
         zero = chosen[part] == 0
         index[zero] = 0
         label = encode_lanes(point, fmt.q)
@@ -151,7 +171,7 @@ def rms_scales(matrix: ArrayLike, fmt: Format, selection: Selection = "opt") -> 
     return (rms * gaussian_scale(fmt, selection)).astype(np.float32)
 
 
-def _search(x: Lanes, fmt: Format, selection: Selection) -> NDArray[np.float32]:
+def _search(x: Lanes, fmt: Format, selection: Selection, rounding: Rounding = choose) -> NDArray[np.float32]:
     """The scales that give rows the least squared error: float32 `(rows,)`, 0 for rows of zeros.
 
     At the largest scale tried no block of the row overloads, so that larger ones are coarser in vain; at the smallest,
@@ -177,23 +197,75 @@ def _search(x: Lanes, fmt: Format, selection: Selection) -> NDArray[np.float32]:
         take = np.concatenate([order[:, :top], order[:, top::stride]], axis=1)
         sample = [np.take_along_axis(lane, take, axis=1) for lane in x]
         weight = np.repeat([1.0, (count - top) / (take.shape[1] - top)], [top, take.shape[1] - top])
-    best = _least_error(sample, weight, low * ratio ** np.arange(COARSE)[:, None], fmt, selection)
-    best = _least_error(sample, weight, best * ratio ** np.array(FINE)[:, None], fmt, selection)
-    best = _least_error(x, np.ones(count), best * ratio ** (np.array(FINEST)[:, None] / 4), fmt, selection)
+    best = _least_error(sample, weight, low * ratio ** np.arange(COARSE)[:, None], fmt, selection, rounding)
+    best = _least_error(sample, weight, best * ratio ** np.array(FINE)[:, None], fmt, selection, rounding)
+    best = _least_error(x, np.ones(count), best * ratio ** (np.array(FINEST)[:, None] / 4), fmt, selection, rounding)
+    few = np.flatnonzero(_few_magnitudes(sample) & ~zero)
+    if few.size:
+        scales = _everywhere([lane[few] for lane in x], falling[few, 0], low[few], fmt)
+        if sample is not x:
+            part = [lane[few] for lane in sample]
+            order = np.argsort(_errors(part, weight, scales, fmt, selection, rounding), axis=0, kind="stable")
+            scales = np.take_along_axis(scales, order[:FINALISTS], axis=0)
+        best[few] = _least_error([lane[few] for lane in x], np.ones(count), scales, fmt, selection, rounding)
     return np.where(zero, 0, best).astype(np.float32)
 
 
+def _few_magnitudes(x: Lanes) -> NDArray[np.bool_]:
+    """Whether rows have nearly all their energy in at most `FEW` different magnitudes.
+
+    The error of such a row is no smooth function of its scale: it has deep narrow minima where the magnitudes are near
+    to points of the lattice, down to zero where there is but one. A search by neighbourhoods misses them.
+    """
+    size = -np.sort(-np.abs(np.concatenate(x, axis=1)), axis=1)
+    energy = np.cumsum(np.square(size, dtype=np.float64), axis=1)
+    needed = np.pad(energy[:, :-1] < CARRIED * energy[:, -1:], ((0, 0), (1, 0)), constant_values=True)
+    different = np.pad(size[:, 1:] != size[:, :-1], ((0, 0), (1, 0)), constant_values=True)
+    return np.asarray((needed & different).sum(axis=1) <= FEW)
+
+
+def _everywhere(x: Lanes, norm: NDArray[np.float32], low: NDArray[np.float64], fmt: Format) -> NDArray[np.float64]:
+    """Scales `(candidates, rows)`: all of a fine grid, and those that make the row's largest entry exact.
+
+    The grid depends on the row only, and its upper end not on q: what is tried with a smaller q is tried with a larger
+    one too, whose codewords include the smaller one's, so that no row gets worse with more bits.
+    """
+    largest = np.max([np.abs(lane).max(axis=1) for lane in x], axis=0).astype(np.float64)
+    high = norm / (fmt.betas[-1] * 0.5)
+    first, last = (np.floor(np.log(end / largest) / np.log(STEP)) for end in (low, high))
+    grid = np.minimum(first + np.arange(int((last - first).max()) + 2)[:, None], last + 1)
+    exact = np.unique(np.multiply.outer(np.arange(1, fmt.q + 1), fmt.betas))
+    return np.concatenate([largest * STEP**grid, largest / exact[:, None]])
+
+
 def _least_error(
-    x: Lanes, weight: NDArray[np.float64], scales: NDArray[np.float64], fmt: Format, selection: Selection
+    x: Lanes,
+    weight: NDArray[np.float64],
+    scales: NDArray[np.float64],
+    fmt: Format,
+    selection: Selection,
+    rounding: Rounding,
 ) -> NDArray[np.float64]:
     """Of candidate scales `(candidates, rows)`, the one of least squared error for each row; weights per block."""
+    index = np.argmin(_errors(x, weight, scales, fmt, selection, rounding), axis=0)
+    return scales[index, np.arange(scales.shape[1])]
+
+
+def _errors(
+    x: Lanes,
+    weight: NDArray[np.float64],
+    scales: NDArray[np.float64],
+    fmt: Format,
+    selection: Selection,
+    rounding: Rounding,
+) -> NDArray[np.float64]:
+    """The squared errors `(candidates, rows)` with candidate scales; weights per block."""
     group = max(1, CHUNK // x[0].size)
     errors = []
     for start in range(0, len(scales), group):
         some = scales[start : start + group]
-        errors.append(choose(x, some.astype(np.float32), fmt, selection)[2] @ weight * some**2)
-    index = np.argmin(np.concatenate(errors), axis=0)
-    return scales[index, np.arange(scales.shape[1])]
+        errors.append(rounding(x, some.astype(np.float32), fmt, selection)[2] @ weight * some**2)
+    return np.concatenate(errors)
 
 
 def _row_lanes(x: NDArray[np.float32], count: int) -> list[NDArray[np.float32]]:
