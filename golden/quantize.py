@@ -40,6 +40,18 @@ FINE = (-0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75)
 FINEST = (-0.5, 0, 0.5)
 """Scales tried on the whole row, in steps of a quarter of the first search's."""
 
+FEW = 32
+"""A row whose energy lies in no more different magnitudes than these has its scale looked for everywhere."""
+
+CARRIED = 0.999
+"""The share of its energy that counts."""
+
+STEP = 2 ** (1 / 48)
+"""Ratio of neighbours among the scales tried everywhere."""
+
+FINALISTS = 8
+"""Scales that are best on the sample and are then tried on the whole row, where they are looked for everywhere."""
+
 
 def as_matrix(matrix: ArrayLike) -> NDArray[np.float32]:
     """Checks a matrix of real numbers and gives it as float32 `(rows, columns)`, without a copy where it is one.
@@ -188,7 +200,42 @@ def _search(x: Lanes, fmt: Format, selection: Selection, rounding: Rounding = ch
     best = _least_error(sample, weight, low * ratio ** np.arange(COARSE)[:, None], fmt, selection, rounding)
     best = _least_error(sample, weight, best * ratio ** np.array(FINE)[:, None], fmt, selection, rounding)
     best = _least_error(x, np.ones(count), best * ratio ** (np.array(FINEST)[:, None] / 4), fmt, selection, rounding)
+    few = np.flatnonzero(_few_magnitudes(sample) & ~zero)
+    if few.size:
+        scales = _everywhere([lane[few] for lane in x], falling[few, 0], low[few], fmt)
+        if sample is not x:
+            part = [lane[few] for lane in sample]
+            order = np.argsort(_errors(part, weight, scales, fmt, selection, rounding), axis=0, kind="stable")
+            scales = np.take_along_axis(scales, order[:FINALISTS], axis=0)
+        best[few] = _least_error([lane[few] for lane in x], np.ones(count), scales, fmt, selection, rounding)
     return np.where(zero, 0, best).astype(np.float32)
+
+
+def _few_magnitudes(x: Lanes) -> NDArray[np.bool_]:
+    """Whether rows have nearly all their energy in at most `FEW` different magnitudes.
+
+    The error of such a row is no smooth function of its scale: it has deep narrow minima where the magnitudes are near
+    to points of the lattice, down to zero where there is but one. A search by neighbourhoods misses them.
+    """
+    size = -np.sort(-np.abs(np.concatenate(x, axis=1)), axis=1)
+    energy = np.cumsum(np.square(size, dtype=np.float64), axis=1)
+    needed = np.pad(energy[:, :-1] < CARRIED * energy[:, -1:], ((0, 0), (1, 0)), constant_values=True)
+    different = np.pad(size[:, 1:] != size[:, :-1], ((0, 0), (1, 0)), constant_values=True)
+    return np.asarray((needed & different).sum(axis=1) <= FEW)
+
+
+def _everywhere(x: Lanes, norm: NDArray[np.float32], low: NDArray[np.float64], fmt: Format) -> NDArray[np.float64]:
+    """Scales `(candidates, rows)`: all of a fine grid, and those that make the row's largest entry exact.
+
+    The grid depends on the row only, and its upper end not on q: what is tried with a smaller q is tried with a larger
+    one too, whose codewords include the smaller one's, so that no row gets worse with more bits.
+    """
+    largest = np.max([np.abs(lane).max(axis=1) for lane in x], axis=0).astype(np.float64)
+    high = norm / (fmt.betas[-1] * 0.5)
+    first, last = (np.floor(np.log(end / largest) / np.log(STEP)) for end in (low, high))
+    grid = np.minimum(first + np.arange(int((last - first).max()) + 2)[:, None], last + 1)
+    exact = np.unique(np.multiply.outer(np.arange(1, fmt.q + 1), fmt.betas))
+    return np.concatenate([largest * STEP**grid, largest / exact[:, None]])
 
 
 def _least_error(
@@ -200,13 +247,25 @@ def _least_error(
     rounding: Rounding,
 ) -> NDArray[np.float64]:
     """Of candidate scales `(candidates, rows)`, the one of least squared error for each row; weights per block."""
+    index = np.argmin(_errors(x, weight, scales, fmt, selection, rounding), axis=0)
+    return scales[index, np.arange(scales.shape[1])]
+
+
+def _errors(
+    x: Lanes,
+    weight: NDArray[np.float64],
+    scales: NDArray[np.float64],
+    fmt: Format,
+    selection: Selection,
+    rounding: Rounding,
+) -> NDArray[np.float64]:
+    """The squared errors `(candidates, rows)` with candidate scales; weights per block."""
     group = max(1, CHUNK // x[0].size)
     errors = []
     for start in range(0, len(scales), group):
         some = scales[start : start + group]
         errors.append(rounding(x, some.astype(np.float32), fmt, selection)[2] @ weight * some**2)
-    index = np.argmin(np.concatenate(errors), axis=0)
-    return scales[index, np.arange(scales.shape[1])]
+    return np.concatenate(errors)
 
 
 def _row_lanes(x: NDArray[np.float32], count: int) -> list[NDArray[np.float32]]:

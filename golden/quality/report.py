@@ -5,6 +5,7 @@ Everything has fixed seeds; sampling errors are in the report.
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,15 @@ from golden.format import Format
 from golden.halfstep import HalfStep
 from golden.quality import hostile, network
 from golden.quality.provenance import provenance
-from golden.rivals import Codec, Lattice
+from golden.rivals import Codec, Lattice, ggml
 from golden.rivals.d4 import HierarchicalD4
 from golden.rivals.e8p import E8P
+from golden.rivals.ggml import Ggml
+from golden.rivals.grids import PO2_NF4, SFP4, Grids
 from golden.rivals.integers import BipolarInt, Int8Outliers, IntGroups
 from golden.rivals.microscaling import mxfp4, nvfp4
 from golden.rivals.nestquant import BETA0_WEIGHTS, NestQuant
+from golden.rivals.trellis import Trellis, hashed, one_mad
 from golden.universal import Universal
 
 SECTIONS = ("gaussian", "guarantee", "minilm")
@@ -45,16 +49,23 @@ Report = Callable[[str], object]
 
 
 def codecs() -> dict[str, Codec]:
-    """The codecs compared on Gaussian data, by name."""
+    """The codecs compared on Gaussian data, by name; those of llama.cpp where the package that reads them is there."""
     table: dict[str, Codec] = {f"E8 q={q}": Lattice(Format(q)) for q in (4, 8, 16, 32, 64)}
     table |= {f"E8 q={q}, first": Lattice(Format(q), "first") for q in (4, 8, 16)}
     table |= {f"E8 q={q}, 8 β": Lattice(Format(q, betas)) for q, betas in EIGHT_BETAS.items()}
     table |= {f"E8 q={q}, 1 β": Lattice(Format(q, (1,))) for q in (4, 8, 16)}
     table |= {f"E8 half step, c={c}": HalfStep(c) for c in (2, 4, 8)}
     table |= {f"int{bits}-g64": IntGroups(bits) for bits in (2, 3, 4, 5, 6)}
-    table |= {"int4-g128": IntGroups(4, 128), "int4-g64, clip searched": IntGroups(4, search=True)}
-    table |= {"bipolar int4-g64": BipolarInt(4), "LLM.int8()": Int8Outliers()}
-    table |= {"MXFP4": mxfp4, "NVFP4": nvfp4, "QuIP# E8P": E8P(), "D4, 2 layers": HierarchicalD4()}
+    table |= {f"int{bits}-g64, not searched": IntGroups(bits, search=False) for bits in (2, 3, 4)}
+    table |= {"int4-g128": IntGroups(4, 128), "bipolar int4-g64": BipolarInt(4), "LLM.int8()": Int8Outliers()}
+    table |= {"MXFP4": mxfp4, "MXFP4, scale searched": partial(mxfp4, search=True)}
+    table |= {"NVFP4": nvfp4, "NVFP4, scale searched": partial(nvfp4, search=True)}
+    table |= {"QuIP# E8P": E8P(), "D4, 2 layers": HierarchicalD4()}
+    table |= {"NF4 or its partner": Grids(PO2_NF4), "SFP4": Grids(SFP4)}
+    if ggml.available():
+        table |= {f"llama.cpp {name}": Ggml(name) for name in ggml.TYPES}
+    table |= {f"trellis 1MAD, {bits} bits": Trellis(bits, one_mad) for bits in (2, 3, 4)}
+    table |= {f"trellis hashed, {bits} bits": Trellis(bits, hashed) for bits in (2, 3, 4)}
     table |= {"NestQuant, activations": NestQuant(), "NestQuant, weights": NestQuant(betas=BETA0_WEIGHTS)}
     return table
 

@@ -3,7 +3,7 @@
 Bits are counted honestly: everything stored — codes, scales, indices, padding, outliers — over the matrix's entries.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,3 +57,18 @@ def grouped(x: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """Rows `(rows, columns)`, padded with zeros, as groups `(rows, ceil(columns / size), size)`."""
     padded = np.pad(x, ((0, 0), (0, -x.shape[1] % size)))
     return padded.reshape(len(x), -1, size)
+
+
+def closest(groups: NDArray[np.float32], readings: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Of several readings of groups `(..., size)`, each group's of least squared error; the first of equal ones."""
+    best, least = np.zeros_like(groups), np.full((*groups.shape[:-1], 1), np.inf, dtype=np.float32)
+    for values in readings:
+        error = np.square(groups - values).sum(axis=-1, keepdims=True)
+        np.copyto(best, values, where=error < least)
+        np.minimum(error, least, out=least)
+    return best
+
+
+def divide(x: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
+    """x/scale; 0 where the scale is 0."""
+    return np.divide(x, scale, out=np.zeros(np.broadcast_shapes(x.shape, scale.shape), np.float32), where=scale != 0)

@@ -1,15 +1,22 @@
 """Integers with scales: intN in groups, vector-wise int8 with outliers, bipolar integers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from golden.quantize import as_matrix
-from golden.rivals import Coded, grouped
+from golden.rivals import Coded, closest, divide, grouped
 
-CLIPS = np.linspace(0.5, 1, 26)
-"""Fractions of the largest magnitude tried as the clipping point."""
+Read = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
+"""What groups are read back as with their scales."""
+
+CLIPS = np.linspace(1, 0.3, 36)
+"""Fractions of a group's largest magnitude that are tried as its clipping point."""
+
+CHUNK = 1 << 16
+"""Entries worked on at once: what a core's cache holds."""
 
 
 @dataclass(frozen=True)
@@ -21,26 +28,21 @@ class IntGroups:
     bits : int
     group : int
     search : bool
-        Whether the clipping point is searched for the least squared error, instead of the largest magnitude.
+        Whether each group's clipping point is searched for the least squared error, instead of the largest magnitude.
     """
 
     bits: int
     group: int = 64
-    search: bool = False
+    search: bool = True
 
     def __call__(self, matrix: ArrayLike) -> Coded:
         """Quantises and reads back."""
-        x = as_matrix(matrix)
-        groups = grouped(x, self.group)
         top = 2 ** (self.bits - 1) - 1
-        largest = np.abs(groups).max(axis=-1, keepdims=True)
-        best, least = np.zeros_like(groups), np.full(largest.shape, np.inf, dtype=np.float32)
-        for clip in CLIPS if self.search else (1.0,):
-            scale = _float16(largest * np.float32(clip / top))
-            values = scale * np.clip(np.rint(_divide(groups, scale)), -top, top)
-            error = np.square(groups - values).sum(axis=-1, keepdims=True)
-            best, least = np.where(error < least, values, best), np.minimum(error, least)
-        return _coded(x, best, self.bits * groups.size + 16 * largest.size)
+
+        def read(groups: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
+            return scale * np.clip(np.rint(divide(groups, scale)), -top, top)
+
+        return _scaled(as_matrix(matrix), self, top, read)
 
 
 @dataclass(frozen=True)
@@ -53,20 +55,24 @@ class BipolarInt:
     ----------
     bits : int
     group : int
+    search : bool
+        As in `IntGroups`.
     """
 
     bits: int
     group: int = 64
+    search: bool = True
 
     def __call__(self, matrix: ArrayLike) -> Coded:
         """Quantises and reads back."""
-        x = as_matrix(matrix)
-        groups = grouped(x, self.group)
         top = 2**self.bits - 1
-        scale = _float16(np.abs(groups).max(axis=-1, keepdims=True) / np.float32(top))
-        # The odd integer nearest to x/scale; code c stands for 2c − top, and bit i of c is the sign of plane i.
-        code = np.clip(np.floor((_divide(groups, scale) + top + 1) / 2), 0, top)
-        return _coded(x, scale * (2 * code - top), self.bits * groups.size + 16 * scale.size)
+
+        def read(groups: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
+            # The odd integer nearest to x/scale; code c stands for 2c − top, and bit i of c is the sign of plane i.
+            code = np.clip(np.floor((divide(groups, scale) + top + 1) / 2), 0, top)
+            return scale * (2 * code - top)
+
+        return _scaled(as_matrix(matrix), self, top, read)
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,7 @@ class Int8Outliers:
         rest = np.where(outlier, 0, x).astype(np.float32)
         top = 2 ** (self.bits - 1) - 1
         scale = np.abs(rest).max(axis=1, keepdims=True) / np.float32(top)
-        values = scale * np.clip(np.rint(_divide(rest, scale)), -top, top)
+        values = scale * np.clip(np.rint(divide(rest, scale)), -top, top)
         values[:, outlier] = _float16(x[:, outlier])
         kept, rows = int(outlier.sum()), len(x)
         # Columns in float16 with an index of 32 bits each, and a float32 scale per row.
@@ -106,11 +112,16 @@ def _float16(x: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.clip(x, -65504, 65504).astype(np.float16).astype(np.float32)
 
 
-def _divide(x: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
-    """x/scale; 0 where the scale is 0."""
-    return np.divide(x, scale, out=np.zeros_like(x), where=scale > 0)
-
-
-def _coded(x: NDArray[np.float32], groups: NDArray[np.float32], bits: int) -> Coded:
-    """The matrix back from its groups, and its bits per entry."""
-    return Coded(groups.reshape(len(x), -1)[:, : x.shape[1]].astype(np.float32), bits / x.size)
+def _scaled(x: NDArray[np.float32], codec: IntGroups | BipolarInt, top: int, read: Read) -> Coded:
+    """Reads groups with the scale that takes the clipping point to `top`."""
+    groups = grouped(x, codec.group).reshape(-1, codec.group)
+    clips = CLIPS if codec.search else CLIPS[:1]
+    values = np.empty_like(groups)
+    step = max(1, CHUNK // codec.group)
+    for start in range(0, len(groups), step):
+        part = groups[start : start + step]
+        largest = np.abs(part).max(axis=-1, keepdims=True)
+        scales = (_float16(largest * np.float32(clip / top)) for clip in clips)
+        values[start : start + step] = closest(part, (read(part, scale) for scale in scales))
+    bits = codec.bits * groups.size + 16 * len(groups)
+    return Coded(np.ascontiguousarray(values.reshape(len(x), -1)[:, : x.shape[1]]), bits / x.size)

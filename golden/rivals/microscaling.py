@@ -5,14 +5,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from golden.quantize import as_matrix
-from golden.rivals import Coded, grouped
+from golden.rivals import Coded, closest, divide, grouped
 
 E2M1_MAX = 6.0
 E4M3_MAX = 448.0
 
+SCALES = (1.0, *np.linspace(0.5, 1.5, 21))
+"""Fractions of NVFP4's own group scale that a search tries, its own first."""
 
-def mxfp4(matrix: ArrayLike) -> Coded:
+
+def mxfp4(matrix: ArrayLike, *, search: bool = False) -> Coded:
     """MXFP4: E2M1 elements in groups of 32 with an E8M0 scale, 2^(floor(log2(largest)) − 2), values beyond saturated.
+
+    With `search`, the scales twice and half as large are tried as well, and the one of least squared error is taken.
 
     Source: OCP Microscaling Formats (MX) Specification 1.0, section 6.3.
     """
@@ -20,23 +25,29 @@ def mxfp4(matrix: ArrayLike) -> Coded:
     groups = grouped(x, 32)
     largest = np.abs(groups).max(axis=-1, keepdims=True)
     _, power = np.frexp(largest)  # largest = m·2^power with m in [1/2, 1)
-    exponent = np.clip(power - 1 - 2, -127, 127)
-    values = np.ldexp(_e2m1(np.ldexp(groups, -exponent)), exponent)
+    tried = (np.clip(power - 1 - 2 + more, -127, 127) for more in ((0, 1, -1) if search else (0,)))
+    values = closest(groups, (np.ldexp(_e2m1(np.ldexp(groups, -exponent)), exponent) for exponent in tried))
     return Coded(_matrix(values, x), (4 * groups.size + 8 * largest.size) / x.size)
 
 
-def nvfp4(matrix: ArrayLike) -> Coded:
+def nvfp4(matrix: ArrayLike, *, search: bool = False) -> Coded:
     """NVFP4: E2M1 elements in groups of 16 with an E4M3 scale, and one float32 scale for the matrix.
 
-    The matrix's scale maps the largest group scale to E4M3's largest value. Source: NVIDIA's description of the format.
+    The matrix's scale maps the largest group scale to E4M3's largest value. With `search`, a group's largest magnitude
+    need not become 6: scales from a half to one and a half times as large (`SCALES`) are tried, and the one of least
+    squared error is taken. Source: NVIDIA's description of the format.
     """
     x = as_matrix(matrix)
     groups = grouped(x, 16)
     largest = np.abs(groups).max(axis=-1, keepdims=True)
     whole = np.float32(largest.max() / (E2M1_MAX * E4M3_MAX)) or np.float32(1)
-    scale = np.minimum(largest / np.float32(E2M1_MAX) / whole, E4M3_MAX).astype(ml_dtypes.float8_e4m3fn)
-    step = scale.astype(np.float32) * whole
-    values = step * _e2m1(np.divide(groups, step, out=np.zeros_like(groups), where=step > 0))
+
+    def read(factor: float) -> NDArray[np.float32]:
+        scale = np.minimum(largest * np.float32(factor / E2M1_MAX) / whole, E4M3_MAX).astype(ml_dtypes.float8_e4m3fn)
+        step = scale.astype(np.float32) * whole
+        return step * _e2m1(divide(groups, step))
+
+    values = closest(groups, (read(factor) for factor in (SCALES if search else (1.0,))))
     return Coded(_matrix(values, x), (4 * groups.size + 8 * largest.size + 32) / x.size)
 
 
