@@ -58,7 +58,7 @@ def test_one_magnitude_is_exact(q, columns):
 
 @pytest.mark.parametrize("q", [4, 16])
 def test_sparse_rows_come_near_a_scan_of_240_scales(q):
-    """In dB; a search by neighbourhoods loses 0.9 in the mean at q = 16. The minima are narrow, either grid may hit one."""
+    """In dB; a search by neighbourhoods loses 0.9 in the mean at q = 16. Either grid may hit a narrow minimum."""
     rng = np.random.default_rng(q)
     x = (rng.normal(size=(8, 1024)) * (rng.uniform(size=(8, 1024)) < 0.02)).astype(np.float32)
     found = errors(x, Format(q))
