@@ -100,7 +100,7 @@ def rtlil_to_verilog(source: str, name: str) -> str:
     text = re.sub(
         r"^( *)(casez? .*) // synopsys parallel_case$", r"\1(* parallel_case *)\n\1\2", text, flags=re.MULTILINE
     )
-    return re.sub(r"^  initial begin\n(?:    \w+\[\d+\] = \d+'h0+;\n)+  end\n", "", text, flags=re.MULTILINE)
+    return re.sub(r"^  initial begin\n(?:    \w+\[\d+\] = \d+'[hd]0+;\n)+  end\n", "", text, flags=re.MULTILINE)
 
 
 def place(m: Module, platform: object, name: str, unit: wiring.Component) -> None:

@@ -34,6 +34,14 @@ def test_one_beta_has_no_index():
     assert not any("beta" in port["name"] for port in generated.description["ports"])
 
 
+def test_memories_of_zeros_are_not_spelt_out():
+    """Whatever the width of their words."""
+    for rows in (3, 4):
+        text = generate_design(DesignPoint(name="words", rows=rows, cols=1, format=Format(2, (1,)))).verilog
+        assert f"  reg [{8 * rows - 1}:0] memory_x [" in text
+        assert not re.search(r"\w\[\d+\] = \d+'[hd]0+;", text)
+
+
 def test_units_are_written_once():
     small = generate_design(PRESETS["small"]).verilog
     assert len(re.findall(r"^module gosset_cell_", small, re.MULTILINE)) == 1
