@@ -11,7 +11,7 @@ from typing import Any
 
 from golden.errors import GossetError, ToolError
 from sim.workloads.layers import Layer, Unmapped, Workload, checked
-from sim.workloads.nodes import OPERANDS, UNMAPPED, Nodes, label, map_node
+from sim.workloads.nodes import OPERANDS, UNMAPPED, Nodes, label, map_node, shown
 
 try:
     import onnx
@@ -69,12 +69,22 @@ def _load(path: Path) -> Any:
         raise GossetError(f"{path} is not an ONNX file, or is cut short: {error}.") from error
     if not model.graph.node:
         raise GossetError(f"{path} is not an ONNX file, or has a graph without nodes.")
+    _check_names(path, model.graph)
     if model.functions:
         try:
             model = inliner.inline_local_functions(model)
         except Exception as error:  # its own class of errors is private
             raise GossetError(f"{path}: {str(error).splitlines()[0]}") from error
     return model
+
+
+def _check_names(path: Path, graph: Any) -> None:
+    """A name that is not UTF-8 is read as bytes."""
+    names = [name for n in graph.node for name in (n.op_type, n.domain, n.name, *n.input, *n.output)]
+    names += [value.name for value in (*graph.input, *graph.initializer, *graph.value_info, *graph.output)]
+    names += [dim.dim_param for value in graph.input for dim in value.type.tensor_type.shape.dim]
+    if bad := [name for name in names if isinstance(name, bytes)]:
+        raise GossetError(f"{path} is damaged: the name {bad[0]!r} is not text.")
 
 
 def _check_order(path: Path, graph: Any) -> None:
@@ -165,6 +175,6 @@ def _walk(path: Path, graph: Any) -> Workload:
         elif standard and onnx.defs.has(node.op_type):
             others[node.op_type] += 1
         else:
-            operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+            operator = shown(f"{node.domain}.{node.op_type}" if node.domain else node.op_type)
             unmapped.append(Unmapped(label(node), operator, "the operator is not ONNX's own: it may multiply or not"))
     return Workload(path.stem, tuple(layers), tuple(unmapped), dict(sorted(others.items())))

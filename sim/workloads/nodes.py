@@ -62,15 +62,23 @@ class Nodes:
 
 
 def label(node: Any) -> str:
-    """A node's name; of one without, what it makes."""
-    return node.name or f"the {node.op_type} that makes {', '.join(map(repr, node.output))}"
+    """A node's name, in one line; of one without, what it makes."""
+    return shown(node.name) or f"the {shown(node.op_type)} that makes {', '.join(map(repr, node.output))}"
+
+
+def shown(name: str) -> str:
+    """A name as it may be printed."""
+    return name if name.isprintable() else repr(name)
 
 
 def map_node(node: Any, nodes: Nodes) -> list[Layer] | str:
     """The products of a node of `OPERANDS`, or an Attention; or why there are none."""
     if node.op_type == "Attention":
         return _attention(node, nodes)
-    first, second = (node.input[i] for i in OPERANDS[node.op_type])
+    places = OPERANDS[node.op_type]
+    if len(node.input) <= max(places) or not node.output:
+        return "it lacks an operand"
+    first, second = (node.input[i] for i in places)
     for name in (first, second):
         if name not in nodes.shapes:
             return f"the shape of {name!r} is not known before it runs"

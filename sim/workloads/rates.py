@@ -24,6 +24,8 @@ class Rate:
         Entries of a group.
     group_bits, row_bits, matrix_bits : int
         Of what a group, a row and the matrix have beside their entries.
+    word : int
+        Bits of the words that what the groups of a row have fills up.
     """
 
     bits: int
@@ -31,11 +33,12 @@ class Rate:
     group_bits: int = 0
     row_bits: int = 0
     matrix_bits: int = 0
+    word: int = 1
 
     @classmethod
     def of(cls, format: Format) -> "Rate":
         """Of a packed format."""
-        return cls(format.m, DIM, format.beta_bits, row_bits=32)
+        return cls(format.m, DIM, format.beta_bits, row_bits=32, word=32)
 
     @property
     def per_entry(self) -> float:
@@ -45,7 +48,8 @@ class Rate:
     def of_matrix(self, rows: int, columns: int) -> int:
         """Bits of a `(rows, columns)` matrix."""
         groups = -(-columns // self.group)
-        return rows * (groups * (self.bits * self.group + self.group_bits) + self.row_bits) + self.matrix_bits
+        beside = -(-groups * self.group_bits // self.word) * self.word
+        return rows * (groups * self.group * self.bits + beside + self.row_bits) + self.matrix_bits
 
 
 RATES: Mapping[str, Rate] = MappingProxyType(
