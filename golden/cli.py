@@ -17,7 +17,8 @@ def quantize(
     ] = 16,
     betas: Annotated[str, typer.Option(help="Multipliers that a block of 8 can pick from.")] = "3,4,5,7",
     selection: Annotated[
-        str, typer.Option(help="How β is picked: opt (least error) or first (least that fits).")
+        str,
+        typer.Option(help="How β is picked: opt (least error), first (least that fits), best (slower, less error)."),
     ] = "opt",
 ) -> None:
     """Packs a matrix: 4.25 bits per entry with q = 16 and four β.

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cache
+from typing import get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -95,7 +96,7 @@ def quantize(
     matrix : real `(rows, columns)`
         Any memory order; worked on in float32. Rows are padded with zeros to whole blocks.
     fmt : Format
-    selection : "opt" or "first"
+    selection : "opt", "first" or "best"
         How a block picks its β, see `Selection`.
     scales : real `(rows,)`, optional
         Row scales to use instead of searching them; finite, not negative. With a scale of 0 a row becomes zero.
@@ -115,8 +116,8 @@ def quantize(
         If the matrix, the selection or the scales are not as described.
     """
     x = as_matrix(matrix)
-    if selection not in ("opt", "first"):
-        raise GossetError(f'The selection of β is "opt" or "first", but it is {selection!r}.')
+    if selection not in get_args(Selection):
+        raise GossetError(f'The selection of β is "opt", "first" or "best", but it is {selection!r}.')
     rows, columns = x.shape
     given = None if scales is None else _as_scales(scales, rows)
     count = -(-columns // DIM)

@@ -126,7 +126,7 @@ class Universal:
     Parameters
     ----------
     format : Format
-    selection : "opt" or "first"
+    selection : "opt", "first" or "best"
     centre : bool
         Whether row means are taken out.
     seed : int or None

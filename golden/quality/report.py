@@ -52,6 +52,7 @@ def codecs() -> dict[str, Codec]:
     """The codecs compared on Gaussian data, by name; those of llama.cpp where the package that reads them is there."""
     table: dict[str, Codec] = {f"E8 q={q}": Lattice(Format(q)) for q in (4, 8, 16, 32, 64)}
     table |= {f"E8 q={q}, first": Lattice(Format(q), "first") for q in (4, 8, 16)}
+    table |= {f"E8 q={q}, best": Lattice(Format(q), "best") for q in (4, 8, 16)}
     table |= {f"E8 q={q}, 8 β": Lattice(Format(q, betas)) for q, betas in EIGHT_BETAS.items()}
     table |= {f"E8 q={q}, 1 β": Lattice(Format(q, (1,))) for q in (4, 8, 16)}
     table |= {f"E8 half step, c={c}": HalfStep(c) for c in (2, 4, 8)}

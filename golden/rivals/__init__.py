@@ -41,7 +41,7 @@ class Lattice:
     Parameters
     ----------
     format : Format
-    selection : "opt" or "first"
+    selection : "opt", "first" or "best"
     """
 
     format: Format

@@ -183,8 +183,8 @@ def test_bad_scales_and_selections_are_refused():
     for scales, message in (([1], "2 scales"), ([1, np.nan], "NaN"), ([1, -1], "negative")):
         with pytest.raises(GossetError, match=message):
             quantize(np.ones((2, 8)), Format(), scales=scales)
-    with pytest.raises(GossetError, match='"opt" or "first"'):
-        quantize(np.ones((2, 8)), Format(), selection="best")
+    with pytest.raises(GossetError, match='"opt", "first" or "best"'):
+        quantize(np.ones((2, 8)), Format(), selection="least")
 
 
 def test_int8():

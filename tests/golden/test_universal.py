@@ -76,7 +76,7 @@ def test_dither_makes_errors_independent_of_the_data():
     """A constant matrix, the worst case for a lattice: without dither all blocks err alike, with dither they do not."""
     q = 4
     x = np.full((16, 4096), 0.37) * np.sign(np.random.default_rng(41).normal(size=(16, 1)))
-    x[:, ::64] = 2.0  # keeps the scale search from making the constant exact
+    x[:, ::64] = np.linspace(2, 4, 64)  # keeps the scale search from making the constant exact
     d = dithered(x, Format(q), 1)
     plain = quantize(x, Format(q)).dequantize()
     inner = (np.arange(4096) // 8) % 8 != 0
