@@ -20,6 +20,9 @@ from hw.streams import broadcast
 ROWS_UNDER_WAY = 64
 """Rows that the front end can have taken in part and not given out."""
 
+FLOWING = 2
+"""Places of a buffered queue beyond those that can wait, with which a word passes in every cycle."""
+
 
 class Routed(wiring.Component):
     """A front end whose rows go one of two ways: to the engine, or out as packed codes.
@@ -75,7 +78,7 @@ class Routed(wiring.Component):
         m.submodules.front_end = front_end = FrontEnd(self.rules)
         m.submodules.ways = ways = SyncFIFO(width=1, depth=ROWS_UNDER_WAY)
         m.submodules.multipliers = kept = SyncFIFOBuffered(
-            width=multiplier(self.rules).size, depth=self.design.panel_rows
+            width=multiplier(self.rules).size, depth=self.design.panel_rows + FLOWING
         )
         for name, member in front_end_controls(self.rules).items():
             if member.is_port:

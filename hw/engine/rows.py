@@ -84,7 +84,8 @@ class RowFramer(wiring.Component):
         ]
 
         # Numbers count down to −1, whose sign says that they are at their end.
-        blocks = range(-1, self.design.x_depth * step_blocks(self.design))
+        most_out = longest_row(rules)
+        blocks = range(-1, max(self.design.x_depth * step_blocks(self.design), most_out or 0))
         fields = {"rows": range(-1, self.design.panel_rows), "more": blocks, "needed": blocks}
         m.submodules.jobs = jobs = Follower(fields, ("rows",), self.design.jobs)
         m.d.comb += [
@@ -100,8 +101,7 @@ class RowFramer(wiring.Component):
         m.d.comb += [out.eq(Mux(first, block.out, held_out)), may_start.eq(~first | block.out | jobs.there)]
 
         # The blocks of the row that may come after this one, and those that must; a row that goes out needs none.
-        most_out = longest_row(rules)
-        more, needed = (Signal(range(-1, (1 << 16) - 1), name=name) for name in ("more", "needed"))
+        more, needed = (Signal(blocks, name=name) for name in ("more", "needed"))
         more_here, needed_here = (Signal.like(more, name=f"{name}_here") for name in ("more", "needed"))
         for here, then, job, apart in (
             (more_here, more, jobs.now.more, 0 if most_out is None else most_out - 2),
