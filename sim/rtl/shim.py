@@ -226,7 +226,10 @@ class Simulation:
 @cache
 def _load(path: Path) -> ctypes.CDLL:
     """Loads a built library and declares its functions."""
-    library = ctypes.CDLL(str(path))
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise ToolError(f"{path.parent} cannot be loaded ({error}): remove it, and it is built anew.") from error
     handle, count = ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint64)
     job = ctypes.POINTER(CJob)
     for name, result, *arguments in (
