@@ -27,7 +27,9 @@ def python(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("name", ["a clone", "a#b", "a:b", "it's", "a$b", "a&b", "a;b", "a(1)", "a\tb", "a*", 'a"b', "a\\b"])
+@pytest.mark.parametrize(
+    "name", ["a clone", "a#b", "a:b", "it's", "a$b", "a&b", "a;b", "a(1)", "a\tb", "a*", 'a"b', "a\\b"]
+)
 @pytest.mark.parametrize("target", ["sim", "test", "fpga"])
 def test_a_clone_under_a_path_that_make_cannot_read(name, target, tmp_path, python):
     done = make(tmp_path / name / "gosset", target, python)

@@ -34,7 +34,9 @@ def compiler() -> tuple[tuple[str, ...], str]:
     except ValueError as error:
         raise ToolError(f"CXX={given!r} cannot be split into words: {error}.") from error
     if given and not shutil.which(words[0]):
-        raise ToolError(f"{words[0]} is missing, which CXX={given!r} names: install it, or set CXX to another compiler.")
+        raise ToolError(
+            f"{words[0]} is missing, which CXX={given!r} names: install it, or set CXX to another compiler."
+        )
     command = (need(words[0]), *words[1:])
     return command, version_line(command)
 

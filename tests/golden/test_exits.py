@@ -42,7 +42,9 @@ def test_a_fault_of_our_own_is_kept_in_a_file(tmp_path):
     done = run("raise KeyError('odd')", TMPDIR=tmp_path)
     (file,) = tmp_path.glob("gosset-fault-*")
     assert done.returncode == 2
-    assert done.stderr.decode() == f"me: a fault of the program itself (KeyError: 'odd'); please report it with {file}.\n"
+    assert (
+        done.stderr.decode() == f"me: a fault of the program itself (KeyError: 'odd'); please report it with {file}.\n"
+    )
     assert "Traceback" in file.read_text(encoding="utf-8")
 
 

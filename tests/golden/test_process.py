@@ -14,8 +14,27 @@ from tests.children import ROOT, environment
 @pytest.mark.parametrize(
     "name",
     [
-        *("GPI_EXTRA", "GPI_USERS", "PYGPI_USERS", "PYGPI_PYTHON_BIN", "LIBPYTHON_LOC", "COCOTB_TEST_MODULES", "TOPLEVEL"),
-        *("MAKEFLAGS", "MAKEFILES", "MFLAGS", "GNUMAKEFLAGS", "CXX", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "OBJCACHE", "LINK"),
+        *(
+            "GPI_EXTRA",
+            "GPI_USERS",
+            "PYGPI_USERS",
+            "PYGPI_PYTHON_BIN",
+            "LIBPYTHON_LOC",
+            "COCOTB_TEST_MODULES",
+            "TOPLEVEL",
+        ),
+        *(
+            "MAKEFLAGS",
+            "MAKEFILES",
+            "MFLAGS",
+            "GNUMAKEFLAGS",
+            "CXX",
+            "CXXFLAGS",
+            "CPPFLAGS",
+            "LDFLAGS",
+            "OBJCACHE",
+            "LINK",
+        ),
         *("VERILATOR_ROOT", "VERILATOR_BIN", "PERL5OPT", "PERL5LIB", "BASH_ENV", "ENV", "LD_PRELOAD"),
         *("PYTHONHOME", "PYTHONSTARTUP", "PYTHONWARNINGS", "PYTHONINSPECT", "PYTEST_CURRENT_TEST", "WAVES", "SIM"),
         *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "TOTALLY_UNKNOWN"),
@@ -25,7 +44,9 @@ def test_what_steers_children_does_not_reach_them_by_chance(name, monkeypatch):
     monkeypatch.setenv(name, "/nowhere")
     done = process.run(["/usr/bin/env"])
     assert f"{name}=/nowhere" not in done.output.splitlines()
-    assert name not in {line.partition("=")[0] for line in process.run_python("tests.golden.printenv").output.split("\n")}
+    assert name not in {
+        line.partition("=")[0] for line in process.run_python("tests.golden.printenv").output.split("\n")
+    }
 
 
 def test_what_children_need_reaches_them(monkeypatch):
@@ -65,7 +86,10 @@ def test_a_log_and_someone_who_watches(tmp_path):
         (["sh", "-c", "echo one; echo two >&2; exit 7"], r"^sh failed with exit code 7:\none\ntwo$"),
         (["sh", "-c", "exit 7"], r"^sh failed with exit code 7\.$"),
         (["sh", "-c", "kill -TERM $$"], r"^sh failed with signal SIGTERM\.$"),
-        (["sh", "-c", "echo x.o: No space left on device; exit 1"], r"^sh could not write its files in .*No space left"),
+        (
+            ["sh", "-c", "echo x.o: No space left on device; exit 1"],
+            r"^sh could not write its files in .*No space left",
+        ),
         (["sh", "-c", "echo x.o: Read-only file system; exit 1"], r"^sh could not write its files in .*Read-only"),
     ],
 )

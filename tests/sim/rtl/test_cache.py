@@ -110,7 +110,9 @@ def test_build_folders_that_know_no_locks(age, stays, kept):
     assert old.exists() == stays
 
 
-@pytest.mark.parametrize("name", ["a b", "a#b", "a:b", "a$b", "it's", 'a"b', "a;b", "a&b", "a(b", "a%b", "a\\b", "a\nb", "a\tb"])
+@pytest.mark.parametrize(
+    "name", ["a b", "a#b", "a:b", "a$b", "it's", 'a"b', "a;b", "a&b", "a(b", "a%b", "a\\b", "a\nb", "a\tb"]
+)
 def test_a_cache_under_a_path_that_make_cannot_read(name, tmp_path, monkeypatch):
     monkeypatch.setenv("GOSSET_CACHE", str(tmp_path / name))
     with pytest.raises(ToolError, match=r"make cannot work under a path with .* in it .*: set GOSSET_CACHE to another"):

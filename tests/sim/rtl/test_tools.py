@@ -28,7 +28,9 @@ def test_the_compiler_is_split_as_make_does(given, words, monkeypatch):
     tools.check_compiler(command)
 
 
-@pytest.mark.parametrize("given", ["true", "false", "echo", "gcc -nostdlib", "c++ --no-such-option", "c++ -E", "sh", "make"])
+@pytest.mark.parametrize(
+    "given", ["true", "false", "echo", "gcc -nostdlib", "c++ --no-such-option", "c++ -E", "sh", "make"]
+)
 def test_what_is_no_compiler_is_said(given, monkeypatch):
     monkeypatch.setenv("CXX", given)
     with pytest.raises(ToolError, match=r"is no C\+\+ compiler that works \(.*\); set CXX to one"):
