@@ -153,7 +153,7 @@ def _discard(path: Path) -> None:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Holds a lock while build folders are made or removed, so that there is none without its own lock."""
-    with path.open("a") as file:
+    with path.open("ab") as file:
         with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
