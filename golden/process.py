@@ -7,7 +7,6 @@ also when it is killed. Whatever goes wrong is a `ToolError` of one sentence, or
 
 import errno
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -342,8 +341,9 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _full(folder: Path) -> bool:
-    """Whether a disk has no room for so much as an object file."""
+    """Whether a disk has no room for so much as an object file, or for no further file."""
     try:
-        return shutil.disk_usage(folder).free < 1 << 16
+        disk = os.statvfs(folder)
     except OSError:
         return False
+    return disk.f_bavail * disk.f_frsize < 1 << 16 or (disk.f_files > 0 and not disk.f_favail)

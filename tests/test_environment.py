@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -191,10 +192,8 @@ def users(folder):
     """Processes that work in a folder."""
     found = []
     for name in os.listdir("/proc"):
-        try:
+        with suppress(OSError):
             found += [name] if name.isdigit() and os.readlink(f"/proc/{name}/cwd").startswith(str(folder)) else []
-        except OSError:
-            pass
     return found
 
 

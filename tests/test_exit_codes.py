@@ -32,12 +32,15 @@ REQUIRED = {"m": "4", "n": "4", "k": "16", "port": "/dev/null", "packed": "packe
 FILES = {"matrix", "packed", "x", "w", "history"}
 """Parameters that name a file to read."""
 
+
 def texts(folder):
     """Files that are not what any command reads, by kind."""
     (folder / "empty").write_bytes(b"")
     (folder / "text").write_bytes("größe\n".encode("latin-1") * 50)
     (folder / "zip").write_bytes(b"PK\x03\x04" + bytes(100))
-    (folder / "npy").write_bytes(b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 40")
+    (folder / "npy").write_bytes(
+        b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 40"
+    )
     (folder / "nested").write_bytes(b"[" * 5000)
     (folder / "binary").write_bytes(bytes(range(256)) * 9)
     (folder / "loop").symlink_to("loop")
@@ -71,7 +74,9 @@ def cases():
         yield pytest.param((words, None, "--no-such-option"), id=" ".join(words) + " option")
         for parameter in command.params:
             for value in bad(command, parameter):
-                yield pytest.param((words, parameter.name, value), id=f"{' '.join(words)} {parameter.name} {value[:12]!a}")
+                yield pytest.param(
+                    (words, parameter.name, value), id=f"{' '.join(words)} {parameter.name} {value[:12]!a}"
+                )
 
 
 @pytest.fixture(scope="module")

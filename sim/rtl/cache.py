@@ -5,6 +5,7 @@ entry that does not agree is thrown away, which is said, and built anew. Work is
 long as the process lives that works there; those that nobody holds any more are removed.
 """
 
+import ctypes
 import errno
 import fcntl
 import hashlib
@@ -122,6 +123,20 @@ def keep(name: str, files: Iterable[Path], work: Path) -> Path:
         if not _sound(target):
             raise ToolError(f"{target} is in the way: remove it, or set {VARIABLE} to another folder.") from error
     return target
+
+
+def load(library: Path) -> ctypes.CDLL:
+    """Loads the library of an entry.
+
+    Raises
+    ------
+    ToolError
+        If the system cannot: it was built on another, perhaps.
+    """
+    try:
+        return ctypes.CDLL(str(library))
+    except OSError as error:
+        raise ToolError(f"{library.parent} cannot be loaded ({error}): remove it, and it is built anew.") from error
 
 
 def _fingerprint(path: Path) -> list[object]:

@@ -5,7 +5,9 @@ import pytest
 
 from tests.children import environment
 
-PROGRAM = "import sys; from golden.exits import ending; from golden.errors import GossetError\ndef main(): {}\nending('me', main)"
+PROGRAM = """import sys; from golden.exits import ending; from golden.errors import GossetError
+def main(): {}
+ending('me', main)"""
 
 
 def run(body, after="", **variables):
