@@ -9,7 +9,7 @@ DESIGN ?= small
 BOARD ?= ulx3s
 SEEDS ?= 1
 
-.PHONY: help sim test lint accept benches bench waves quality fuzz fpga flash clean
+.PHONY: help sim test lint accept benches bench waves quality fuzz fpga flash clean here
 
 help:
 	@echo "make sim      the main job: generate, lint, simulate, compare, read digits on the RTL (DESIGN=$(DESIGN))"
@@ -69,7 +69,12 @@ $(FPGA): $(READY)
 	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fpga]'; fi
 	@touch $@
 
-$(READY): pyproject.toml
+# What makefiles and shells read as something else, the tools called by gosset cannot have in a path.
+here:
+	@odd="$$(pwd | LC_ALL=C tr -d 'A-Za-z0-9_/.+@,\200-\377\n-')"; [ -z "$$odd" ] || \
+	  { echo "gosset cannot work under a path with '$$odd' in it ($$(pwd)): move it to another folder." >&2; exit 2; }
+
+$(READY): pyproject.toml | here
 	@missing=""; \
 	command -v $(PYTHON) >/dev/null || missing="$$missing python3"; \
 	command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || missing="$$missing g++"; \

@@ -1,13 +1,11 @@
 """The command line: puts the rooms' commands together, and turns what goes wrong into a sentence and an exit code."""
 
-import sys
-
 import typer
 
 import fpga.cli
 import golden.cli
 import sim.cli
-from golden.errors import GossetError
+from golden.exits import ending
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,12 +46,8 @@ board_app.command()(fpga.cli.simulate)
 
 
 def main() -> None:
-    """Runs the command line; a mistake of the user ends it with one sentence and exit code 2."""
-    try:
-        app()
-    except GossetError as error:
-        print(f"gosset: {error}", file=sys.stderr)
-        sys.exit(2)
+    """Runs the command line; `golden.exits` says how it ends."""
+    ending("gosset", app)
 
 
 if __name__ == "__main__":

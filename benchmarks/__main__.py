@@ -1,9 +1,16 @@
 """Runs every benchmark."""
 
 from benchmarks import cpu_kernels, cycle_model, golden_codec, simulators
+from golden.exits import ending
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Runs them one after the other, so that none slows another down."""
     simulators.main()
     cycle_model.main()
     golden_codec.main()
     cpu_kernels.main()
+
+
+if __name__ == "__main__":
+    ending("benchmarks", main)

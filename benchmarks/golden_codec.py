@@ -84,7 +84,7 @@ def main() -> None:
     print(file=sys.stderr)
     add("quantise, scales searched", timing, x.nbytes + stored)
     if len(sys.argv) > 1:
-        with open(sys.argv[1], "w") as file:
+        with open(sys.argv[1], "w", encoding="utf-8") as file:
             json.dump({"cores": os.cpu_count(), "memory_bytes_per_second": memory, "runs": rows}, file, indent=2)
 
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 Port = Annotated[str, typer.Option("--port", "-p", help="Serial port; `gosset board list` shows them.")]
 Baud = Annotated[
-    int | None, typer.Option(help="Bits per second; if not given, those that boards are built for are tried.")
+    int | None,
+    typer.Option(
+        min=1, max=100_000_000, help="Bits per second; if not given, those that boards are built for are tried."
+    ),
 ]
 
 
@@ -51,7 +54,9 @@ def area(
 def fpga(
     board: Annotated[str, typer.Option("--board", "-b", help="A board; `--list` shows them.")] = "ulx3s",
     list_boards: Annotated[bool, typer.Option("--list", help="Shows the boards, and does nothing else.")] = False,
-    seeds: Annotated[int, typer.Option(help="How many times to place and route; the fastest counts.")] = 1,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=1000, help="How many times to place and route; the fastest counts.")
+    ] = 1,
     allow_timing_fail: Annotated[
         bool, typer.Option("--allow-timing-fail", help="Make a bitstream even if it is slower than its clock.")
     ] = False,
@@ -146,7 +151,7 @@ def run(
     shape: Annotated[
         str, typer.Option(help="Without files and workload: M, N and K of random matrices, separated by commas.")
     ] = "64,64,256",
-    seed: Annotated[int, typer.Option(help="Of random matrices.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of random matrices.")] = 0,
     baud: Baud = None,
 ) -> None:
     """Multiplies on a board: files, a real workload, or random matrices.

@@ -239,7 +239,7 @@ class DesignPoint:
                 f"No design is called {design!r}; give {', '.join(PRESETS)}, or the path of a .toml file."
             )
         try:
-            return cls.from_dict(tomllib.loads(path.read_text()))
+            return cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
         except OSError as error:
             raise GossetError(f"Cannot read the design file {design}: {error.strerror}.") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:

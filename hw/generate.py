@@ -66,7 +66,10 @@ class Generated:
             If it is not there.
         """
         try:
-            return cls(verilog.read_text(), json.loads(verilog.with_suffix(".json").read_text()))
+            return cls(
+                verilog.read_text(encoding="utf-8"),
+                json.loads(verilog.with_suffix(".json").read_text(encoding="utf-8")),
+            )
         except (OSError, ValueError) as error:
             raise GossetError(f"{verilog} and its .json are not what gosset generate writes: {error}.") from error
 

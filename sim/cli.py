@@ -109,10 +109,17 @@ def bench(
         list[str] | None, typer.Option("--design", "-d", help="Presets or TOML files; all presets if none is given.")
     ] = None,
     drawn: Annotated[
-        int, typer.Option(help="Run on so many designs that are drawn: all pairs of two parameters occur in about 40.")
+        int,
+        typer.Option(
+            min=0,
+            max=10_000,
+            help="Run on so many designs that are drawn: all pairs of two parameters occur in about 40.",
+        ),
     ] = 0,
-    blocks: Annotated[int | None, typer.Option(help="Size of each test; each testbench has its own.")] = None,
-    seed: Annotated[int, typer.Option(help="Of everything that is random.")] = 2718,
+    blocks: Annotated[
+        int | None, typer.Option(min=1, max=1_000_000, help="Size of each test; each testbench has its own.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of everything that is random.")] = 2718,
 ) -> None:
     """Runs cocotb testbenches at full size: units, the accelerator, and both of its AXI tops.
 
@@ -232,9 +239,10 @@ def workload(
     phase: Annotated[
         str | None, typer.Option(help="Of a language model: decode (one token) or prefill (the whole prompt).")
     ] = None,
-    batch: Annotated[int, typer.Option(help="Sequences, or images, at once.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, max=2**20, help="Sequences, or images, at once.")] = 1,
     context: Annotated[
-        int | None, typer.Option(help="Tokens of a sequence; up to 1,024 if not given, as the model takes.")
+        int | None,
+        typer.Option(min=1, max=2**20, help="Tokens of a sequence; up to 1,024 if not given, as the model takes."),
     ] = None,
     dim: Annotated[
         list[str] | None,

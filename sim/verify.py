@@ -1,10 +1,8 @@
 """The main job: generate, lint, simulate, compare with the golden model, and read digits on the RTL."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +16,7 @@ from golden.files import write_text
 from golden.format import Format, PackedMatrix
 from golden.lattice import DIM
 from golden.matmul import Operand, matmul
+from golden.process import threads
 from golden.quantize import quantize
 from golden.rivals.integers import IntGroups
 from hw.codec.decoder import Decoder
@@ -144,14 +143,14 @@ def verify(design: DesignPoint, output: Path, ui: Ui) -> dict[str, Any]:
             verilator.lint(path, top)
             advance(1)
 
-    with seen.stage(ui, "build", len(sources)) as advance, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with seen.stage(ui, "build", len(sources)) as advance, threads() as pool:
         for model in pool.map(Model, [path for path, _ in sources]):
             model.close()
             advance(1)
 
     sizes = {name: SYSTEM_JOBS if name.startswith("axi") else None for name in BENCHES}
     pairs = [(name, SMALL) for name in BENCHES] + [("accelerator", STATIONARY)]
-    with seen.stage(ui, "testbenches", len(pairs)) as advance, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with seen.stage(ui, "testbenches", len(pairs)) as advance, threads() as pool:
         for result in pool.map(lambda pair: run_bench(*pair, blocks=sizes[pair[0]]), pairs):
             seen.mismatches += result.failed
             seen.described += [

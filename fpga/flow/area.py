@@ -109,6 +109,6 @@ def measure_all(
     report = {"units": areas, "date": date.today().isoformat(), **provenance()}
     write_text(output / "report.json", json.dumps(report, indent=2) + "\n")
     if history is not None:
-        before = history.read_text() if history.exists() else ""
+        before = history.read_text(encoding="utf-8") if history.exists() else ""
         write_text(history, before + json.dumps(report) + "\n")
     return report

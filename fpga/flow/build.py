@@ -1,12 +1,9 @@
 """From a board to its bitstream: generate, synthesise, place and route, pack; and a report of what came out."""
 
 import json
-import os
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +12,7 @@ from typing import Any
 from fpga.boards import Board, Family
 from fpga.flow.synthesis import cells, run, tool, version
 from fpga.gateware.top import BoardTop
+from golden import process
 from golden.errors import GossetError, ToolError
 from golden.files import write_text
 from sim.provenance import provenance
@@ -187,9 +185,9 @@ def flash(board: Board, folder: Path) -> None:
     loader = shutil.which("openFPGALoader")
     if loader is None:
         raise ToolError("openFPGALoader is missing; install it with: sudo apt-get install openfpgaloader")
-    done = subprocess.run([loader, "-b", board.loader, str(bitstream)], check=False)
-    if done.returncode:
-        raise ToolError(f"openFPGALoader failed with exit code {done.returncode}.")
+    done = process.run([loader, "-b", board.loader, bitstream], shown=True)
+    if done.code:
+        raise process.failed(done, [])
 
 
 def _generate(board: Board, flow: Flow, folder: Path) -> list[list[str]]:
@@ -241,13 +239,13 @@ def _best(place: list[str], folder: Path, name: str, flow: Flow, seeds: int) -> 
         command = [mine.get(word, word) for word in place]
         report = f"{name}.{seed}.timing.json"
         _run([*command, "--seed", str(seed), "--report", report], folder, f"{name}.{seed}.tim")
-        return seed, json.loads((folder / report).read_text())
+        return seed, json.loads((folder / report).read_text(encoding="utf-8"))
 
     def speed(result: tuple[int, dict[str, Any]]) -> float:
         clock = _slowest(result[1])
         return float(clock["achieved"] / clock["constraint"])
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with process.threads() as pool:
         return max(pool.map(once, range(1, seeds + 1)), key=speed)
 
 

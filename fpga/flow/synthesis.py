@@ -1,17 +1,21 @@
 """The tools of the yosys family, native or YoWASP's from PyPI; and what they say of a design's area on ECP5."""
 
 import json
+import logging
 import os
 import re
 import shutil
-import subprocess
 import sys
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from fpga.gateware.multipliers import with_ecp5_multipliers
+from golden import process
 from golden.errors import ToolError
 from hw.generate import Generated
+
+log = logging.getLogger(__name__)
 
 DEVICE = ("--85k", "--package", "CABGA756", "--speed", "6")
 """What units are placed on: an LFE5U-85F, large enough for all of them, in the slowest speed grade."""
@@ -61,12 +65,32 @@ def tool(name: str) -> list[str]:
     if wanted not in ("", "yowasp"):
         raise ToolError(f"GOSSET_TOOLS can be yowasp, or be left out; it is {wanted!r}.")
     native = None if wanted else shutil.which(name)
-    beside = Path(sys.executable).parent
     # Apycula's gowin_pack, which has no other name, comes from PyPI as well.
-    for path in (native, beside / f"yowasp-{name}", beside / name):
-        if path and Path(path).exists():
+    scripts = Path(sys.executable).parent
+    beside = [path for path in (scripts / f"yowasp-{name}", scripts / name) if path.exists()]
+    if native and beside and (fault := _fault(native)):
+        _warn(f"{native} does not work ({fault}); it is passed over for {beside[0]}.")
+        native = None
+    for path in (native, *beside):
+        if path:
             return [str(path)]
     raise ToolError(f"{name} is missing: put one on PATH, or install YoWASP's with: pip install 'gosset[fpga]'.")
+
+
+@cache
+def _fault(path: str) -> str:
+    """Why a program does not even say its version; empty if it does."""
+    try:
+        done = process.run([path, "--version"], limit=20)
+    except ToolError as error:
+        return str(error).rstrip(".")
+    return done.how if done.code else ""
+
+
+@cache
+def _warn(text: str) -> None:
+    """Warns once."""
+    log.warning("%s", text)
 
 
 def version(name: str) -> str:
@@ -77,8 +101,8 @@ def version(name: str) -> str:
     ToolError
         If the tool is missing.
     """
-    done = subprocess.run([*tool(name), "--version"], capture_output=True, text=True, check=False)
-    found = re.search(r"(?:[Yy]osys|[Vv]ersion|nextpnr-)[ -]*(\d[^\s)]*)", done.stdout + done.stderr)
+    said = process.run([*tool(name), "--version"]).said
+    found = re.search(r"(?:[Yy]osys|[Vv]ersion|nextpnr-)[ -]*(\d[^\s)]*)", said)
     return found[1] if found else ""
 
 
@@ -97,20 +121,18 @@ def run(command: list[str], folder: Path, log: str = "") -> None:
     ToolError
         If the tool fails: with the errors that it gives, or else with the last that it says.
     """
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
+    done = process.run(command, folder=folder)
+    if done.code:
         path = folder / log
-        said = (path.read_text() if path.is_file() else done.stdout + done.stderr).splitlines()
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else done.said
+        said = text.splitlines()
         errors = [line for line in said if line.startswith("ERROR")] or said[-20:]
-        where = f"see {path}" if log else f"in {folder}"
-        raise ToolError(
-            f"{Path(command[0]).name} failed with exit code {done.returncode}, {where}:\n" + "\n".join(errors)
-        )
+        raise process.failed(done, errors, folder, where=f", see {path}" if log else f", in {folder}")
 
 
 def cells(path: Path) -> dict[str, int]:
     """Cells by type, from what yosys' `stat -json` writes of a flat design."""
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     return dict(json.loads(text[text.index("{") :])["design"]["num_cells_by_type"])
 
 
@@ -140,7 +162,7 @@ def measure(generated: Generated, folder: Path) -> Area:
     run([*place, "--json", f"{top}.net.json", "--report", f"{top}.pnr.json", "-l", log], folder, log)
 
     counts = cells(folder / f"{top}.stat.json")
-    clocks = json.loads((folder / f"{top}.pnr.json").read_text())["fmax"]
+    clocks = json.loads((folder / f"{top}.pnr.json").read_text(encoding="utf-8"))["fmax"]
     return Area(
         lut4_equivalents=counts.get("LUT4", 0) + 2 * counts.get("CCU2C", 0),
         ff=counts.get("TRELLIS_FF", 0),

@@ -7,6 +7,7 @@ ways. `python -m fpga.host.fuzz` does both at length.
 
 import argparse
 import struct
+import sys
 from collections import Counter, deque
 from collections.abc import Callable
 from itertools import zip_longest
@@ -29,6 +30,7 @@ from fpga.link import (
     Status,
 )
 from golden.errors import ToolError
+from golden.exits import ending
 from golden.matmul import matmul
 from golden.quantize import quantize
 from hw.engine.counters import COUNTERS
@@ -220,17 +222,20 @@ def fuzz_products(count: int, seed: int = 0, rate: float = 0.1, advance: Advance
 
 
 def main() -> None:
-    """Fuzzes at length, and prints what happened; a failure is an exception."""
+    """Fuzzes at length, and prints what happened; exit code 1 if something came out wrong."""
     parser = argparse.ArgumentParser(prog="python -m fpga.host.fuzz", description=main.__doc__)
     parser.add_argument("--frames", type=int, default=100_000)
     parser.add_argument("--products", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    with Progress(*Progress.get_default_columns(), MofNCompleteColumn()) as bar:
-        task = bar.add_task("frames", total=asked.frames)
-        statuses = fuzz_frames(asked.frames, asked.seed, lambda more: bar.advance(task, more))
-        other = bar.add_task("products", total=asked.products)
-        products = fuzz_products(asked.products, asked.seed, advance=lambda more: bar.advance(other, more))
+    try:
+        with Progress(*Progress.get_default_columns(), MofNCompleteColumn()) as bar:
+            task = bar.add_task("frames", total=asked.frames)
+            statuses = fuzz_frames(asked.frames, asked.seed, lambda more: bar.advance(task, more))
+            other = bar.add_task("products", total=asked.products)
+            products = fuzz_products(asked.products, asked.seed, advance=lambda more: bar.advance(other, more))
+    except Wrong as error:
+        sys.exit(str(error))
     replies = ", ".join(f"{status.name} {number:,}" for status, number in sorted(statuses.items()))
     print(f"{asked.frames:,} commands, two of three mutilated. Replies: {replies}. All as they must be.")
     told = ", ".join(f"{number:,} {what}" for what, number in sorted(products.items()))
@@ -238,4 +243,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    ending("fuzz", main)

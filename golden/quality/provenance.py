@@ -1,10 +1,12 @@
 """Where a report comes from: the project's commit and the versions of what made it."""
 
 import platform
-import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from golden.errors import ToolError
+from golden.process import run
 
 
 def provenance(*packages: str) -> dict[str, Any]:
@@ -15,9 +17,12 @@ def provenance(*packages: str) -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    """The commit of the repository that this very file belongs to, not of one that it happens to lie in."""
+    here = Path(__file__)
     try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
+        if run(["git", "ls-files", "--error-unmatch", "--", here.name], folder=here.parent).code:
+            return None
+        done = run(["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"], folder=here.parent)
+    except ToolError:
         return None
-    return done.stdout.strip() or None
+    return None if done.code else done.output.strip() or None

@@ -176,7 +176,7 @@ def quality(
             raise GossetError(f"A section of the quality report is one of {', '.join(SECTIONS)}, not {section!r}.")
     folder = Path(output)
     path = folder / "report.json"
-    figures: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     def row(name: str, line: dict[str, float]) -> None:
         report(f"{name:32s} " + "  ".join(f"{key} {value:.4f}" for key, value in line.items()))

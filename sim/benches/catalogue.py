@@ -73,7 +73,7 @@ def _axi_memory(design: DesignPoint | Format) -> Generated:
 
 def with_example(generated: Generated) -> Generated:
     """The accelerator with an AXI4 memory port, and beside it the system in which it runs a layer."""
-    text = Path(__file__).with_name("layer.py").read_text()
+    text = Path(__file__).with_name("layer.py").read_text(encoding="utf-8")
     return replace(generated, files=generated.files | {f"{generated.description['top']}_layer.py": text})
 
 

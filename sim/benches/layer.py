@@ -16,6 +16,7 @@ import numpy as np
 from cocotb.handle import HierarchyObject
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam
 
+from golden.exits import ending
 from golden.matmul import Product, matmul
 from golden.quantize import quantize
 from hw.axi.memory import AxiMemoryTop
@@ -96,8 +97,12 @@ def main(verilog: Path) -> None:
     result = run_bench("layer", DesignPoint.from_dict(generated.description["design"]), folder=folder)
     if not result.ok:
         sys.exit(str(result))
-    print("\n".join(line for line in (folder / "log.txt").read_text().splitlines() if line.startswith("layer: ")))
+    print(
+        "\n".join(
+            line for line in (folder / "log.txt").read_text(encoding="utf-8").splitlines() if line.startswith("layer: ")
+        )
+    )
 
 
 if __name__ == "__main__":
-    main(Path(__file__).with_name(Path(__file__).stem.removesuffix("_layer") + ".v"))
+    ending("layer", lambda: main(Path(__file__).with_name(Path(__file__).stem.removesuffix("_layer") + ".v")))

@@ -77,4 +77,4 @@ class BenchResult:
 
 def tail(log: Path) -> list[str]:
     """The last lines of a log."""
-    return log.read_text(errors="replace").rstrip().splitlines()[-TAIL:]
+    return log.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()[-TAIL:]

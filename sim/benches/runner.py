@@ -76,10 +76,10 @@ def run_bench(
     if verilog is not None:
         generated = replace(generated, verilog=verilog)
     simulation = Simulation(generated, waves)
-    simulation.build()
+    program = simulation.build()
     with _folder(folder, name) as (place, keep):
         start = time.perf_counter()
-        report, failures = simulation.run(place, bench.module, blocks, seed, only, progress)
+        report, failures = simulation.run(program, place, bench.module, blocks, seed, only, progress)
         result = BenchResult(
             name=name,
             design=design.name if isinstance(design, DesignPoint) else _described(design),

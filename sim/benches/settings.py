@@ -34,7 +34,7 @@ class Settings:
 
     def save(self, path: Path) -> None:
         """Writes the settings for `settings`."""
-        path.write_text(json.dumps(asdict(self)))
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
     @cached_property
     def design(self) -> DesignPoint:
@@ -58,7 +58,7 @@ class Settings:
 @cache
 def settings() -> Settings:
     """The settings of this simulation."""
-    return Settings(**json.loads(Path(os.environ[VARIABLE]).read_text()))
+    return Settings(**json.loads(Path(os.environ[VARIABLE]).read_text(encoding="utf-8")))
 
 
 @dataclass
@@ -83,10 +83,10 @@ class Report:
     def save(self, path: Path) -> None:
         """Writes the report; whoever reads meanwhile sees the old one or the new one."""
         beside = path.with_suffix(".part")
-        beside.write_text(json.dumps(asdict(self)))
+        beside.write_text(json.dumps(asdict(self)), encoding="utf-8")
         os.replace(beside, path)
 
     @classmethod
     def load(cls, path: Path) -> "Report":
         """The report, empty if none was written."""
-        return cls(**json.loads(path.read_text())) if path.exists() else cls()
+        return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else cls()

@@ -3,23 +3,23 @@
 import hashlib
 import json
 import os
+import shlex
 import shutil
-import signal
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from golden import process
 from golden.errors import ToolError
 from hw.generate import Generated
 from sim.benches.result import Failure, tail
 from sim.benches.settings import VARIABLE, Report, Settings
-from sim.rtl import tools, verilator
+from sim.rtl import cache, tools, verilator
 
 Progress = Callable[[int, int], object]
 """Called with the tests that have ended, and how many there are."""
@@ -34,10 +34,7 @@ _BUILD_ARGUMENTS = (
 )  # fmt: skip
 
 # Cocotb takes longer than the model for anything that is worth a bench.
-_MAKE = "OPT_FAST=-O1 OPT_GLOBAL=-O1"
-
-# Beside COCOTB_*, what steers cocotb and its runner: that is decided here alone.
-_STEERING = ("PYTEST_CURRENT_TEST", "WAVES", "GUI", "RANDOM_SEED", "GPI_USERS", "SIM_CMD_PREFIX", "SIM_CMD_SUFFIX")
+_MAKE = {"OPT_FAST": "-O1", "OPT_GLOBAL": "-O1"}
 
 
 class Simulation:
@@ -48,22 +45,23 @@ class Simulation:
         self.top = generated.description["top"]
         self.verilator = verilator.find()
         self.compiler = tools.compiler()
-        self.folder = tools.cache_folder() / f"bench-{self._digest(generated.verilog)}"
-        """Holds the program, of the top module's name, once it is built."""
+        self.name = f"bench-{self._digest(generated.verilog)}"
+        """Of the program in the cache."""
 
-    def build(self) -> None:
-        """Builds the program if the cache has none. Two processes may do so at the same time."""
-        if self.folder.exists():
-            return
-        runtime = tools.cache_folder() / f"bench-runtime-{self._digest('')}"
-        with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix="build-") as name:
-            work, done = Path(name), Path(name) / "done"
-            (work / f"{self.top}.v").write_text(self.generated.verilog)
+    def build(self) -> Path:
+        """Returns the folder of the program, built if the cache has none. Two processes may do so at the same time."""
+        if entry := cache.find(self.name):
+            return entry
+        tools.need("make")
+        tools.check_compiler(self.compiler[0])
+        runtime = f"bench-runtime-{self._digest('')}"
+        with cache.workplace() as work:
+            (work / f"{self.top}.v").write_text(self.generated.verilog, encoding="utf-8")
             ports = [f'public_flat_rw -module "{self.top}" -var "{p}"' for p in self._ports()]
-            (work / "ports.vlt").write_text("\n".join(["`verilator_config", *ports, ""]))
+            (work / "ports.vlt").write_text("\n".join(["`verilator_config", *ports, ""]), encoding="utf-8")
             # Verilator's runtime is kept object by object; make takes those that seem younger than its makefile.
-            kept = list(runtime.glob("*.o"))
-            for path in kept:
+            kept = cache.find(runtime)
+            for path in kept.glob("*.o") if kept else ():
                 later = time.time() + 3600
                 os.utime(shutil.copy(path, work), (later, later))
             self._runner(
@@ -71,24 +69,25 @@ class Simulation:
                 work / "log.txt",
                 sources=[str(work / "ports.vlt"), str(work / f"{self.top}.v")],
                 hdl_toplevel=self.top,
-                build_dir=name,
+                build_dir=str(work),
                 build_args=list(_BUILD_ARGUMENTS),
                 waves=self.waves,
             )
-            done.mkdir()
-            shutil.copy(work / self.top, done)
             if not kept:
-                fresh = work / "runtime"
-                fresh.mkdir()
-                for path in work.glob("verilated*.o"):
-                    shutil.copy(path, fresh)
-                _rename(fresh, runtime)
-            _rename(done, self.folder)
+                cache.keep(runtime, work.glob("verilated*.o"), work)
+            return cache.keep(self.name, [work / self.top], work)
 
     def run(
-        self, folder: Path, module: str, blocks: int, seed: int, only: str | None, progress: Progress | None
+        self,
+        program: Path,
+        folder: Path,
+        module: str,
+        blocks: int,
+        seed: int,
+        only: str | None,
+        progress: Progress | None,
     ) -> tuple[Report, tuple[Failure, ...]]:
-        """Runs the tests of a module, and returns its report and the tests that failed."""
+        """Runs the tests of a module with what `build` gave; returns its report and the tests that failed."""
         results, report = folder / "results.xml", folder / "report.json"
         for path in (results, report):
             path.unlink(missing_ok=True)
@@ -107,7 +106,7 @@ class Simulation:
             test_module=module,
             hdl_toplevel=self.top,
             hdl_toplevel_lang="verilog",
-            build_dir=str(self.folder),
+            build_dir=str(program),
             test_dir=str(folder),
             results_xml=str(results),
             seed=seed,
@@ -133,26 +132,17 @@ class Simulation:
         **arguments: Any,
     ) -> None:
         """Has cocotb's runner do something in a process of its own, and calls `watch` now and then."""
-        environment = self.verilator.environment()
-        for name in [name for name in environment if name.startswith("COCOTB_") or name in _STEERING]:
-            del environment[name]
-        environment |= {"PYTHONPATH": os.pathsep.join(sys.path), **(variables or {})}
-        environment["MAKEFLAGS"] += f" {_MAKE} CXX={self.compiler[0]}"
-        call = [sys.executable, "-m", "sim.benches", command, json.dumps(arguments)]
-        with (
-            log.open("w") as file,
-            subprocess.Popen(call, env=environment, stdout=file, stderr=file, start_new_session=True) as process,
-        ):
-            try:
-                while process.poll() is None:
-                    watch()
-                    time.sleep(0.05)
-            except BaseException:
-                # The compilers and the simulation are children of the runner: all of them have to go.
-                os.killpg(process.pid, signal.SIGTERM)
-                raise
-        if process.returncode:
-            raise ToolError(_ended(log, f"exit code {process.returncode}"))
+        settled = self.verilator.variables(CXX=shlex.join(self.compiler[0]), **_MAKE)
+        done = process.run_python(
+            "sim.benches",
+            command,
+            json.dumps(arguments),
+            variables=settled | (variables or {}),
+            log=log,
+            watch=watch,
+        )
+        if done.code:
+            raise process.failed(replace(done, name="cocotb"), tail(log), folder=log.parent)
 
     def _ports(self) -> Iterator[str]:
         return (port["name"] for port in self.generated.description["ports"])
@@ -171,12 +161,3 @@ def _failures(case: ElementTree.Element) -> Iterator[Failure]:
 
 def _ended(log: Path, why: str) -> str:
     return "\n".join([f"cocotb failed ({why}):", *tail(log)])
-
-
-def _rename(source: Path, target: Path) -> None:
-    """Moves a folder to where another process may have put the same in the meantime."""
-    try:
-        source.rename(target)
-    except OSError:
-        if not target.exists():
-            raise

@@ -3,19 +3,20 @@
 import ctypes
 import hashlib
 import json
-import os
 import re
-import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 
+from golden import process
 from golden.errors import ToolError
 from golden.lattice import DIM
 from golden.voronoi import RATES
 from sim.kernels.decoder import decoder
 from sim.kernels.logic import expression
-from sim.rtl.tools import cache_folder, compiler
+from sim.rtl import cache as kept
+from sim.rtl.tools import check_compiler, compiler
+
+_LIBRARY = "library.so"
 
 PATHS = {
     "avx512": (
@@ -61,14 +62,14 @@ def load(path: str) -> ctypes.CDLL:
         If the path is unknown or not supported here, or the compiler is missing or fails.
     """
     check(path)
-    return ctypes.CDLL(str(build("kernels.cpp", PATHS[path])))
+    return kept.load(build("kernels.cpp", PATHS[path]))
 
 
 @cache
 def load_encoder(path: str) -> ctypes.CDLL:
     """The encoder for a path, as `load`."""
     check(path)
-    return ctypes.CDLL(str(build("encoder.cpp", PATHS[path])))
+    return kept.load(build("encoder.cpp", PATHS[path]))
 
 
 def check(path: str) -> None:
@@ -93,24 +94,20 @@ def build(name: str, flags: tuple[str, ...]) -> Path:
     ToolError
         If the compiler is missing or fails.
     """
-    program, version = compiler()
+    command, version = compiler()
     header = decoder_header()
-    texts = [(file.name, file.read_text()) for file in sorted(SOURCE.iterdir())]
-    made_of = json.dumps([program, version, FLAGS, flags, name, header, texts])
-    target = cache_folder() / f"{hashlib.sha256(made_of.encode()).hexdigest()}.so"
-    if not target.exists():
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix="build-") as folder:
-            work = Path(folder)
-            (work / "decoder.h").write_text(header)
-            command = [program, *FLAGS, *flags, "-I", str(work), "-I", str(SOURCE), str(SOURCE / name)]
-            done = subprocess.run(
-                [*command, "-o", str(work / "library.so")], capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                tail = "\n".join(done.stderr.rstrip().splitlines()[-30:])
-                raise ToolError(f"{Path(program).name} failed (exit code {done.returncode}):\n{tail}")
-            os.replace(work / "library.so", target)
-    return target
+    texts = [(file.name, file.read_text(encoding="utf-8")) for file in sorted(SOURCE.iterdir())]
+    made_of = json.dumps([command, version, FLAGS, flags, name, header, texts])
+    entry_name = f"kernels-{hashlib.sha256(made_of.encode()).hexdigest()}"
+    entry = kept.find(entry_name)
+    if entry is None:
+        check_compiler(command)
+        with kept.workplace() as work:
+            (work / "decoder.h").write_text(header, encoding="utf-8")
+            sources = ("-I", work, "-I", SOURCE, SOURCE / name)
+            process.call([*command, *FLAGS, *flags, *sources, "-o", work / _LIBRARY])
+            entry = kept.keep(entry_name, [work / _LIBRARY], work)
+    return entry / _LIBRARY
 
 
 def decoder_header() -> str:
@@ -160,7 +157,7 @@ def decoder_header() -> str:
 @cache
 def _processor_flags() -> frozenset[str]:
     try:
-        text = Path("/proc/cpuinfo").read_text()
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return frozenset()
     line = next((line for line in text.splitlines() if line.startswith("flags")), "")

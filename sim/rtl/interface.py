@@ -42,7 +42,7 @@ class Interface:
         if not path.exists():
             raise GossetError(f"{path} is missing: the description that the generator writes beside {verilog.name}.")
         try:
-            data = json.loads(path.read_text())
+            data = json.loads(path.read_text(encoding="utf-8"))
             ports = {port["name"]: Port(port["name"], port["direction"], port["width"]) for port in data["ports"]}
             layouts = {stream["name"]: _layout(stream, ports) for stream in data["streams"]}
             return cls(data["top"], data["clock"], data["reset"], ports, layouts)

@@ -1,25 +1,28 @@
 """Shared libraries of Verilated designs, which `sim.rtl.model` drives.
 
-They are kept in `$GOSSET_CACHE` (default `~/.cache/gosset`) under a digest of everything they are made from.
+`sim.rtl.cache` keeps them under a digest of everything they are made from.
 """
 
 import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from golden import process
 from golden.errors import GossetError, ToolError
-from sim.rtl.tools import cache_folder, compiler, need, run_tool
+from sim.rtl import cache
+from sim.rtl.tools import check_compiler, compiler, need
 from sim.rtl.verilator import find
 
 #: Formats of waveform files; also their suffixes.
 Waves = Literal["fst", "vcd"]
+
+_LIBRARY = "model.so"
 
 _SHIM = Path(__file__).with_name("shim.cpp")
 
@@ -84,7 +87,7 @@ def build(verilog: Path, top: str, ports: Iterable[Port], *, public: bool = Fals
     """
     if not verilog.exists():
         raise GossetError(f"{verilog} is missing.")
-    return _Build(verilog.read_text(), top, tuple(ports), public, waves).library()
+    return _Build(verilog.read_text(encoding="utf-8"), top, tuple(ports), public, waves).library()
 
 
 class _Build:
@@ -108,35 +111,37 @@ class _Build:
             self.shim += ["-llz4", "-lz"]
         self.compile.append(f"-DVM_TRACE={int(waves is not None)}")
 
-    def target(self) -> Path:
-        """Returns where the library is, or will be."""
-        return cache_folder() / f"{self._digest(_SHIM.read_text(), self.text, self.ports, self.verilate, self.shim)}.so"
+    def name(self) -> str:
+        """Returns the name of the library's entry in the cache."""
+        shim = _SHIM.read_text(encoding="utf-8")
+        return f"model-{self._digest(shim, self.text, self.ports, self.verilate, self.shim)}"
 
     def library(self) -> Path:
         """Returns the library, built if need be."""
-        target = self.target()
-        if not target.exists():
+        name = self.name()
+        entry = cache.find(name)
+        if entry is None:
             need("make")
+            check_compiler(self.compiler[0])
             if "-lz" in self.shim:
                 self._need_fst_headers()
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix="build-") as name:
-                work = Path(name)
+            with cache.workplace() as work:
                 self._verilate(work)
                 self._compile(work)
-                os.replace(self._link(work), target)
-        return target
+                entry = cache.keep(name, [self._link(work)], work)
+        return entry / _LIBRARY
 
     def _digest(self, *parts: object) -> str:
         tools = [self.verilator.version, self.verilator.revision, self.compiler, self.compile, _OPTIMISE]
         return hashlib.sha256(json.dumps([tools, parts]).encode()).hexdigest()
 
     def _run(self, work: Path, *command: str) -> None:
-        run_tool(command, self.verilator.environment(), folder=work)
+        process.call(command, variables=self.verilator.variables(), folder=work)
 
     def _need_fst_headers(self) -> None:
-        command = [self.compiler[0], "-x", "c++", "-fsyntax-only", "-"]
+        command = [*self.compiler[0], "-x", "c++", "-fsyntax-only", "-"]
         includes = "#include <lz4.h>\n#include <zlib.h>\n"
-        if subprocess.run(command, input=includes, text=True, capture_output=True, check=False).returncode:
+        if process.run(command, input=includes).code:
             raise ToolError(
                 "FST waveforms need the headers of LZ4 and zlib (sudo apt install liblz4-dev zlib1g-dev, or brew "
                 "install lz4); a waveform file named .vcd needs nothing."
@@ -144,9 +149,9 @@ class _Build:
 
     def _verilate(self, work: Path) -> None:
         """Writes C++ and makefiles of the design, and the table of its ports."""
-        (work / f"{self.top}.v").write_text(self.text)
+        (work / f"{self.top}.v").write_text(self.text, encoding="utf-8")
         self._run(work, "verilator", *self.verilate, "-Mdir", ".", f"{self.top}.v")
-        found = _ports((work / "Vgosset.h").read_text())
+        found = _ports((work / "Vgosset.h").read_text(encoding="utf-8"))
         for port in self.ports:
             if port not in found:
                 raise ToolError(f"Module {self.top} has no port {port}; it has {', '.join(map(str, found))}.")
@@ -154,27 +159,30 @@ class _Build:
             "".join(
                 f'{{"{port.name}", &top.{member}, {port.width}, 0, {int(port.direction == "out")}}},\n'
                 for port, member in found.items()
-            )
+            ),
+            encoding="utf-8",
         )
 
     def _compile(self, work: Path) -> None:
         """Compiles the design, and what no earlier build has left of Verilator's runtime."""
-        listed = (work / "Vgosset_classes.mk").read_text().partition("VM_GLOBAL_FAST")[2]
+        listed = (work / "Vgosset_classes.mk").read_text(encoding="utf-8").partition("VM_GLOBAL_FAST")[2]
         runtime = {
-            work / f"{name}.o": cache_folder() / f"{self._digest('runtime', name)}.o"
+            f"{name}.o": f"runtime-{self._digest('runtime', name)}"
             for name in re.findall(r"^\s+(\w+)", listed, re.MULTILINE)
         }
-        missing = {made: kept for made, kept in runtime.items() if not kept.exists()}
-        for made in runtime.keys() - missing.keys():
-            shutil.copy(runtime[made], made)
+        missing = dict(runtime)
+        for made, name in runtime.items():
+            if entry := cache.find(name):
+                shutil.copy(entry / made, work)
+                del missing[made]
         self._run(
             work,
             *("make", f"-j{os.cpu_count()}", "-f", "Vgosset.mk"),
-            *(f"CXX={self.compiler[0]}", f"CXXFLAGS={' '.join(self.compile)}", *_OPTIMISE),
+            *(f"CXX={shlex.join(self.compiler[0])}", f"CXXFLAGS={' '.join(self.compile)}", *_OPTIMISE),
             *("Vgosset__ALL.a", "libverilated.a"),
         )
-        for made, kept in missing.items():
-            os.replace(made, kept)
+        for made, name in missing.items():
+            cache.keep(name, [work / made], work)
 
     def _link(self, work: Path) -> Path:
         """Compiles the shim and links everything."""
@@ -182,11 +190,11 @@ class _Build:
         include = self.verilator.root / "include"
         self._run(
             work,
-            *(self.compiler[0], "-shared", "-O3", *self.compile),
+            *(*self.compiler[0], "-shared", "-O3", *self.compile),
             *("-I.", f"-I{include}", f"-I{include / 'vltstd'}"),
-            *("-o", "model.so", _SHIM.name, "Vgosset__ALL.a", "libverilated.a", *self.shim),
+            *("-o", _LIBRARY, _SHIM.name, "Vgosset__ALL.a", "libverilated.a", *self.shim),
         )
-        return work / "model.so"
+        return work / _LIBRARY
 
 
 def _ports(header: str) -> dict[Port, str]:

@@ -19,8 +19,9 @@ from typing import Self
 import numpy as np
 
 from golden.errors import GossetError
+from golden.folders import cache_folder
 from hw.generate import Generated
-from sim.rtl import library, tools
+from sim.rtl import library
 from sim.rtl.interface import Interface
 from sim.rtl.layouts import Layout, Words
 from sim.rtl.names import UnknownName, lookup
@@ -66,7 +67,7 @@ class Model:
     def of(cls, generated: Generated, *, trace: Path | None = None) -> Self:
         """Makes a model of what was just generated; its files are kept in the cache."""
         digest = hashlib.sha256(generated.verilog.encode()).hexdigest()[:16]
-        return cls(generated.write(tools.cache_folder() / "verilog" / digest), trace=trace)
+        return cls(generated.write(cache_folder() / "verilog" / digest), trace=trace)
 
     def __enter__(self) -> Self:
         return self

