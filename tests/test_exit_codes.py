@@ -110,6 +110,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(case, place, monkeypatch, cap
     monkeypatch.chdir(place)
     before = set(os.listdir(place))
     monkeypatch.setattr("sys.argv", ["gosset", *arguments])
+    monkeypatch.setenv("PATH", "/nowhere")  # nothing long can begin
     with pytest.raises(SystemExit) as end:
         ending("gosset", app)
     said = capfd.readouterr().err.strip()
