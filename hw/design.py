@@ -9,6 +9,7 @@ from golden.errors import GossetError
 from golden.format import Format
 from golden.frontend import FrontEndRules
 from golden.lattice import DIM
+from hw.names import check_name
 
 ACC_BITS = 32
 """Bits of an accumulator."""
@@ -39,7 +40,7 @@ class DesignPoint:
     Parameters
     ----------
     name : str
-        Names the files and the Verilog module `gosset_<name>`.
+        Names the files and the Verilog module `gosset_<name>`; see `hw.names` for what it may be.
     rows, cols : int
         Edges of the array, 1 to 32: rows·cols cells of eight lanes.
     format : Format
@@ -91,8 +92,7 @@ class DesignPoint:
     bus_bits: int = 64
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.isidentifier():
-            raise GossetError(f"The name of a design becomes a Verilog identifier, which {self.name!r} cannot be.")
+        check_name(self.name)
         if self.dataflow not in get_args(Dataflow):
             raise GossetError(
                 f'The dataflow is "os" (output-stationary) or "ws" (weight-stationary), not {self.dataflow!r}.'
