@@ -147,7 +147,7 @@ AXI_TOPS = {"axis": AxiStreamTop, "axi": AxiMemoryTop}
 
 
 def _verilog(flat: wiring.Component, top: str) -> str:
-    library = Library()
+    library = Library(top)
     text = to_verilog(flat, top, library)
     return "\n".join([text, *library.modules.values()])
 

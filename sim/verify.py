@@ -133,7 +133,7 @@ def verify(design: DesignPoint, output: Path, ui: Ui) -> dict[str, Any]:
             sources.append((generate_design(designs[q]).write(output / "verilog"), designs[q].module))
             advance(1)
         for q in voronoi.RATES:
-            top = f"gosset_decoder_q{q}_flat"
+            top = f"gosset__decoder_q{q}"
             decoder = generate(Decoder(Format(q, design.format.betas)), top)
             sources.append((decoder.write(output / "verilog"), top))
             advance(1)
