@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from golden.errors import GossetError
-from golden.terminal import console, load_array, progress, write_array
+from golden.terminal import console, progress, write_array
 
 if TYPE_CHECKING:
     from fpga.host.device import BoardDevice
@@ -162,6 +162,8 @@ def run(
     `gosset board run -p /dev/ttyUSB0 --workload digits`
     """
     from fpga.host.workloads import WORKLOADS, multiply, run_random
+    from golden.arrayfiles import read_array
+    from golden.files import writable
     from golden.format import PackedMatrix
 
     if workload is not None and workload not in WORKLOADS:
@@ -173,7 +175,8 @@ def run(
     except ValueError as error:
         raise GossetError(f"--shape takes three integers, such as 64,64,256, not {shape!r}.") from error
     if x and w:
-        activations = load_array(x) if x.suffix == ".npy" else PackedMatrix.load(x)
+        writable(output)
+        activations = read_array(x) if x.suffix == ".npy" else PackedMatrix.load(x)
         weights = PackedMatrix.load(w)
     with connected(port, baud) as device:
         if x and w:

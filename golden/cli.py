@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from golden.errors import GossetError
-from golden.terminal import console, load_array, progress
+from golden.terminal import console, progress
 
 
 def quantize(
@@ -27,6 +27,8 @@ def quantize(
     """
     import numpy as np
 
+    from golden.arrayfiles import read_array
+    from golden.files import writable
     from golden.format import Format
     from golden.quantize import quantize as quantize_matrix
 
@@ -34,7 +36,9 @@ def quantize(
         numbers = tuple(int(beta) for beta in betas.split(","))
     except ValueError as error:
         raise GossetError(f"--betas takes integers separated by commas, such as 3,4,5,7, not {betas!r}.") from error
-    format, array = Format(q, numbers), load_array(matrix)
+    format = Format(q, numbers)
+    writable(output)
+    array = read_array(matrix)
     with progress("quantize", len(array) if array.ndim else 1) as advance:
         done = 0
 
@@ -45,7 +49,7 @@ def quantize(
 
         packed = quantize_matrix(array, format, selection=selection, progress=show)  # type: ignore[arg-type]
     packed.save(output)
-    x = np.asarray(array, dtype=np.float64)
+    x = array.astype(np.float64)
     lost = np.square(x - packed.dequantize()).sum()
     ratio = 10 * np.log10(np.square(x).sum() / lost) if lost else np.inf
     size = f"{packed.shape[0]} × {packed.shape[1]}, {packed.bits_per_entry:.3f} bits per entry"
@@ -69,10 +73,11 @@ def fit(
 
     Example: `gosset fit weights.npy --q 8 --count 4`
     """
+    from golden.arrayfiles import read_array
     from golden.fit import fit_betas
     from golden.format import Format
 
-    found = fit_betas(load_array(matrix), q, count)
+    found = fit_betas(read_array(matrix), q, count)
     bits = Format(q, found.betas).bits_per_entry
     console.print(f"--betas {','.join(map(str, found.betas))}    {bits} bits per entry, SQNR {found.sqnr_db:.2f} dB")
 

@@ -8,10 +8,11 @@ from math import gcd
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from golden.arrays import as_matrix, root_mean_square
 from golden.errors import GossetError
 from golden.format import MAX_BETA, MAX_BETAS, Format
+from golden.given import is_integer, shown
 from golden.lattice import DIM, lanes
-from golden.quantize import as_matrix
 from golden.rounding import choose
 
 STEPS = np.geomspace(0.2, 12.0, 56)
@@ -62,21 +63,21 @@ def fit_betas(matrix: ArrayLike, q: int, count: int = 4, *, samples: int = 8192,
     each β = 1…15 is that of the nearest size on the grid; a set's error is the mean of its blocks' least. Sets with a
     common divisor are skipped, as they are smaller sets at another scale.
     """
-    if not 1 <= count <= MAX_BETAS:
-        raise GossetError(f"A format has 1 to {MAX_BETAS} values of β, but {count} were asked for.")
+    if not is_integer(count) or not 1 <= count <= MAX_BETAS:
+        raise GossetError(f"A format has 1 to {MAX_BETAS} values of β, but {shown(count)} were asked for.")
     x = as_matrix(matrix)
-    rms = np.sqrt(np.square(x).mean(axis=1, keepdims=True))
+    rms = root_mean_square(x)
     if not rms.any():
         raise GossetError("A set of β cannot be fitted to a matrix of zeros.")
     unit = np.pad(x[rms[:, 0] > 0] / rms[rms > 0][:, None], ((0, 0), (0, -x.shape[1] % DIM))).reshape(-1, DIM)
     rng = np.random.default_rng(seed)
-    blocks = unit[rng.choice(len(unit), min(samples, len(unit)), replace=False)]
+    blocks = unit[rng.choice(len(unit), min(samples, len(unit)), replace=False)].astype(np.float32)
     errors = _errors(blocks, q)
     best = Fit((), 0.0, -np.inf)
     power = float(np.square(blocks).sum())
     for scale, usable in _scales(q):
         for betas, error in _sets(errors, usable, count):
-            sqnr = 10 * np.log10(power / error)
+            sqnr = 10 * np.log10(power / error) if error else np.inf
             if sqnr > best.sqnr_db:
                 best = Fit(betas, scale, float(sqnr))
     return best
@@ -84,7 +85,7 @@ def fit_betas(matrix: ArrayLike, q: int, count: int = 4, *, samples: int = 8192,
 
 def _errors(blocks: NDArray[np.float32], q: int) -> NDArray[np.float64]:
     """Squared errors `(sizes, blocks)` with one β = 1 and each size of the grid as q·scale."""
-    x = lanes(blocks.astype(np.float32)[None])
+    x = lanes(blocks[None])
     one = Format(q, (1,))
     result = []
     for size in STEPS:

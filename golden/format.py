@@ -7,6 +7,7 @@ products of packed matrices are exact integers until the scales are applied. In 
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +18,10 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from golden.arrays import FLOAT32_MAX, check_scales
 from golden.errors import GossetError
-from golden.files import replacing
+from golden.files import named, read_bytes, replacing
+from golden.given import integer, is_integer, shown
 from golden.lattice import DIM, blocks
 from golden.voronoi import decode_lanes, exponent, label_dtype
 
@@ -30,6 +33,19 @@ MAX_BETA = 15
 
 MAX_BETAS = 8
 """The most multipliers a format may have: three bits of index."""
+
+
+COLUMNS = "The number of columns of a packed matrix"
+
+MAX_COLUMNS = (1 << 63) - 1
+"""What the columns of a matrix are counted with."""
+
+
+def largest_scale(most: NDArray[np.int16]) -> NDArray[np.float32]:
+    """The largest float32 scales with which entries β·y of these magnitudes are finite."""
+    ideal = FLOAT32_MAX / np.maximum(most, 1).astype(np.float64)
+    scales = ideal.astype(np.float32)
+    return np.where(scales > ideal, np.nextafter(scales, np.float32(0)), scales)
 
 
 @dataclass(frozen=True)
@@ -56,12 +72,16 @@ class Format:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "m", exponent(self.q))
+        object.__setattr__(self, "q", int(self.q))
+        if not isinstance(self.betas, Iterable) or isinstance(self.betas, str | bytes | dict):
+            raise GossetError(f"The values of β are a list of integers, not {shown(self.betas)}.")
         betas = tuple(self.betas)
-        object.__setattr__(self, "betas", betas)
         if not 1 <= len(betas) <= MAX_BETAS:
             raise GossetError(f"A format has 1 to {MAX_BETAS} values of β, but {len(betas)} were given.")
-        if not all(isinstance(b, int | np.integer) and 1 <= b <= MAX_BETA for b in betas):
-            raise GossetError(f"Each β is an integer from 1 to {MAX_BETA}, but the set is {betas}.")
+        if not all(is_integer(b) and 1 <= b <= MAX_BETA for b in betas):
+            raise GossetError(f"Each β is an integer from 1 to {MAX_BETA}, but the set is {shown(betas)}.")
+        betas = tuple(int(b) for b in betas)
+        object.__setattr__(self, "betas", betas)
         if list(betas) != sorted(set(betas)):
             raise GossetError(f"The values of β must be different and ascending, but the set is {betas}.")
 
@@ -105,7 +125,7 @@ class PackedMatrix:
     betas : uint8, same shape
         β indices.
     scales : float32 `(rows,)`
-        Finite, not negative.
+        Finite, not negative, and so that all entries are finite.
 
     Raises
     ------
@@ -120,7 +140,13 @@ class PackedMatrix:
     scales: NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        shape = (len(self.scales), -(-self.columns // DIM))
+        if not isinstance(self.format, Format):
+            raise GossetError(f"A packed matrix has a Format, not {shown(self.format)}.")
+        object.__setattr__(self, "columns", integer(self.columns, COLUMNS, 1, MAX_COLUMNS))
+        for name in ("labels", "betas", "scales"):
+            if not isinstance(getattr(self, name), np.ndarray):
+                raise GossetError(f"The {name} of a packed matrix are an array, not {shown(getattr(self, name))}.")
+        shape = (self.scales.size, -(-self.columns // DIM))
         for name, array, wanted, dtype in (
             ("labels", self.labels, shape, label_dtype(self.format.q)),
             ("betas", self.betas, shape, np.dtype(np.uint8)),
@@ -131,14 +157,28 @@ class PackedMatrix:
                     f"A packed matrix of {shape[0]} × {self.columns} has {name} of shape {wanted} and dtype {dtype},"
                     f" but they are {array.shape} and {array.dtype}."
                 )
-        if self.columns < 1 or shape[0] < 1:
+        if shape[0] < 1:
             raise GossetError(f"A packed matrix has at least one row and one column, not {shape[0]} × {self.columns}.")
         if int(self.labels.max()) >> self.format.label_bits:
             raise GossetError(f"A label has more than {self.format.label_bits} bits.")
         if self.betas.max() >= len(self.format.betas):
             raise GossetError(f"A β index is {self.betas.max()}, but the format has {len(self.format.betas)} values.")
-        if not (np.isfinite(self.scales).all() and (self.scales >= 0).all()):
-            raise GossetError("A row scale is negative, NaN or infinite.")
+        check_scales(self.scales)
+        self._check_finite()
+
+    def _check_finite(self) -> None:
+        """Whether all entries are finite; labels are decoded only of rows whose scale leaves a doubt."""
+        rows = np.flatnonzero(self.scales > FLOAT32_MAX / (self.format.betas[-1] * self.format.q))
+        if rows.size:
+            points = blocks(decode_lanes(self.labels[rows], self.format.q)).astype(np.int16)
+            betas = np.array(self.format.betas, dtype=np.int16)[self.betas[rows]]
+            most = largest_scale((np.abs(points).max(axis=-1) * betas).max(axis=1))
+            if (beyond := np.flatnonzero(self.scales[rows] > most)).size:
+                row, scale, limit = rows[beyond[0]], self.scales[rows[beyond[0]]], most[beyond[0]]
+                raise GossetError(
+                    f"An entry of row {row} is beyond float32: the row's scale is {scale}, but with its labels it can "
+                    f"be at most {limit}."
+                )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -203,6 +243,7 @@ class PackedMatrix:
         GossetError
             If the planes do not fit the format and the shape, or a padding bit is set.
         """
+        columns = integer(columns, COLUMNS, 1, MAX_COLUMNS)
         rows, count, width = len(scales), -(-columns // DIM), format.beta_bits
         for name, array, shape, dtype in (
             ("labels", labels, (rows, count * format.m), np.dtype(np.uint8)),
@@ -265,29 +306,34 @@ class PackedMatrix:
         GossetError
             If the file cannot be read, is truncated or altered, is of another version, or contradicts itself.
         """
-        try:
-            data = Path(path).read_bytes()
-        except OSError as error:
-            raise GossetError(f"Cannot read {path}: {error.strerror}.") from error
+        data, name = read_bytes(path), named(path)
+        if data.startswith(b"\x93NUMPY"):
+            raise GossetError(f"{name} is a .npy file and no packed matrix: gosset quantize makes one of it.")
         try:
             tensors = safetensors.numpy.load(data)
             length = int.from_bytes(data[:8], "little")
-            header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["gosset"])
+            metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise GossetError(f"{name} is no packed matrix, or is truncated: {error}.") from error
+        if "gosset" not in metadata:
+            raise GossetError(f"{name} is a safetensors file, but no packed matrix: gosset quantize makes those.")
+        try:
+            header = json.loads(metadata["gosset"])
             version = header["version"]
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise GossetError(f"{path} is no packed matrix, or is truncated: {error}.") from error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise GossetError(f"{name} is no packed matrix, or is truncated: {error}.") from error
         if version != VERSION:
-            raise GossetError(f"{path} is of version {version!r} of the container; this program reads {VERSION}.")
+            raise GossetError(f"{name} is of version {shown(version)} of the container; this program reads {VERSION}.")
         try:
             matrix = cls.from_planes(
-                Format(header["q"], tuple(header["betas"])),
+                Format(header["q"], header["betas"]),
                 header["columns"],
                 tensors["labels"],
                 tensors["betas"],
                 tensors["scales"],
             )
         except (GossetError, KeyError, TypeError, ValueError) as error:
-            raise GossetError(f"{path} contradicts itself: {error}") from error
+            raise GossetError(f"{name} contradicts itself: {error}") from error
         if matrix._container() != data:
-            raise GossetError(f"{path} was altered: its contents do not match its checksum.")
+            raise GossetError(f"{name} was altered: its contents do not match its checksum.")
         return matrix

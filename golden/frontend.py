@@ -28,8 +28,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
+from golden.arrays import as_integers, as_matrix, check_scales, real
 from golden.errors import GossetError
 from golden.format import Format, PackedMatrix
+from golden.given import integer, is_integer, shown
 from golden.lattice import DIM, lanes, nearest_lanes
 from golden.quantize import gaussian_scale
 from golden.reciprocal import INVERSE_BITS, inverse
@@ -114,20 +116,21 @@ class FrontEndRules:
     row_blocks: int = 256
 
     def __post_init__(self) -> None:
+        if not isinstance(self.format, Format):
+            raise GossetError(f"A front end packs in a Format, not {shown(self.format)}.")
         for name, low, high in (
             ("length", 8, 1024),
             ("raw_bits", 4, 24),
             ("fraction_bits", 2, 8),
             ("row_blocks", 1, 4096),
         ):
-            value = getattr(self, name)
-            if not isinstance(value, int) or not low <= value <= high:
-                raise GossetError(f"{name} of a front end is from {low} to {high}, but it is {value!r}.")
+            object.__setattr__(self, name, integer(getattr(self, name), f"{name} of a front end", low, high))
         if self.length & (self.length - 1):
             raise GossetError(f"length of a front end is a power of two, but it is {self.length}.")
         for name, known in (("scale", ("host", "max", "rms")), ("candidates", ("parallel", "serial"))):
             if getattr(self, name) not in known:
-                raise GossetError(f"{name} of a front end is one of {', '.join(known)}, not {getattr(self, name)!r}.")
+                given = shown(getattr(self, name))
+                raise GossetError(f"{name} of a front end is one of {', '.join(known)}, not {given}.")
         if self.scale != "host" and self.row_blocks * DIM < self.length:
             raise GossetError(f"Rows of {self.row_blocks} blocks hold no segment of {self.length} coordinates.")
 
@@ -179,8 +182,8 @@ class FrontEndRules:
         GossetError
             If the seed has more than SEED_BITS bits. Seed 0 flips no sign.
         """
-        if not 0 <= seed < 1 << SEED_BITS:
-            raise GossetError(f"The seed of the signs has {SEED_BITS} bits, but it is {seed}.")
+        if not is_integer(seed) or not 0 <= seed < 1 << SEED_BITS:
+            raise GossetError(f"The seed of the signs has {SEED_BITS} bits, but it is {shown(seed)}.")
         bits = [(seed >> i) & 1 for i in range(SEED_BITS)]
         while len(bits) < self.length:
             bits.append(sum(bits[len(bits) - SEED_BITS + tap] for tap in TAPS) & 1)
@@ -233,8 +236,8 @@ class FrontEndRules:
         GossetError
             If the columns are no multiple of `length`.
         """
-        array = np.asarray(x, dtype=np.float32)
-        self._segments(array.shape)
+        self._segments(real(x, "A matrix").shape)
+        array = as_matrix(x)
         signed = array.reshape(-1, self.length) * self.signs(seed).astype(np.float32)
         return hadamard(signed).reshape(array.shape)
 
@@ -251,11 +254,12 @@ class FrontEndRules:
         GossetError
             If a scale is negative, not finite, or beyond what the exponent can express.
         """
-        scale = np.asarray(scales, dtype=np.float64)
-        if not (np.isfinite(scale).all() and (scale >= 0).all()):
-            raise GossetError("A row scale is negative, NaN or infinite.")
+        scale = real(scales, "A list of row scales").astype(np.float64)
+        check_scales(scale)
         zero = scale == 0
-        fraction, power = np.frexp(1 / np.where(zero, 1, scale * np.sqrt(self.length)))
+        with np.errstate(over="ignore"):
+            inverse = 1 / np.where(zero, 1, scale * np.sqrt(self.length))
+        fraction, power = np.frexp(np.minimum(inverse, np.finfo(np.float64).max))
         mantissa = np.rint(np.ldexp(fraction, MANTISSA_BITS)).astype(np.int64)
         over = mantissa >> MANTISSA_BITS
         exponent = np.where(zero, 0, MANTISSA_BITS - power - over)
@@ -286,6 +290,7 @@ class FrontEndRules:
         GossetError
             If the scale is not measured, or the row is too short or too long.
         """
+        columns = integer(columns, "columns of a row", 1, (1 << 31) - 1)
         self._segments((1, columns))
         unit = gaussian_scale(self.format, "first")
         if self.scale == "host":
@@ -401,9 +406,7 @@ class FrontEndRules:
         return PackedMatrix(self.format, w.shape[1], labels, index, self.scales(multiplier)), multiplier
 
     def _checked(self, x: ArrayLike) -> Integers:
-        array = np.asarray(x)
-        if not np.issubdtype(array.dtype, np.integer):
-            raise GossetError(f"Raw rows are integers, but the array's dtype is {array.dtype}.")
+        array = as_integers(x, "A matrix of raw rows")
         self._segments(array.shape)
         limit = 1 << (self.raw_bits - 1)
         if array.min() < -limit or array.max() >= limit:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from golden.arrays import as_matrix, root_mean_square
 from golden.lattice import DIM, nearest
-from golden.quantize import as_matrix
 from golden.rivals import Coded, grouped
 from golden.rounding import PULLS
 from golden.voronoi import decode, encode
@@ -72,7 +72,7 @@ class HalfStep:
     def __call__(self, matrix: ArrayLike) -> Coded:
         """Quantises and reads back; one scale per RMS for all rows, searched on at most 4096 blocks."""
         x = as_matrix(matrix)
-        rms = np.sqrt(np.square(x).mean(axis=1, keepdims=True))
+        rms = root_mean_square(x)
         unit = np.divide(x, rms, out=np.zeros_like(x), where=rms > 0)
         all_blocks = grouped(unit, DIM).reshape(-1, DIM).astype(np.float64)
         some = all_blocks[:: -(-len(all_blocks) // 4096)]

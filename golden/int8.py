@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from golden.arrays import FLOAT32_MAX, as_matrix, check_scales, row_scales
 from golden.errors import GossetError
-from golden.quantize import as_matrix
 
 LIMIT = 127
 """The largest magnitude: the range is symmetric, −127…127."""
@@ -45,8 +45,10 @@ class Int8Matrix:
                 f"An int8 matrix of {len(self.values)} rows has as many float32 scales, but they are"
                 f" {self.scales.dtype} of shape {self.scales.shape}."
             )
-        if not (np.isfinite(self.scales).all() and (self.scales >= 0).all()):
-            raise GossetError("A row scale is negative, NaN or infinite.")
+        check_scales(self.scales)
+        largest = np.abs(self.values).max(axis=1) * self.scales.astype(np.float64)
+        if (beyond := np.flatnonzero(largest > FLOAT32_MAX)).size:
+            raise GossetError(f"An entry of row {beyond[0]} is beyond float32: its scale is {self.scales[beyond[0]]}.")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -71,6 +73,8 @@ class Int8Matrix:
 def quantize_int8(matrix: ArrayLike) -> Int8Matrix:
     """Quantises a matrix row by row to int8; the largest magnitude of a row becomes ±127.
 
+    In rows of magnitude below 1e-36 it may be less, for their scales have few bits.
+
     Parameters
     ----------
     matrix : real `(rows, columns)`
@@ -82,7 +86,9 @@ def quantize_int8(matrix: ArrayLike) -> Int8Matrix:
     """
     x = as_matrix(matrix)
     largest = np.abs(x).max(axis=1).astype(np.float64)
-    scales = (largest / LIMIT).astype(np.float32)
+    scales = row_scales(largest / LIMIT)
+    beyond = scales.astype(np.float64) * LIMIT > FLOAT32_MAX
+    scales[beyond] = np.nextafter(scales[beyond], np.float32(0))
     divisor = np.where(scales > 0, scales, np.inf).astype(np.float64)
     # The scale was rounded to float32, so the largest quotient may be a little beyond ±127.
     values = np.clip(np.rint(x / divisor[:, None]), -LIMIT, LIMIT)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from golden.arrays import as_integers, real
 from golden.errors import GossetError
 
 DIM = 8
@@ -57,7 +58,7 @@ def as_blocks(x: ArrayLike) -> NDArray[Any]:
     GossetError
         If the last axis is not 8 long.
     """
-    array = np.asarray(x)
+    array = real(x, "An array of blocks")
     if array.ndim == 0 or array.shape[-1] != DIM:
         raise GossetError(f"The last axis of an array of blocks must be {DIM} long, but the shape is {array.shape}.")
     return array
@@ -95,7 +96,7 @@ def minimal_vectors() -> NDArray[np.int8]:
 
 def contains(point: ArrayLike) -> NDArray[np.bool_]:
     """Whether integer vectors `(..., 8)` are points of Λ; bool, `(...)`."""
-    bits = lanes(as_blocks(point) & 1)
+    bits = lanes(as_integers(as_blocks(point), "An array of points of the lattice") & 1)
     expected = codeword([bits[i] for i in INFORMATION])
     return np.logical_and.reduce([bits[i] == expected[i] for i in REDUNDANT])
 

@@ -48,10 +48,11 @@ class Product:
         """row scale · column scale · accumulator: float32 `(M, N)`, computed in float64 and rounded once.
 
         The product of two float32 is exact in float64; its product with the accumulator is rounded to float64 and
-        then to float32.
+        then to float32: to infinity beyond its largest number, as any float32 product.
         """
         scale = self.row_scales[:, None].astype(np.float64) * self.column_scales
-        return (scale * self.accumulators).astype(np.float32)
+        with np.errstate(over="ignore", under="ignore"):
+            return (scale * self.accumulators).astype(np.float32)
 
 
 def max_columns(a: Format | None, b: Format | None) -> int:

@@ -12,8 +12,9 @@ from typing import get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from golden.arrays import FLOAT32_MAX, as_matrix, as_scales, root_mean_square, row_scales
 from golden.errors import GossetError
-from golden.format import Format, PackedMatrix
+from golden.format import Format, PackedMatrix, largest_scale
 from golden.lattice import DIM, Lanes, lanes
 from golden.rounding import Selection, choose
 from golden.voronoi import encode_lanes, label_dtype
@@ -54,32 +55,6 @@ FINALISTS = 8
 """Scales that are best on the sample and are then tried on the whole row, where they are looked for everywhere."""
 
 
-def as_matrix(matrix: ArrayLike) -> NDArray[np.float32]:
-    """Checks a matrix of real numbers and gives it as float32 `(rows, columns)`, without a copy where it is one.
-
-    Raises
-    ------
-    GossetError
-        If it is not two-dimensional, is empty, is not of real numbers, or holds NaN, infinity or a number beyond
-        float32.
-    """
-    array = np.asarray(matrix)
-    if array.ndim != 2:
-        raise GossetError(f"A matrix has two dimensions, but the array's shape is {array.shape}.")
-    if array.size == 0:
-        raise GossetError(f"A matrix has at least one row and one column, but the array's shape is {array.shape}.")
-    if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
-        raise GossetError(f"A matrix holds real numbers, but the array's dtype is {array.dtype}.")
-    with np.errstate(over="ignore"):
-        result = array.astype(np.float32, copy=False)
-    if not np.isfinite(result).all():
-        row, column = np.argwhere(~np.isfinite(result))[0]
-        raise GossetError(
-            f"A matrix holds finite float32 numbers, but row {row}, column {column} is {array[row, column]}."
-        )
-    return result
-
-
 def quantize(
     matrix: ArrayLike,
     fmt: Format,
@@ -100,6 +75,7 @@ def quantize(
         How a block picks its β, see `Selection`.
     scales : real `(rows,)`, optional
         Row scales to use instead of searching them; finite, not negative. With a scale of 0 a row becomes zero.
+        They are refused where an entry of what they give would be beyond float32.
     progress : callable, optional
     rounding : callable
         `choose`, or a faster one that gives the same.
@@ -108,7 +84,9 @@ def quantize(
     -------
     PackedMatrix
         Rows of zeros get scale 0 and labels 0. The same input gives the same output on every machine, whatever the
-        number of threads.
+        number of threads. Every entry is finite: where rounding up leads beyond float32, the row's scale is lowered.
+        A scale below float32's normal numbers has fewer bits than others, and is at least 1.4e-45: rows of magnitude
+        below 1e-38 are kept less exactly, as float32 keeps them.
 
     Raises
     ------
@@ -119,21 +97,26 @@ def quantize(
     if selection not in get_args(Selection):
         raise GossetError(f'The selection of β is "opt", "first" or "best", but it is {selection!r}.')
     rows, columns = x.shape
-    given = None if scales is None else _as_scales(scales, rows)
+    given = None if scales is None else as_scales(scales, rows)
     count = -(-columns // DIM)
     labels = np.zeros((rows, count), dtype=label_dtype(fmt.q))
     betas = np.zeros((rows, count), dtype=np.uint8)
     chosen = np.zeros(rows, dtype=np.float32)
 
+    @np.errstate(over="ignore", under="ignore")
     def work(part: slice) -> int:
         # Rows are brought to a magnitude in [1/2, 1) by powers of two, which is exact and keeps clear of underflow.
         _, power = np.frexp(np.abs(x[part]).max(axis=1))
         block = _row_lanes(np.ldexp(x[part], -power[:, None]), count)
         if given is None:
-            chosen[part] = np.ldexp(_search(block, fmt, selection, rounding), power)
+            ideal = np.ldexp(_search(block, fmt, selection, rounding).astype(np.float64), power)
+            chosen[part] = row_scales(ideal)
+            used = np.where(ideal > FLOAT32_MAX, ideal, chosen[part])
         else:
-            chosen[part] = given[part]
-        point, index, _ = rounding(block, np.ldexp(chosen[part], -power), fmt, selection)
+            chosen[part] = used = given[part]
+        point, index, _ = rounding(block, np.ldexp(used, -power).astype(np.float32), fmt, selection)
+        if given is None:
+            _keep_finite(chosen[part], point, index, fmt)
         zero = chosen[part] == 0
         index[zero] = 0
         label = encode_lanes(point, fmt.q)
@@ -168,8 +151,7 @@ def rms_scales(matrix: ArrayLike, fmt: Format, selection: Selection = "opt") -> 
         If the matrix is not a finite real matrix.
     """
     x = as_matrix(matrix)
-    rms = np.sqrt(np.square(x, dtype=np.float64).mean(axis=1))
-    return (rms * gaussian_scale(fmt, selection)).astype(np.float32)
+    return row_scales(root_mean_square(x)[:, 0] * gaussian_scale(fmt, selection))
 
 
 def _search(x: Lanes, fmt: Format, selection: Selection, rounding: Rounding = choose) -> NDArray[np.float32]:
@@ -269,17 +251,17 @@ def _errors(
     return np.concatenate(errors)
 
 
+def _keep_finite(scales: NDArray[np.float32], point: Lanes, index: NDArray[np.uint8], fmt: Format) -> None:
+    """Lowers the scales of rows that have an entry beyond float32, in place, to what makes the largest one fit."""
+    rows = np.flatnonzero(scales > FLOAT32_MAX / (fmt.betas[-1] * fmt.q))
+    if rows.size:
+        size = np.max([np.abs(lane[rows].astype(np.int16)) for lane in point], axis=0)
+        most = (size * np.array(fmt.betas, dtype=np.int16)[index[rows]]).max(axis=1)
+        scales[rows] = np.minimum(scales[rows], largest_scale(most))
+
+
 def _row_lanes(x: NDArray[np.float32], count: int) -> list[NDArray[np.float32]]:
     """Rows, padded with zeros to `count` blocks, as eight contiguous arrays `(rows, count)`."""
     padded = np.zeros((len(x), count * DIM), dtype=np.float32)
     padded[:, : x.shape[1]] = x
     return lanes(padded.reshape(len(x), count, DIM))
-
-
-def _as_scales(scales: ArrayLike, rows: int) -> NDArray[np.float32]:
-    array = np.asarray(scales, dtype=np.float32)
-    if array.shape != (rows,):
-        raise GossetError(f"A matrix of {rows} rows has {rows} scales, but the array's shape is {array.shape}.")
-    if not (np.isfinite(array).all() and (array >= 0).all()):
-        raise GossetError("A row scale is negative, NaN or infinite.")
-    return array

@@ -37,7 +37,7 @@ FAR = 16384.0
 """Where coordinates are clipped before rounding, in units of scale·β: such a block overloads anyway."""
 
 
-@np.errstate(over="ignore")  # the error of a block far beyond its scale may be infinite
+@np.errstate(over="ignore", under="ignore")  # the error of a block far beyond its scale may be infinite
 def choose(
     x: Lanes, scales: NDArray[np.float32], fmt: Format, selection: Selection, dither: Lanes | None = None
 ) -> tuple[list[NDArray[np.int8]], NDArray[np.uint8], NDArray[np.float32]]:
@@ -64,6 +64,7 @@ def choose(
         ‖x/scale − β·y‖², dither taken into account.
     """
     inverse = np.divide(1, scales, out=np.zeros_like(scales), where=scales > 0)[..., None]
+    inverse = np.minimum(inverse, np.finfo(np.float32).max)  # of a scale below the normal numbers; 0·∞ is no number
     unit = [lane * inverse for lane in x]
     far = max(float(np.abs(lane).max()) for lane in unit) > FAR
     best = _Best(unit[0].shape)

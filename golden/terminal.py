@@ -1,16 +1,11 @@
-"""What the commands of all rooms share: the console, progress bars, and matrices from files."""
+"""What the commands of all rooms share: the console, progress bars, and arrays into files."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
-
-from golden.errors import GossetError
-
-if TYPE_CHECKING:
-    pass
 
 console = Console()
 
@@ -24,21 +19,6 @@ def progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(name, total=total)
         yield lambda steps: bar.advance(task, steps)
-
-
-def load_array(path: Path) -> Any:
-    """A matrix from a .npy file."""
-    import numpy as np
-
-    try:
-        array = np.load(path, allow_pickle=False)
-    except OSError as error:
-        raise GossetError(f"Cannot read {path}: {error.strerror or error}.") from error
-    except (ValueError, EOFError) as error:
-        raise GossetError(f"{path} is not a .npy file of numbers: {error}.") from error
-    if not isinstance(array, np.ndarray):
-        raise GossetError(f"{path} holds several arrays; give a .npy file with one.")
-    return array
 
 
 def write_array(path: Path, array: Any) -> None:

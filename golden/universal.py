@@ -15,11 +15,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from golden.arrays import FLOAT32_MAX, as_matrix
 from golden.errors import GossetError
 from golden.format import Format, PackedMatrix
 from golden.lattice import DIM, blocks, lanes, nearest_lanes
 from golden.matmul import matmul
-from golden.quantize import Progress, as_matrix, quantize
+from golden.quantize import Progress, quantize
 from golden.rounding import Selection, choose
 
 
@@ -150,9 +151,12 @@ class Universal:
         x = as_matrix(matrix)
         columns = x.shape[1]
         means = x.mean(axis=1, dtype=np.float64).astype(np.float32) if self.centre else np.zeros(len(x), np.float32)
-        rest = x - means[:, None]
-        if self.seed is not None:
-            rest = Rotation(columns, self.seed).forward(rest)
+        with np.errstate(over="ignore", invalid="ignore"):
+            rest = x - means[:, None]
+            if self.seed is not None:
+                rest = Rotation(columns, self.seed).forward(rest)
+        if (beyond := np.flatnonzero(~np.isfinite(rest).all(axis=1))).size:
+            raise GossetError(f"Row {beyond[0]} goes beyond float32 when it is centred and rotated: scale it down.")
         kept = min(columns, DIM * -(-round(self.fraction * columns) // DIM)) if self.fraction < 1 else columns
         packed = quantize(rest[:, : max(kept, 1)], self.format, selection=self.selection, progress=progress)
         return Prepared(packed, means, columns)
@@ -162,7 +166,8 @@ class Universal:
         if a.columns != b.columns:
             raise GossetError(f"Rows of both operands must be equally long, but they are {a.columns} and {b.columns}.")
         rank_1 = a.columns * np.outer(a.means.astype(np.float64), b.means)
-        return (matmul(a.packed, b.packed).result + rank_1).astype(np.float32)
+        with np.errstate(over="ignore"):
+            return (matmul(a.packed, b.packed).result + rank_1).astype(np.float32)
 
 
 def dithered(matrix: ArrayLike, fmt: Format, seed: int, selection: Selection = "opt") -> NDArray[np.float32]:
@@ -192,5 +197,7 @@ def dithered(matrix: ArrayLike, fmt: Format, seed: int, selection: Selection = "
     dither = [u - p for u, p in zip(cube, nearest_lanes(cube, dtype=np.int8), strict=True)]
     point, index, _ = choose(lanes(padded.reshape(len(x), count, DIM)), packed.scales, fmt, selection, dither)
     step = packed.scales[:, None] * np.array(fmt.betas, dtype=np.float32)[index]
-    values = blocks([step * (y - u) for y, u in zip(point, dither, strict=True)])
+    with np.errstate(over="ignore"):
+        values = blocks([step * (y - u) for y, u in zip(point, dither, strict=True)])
+    values = np.clip(values, -FLOAT32_MAX, FLOAT32_MAX)
     return values.reshape(len(x), -1)[:, : x.shape[1]]

@@ -21,7 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from golden.arrays import as_integers
 from golden.errors import GossetError
+from golden.given import is_integer, shown
 from golden.lattice import DIM, INFORMATION, REDUNDANT, Lanes, as_blocks, blocks, codeword, contains, lanes, soft_decode
 
 RATES = (2, 4, 8, 16, 32, 64)
@@ -36,8 +38,8 @@ def exponent(q: int) -> int:
     GossetError
         If q is not a power of two from 2 to 64.
     """
-    if q not in RATES:
-        raise GossetError(f"q must be a power of two from {RATES[0]} to {RATES[-1]}, but it is {q!r}.")
+    if not is_integer(q) or q not in RATES:
+        raise GossetError(f"q must be a power of two from {RATES[0]} to {RATES[-1]}, but it is {shown(q)}.")
     return int(q).bit_length() - 1
 
 
@@ -137,8 +139,7 @@ def encode(point: ArrayLike, q: int) -> NDArray[Any]:
         If q is out of range, or a vector is not a point of Λ.
     """
     array = as_blocks(point)
-    if not np.issubdtype(array.dtype, np.integer):
-        raise GossetError(f"Points of the lattice are integers, but the array's dtype is {array.dtype}.")
+    as_integers(array, "An array of points of the lattice")
     if not contains(array).all():
         raise GossetError("A vector is no point of the lattice: its bits modulo 2 are no codeword of RM(1,3).")
     return encode_lanes(lanes(array.astype(np.int64)), q)
@@ -162,9 +163,7 @@ def decode(label: ArrayLike, q: int) -> NDArray[np.int8]:
     GossetError
         If q is out of range or a label has more than 8·log2(q) bits.
     """
-    m, array = exponent(q), np.asarray(label)
-    if not np.issubdtype(array.dtype, np.integer):
-        raise GossetError(f"Labels are integers, but the array's dtype is {array.dtype}.")
+    m, array = exponent(q), as_integers(label, "An array of labels")
     if array.size and (array.min() < 0 or int(array.max()) >> (8 * m)):
         raise GossetError(f"A label of q = {q} has {8 * m} bits, but the array holds values beyond them.")
     return blocks(decode_lanes(array.astype(label_dtype(q)), q))

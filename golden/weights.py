@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cholesky, solve_triangular
 
+from golden.arrays import as_matrix, real
 from golden.errors import GossetError
 from golden.format import Format, PackedMatrix
 from golden.lattice import DIM
-from golden.quantize import Progress, as_matrix, quantize
+from golden.quantize import Progress, quantize
 from golden.rivals import Coded
 from golden.rounding import choose
 from golden.voronoi import encode_lanes, label_dtype
@@ -47,7 +48,7 @@ def ldlq(
     with H⁻¹ = Uᵀ·U, U upper triangular, the error e of block b changes the later columns by −e·U_bb⁻¹·U_b,later.
     """
     w = as_matrix(weight)
-    h = np.asarray(hessian, dtype=np.float64)
+    h = real(hessian, "A Hessian").astype(np.float64)
     rows, columns = w.shape
     if h.shape != (columns, columns) or not np.isfinite(h).all():
         raise GossetError(

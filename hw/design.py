@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from golden.errors import GossetError
+from golden.files import named, read_bytes
 from golden.format import Format
 from golden.frontend import FrontEndRules
+from golden.given import integer, shown, table
 from golden.lattice import DIM
+from hw.names import check_name
 
 ACC_BITS = 32
 """Bits of an accumulator."""
@@ -25,6 +28,9 @@ MAX_DEPTH = 32768
 MAX_DSP_Q = 16
 """The largest q whose pairs of coordinates fit multipliers of 18×18 bits; they need 16×16. See `hw.array.pairs`."""
 
+MAX_FILE = 1 << 20
+"""Bytes of a design file at most."""
+
 Dataflow = Literal["os", "ws"]
 """What stays in the cells: the accumulators (output-stationary) or the weights (weight-stationary)."""
 
@@ -39,7 +45,7 @@ class DesignPoint:
     Parameters
     ----------
     name : str
-        Names the files and the Verilog module `gosset_<name>`.
+        Names the files and the Verilog module `gosset_<name>`; see `hw.names` for what it may be.
     rows, cols : int
         Edges of the array, 1 to 32: rows·cols cells of eight lanes.
     format : Format
@@ -91,11 +97,13 @@ class DesignPoint:
     bus_bits: int = 64
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.isidentifier():
-            raise GossetError(f"The name of a design becomes a Verilog identifier, which {self.name!r} cannot be.")
+        check_name(self.name)
+        for name, kind in (("format", Format), ("front_end", FrontEndRules | None)):
+            if not isinstance(getattr(self, name), kind):
+                raise GossetError(f"{name} of a design point cannot be {shown(getattr(self, name))}.")
         if self.dataflow not in get_args(Dataflow):
             raise GossetError(
-                f'The dataflow is "os" (output-stationary) or "ws" (weight-stationary), not {self.dataflow!r}.'
+                f'The dataflow is "os" (output-stationary) or "ws" (weight-stationary), not {shown(self.dataflow)}.'
             )
         self._check_activations()
         for name, least, most in (("rows", 1, MAX_EDGE), ("cols", 1, MAX_EDGE), ("jobs", 2, 16)):
@@ -107,6 +115,8 @@ class DesignPoint:
                 f"q is at most {MAX_DSP_Q} with dsp_cols."
             )
         self._check_range("panel_rows", self.rows, 1024)
+        self._check_range("w_depth", 0, MAX_DEPTH)
+        self._check_range("drain_rows", 0, MAX_DEPTH)
         if self.w_depth == 0 and self.dataflow == "os":
             object.__setattr__(self, "w_depth", 512)
         if self.drain_rows == 0:
@@ -124,9 +134,7 @@ class DesignPoint:
             raise GossetError("A front end makes packed activations, but the design only takes int8 ones.")
 
     def _check_range(self, name: str, least: int, most: int) -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise GossetError(f"{name} must be from {least} to {most}, but it is {value!r}.")
+        object.__setattr__(self, name, integer(getattr(self, name), name, least, most))
 
     def _check_power(self, name: str, least: int, most: int) -> None:
         self._check_range(name, least, most)
@@ -134,14 +142,14 @@ class DesignPoint:
             raise GossetError(f"{name} must be a power of two, but it is {getattr(self, name)}.")
 
     def _check_activations(self) -> None:
-        kinds = self.activations
+        kinds, known = self.activations, get_args(Activation)
         if (
-            isinstance(kinds, str)
+            not isinstance(kinds, tuple)
             or not kinds
-            or set(kinds) - set(get_args(Activation))
+            or any(kind not in known for kind in kinds)
             or len(set(kinds)) < len(kinds)
         ):
-            raise GossetError(f'The activations are "packed", "int8", or both, not {kinds!r}.')
+            raise GossetError(f'The activations are "packed", "int8", or both, not {shown(kinds)}.')
         object.__setattr__(self, "activations", tuple(kind for kind in get_args(Activation) if kind in kinds))
 
     @property
@@ -204,22 +212,15 @@ class DesignPoint:
         GossetError
             If a field is unknown, missing or out of range.
         """
-        fields = dict(fields)
-        known = cls.__dataclass_fields__
-        if unknown := sorted(set(fields) - set(known)):
-            raise GossetError(f"A design point has no field {unknown[0]!r}; its fields are {', '.join(known)}.")
+        fields = table(fields, "A design point", tuple(cls.__dataclass_fields__))
         if missing := [name for name in ("name", "rows", "cols") if name not in fields]:
             raise GossetError(f"A design point needs the field {missing[0]!r}.")
-        packed = fields.pop("format", {})
-        if not isinstance(packed, dict) or set(packed) - {"q", "betas"}:
-            raise GossetError(f"The format of a design point is a table of q and betas, not {packed!r}.")
-        if "betas" in packed:
-            packed = packed | {"betas": tuple(packed["betas"])}
+        format = Format(**table(fields.pop("format", {}), "The format of a design point", ("q", "betas")))
+        if (front_end := fields.pop("front_end", None)) is not None:
+            known = tuple(name for name in FrontEndRules.__dataclass_fields__ if name != "format")
+            front_end = FrontEndRules(format=format, **table(front_end, "The front end of a design point", known))
         if isinstance(fields.get("activations"), list):
             fields["activations"] = tuple(fields["activations"])
-        format, front_end = Format(**packed), fields.pop("front_end", None)
-        if front_end is not None:
-            front_end = FrontEndRules(format=format, **front_end)
         return cls(**fields, format=format, front_end=front_end)
 
     @classmethod
@@ -233,17 +234,19 @@ class DesignPoint:
         """
         if design in PRESETS:
             return PRESETS[design]
-        path = Path(design)
-        if path.suffix != ".toml":
+        if Path(design).suffix != ".toml":
             raise GossetError(
-                f"No design is called {design!r}; give {', '.join(PRESETS)}, or the path of a .toml file."
+                f"No design is called {shown(design)}; give {', '.join(PRESETS)}, or the path of a .toml file."
             )
+        data = read_bytes(design, MAX_FILE)
         try:
-            return cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise GossetError(f"Cannot read the design file {design}: {error.strerror}.") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
-            raise GossetError(f"{design} does not describe a design point: {error}.") from error
+            fields = tomllib.loads(data.decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, an integer too long, tables too deep
+            raise GossetError(f"{named(design)} does not describe a design point: {error}.") from error
+        try:
+            return cls.from_dict(fields)
+        except GossetError as error:
+            raise GossetError(f"{named(design)} does not describe a design point: {error}") from error
 
 
 PRESETS = {

@@ -10,7 +10,7 @@ from amaranth.hdl import Shape
 from amaranth.lib import wiring
 
 from golden.errors import GossetError
-from golden.files import write_text
+from golden.files import writable, write_text
 from hw.axi.memory import AxiMemoryTop
 from hw.axi.ports import AxiPorts
 from hw.axi.streaming import AxiStreamTop
@@ -50,6 +50,8 @@ class Generated:
             If the folder cannot be written to.
         """
         path = Path(folder) / f"{self.description['top']}.v"
+        for name in (path.name, path.with_suffix(".json").name, *self.files):
+            writable(path.with_name(name))
         write_text(path.with_suffix(".json"), json.dumps(self.description, indent=2) + "\n")
         for name, text in self.files.items():
             write_text(path.with_name(name), text)
@@ -147,7 +149,7 @@ AXI_TOPS = {"axis": AxiStreamTop, "axi": AxiMemoryTop}
 
 
 def _verilog(flat: wiring.Component, top: str) -> str:
-    library = Library()
+    library = Library(top)
     text = to_verilog(flat, top, library)
     return "\n".join([text, *library.modules.values()])
 

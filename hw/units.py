@@ -18,7 +18,15 @@ from golden.process import run_python
 
 
 class Library:
-    """The Verilog modules of a design's units, one per `unit` name. Passed to `elaborate` as the platform.
+    """The Verilog modules of a design's units, `<top>__<unit>`, one per `unit` name. Passed to `elaborate` as platform.
+
+    Verilog has one space of names for all modules of a project: with the name of their top in front, units of several
+    designs, or of several versions of gosset, do not meet in it.
+
+    Parameters
+    ----------
+    top : str
+        Name of the top module; no top has two underscores in a row (see `hw.names`).
 
     Attributes
     ----------
@@ -26,13 +34,14 @@ class Library:
         Verilog text by module name, in the order of first use.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, top: str) -> None:
+        self.top = top
         self.modules: dict[str, str] = {}
         self._clocked: dict[str, list[str]] = {}
 
     def instance(self, unit: wiring.Component) -> Instance:
         """An instance of the unit's module, connected to the unit's own members."""
-        name = unit.unit
+        name = f"{self.top}__{unit.unit}"
         if name not in self.modules:
             source = to_rtlil(unit, name, self)
             # A unit that needs no clock has no port for it.
@@ -106,11 +115,11 @@ def rtlil_to_verilog(source: str, name: str) -> str:
 def place(m: Module, platform: object, name: str, unit: wiring.Component) -> None:
     """Adds a unit as a submodule: an instance of its one module in Verilog, the unit itself in Amaranth's simulator.
 
-    The unit's attribute `unit` is its module's name and says everything that its contents depend on.
+    The unit's attribute `unit` names its module within the design and says everything that its contents depend on.
     """
     m.submodules[name] = platform.instance(unit) if isinstance(platform, Library) else unit
 
 
 def unit_name(kind: str, format: Format) -> str:
-    """Module name of a unit that depends on the packed format only."""
-    return f"gosset_{kind}_q{format.q}_beta{'_'.join(map(str, format.betas))}"
+    """Name of a unit that depends on the packed format only."""
+    return f"{kind}_q{format.q}_beta{'_'.join(map(str, format.betas))}"

@@ -174,6 +174,7 @@ def matmul(
 
     Example: `gosset matmul x.safetensors w.safetensors -o y.npy --backend rtl`
     """
+    from golden.files import writable
     from golden.format import PackedMatrix
     from hw.design import DesignPoint
     from sim.device import BACKENDS
@@ -181,6 +182,7 @@ def matmul(
 
     if backend not in BACKENDS:
         raise GossetError(f"No backend is called {backend!r}; there are {', '.join(BACKENDS)}.")
+    writable(output)
     left, right = PackedMatrix.load(x), PackedMatrix.load(w)
     point = DesignPoint.load(design).with_format(left.format)
     job = Job(point, left, right)

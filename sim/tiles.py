@@ -20,6 +20,7 @@ from golden.lattice import DIM
 from golden.matmul import Operand, check
 from hw.design import NIBBLE, DesignPoint
 from hw.engine.banks import w_lane, x_lane
+from hw.engine.planner import FIELD_BITS
 from sim.models.schedule import Machine, divide, schedule
 
 Payload = dict[str, NDArray[np.uint32]]
@@ -139,7 +140,12 @@ class Job:
         return sum(part.rows * part.tiles for part in self.parts)
 
     def jobs(self) -> Payload:
-        """The beats of the stream `job`."""
+        """The beats of the stream `job`; raises GossetError where a job has more tiles than it can be told."""
+        if (tiles := self.parts[0].tiles) >> FIELD_BITS:
+            raise GossetError(
+                f"A job of {self.design.name} has at most {(1 << FIELD_BITS) - 1} tiles of {self.design.cols} columns, "
+                f"but {self.shape[1]} columns are {tiles}: cut the weights into parts."
+            )
         table = np.array([[p.rows, p.tiles, p.steps, self.int8, 0] for p in self.parts], dtype=np.uint32)
         return {f"job_{name}": table[:, [i]] for i, name in enumerate(("rows", "tiles", "steps", "int8", "raw"))}
 

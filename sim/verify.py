@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden import voronoi
-from golden.files import write_text
+from golden.files import writable, write_text
 from golden.format import Format, PackedMatrix
 from golden.lattice import DIM
 from golden.matmul import Operand, matmul
@@ -124,6 +124,8 @@ def verify(design: DesignPoint, output: Path, ui: Ui) -> dict[str, Any]:
     GossetError
         If a tool is missing or fails, or the output cannot be written.
     """
+    for name in ("report.json", "report.png"):
+        writable(output / name)
     seen = Verification()
     designs = {q: design.with_format(Format(q, design.format.betas)) for q in RATES}
 
@@ -133,7 +135,7 @@ def verify(design: DesignPoint, output: Path, ui: Ui) -> dict[str, Any]:
             sources.append((generate_design(designs[q]).write(output / "verilog"), designs[q].module))
             advance(1)
         for q in voronoi.RATES:
-            top = f"gosset_decoder_q{q}_flat"
+            top = f"gosset__decoder_q{q}"
             decoder = generate(Decoder(Format(q, design.format.betas)), top)
             sources.append((decoder.write(output / "verilog"), top))
             advance(1)

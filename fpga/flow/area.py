@@ -12,7 +12,7 @@ from amaranth.lib.wiring import Component
 
 from fpga.flow.synthesis import measure
 from golden.errors import GossetError
-from golden.files import write_text
+from golden.files import writable, write_text
 from golden.format import Format
 from golden.frontend import FrontEndRules
 from hw.array.cell import Cell, SquaredNorm, StationaryCell
@@ -103,6 +103,8 @@ def measure_all(
     areas, every = {}, units()
     if unknown := [name for name in names if name not in every]:
         raise GossetError(f"No unit is called {unknown[0]!r}; there are {', '.join(every)}.")
+    for path in (output / "report.json", *([history] if history else [])):
+        writable(path)
     for name in names or every:
         areas[name] = measure(every[name](), output / name).as_dict()
         advance(1)

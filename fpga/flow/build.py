@@ -14,7 +14,7 @@ from fpga.flow.synthesis import cells, run, tool, version
 from fpga.gateware.top import BoardTop
 from golden import process
 from golden.errors import GossetError, ToolError
-from golden.files import write_text
+from golden.files import writable, write_text
 from sim.provenance import provenance
 
 
@@ -113,7 +113,7 @@ def build(
     flow, name = FLOWS[board.family], board.name
     bitstream = folder / (name + flow.bitstream)
     for stale in (bitstream, folder / "report.json"):
-        stale.unlink(missing_ok=True)
+        writable(stale).unlink(missing_ok=True)
 
     seconds: dict[str, float] = {}
 

@@ -12,7 +12,7 @@ BITS = 18
 
 def with_ecp5_multipliers(verilog: str) -> str:
     """The Verilog of a design with a MULT18X18D in each multiplier, registers included."""
-    module = r"^module (gosset_multiplier_(\d+)_by_(\d+))\(.*?^endmodule$"
+    module = r"^module (\w+__multiplier_(\d+)_by_(\d+))\(.*?^endmodule$"
     return re.sub(module, _module, verilog, flags=re.MULTILINE | re.DOTALL)
 
 

@@ -25,12 +25,14 @@ class DeviceLibrary(Library):
 
     Parameters
     ----------
+    top : str
+        Name of the top module.
     device : str, optional
         As the board's platform names it.
     """
 
-    def __init__(self, device: str | None):
-        super().__init__()
+    def __init__(self, top: str, device: str | None):
+        super().__init__(top)
         self.device = device
 
 
@@ -59,7 +61,7 @@ class BoardTop(Elaboratable):
         m.d.comb += [uart.rx_pin.eq(rx.i), tx.o.eq(uart.tx_pin)]
 
         module = f"gosset_{board.name}_core"
-        library = DeviceLibrary(getattr(platform, "device", None))
+        library = DeviceLibrary(module, getattr(platform, "device", None))
         core = BoardCore(board.design, board.memory, Identity.of(board).encode())
         text = to_verilog(Flat(core), module, library)
         text = "\n".join([text, *library.modules.values()])

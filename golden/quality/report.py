@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from golden import theory
 from golden.errors import GossetError
-from golden.files import replacing, write_text
+from golden.files import read_bytes, replacing, writable, write_text
 from golden.format import Format
 from golden.halfstep import HalfStep
 from golden.quality import hostile, network
@@ -176,7 +176,9 @@ def quality(
             raise GossetError(f"A section of the quality report is one of {', '.join(SECTIONS)}, not {section!r}.")
     folder = Path(output)
     path = folder / "report.json"
-    figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    for name in ("report.json", "tables.md"):
+        writable(folder / name)
+    figures = _before(path)
 
     def row(name: str, line: dict[str, float]) -> None:
         report(f"{name:32s} " + "  ".join(f"{key} {value:.4f}" for key, value in line.items()))
@@ -193,6 +195,19 @@ def quality(
         write_text(path, json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
         write_text(folder / "tables.md", "\n".join(_table(figures[s]) for s in SECTIONS if s in figures))
         _plot(section, figures[section], folder, f"{command}: {section}")
+    return figures
+
+
+def _before(path: Path) -> dict[str, Any]:
+    """What a report of earlier says."""
+    if not path.exists():
+        return {}
+    try:
+        figures = json.loads(read_bytes(path))
+        if not isinstance(figures, dict):
+            raise ValueError("it is no object")
+    except (ValueError, RecursionError) as error:
+        raise GossetError(f"{path} is not a report of quality, to which sections are added: {error}.") from error
     return figures
 
 

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from golden.quantize import as_matrix
+from golden.arrays import as_matrix, root_mean_square
 from golden.rivals import Coded, grouped
 
 Q = 4
@@ -79,7 +79,7 @@ class HierarchicalD4:
     def __call__(self, matrix: ArrayLike) -> Coded:
         """Quantises and reads back."""
         x = as_matrix(matrix)
-        rms = np.sqrt(np.square(x).mean(axis=1, keepdims=True, dtype=np.float64))
+        rms = root_mean_square(x)
         unit = np.divide(x, rms, out=np.zeros(x.shape), where=rms > 0).astype(np.float32)
         blocks = grouped(unit, 4).reshape(-1, 4).astype(np.float64)
         best, least = np.zeros_like(blocks), np.full(len(blocks), np.inf)

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from golden.quantize import as_matrix
+from golden.arrays import as_matrix, root_mean_square
 from golden.rivals import Coded, grouped
 
 SCALES = np.geomspace(0.7, 1.4, 15)
@@ -74,7 +74,7 @@ class E8P:
     def __call__(self, matrix: ArrayLike) -> Coded:
         """Quantises and reads back."""
         x = as_matrix(matrix)
-        rms = np.sqrt(np.square(x).mean(axis=1, keepdims=True))
+        rms = root_mean_square(x)
         unit = np.divide(x, rms, out=np.zeros_like(x), where=rms > 0)
         blocks = grouped(unit, 8).reshape(-1, 8)
         some = blocks[:: -(-len(blocks) // self.samples)]
@@ -82,4 +82,4 @@ class E8P:
         scale = np.float32(SCALES[int(np.argmin(errors))])
         parts = [nearest(blocks[start : start + CHUNK] * scale) for start in range(0, len(blocks), CHUNK)]
         values = np.concatenate(parts).reshape(len(x), -1)[:, : x.shape[1]] / scale * rms
-        return Coded(values, (16 * len(blocks) + 32 * len(x)) / x.size)
+        return Coded(values.astype(np.float32), (16 * len(blocks) + 32 * len(x)) / x.size)

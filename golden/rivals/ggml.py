@@ -16,8 +16,8 @@ import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from golden.arrays import as_matrix
 from golden.errors import GossetError
-from golden.quantize import as_matrix
 from golden.rivals import Coded, divide, grouped
 
 BLOCK = 256

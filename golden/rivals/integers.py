@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from golden.quantize import as_matrix
+from golden.arrays import as_matrix
 from golden.rivals import Coded, closest, divide, grouped
 
 Read = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]

@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from golden.quantize import as_matrix
+from golden.arrays import as_matrix
 from golden.rivals import Coded, closest, divide, grouped
 
 E2M1_MAX = 6.0

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from golden.quantize import as_matrix
+from golden.arrays import as_matrix
 from golden.rivals import Coded, grouped
 
 BETA0_WEIGHTS = (4.0, 5.5, 7.0, 18.0)

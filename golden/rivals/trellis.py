@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
-from golden.quantize import as_matrix
+from golden.arrays import as_matrix
 from golden.rivals import Coded, grouped
 
 LENGTH = 256

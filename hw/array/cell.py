@@ -98,7 +98,7 @@ class SquaredNorm(wiring.Component):
     LATENCY = 3
 
     def __init__(self, operand: Operand):
-        self.operand, self.unit = operand, f"gosset_norm_{operand.name}"
+        self.operand, self.unit = operand, f"norm_{operand.name}"
         super().__init__({"i": In(operand.block), "o": Out(operand.with_norm)})
 
     def elaborate(self, platform: object) -> Module:
@@ -210,7 +210,7 @@ class Cell(wiring.Component):
 
     def __init__(self, x: Operand, w: Operand, *, multiply: bool = False):
         self.sides, self.multiply = (x, w), multiply
-        self.unit = f"gosset_{'dsp_' if multiply else ''}cell_{x.name}_by_{w.name}"
+        self.unit = f"{'dsp_' if multiply else ''}cell_{x.name}_by_{w.name}"
         x_in, w_in = (layout(side, multiply=multiply) for side in self.sides)
         super().__init__(
             {
@@ -281,7 +281,7 @@ class StationaryCell(wiring.Component):
 
     def __init__(self, x: Operand, w: Operand, hops: int, *, multiply: bool = False):
         self.sides, self.multiply = (x, w), multiply
-        self.unit = f"gosset_stationary_{'dsp_' if multiply else ''}cell_{x.name}_by_{w.name}_{hops}"
+        self.unit = f"stationary_{'dsp_' if multiply else ''}cell_{x.name}_by_{w.name}_{hops}"
         x_in, w_in = (layout(side, multiply=multiply) for side in self.sides)
         load = StructLayout({"valid": 1, "hops": range(hops + 1)})
         total = signed(acc_bits(x))

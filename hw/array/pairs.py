@@ -36,7 +36,7 @@ class Pairing(wiring.Component):
     """
 
     def __init__(self, operand: Operand, low: int):
-        self.operand, self.low, self.unit = operand, low, f"gosset_pairing_{operand.name}_{low}"
+        self.operand, self.low, self.unit = operand, low, f"pairing_{operand.name}_{low}"
         super().__init__({"i": In(operand.block), "o": Out(operand.in_pairs)})
 
     def elaborate(self, platform: object) -> Module:
@@ -76,7 +76,7 @@ class Multiplier(wiring.Component):
 
     def __init__(self, bits: tuple[int, int]):
         a, b = bits
-        self.unit = f"gosset_multiplier_{a}_by_{b}"
+        self.unit = f"multiplier_{a}_by_{b}"
         super().__init__({"a": In(signed(a)), "b": In(signed(b)), "o": Out(signed(a + b))})
 
     def elaborate(self, platform: object) -> Module:

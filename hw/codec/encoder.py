@@ -68,7 +68,7 @@ class Candidate(wiring.Component):
 
     def __init__(self, rules: FrontEndRules):
         self.rules = rules
-        self.unit = f"gosset_candidate_q{rules.format.q}_f{rules.fraction_bits}"
+        self.unit = f"candidate_q{rules.format.q}_f{rules.fraction_bits}"
         super().__init__(
             {
                 "z": In(data.ArrayLayout(signed(rules.candidate_bits), DIM)),

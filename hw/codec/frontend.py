@@ -268,8 +268,8 @@ class FrontEnd(wiring.Component):
         self.rules = rules
         beta = "_".join(map(str, rules.format.betas))
         self.unit = (
-            f"gosset_frontend_q{rules.format.q}_beta{beta}_l{rules.length}_raw{rules.raw_bits}_f{rules.fraction_bits}"
-            f"_{rules.scale}_{rules.candidates}"
+            f"frontend_q{rules.format.q}_beta{beta}_l{rules.length}_raw{rules.raw_bits}_f{rules.fraction_bits}"
+            f"_{rules.scale}_{rules.candidates}_rows{rules.row_blocks}"
         )
         scale: dict[str, wiring.Member] = {
             "gain_mantissa": In(MANTISSA_BITS),

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from golden.errors import GossetError
-from golden.files import replacing, write_text
+from golden.files import replacing, writable, write_text
 from hw.design import DesignPoint
 from sim.models.cycles import Memory, Span, cycles, timeline
 from sim.models.schedule import Machine, schedule
@@ -40,14 +40,11 @@ def breakdown(design: DesignPoint, m: int, n: int, k: int, kind: str, memory: Me
     GossetError
         If a number is out of range, the design does not take such activations, or the output cannot be written.
     """
-    for name, value in (("M", m), ("N", n), ("K", k), ("periods", min(memory.x_period, memory.w_period))):
-        if value < 1:
-            raise GossetError(f"{name} must be at least 1, but {value} was given.")
-    if min(memory.x_latency, memory.w_latency) < 0:
-        raise GossetError("A latency cannot be negative.")
     takes = [*design.activations, *(["raw"] if design.front_end else [])]
     if kind not in takes:
         raise GossetError(f"{design.name} takes {' and '.join(takes)} activations, but not {kind} ones.")
+    for name in ("report.json", "timeline.png"):
+        writable(output / name)
     machine = Machine.of(design)
     int8, raw = kind == "int8", kind == "raw"
     if raw and design.front_end and design.front_end.candidates == "serial":
@@ -61,7 +58,8 @@ def breakdown(design: DesignPoint, m: int, n: int, k: int, kind: str, memory: Me
             f"Raw rows cannot be cut, but {k} entries of one are more than a bank of {design.name} holds."
         )
     counted = cycles(machine, m, n, k, int8=int8, raw=raw, memory=memory)
-    spans = timeline(machine, m, n, k, int8=int8, raw=raw, memory=memory)
+    spans = timeline(machine, m, n, k, int8=int8, raw=raw, memory=memory, most=SHOWN)
+    plan = schedule(machine, m, n, k, int8, raw)
     total = int(counted.cycles)
     macs = m * n * k
     report = {
@@ -70,7 +68,7 @@ def breakdown(design: DesignPoint, m: int, n: int, k: int, kind: str, memory: Me
         "macs": macs,
         "macs_per_cycle": macs / total,
         "utilisation": macs / total / design.macs_per_cycle * (2 if int8 else 1),
-        "jobs": len(spans),
+        "jobs": int(plan.panels * plan.chunks),
         "shape": [m, k, n],
         "activations": kind,
         "memory": {name: int(getattr(memory, name)) for name in Memory.__dataclass_fields__},
@@ -88,14 +86,15 @@ def draw(report: dict[str, Any], spans: list[Span], path: Path) -> None:
     left, right = figure.subplots(1, 2, width_ratios=(3, 1))
     lanes = (("activations load", "x_start", "x_end"), ("weights load", "w_start", "w_end"), ("array", "start", "end"))
     for row, (_, first, last) in enumerate(lanes):
-        for number, span in enumerate(spans[:SHOWN]):
+        for number, span in enumerate(spans):
             start, end = getattr(span, first), getattr(span, last) + 1
             left.barh(row, end - start, left=start, color=f"C{number % 10}", edgecolor="white", height=0.7)
             left.text((start + end) / 2, row, str(number), ha="center", va="center", color="white", clip_on=True)
     left.set_yticks(range(len(lanes)), [name for name, *_ in lanes])
     left.invert_yaxis()
     m, k, n = report["shape"]
-    shown = f", the first {SHOWN} of {len(spans)} jobs" if len(spans) > SHOWN else f", {len(spans)} jobs"
+    jobs = report["jobs"]
+    shown = f", the first {len(spans)} of {jobs} jobs" if jobs > len(spans) else f", {jobs} jobs"
     left.set(xlabel="cycle", title=f"{m} × {k} × {n} on {report['design']['name']}{shown}")
     counters = report["counters"]
     shares = [100 * count / report["cycles"] for count in counters.values()]

@@ -17,11 +17,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from golden.errors import GossetError
 from golden.lattice import DIM
 from hw.engine.counters import COUNTERS
 from hw.engine.planner import Planner
 from hw.engine.rows import RowFramer
-from sim.models.schedule import Integers, Machine, divide, schedule
+from sim.models.schedule import Integers, Machine, bounded, divide, schedule
 
 Times = NDArray[np.int64]
 
@@ -29,6 +30,12 @@ NEVER = -(1 << 40)
 """Long before the first cycle."""
 
 OVERHEAD = Planner.OVERHEAD
+
+MAX_JOBS = 1 << 24
+"""Jobs of a product at most: a second or two of the loop over them."""
+
+MAX_CYCLES = 1 << 62
+"""Where a bound on the cycles of a product, which is a few times what it takes, must be below."""
 
 BATCH = 1 << 14
 """Pairs that are scheduled at once: what fits the processor's cache."""
@@ -120,7 +127,13 @@ def cycles(
         Whether they are raw rows, for a front end with parallel candidates.
     memory : Memory, optional
         As fast as can be if not given.
+
+    Raises
+    ------
+    GossetError
+        If a number is out of range, or a product takes more than `MAX_JOBS` jobs or about `MAX_CYCLES` cycles.
     """
+    m, n, k = (bounded(size, name, 1) for name, size in (("M", m), ("N", n), ("K", k)))
     arrays = np.broadcast_arrays(*_values(machine), m, n, k, int8, raw, *_values(memory or Memory()))
     flat = [np.ascontiguousarray(array).reshape(-1) for array in arrays]
     counts = np.empty((flat[0].size, 1 + len(COUNTERS)), dtype=np.int64)
@@ -140,17 +153,30 @@ def timeline(
     int8: bool = False,
     raw: bool = False,
     memory: Memory | None = None,
+    most: int | None = None,
 ) -> list[Span]:
-    """The spans of the jobs of one product, in order."""
+    """The spans of the jobs of one product, in order; of the first `most` of them if that is given.
+
+    Raises
+    ------
+    GossetError
+        As `cycles`.
+    """
+    m, n, k = (bounded(size, name, 1) for name, size in (("M", m), ("N", n), ("K", k)))
     values = [np.array([value]) for value in (*_values(machine), m, n, k, int8, raw, *_values(memory or Memory()))]
     table, counts = _table(values), np.empty((1, 1 + len(COUNTERS)), dtype=np.int64)
-    spans = np.empty((int(table[0, _PANELS] * table[0, _CHUNKS]), len(fields(Span))), dtype=np.int64)
+    jobs = int(table[0, _PANELS] * table[0, _CHUNKS])
+    spans = np.empty((jobs if most is None else min(jobs, most), len(fields(Span))), dtype=np.int64)
     _products(table, counts, spans)
     return [Span(*row) for row in spans.tolist()]
 
 
 def _values(record: Machine | Memory) -> tuple[Any, ...]:
-    return astuple(record)
+    if isinstance(record, Machine):
+        return astuple(record)
+    periods, latencies = ("x_period", "w_period"), ("x_latency", "w_latency")
+    values = [bounded(getattr(record, name), f"The memory's {name}", 1) for name in periods]
+    return *values, *(bounded(getattr(record, name), f"The memory's {name}", 0) for name in latencies)
 
 
 # Columns of the table that describes products to the loop below.
@@ -174,7 +200,27 @@ def _table(values: list[NDArray[Any]]) -> Times:
     columns = [machine.weight_stationary, machine.rows, machine.jobs, machine.latency, m, plan.panel, plan.panels]
     columns += [plan.steps, plan.chunk, plan.chunks, plan.tiles, plan.passes]
     columns += [raw, x_period, memory.w_period, x_latency, memory.w_latency, encoded, row_blocks]
-    return np.stack([np.asarray(column, dtype=np.int64) for column in columns], axis=1)
+    table = np.stack([np.asarray(column, dtype=np.int64) for column in columns], axis=1)
+    _check_counts(table)
+    return table
+
+
+def _check_counts(table: Times) -> None:
+    """Whether the loop below ends soon, and no time in it can leave int64; the bound adds up what may overlap."""
+    t = table.astype(np.float64).T
+    height, panel, chunk = t[_ROWS], t[_PANEL], t[_CHUNK]
+    jobs = t[_PANELS] * t[_CHUNKS]
+    if (jobs > MAX_JOBS).any():
+        raise GossetError(f"The cycle model takes products of up to {MAX_JOBS:,} jobs, but one has {jobs.max():,.0f}.")
+    units = t[_TILES] * np.where(t[_WS] != 0, chunk, 1) + 3
+    words = panel * (height * chunk * t[_PASSES] + t[_RAW] * t[_ROW_BLOCKS]) + height
+    loading = height * chunk * t[_W_PERIOD]
+    job = words * t[_X_PERIOD] + units * (panel * (chunk * t[_PASSES] + height) + loading) + t[_LATENCY] + 2 * panel
+    bound = t[_X_LATENCY] + t[_W_LATENCY] + jobs * (job + t[_ENCODING] + OVERHEAD)
+    if (bound >= MAX_CYCLES).any():
+        raise GossetError(
+            f"The cycle model counts to {MAX_CYCLES:.2g} cycles, but a product could take {bound.max():.2g}."
+        )
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -268,7 +314,7 @@ def _products(table: Times, counts: Times, spans: Times) -> None:  # pragma: no 
             w_late += start - x_there + last_start - start - last * computing
             end = last_start + span
             ends[number % 16] = end
-            if len(spans):
+            if number < len(spans):
                 spans[number] = np.array((planned, x_start, x_end, w_start, w_end, start, end))
 
         # The rows of the last tile, or the last row, come out.

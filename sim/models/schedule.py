@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from golden.arrays import as_integers
+from golden.errors import GossetError
+from golden.given import integer, is_integer
 from golden.lattice import DIM
 from hw.codec.frontend import latency as front_end_latency
 from hw.design import DesignPoint
@@ -20,6 +23,27 @@ from hw.engine.sequencer import latency
 
 Integers = Any
 """An integer, or an integer array."""
+
+
+LONGEST = 1 << 40
+"""The most rows, columns, entries of a row, or cycles of a latency or a period that the models count with."""
+
+
+def bounded(values: Integers, name: str, least: int) -> Integers:
+    """Integers from a least value to `LONGEST`, an array of them as int64.
+
+    Raises
+    ------
+    GossetError
+        If they are no integers, or one is out of the range.
+    """
+    if is_integer(values):
+        return integer(values, name, least, LONGEST)
+    array = as_integers(values, name)
+    if array.size and not least <= array.min() <= array.max() <= LONGEST:
+        wrong = array[(array < least) | (array > LONGEST)].flat[0]
+        raise GossetError(f"{name} must be from {least} to {LONGEST}, but one is {wrong}.")
+    return array.astype(np.int64)
 
 
 def divide(a: Integers, b: Integers) -> Integers:
@@ -92,7 +116,14 @@ class Schedule:
 
 
 def schedule(machine: Machine, m: Integers, n: Integers, k: Integers, int8: Any, raw: Any = False) -> Schedule:
-    """Cuts products of `(m, k)` activations and `(n, k)` weights. Raw rows longer than a bank are cut all the same."""
+    """Cuts products of `(m, k)` activations and `(n, k)` weights. Raw rows longer than a bank are cut all the same.
+
+    Raises
+    ------
+    GossetError
+        If m, n or k is no integer from 1 to `LONGEST`.
+    """
+    m, n, k = (bounded(size, name, 1) for name, size in (("M", m), ("N", n), ("K", k)))
     rows, ws = machine.rows, machine.weight_stationary
     passes = np.where(int8, 2, 1)
     blocks = divide(np.asarray(k), DIM)

@@ -91,7 +91,7 @@ def test_wrong_labels_and_points_are_refused():
         voronoi.decode([1 << 16], 4)
     with pytest.raises(GossetError, match="has 16 bits"):
         voronoi.decode([-1], 4)
-    with pytest.raises(GossetError, match="Labels are integers"):
+    with pytest.raises(GossetError, match="labels holds integers"):
         voronoi.decode([1.0], 4)
     with pytest.raises(GossetError, match="no point of the lattice"):
         voronoi.encode([1, 0, 0, 0, 0, 0, 0, 0], 4)

@@ -1,7 +1,11 @@
+import json
+
+import numpy as np
 import pytest
 
 from golden.errors import GossetError
 from golden.format import Format
+from golden.frontend import FrontEndRules
 from hw.design import PRESETS, DesignPoint
 
 
@@ -79,3 +83,90 @@ def test_a_bad_file_is_refused(tmp_path, text, words):
 def test_an_unknown_design_is_refused(name):
     with pytest.raises(GossetError, match=name):
         DesignPoint.load(name)
+
+
+WRONG = {
+    "rows": ["4.0", "'4'", "true", "nan", "inf", "[4]", "{ n = 4 }", "-4", "1979-05-27", "9223372036854775808"],
+    "cols": ["'4'", "4.5", "false"],
+    "dsp_cols": ["0.0", "true", "'0'"],
+    "panel_rows": ["64.0", "true"],
+    "x_depth": ["1024.0", "'1024'", "nan"],
+    "w_depth": ["512.0", "0.0", "true", "false", "'0'", "[]", "{}", "-1"],
+    "drain_rows": ["64.0", "0.0", "false", "nan", "'64'"],
+    "jobs": ["4.0", "'4'", "[2, 3]"],
+    "bus_bits": ["64.0", "true", "''"],
+    "name": ["3", "true", "['x']", "{ x = 1 }", "''", "1979-05-27"],
+    "dataflow": ["1", "true", "['os']", "'OS'", "{}", "nan"],
+    "activations": ["1", "true", "'packed'", "['packed', 1]", "[['packed']]", "[{}]", "{ packed = 1 }", "[]", "nan"],
+    "format": ["16", "'e8'", "[16]", "true", "{ q = 16, p = 1 }"],
+    "format.q": ["16.0", "true", "'16'", "[16]", "{ q = 16 }", "nan", "0", "-16", "17"],
+    "format.betas": [
+        "3",
+        "true",
+        "'345'",
+        "[true, 2]",
+        "[1.0, 2]",
+        "['1']",
+        "[[1]]",
+        "{ a = 1 }",
+        "[]",
+        "[nan]",
+        "[0]",
+    ],
+    "front_end": ["1", "true", "'rms'", "[]", "[{}]", "{ lenght = 128 }", "{ format = { q = 16 } }"],
+    "front_end.length": ["128.0", "true", "'128'", "[128]", "nan"],
+    "front_end.raw_bits": ["16.0", "true", "'16'"],
+    "front_end.fraction_bits": ["4.0", "true", "{}"],
+    "front_end.row_blocks": ["256.0", "true", "'256'"],
+    "front_end.scale": ["1", "true", "['rms']", "'RMS'", "{}"],
+    "front_end.candidates": ["1", "true", "['serial']", "'both'"],
+}
+
+
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in WRONG.items() for value in values])
+def test_every_field_of_a_file_has_its_type(field, value, tmp_path):
+    good = {"name": "'x'", "rows": "4", "cols": "4"}
+    path = tmp_path / "x.toml"
+    path.write_text("".join(f"{name} = {text}\n" for name, text in (good | {field: value}).items()))
+    with pytest.raises(GossetError, match=r"x\.toml does not describe a design point") as told:
+        DesignPoint.load(str(path))
+    assert len(str(told.value).splitlines()) == 1
+
+
+def test_every_field_is_tried():
+    fields = {field.split(".")[0] for field in WRONG}
+    assert fields == set(DesignPoint.__dataclass_fields__)
+    inner = {field.split(".")[1] for field in WRONG if field.startswith("front_end.")}
+    assert inner == set(FrontEndRules.__dataclass_fields__) - {"format"}
+
+
+NO_TOML = {
+    "UTF-16": b"\xff\xfe",
+    "Latin-1": b"name = '\xe9'",
+    "deep": b"x = " + b"[" * 5000,
+    "long integer": b"x = " + b"9" * 5000,
+    "null": b"\0",
+    "twice": b"rows = 1\nrows = 2",
+    "long": b"#" * (2 << 20),
+}
+
+
+@pytest.mark.parametrize("kind", NO_TOML)
+def test_what_is_no_toml_is_refused(kind, tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_bytes(NO_TOML[kind])
+    with pytest.raises(GossetError, match=r"x\.toml"):
+        DesignPoint.load(str(path))
+
+
+@pytest.mark.parametrize("name", ["a\0.toml", "", "/", ".toml", "a" * 5000 + ".toml"])
+def test_paths_that_cannot_be_are_refused(name):
+    with pytest.raises(GossetError):
+        DesignPoint.load(name)
+
+
+def test_integers_of_numpy_are_integers():
+    plain = DesignPoint(name="x", rows=2, cols=2, front_end=FrontEndRules(length=16))
+    rules = FrontEndRules(length=np.int64(16), format=Format(np.int64(16), tuple(np.array([3, 4, 5, 7]))))
+    design = DesignPoint(name="x", rows=np.int32(2), cols=np.uint8(2), format=Format(np.int16(16)), front_end=rules)
+    assert design == plain and json.dumps(design.as_dict()) == json.dumps(plain.as_dict())

@@ -44,8 +44,8 @@ def test_memories_of_zeros_are_not_spelt_out():
 
 def test_units_are_written_once():
     small = generate_design(PRESETS["small"]).verilog
-    assert len(re.findall(r"^module gosset_cell_", small, re.MULTILINE)) == 1
-    assert len(re.findall(r"^  gosset_cell_", small, re.MULTILINE)) == 16
+    assert len(re.findall(r"^module gosset_small__cell_", small, re.MULTILINE)) == 1
+    assert len(re.findall(r"^  gosset_small__cell_", small, re.MULTILINE)) == 16
 
 
 def test_there_are_no_latches_and_one_clock():

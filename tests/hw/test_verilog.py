@@ -1,5 +1,6 @@
 """Verilog of every kind through three readers: Verilator's lint, and yosys and Icarus where there are any."""
 
+import re
 import shutil
 import subprocess
 
@@ -62,14 +63,21 @@ def found(name):
 def check(path, top):
     """What each reader says; an empty text is approval."""
     verilator.lint(path, top)
+    read(path.parent, [top], [path.name])
+
+
+def read(folder, tops, names):
+    """What yosys and Icarus say of files that are one project."""
     commands = []
     if yosys := found("yosys"):
-        script = f"read_verilog {path.name}; hierarchy -check -top {top}; proc; opt_clean; check -assert"
+        top = f"-top {tops[0]}" if len(tops) == 1 else ""
+        script = f"read_verilog {' '.join(names)}; hierarchy -check {top}; proc; opt_clean; check -assert"
         commands.append([*yosys, "-q", "-p", script])
     if shutil.which("iverilog"):
-        commands.append(["iverilog", "-g2005", "-Wall", "-Wno-timescale", "-t", "null", "-s", top, path.name])
+        flags = [flag for top in tops for flag in ("-s", top)]
+        commands.append(["iverilog", "-g2005", "-Wall", "-Wno-timescale", "-t", "null", *flags, *names])
     for command in commands:
-        done = subprocess.run(command, cwd=path.parent, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert not done.stderr, done.stderr
 
@@ -92,6 +100,50 @@ def test_presets_for_a_system_are_accepted(name, kind, tmp_path):
 def test_random_design_points_are_accepted(seed, tmp_path):
     source = generated(str(seed), ["plain", *AXI_TOPS][seed % 3])
     check(source.write(tmp_path), source.description["top"])
+
+
+def little(name, **fields):
+    """A small design, with a front end if `front_end` has rules for it."""
+    format = Format(4, (1,))
+    rules = fields.pop("front_end", None)
+    front_end = FrontEndRules(format=format, length=8, **rules) if rules else None
+    return DesignPoint(name=name, rows=1, cols=1, format=format, front_end=front_end, **fields)
+
+
+PROJECTS = {
+    "two presets": [(PRESETS["tiny"], "plain"), (PRESETS["small_ws"], "plain")],
+    "all tops of a design": [(little("one"), kind) for kind in ("plain", *AXI_TOPS)],
+    "two q": [(little("one").with_format(Format(q, (1,))), "plain") for q in (4, 8)],
+    "front ends that differ in what they measure": [
+        (little("host", front_end={"scale": "host"}), "plain"),
+        (little("rms", front_end={"scale": "rms"}), "plain"),
+        (little("short", front_end={"scale": "rms", "row_blocks": 128}), "plain"),
+    ],
+    "a name like a unit's": [
+        (little("decoder_q4_beta1"), "plain"),
+        (little("one"), "plain"),
+    ],
+    "multipliers": [(little(name, dsp_cols=1), "plain") for name in ("one", "two")],
+}
+
+
+@pytest.mark.parametrize("project", PROJECTS)
+def test_designs_fit_in_one_project(project, tmp_path):
+    """No module twice; each reader takes all files at once, with a module over all of the tops."""
+    sources = [generate_design(d) if kind == "plain" else generate_axi(d, kind) for d, kind in PROJECTS[project]]
+    tops = [source.description["top"] for source in sources]
+    modules = [
+        name for source in sources for name in re.findall(r"^module (\\?\S+?)[ (]", source.verilog, re.MULTILINE)
+    ]
+    assert len(set(modules)) == len(modules) and set(tops) < set(modules)
+    names = [source.write(tmp_path).name for source in sources]
+    read(tmp_path, tops, names)
+    instances = "".join(f"  {top} design_{i} ();\n" for i, top in enumerate(tops))
+    (tmp_path / "all.v").write_text(f"module all;\n{instances}endmodule\n")
+    command = [str(verilator.find().executable), "--lint-only", "-Wno-lint", "--top-module", "all", *names, "all.v"]
+    environment = verilator.find().environment()
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 FAULTS = {

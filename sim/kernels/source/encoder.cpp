@@ -1,5 +1,6 @@
 // golden.rounding.choose in vectors: every operation on float32 is golden's, in golden's order, so that every choice is
 // golden's, too. Compiled without contraction to fused operations.
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <limits>
@@ -167,7 +168,7 @@ struct Row {
     }
 
     void run(const float* const* x, float scale, const Settings& s) {
-        const float inverse = scale > 0 ? 1.0f / scale : 0.0f;
+        const float inverse = scale > 0 ? std::min(1.0f / scale, std::numeric_limits<float>::max()) : 0.0f;
         best_error.assign(padded, std::numeric_limits<float>::infinity());
         best_point.assign(DIM * padded, 0);
         best_index.assign(padded, 0);
