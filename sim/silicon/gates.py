@@ -1,7 +1,7 @@
 """A netlist simulated with a delay per gate, beside the Verilog that it was made from: what every net does.
 
-Icarus Verilog runs both on the same inputs. Outputs have to agree in every cycle: a netlist that computes anything else,
-or has not settled within the period, is an error and never an energy.
+Icarus Verilog runs both on the same inputs. Outputs have to agree in every cycle: a netlist that computes anything
+else, or has not settled within the period, is an error and never an energy.
 """
 
 import re
@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from golden.errors import ToolError
 from golden.files import write_text
-from sim.silicon.liberty import expression
+from sim.silicon.functions import expression
 from sim.silicon.synthesis import Netlist
 from sim.silicon.timing import Timing
 from sim.silicon.tools import icarus, run
@@ -26,7 +27,7 @@ TICKS = 1e13
 SLACK = 1.25
 """The period, in critical paths: the mean delay of a gate is not its worst one, and flip-flops need time to set up."""
 
-Stimulus = Mapping[str, npt.NDArray[np.object_]]
+Stimulus = Mapping[str, npt.NDArray[Any]]
 """Values of the inputs, cycle by cycle, as integers; an input that is left out is 0."""
 
 
@@ -97,7 +98,9 @@ def netlist_verilog(netlist: Netlist, timing: Timing | None) -> str:
             if timing:
                 rise, fall = (max(1, round(value * scale)) for value in timing.delays[i, pin])
                 delay = f"#({rise},{fall}) "
-            lines.append(f"  assign {delay}{net(gate.pins[pin])} = {_verilog(cell.pins[pin].function, tuple(names.items()))};")
+            lines.append(
+                f"  assign {delay}{net(gate.pins[pin])} = {_verilog(cell.pins[pin].function, tuple(names.items()))};"
+            )
     return "\n".join([*lines, "  always @(posedge clk) begin", *nexts, "  end"])
 
 
@@ -153,8 +156,8 @@ def simulate(
     write_text(folder / "bench.v", "\n".join([verilog, bench]))
     run(["iverilog", "-g2012", "-o", "bench.vvp", "bench.v"], folder)
     said = run(["vvp", "-n", "bench.vvp"], folder)
-    if "differ" in said:
-        raise ToolError(f"The netlist of {top} does not compute what its Verilog does: {said.strip().splitlines()[0]}.")
+    if wrong := re.search(r"output \w+ differs .*", said):
+        raise ToolError(f"The netlist of {top} does not compute what its Verilog does: {wrong[0]}.")
     return _activity(folder / "bench.vcd", period, cycles - warm_up, max(_nets(netlist)) + 1)
 
 
@@ -189,7 +192,8 @@ def _bench(
         instance.append(f".{name}(o_{name})")
         made = ", ".join(net(bit) if bit < 2 else f"gates.n{bit}" for bit in reversed(nets))
         checks.append(f"      if (o_{name} !== {{{made}}}) begin")
-        checks.append(f'        $display("output {name} differs in cycle %0d: %h instead of %h", cycle, {{{made}}}, o_{name});')
+        said = f'"output {name} differs in cycle %0d: %h instead of %h", cycle, {{{made}}}, o_{name}'
+        checks.append(f"        $display({said});")
         checks.append("        $finish;\n      end")
     return f"""`timescale 100fs/100fs
 module gates(input clk, input [{width - 1}:0] word);
@@ -239,13 +243,19 @@ def _activity(path: Path, period: int, cycles: int, nets: int) -> Activity:
     first = times == times[0]  # the values that the dump starts from
     state = np.zeros(nets, dtype=np.int64)
     state[nets_[first]] = values[first]
-    times, nets_, values = times[~first] - times[0] - 1, nets_[~first], values[~first]
+    # What only came back to the value that it had in the same instant is dumped, and is no transition. The edge after
+    # the last cycle is none of its.
+    order = np.argsort(nets_, kind="stable")
+    before = np.empty_like(values)
+    before[order[1:]] = values[order[:-1]]
+    changes_ = (values != before) & ~first & (times < times[0] + 1 + cycles * period)
+    times, nets_, values = times[changes_] - times[0] - 1, nets_[changes_], values[changes_]
     rises, falls, high = (np.zeros(nets) for _ in range(3))
     np.add.at(rises, nets_, values)
     np.add.at(falls, nets_, 1 - values)
     np.add.at(high, nets_, times % period < period // 2)
     changed = np.zeros((cycles, nets), dtype=np.int64)
-    np.add.at(changed, (np.minimum(times // period, cycles - 1), nets_), 1)
+    np.add.at(changed, (times // period, nets_), 1)
     settled = (state + np.cumsum(changed, axis=0)) % 2 == 1
     settled[:, 1] = True
     return Activity(rises / cycles, falls / cycles, high / np.maximum(rises + falls, 1), settled, cycles)

@@ -5,22 +5,14 @@ Only the cells that a netlist uses are parsed: a library of 50 MB opens in a sec
 
 import lzma
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cache, cached_property
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from types import CodeType
-from typing import Any
 
 from golden.errors import GossetError
+from sim.silicon.functions import same
+from sim.silicon.groups import Group, numbers, parse
 
-_STATEMENT = re.compile(
-    r"""\s*(?:(?P<end>\})
-    | (?P<name>[\w.]+)\s*(?: :\s*(?P<value>"[^"]*"|[^;\n}]*?)\s*(?:;|\n|(?=\}))
-                           | \((?P<args>[^()]*)\)\s*(?P<open>\{)?\s*;? )
-    | ;)""",
-    re.VERBOSE,
-)
 _CELL = re.compile(r'^[ \t]*cell\s*\(\s*"?([^")\s]+)"?\s*\)\s*\{', re.MULTILINE)
 _POWER = re.compile(r"(?:internal|leakage)_power\s*\([^)]*\)\s*\{(?:[^{}]|\{[^{}]*\})*\}")
 _TEMPLATE = re.compile(r'(?:lu_table|power_lut)_template\s*\(\s*"?([^")\s]+)"?\s*\)\s*\{[^{}]*\}')
@@ -28,58 +20,6 @@ _FUNCTION = re.compile(r'\n\s*function\s*:\s*"([^"]*)"')
 _AREA = re.compile(r"\n\s*area\s*:\s*([\d.]+)")
 _STATEFUL = re.compile(r"\n\s*(?:ff|latch|statetable)\s*\(")
 _UNITS = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
-
-
-@dataclass
-class Group:
-    """A group of a liberty file: `name (args) { attributes, groups }`."""
-
-    name: str
-    args: str
-    attributes: dict[str, str] = field(default_factory=dict)
-    groups: list["Group"] = field(default_factory=list)
-
-    def all(self, *names: str) -> Iterator["Group"]:
-        """The groups in it of these names."""
-        return (group for group in self.groups if group.name in names)
-
-    def number(self, name: str, default: float = 0.0) -> float:
-        """An attribute that is a number."""
-        return float(self.attributes.get(name, default))
-
-
-def parse(text: str, position: int = 0) -> Group:
-    """The group that starts at a position of a liberty file without comments.
-
-    Raises
-    ------
-    GossetError
-        If the text does not follow the syntax.
-    """
-    match = _STATEMENT.match(text, position)
-    if not match or not match["open"]:
-        raise GossetError(f"Not a group of a liberty file: {text[position : position + 60]!r}.")
-    root = Group(match["name"], match["args"].strip(' "'))
-    stack = [root]
-    while stack:
-        match = _STATEMENT.match(text, match.end())
-        if not match:
-            raise GossetError(f"The group {root.name} ({root.args}) of a liberty file does not end.")
-        if match["end"]:
-            stack.pop()
-        elif match["open"]:
-            group = Group(match["name"], match["args"].strip(' "'))
-            stack[-1].groups.append(group)
-            stack.append(group)
-        elif match["name"]:
-            value = match["value"] if match["value"] is not None else match["args"]
-            stack[-1].attributes[match["name"]] = value.strip(' "') if match["args"] is None else value
-    return root
-
-
-def numbers(text: str) -> list[float]:
-    """The numbers in a list of strings of numbers."""
-    return [float(number) for number in re.sub(r'[",\\]', " ", text).split()]
 
 
 @dataclass(frozen=True)
@@ -295,7 +235,7 @@ class Library:
         names = [
             name
             for name, (function_, _) in self._gates.items()
-            if len(pins := _names(function_)) == inputs and _same(function_, pins, function)
+            if len(pins := _names(function_)) == inputs and same(function_, pins, function)
         ]
         if not names:
             raise GossetError(f"The library {self.name} has no cell {function}.")
@@ -315,31 +255,6 @@ class Library:
 
 def _names(function: str) -> list[str]:
     return sorted(set(re.findall(r"[A-Za-z]\w*", function)))
-
-
-def expression(function: str) -> str:
-    """A liberty function in Verilog, which Python reads as well but for `!`."""
-    text = re.sub(r"(\w+|\([^()]*\))\s*'", r"(!\1)", function)
-    text = re.sub(r"([\w)])\s+(?=[\w(!])", r"\1 & ", text.strip())
-    return text.replace("*", "&").replace("+", "|").replace("!", "~")
-
-
-def evaluate(text: str, values: Mapping[str, Any]) -> Any:
-    """The value of a liberty function, bit for bit of integers or of arrays of bits: many states at once."""
-    return eval(_compiled(text), {"__builtins__": {}}, values)
-
-
-@cache
-def _compiled(text: str) -> CodeType:
-    return compile(expression(text), "liberty", "eval")
-
-
-def _same(function: str, pins: list[str], wanted: str) -> bool:
-    """Whether a function of pins is the wanted one of A, B, …, for all states at once."""
-    states = 1 << len(pins)
-    columns = [sum(((k >> i) & 1) << k for k in range(states)) for i in range(len(pins))]
-    given = evaluate(function, dict(zip(pins, columns, strict=True)))
-    return not (given ^ evaluate(wanted, dict(zip("ABCD", columns, strict=False)))) & ((1 << states) - 1)
 
 
 def _text(path: Path) -> str:
@@ -422,13 +337,15 @@ def _cell(group: Group, templates: dict[str, dict[str, str]]) -> Cell:
 
 
 def _leakage(group: Group) -> float:
-    values: dict[str, list[float]] = {}
+    """The mean over the states of each supply; where there are none, what is stated for all."""
+    supplies: dict[str, tuple[list[float], list[float]]] = {}
     for leakage in group.all("leakage_power"):
-        if leakage.attributes.get("when"):
-            values.setdefault(leakage.attributes.get("related_pg_pin", ""), []).append(leakage.number("value"))
-    if not values:
+        stated = supplies.setdefault(leakage.attributes.get("related_pg_pin", ""), ([], []))
+        stated["when" not in leakage.attributes].append(leakage.number("value"))
+    if not supplies:
         return group.number("cell_leakage_power")
-    return sum(sum(states) / len(states) for states in values.values())
+    means = [states or overall for states, overall in supplies.values()]
+    return sum(sum(mean) / len(mean) for mean in means)
 
 
 def _table(group: Group, name: str, templates: dict[str, dict[str, str]]) -> Table | None:
@@ -441,8 +358,8 @@ def _table(group: Group, name: str, templates: dict[str, dict[str, str]]) -> Tab
     for i in ("1", "2"):
         text = found.attributes.get(f"index_{i}") or template.get(f"index_{i}", "")
         if text:
-            loads = "capacitance" in template.get(f"variable_{i}", "total_capacitance" if i == "2" else "slew")
-            axes["loads" if loads else "slews"] = tuple(numbers(text))
+            of_loads = "capacitance" in template.get(f"variable_{i}", "total_capacitance" if i == "2" else "slew")
+            axes["loads" if of_loads else "slews"] = tuple(numbers(text))
     values = numbers(found.attributes["values"])
     slews, loads = axes.get("slews", ()), axes.get("loads", ())
     columns = len(loads) or 1

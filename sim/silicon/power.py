@@ -1,8 +1,8 @@
 """Energy of a netlist from what its nets did: load, internal and clock energy.
 
 A net's transition costs ½·C·V² for the inputs on it. A gate's own energy per transition is the library's, at the
-transition and load that timing found: as the mean over the inputs that may have caused it and, for energies that hold in
-certain states only, over the states that the nets were in.
+transition and load that timing found: as the mean over the inputs that may have caused it and, for energies that hold
+in certain states only, over the states that the nets were in.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sim.silicon.functions import evaluate
 from sim.silicon.gates import Activity
-from sim.silicon.liberty import Arc, Table, evaluate
+from sim.silicon.liberty import Arc, Table
 from sim.silicon.synthesis import Gate, Netlist
 from sim.silicon.timing import FALL, RISE, Timing
 

@@ -68,7 +68,7 @@ def analyse(netlist: Netlist) -> Timing:
     driver, load = constraints(library)
     cell = library[driver]
     outside = {net for nets in netlist.outputs.values() for net in nets}
-    loads = {net: value + (load if net in outside else 0) for net, value in netlist.loads.items()}
+    loads = {net: netlist.loads[net] + (load if net in outside else 0) for net in {*netlist.loads, *outside}}
     [output] = cell.outputs
     start = {
         net: _through(cell.pins[output].arcs, (0.0, 0.0), loads.get(net, 0.0))[1]
@@ -138,4 +138,3 @@ def _output(
                 count[edge] += 1
     mean = [total[edge] / count[edge] if count[edge] else 0.0 for edge in (RISE, FALL)]
     return (arrival[0], arrival[1]), (slew[0], slew[1]), (mean[0], mean[1])
-
