@@ -10,6 +10,7 @@ from typing import Any
 from golden import provenance as origin
 from golden.errors import GossetError
 from golden.files import write_text
+from sim.silicon import rivals
 from sim.silicon.gates import SLACK, simulate
 from sim.silicon.liberty import Library
 from sim.silicon.operands import Workload, workload
@@ -104,7 +105,7 @@ def measure(
     ToolError
         If a tool is missing or fails, or a netlist does not compute what its Verilog does.
     """
-    every = every or units()
+    every = every or units() | rivals.units()
     if unknown := [name for name in names if name not in every]:
         raise GossetError(f"No unit is called {unknown[0]!r}; there are {', '.join(every)}.")
     library = Library(list(liberty))
