@@ -1,6 +1,6 @@
 """The cell that all rivals share: one register per operand, which is also the way to the next cell; a sum; the way out.
 
-An array of such cells runs like `hw.cell.Cell`'s: the same tokens, the same way out, one block per cycle.
+An array of such cells runs like `hw.array.cell.Cell`'s: the same tokens, the same way out, one block per cycle.
 """
 
 from abc import ABC, abstractmethod
@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 from amaranth.lib.data import StructLayout, View
 from amaranth.lib.wiring import In, Out
 
-from hw.cell import TOKEN
+from hw.array.cell import TOKEN
 from hw.rivals.heap import Heap
 from hw.values import register
 

@@ -9,14 +9,15 @@ from amaranth.lib.data import ArrayLayout, StructLayout, View
 from amaranth.lib.wiring import In, Out
 
 from golden.lattice import DIM
-from hw.cell import square
+from hw.array.cell import square
 from hw.rivals.cell import Arithmetic
 from hw.rivals.heap import Heap
 from hw.values import register, wire
 
 Product = Literal["booth", "squares", "bits"]
 """How a cell multiplies: a multiplier per lane, which synthesis makes with Booth's recoding; squares of differences,
-with norms from the edge (see `hw.cell`); or the bits of all lanes' products and the accumulator in one heap, OPT2."""
+with norms from the edge, see `hw.array.cell`; or the bits of all lanes' products and the accumulator in one heap, OPT2.
+"""
 
 GROUP = 64
 """Entries that share a scale."""

@@ -8,8 +8,8 @@ from amaranth.lib.data import ArrayLayout, StructLayout, View
 from golden.format import Format
 from golden.lattice import DIM
 from golden.rivals.nestquant import BETA0_ACTIVATIONS, BETA0_WEIGHTS
-from hw.cell import acc_bits, square, times_beta
-from hw.operands import inner_bits, packed_operand
+from hw.array.cell import acc_bits, square, times_beta
+from hw.array.operands import inner_bits, packed_operand
 from hw.rivals.cell import Arithmetic
 from hw.rivals.heap import Heap
 from hw.values import wire
@@ -17,14 +17,14 @@ from hw.values import wire
 
 @dataclass(frozen=True)
 class Lattice(Arithmetic):
-    """Decoded labels: acc = Σ β·β·⟨x, w⟩ / 2, from squares, see `hw.cell`, or from the bits of all products.
+    """Decoded labels: acc = Σ β·β·⟨x, w⟩ / 2, from squares, see `hw.array.cell`, or from the bits of all products.
 
     Parameters
     ----------
     format : Format
     squares : bool
     bits : int
-        Of the accumulator; 0 for as many as `hw.cell.Cell` has.
+        Of the accumulator; 0 for as many as `hw.array.cell.Cell` has.
     """
 
     format: Format

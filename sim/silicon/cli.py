@@ -1,16 +1,13 @@
-"""The commands of silicon figures, for the command line to register."""
+"""The commands of silicon figures."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from golden.errors import GossetError
-
-Progress = Callable[[str, int], Any]
+from golden.terminal import console, progress
 
 Liberty = Annotated[
     list[Path] | None, typer.Option(help="A liberty file, plain or .xz; several times for a library in several files.")
@@ -20,45 +17,33 @@ Tech = Annotated[
 ]
 
 
-def register(app: typer.Typer, console: Console, progress: Progress) -> None:
-    """Adds `silicon` to a command line.
+def silicon(
+    names: Annotated[list[str] | None, typer.Argument(help="Units to measure; all if none is named.")] = None,
+    liberty: Liberty = None,
+    tech: Tech = "",
+    quick: Annotated[bool, typer.Option("--quick", help="Units of q = 16 only, and fewer cycles.")] = False,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for table.json and the tools' files.")] = (
+        Path("build/silicon")
+    ),
+) -> None:
+    """Area, delay and energy of the hardware's units and of rivals in standard cells.
 
-    Parameters
-    ----------
-    app : Typer
-    console : Console
-    progress : callable
-        Makes a progress bar of a name and a number of steps.
+    Each unit goes through yosys and ABC with the same options. Its netlist is then simulated with a delay per gate,
+    on operands of real data, so that glitches count, and every output is compared with the Verilog's. Figures are
+    those before layout, without wires and clock tree. A run that was stopped goes on where it was.
+
+    Examples: `gosset silicon --liberty typical.lib --quick`, `gosset silicon --tech asap7 cell_q16 decoder_q16`
+
+    Needs Icarus Verilog on PATH, and yosys 0.40 or newer, or `pip install 'gosset[fpga]'`.
     """
+    from sim.silicon.flow import measure
+    from sim.silicon.technologies import libraries
 
-    @app.command()
-    def silicon(
-        names: Annotated[list[str] | None, typer.Argument(help="Units to measure; all if none is named.")] = None,
-        liberty: Liberty = None,
-        tech: Tech = "",
-        quick: Annotated[bool, typer.Option("--quick", help="Units of q = 16 only, and fewer cycles.")] = False,
-        output: Annotated[Path, typer.Option("--output", "-o", help="Folder for table.json and the tools' files.")] = (
-            Path("build/silicon")
-        ),
-    ) -> None:
-        """Area, delay and energy of the hardware's units and of rivals in standard cells.
-
-        Each unit goes through yosys and ABC with the same options. Its netlist is then simulated with a delay per gate,
-        on operands of real data, so that glitches count, and every output is compared with the Verilog's. Figures are
-        those before layout, without wires and clock tree. A run that was stopped goes on where it was.
-
-        Examples: `gosset silicon --liberty typical.lib --quick`, `gosset silicon --tech asap7 cell_q16 decoder_q16`
-
-        Needs Icarus Verilog on PATH, and yosys 0.40 or newer, or `pip install 'gosset[fpga]'`.
-        """
-        from sim.silicon.flow import measure
-        from sim.silicon.technologies import libraries
-
-        if bool(liberty) == bool(tech):
-            raise GossetError("Give the library either as --liberty files or as a --tech.")
-        table = measure(liberty or libraries(tech), output, names=names or [], quick=quick, progress=progress)
-        console.print(units_table(table, names or []))
-        console.print(f"{output / 'table.json'}", soft_wrap=True)
+    if bool(liberty) == bool(tech):
+        raise GossetError("Give the library either as --liberty files or as a --tech.")
+    table = measure(liberty or libraries(tech), output, names=names or [], quick=quick, progress=progress)
+    console.print(units_table(table, names or []))
+    console.print(f"{output / 'table.json'}", soft_wrap=True)
 
 
 def units_table(table: dict[str, Any], names: list[str]) -> Table:

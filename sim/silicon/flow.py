@@ -7,9 +7,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from golden import provenance as origin
 from golden.errors import GossetError
 from golden.files import write_text
+from golden.quality import provenance as origin
 from sim.silicon import rivals
 from sim.silicon.gates import SLACK, simulate
 from sim.silicon.liberty import Library
@@ -20,7 +20,7 @@ from sim.silicon.timing import analyse
 from sim.silicon.tools import icarus, yosys
 from sim.silicon.units import Unit, units
 
-CYCLES, QUICK_CYCLES = 1200, 360
+CYCLES, QUICK_CYCLES = 600, 360
 """Cycles that an event is simulated for."""
 
 BIG = 10_000

@@ -16,7 +16,7 @@ from amaranth.lib import data
 from golden.errors import GossetError
 from golden.format import Format
 from golden.lattice import DIM
-from golden.minilm import Array, MiniLM, sentences
+from golden.quality.minilm import Array, MiniLM, sentences
 from golden.quantize import quantize
 from golden.universal import Rotation
 from golden.voronoi import decode

@@ -13,15 +13,15 @@ from amaranth.lib.wiring import In, Out
 from golden.format import Format
 from golden.frontend import FrontEndRules
 from golden.lattice import DIM
-from hw.array import OutputStationaryArray
-from hw.cell import Cell, SquaredNorm, StationaryCell, acc_bits
-from hw.decoder import Decoder
+from hw.array.cell import Cell, SquaredNorm, StationaryCell, acc_bits
+from hw.array.operands import Operand, packed_operand
+from hw.array.output_stationary import OutputStationaryArray
+from hw.codec.decoder import Decoder
+from hw.codec.encoder import Encoder
+from hw.codec.frontend import FrontEnd
+from hw.codec.hadamard import Rotator
 from hw.design import DesignPoint
-from hw.encoder import Encoder
-from hw.frontend import FrontEnd
 from hw.generate import generate
-from hw.hadamard import Rotator
-from hw.operands import Operand, packed_operand
 from hw.values import register
 from sim.silicon.gates import Stimulus
 from sim.silicon.operands import Blocks, Workload, bits, packed
@@ -174,7 +174,7 @@ def with_norms(work: Workload, format: Format) -> tuple[Values, Values]:
 
 
 def _in_pairs(work: Workload, format: Format) -> tuple[Values, Values]:
-    """Both sides as cells with multipliers take them, see `hw.pairs`."""
+    """Both sides as cells with multipliers take them, see `hw.array.pairs`."""
     side = packed_operand(format)
     words = []
     for blocks, low in zip(packed(work, format), (0, 1), strict=True):
