@@ -59,7 +59,10 @@ def units_table(table: dict[str, Any], names: list[str]) -> Table:
         if not unit["events"]:
             shown.add_row(*cells)
         for event, energy in unit["events"].items():
-            per_mac = f"{energy['total'] / unit['macs']:.4f}" if unit["macs"] and event == "compute" else ""
-            shown.add_row(*cells, event, f"{energy['total']:.4f}", f"{energy['zero_delay']:.4f}", per_mac)
+            figures = [f"{energy['total']:.4f}"]
+            if event == "compute":
+                figures.append(f"{energy['zero_delay']:.4f}")
+                figures += [f"{energy['total'] / unit['macs']:.4f}"] if unit["macs"] else []
+            shown.add_row(*cells, event, *figures)
             cells = [""] * 4
     return shown
