@@ -1,0 +1,68 @@
+"""The commands of silicon figures."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from golden.errors import GossetError
+from golden.terminal import console, progress
+
+Liberty = Annotated[
+    list[Path] | None, typer.Option(help="A liberty file, plain or .xz; several times for a library in several files.")
+]
+Tech = Annotated[
+    str, typer.Option(help="asap7, ihp or sky130 instead of --liberty: its files are looked for in $GOSSET_PDK.")
+]
+
+
+def silicon(
+    names: Annotated[list[str] | None, typer.Argument(help="Units to measure; all if none is named.")] = None,
+    liberty: Liberty = None,
+    tech: Tech = "",
+    quick: Annotated[bool, typer.Option("--quick", help="Units of q = 16 only, and fewer cycles.")] = False,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for table.json and the tools' files.")] = (
+        Path("build/silicon")
+    ),
+) -> None:
+    """Area, delay and energy of the hardware's units and of rivals in standard cells.
+
+    Each unit goes through yosys and ABC with the same options. Its netlist is then simulated with a delay per gate,
+    on operands of real data, so that glitches count, and every output is compared with the Verilog's. Figures are
+    those before layout, without wires and clock tree. A run that was stopped goes on where it was.
+
+    Examples: `gosset silicon --liberty typical.lib --quick`, `gosset silicon --tech asap7 cell_q16 decoder_q16`
+
+    Needs Icarus Verilog on PATH, and yosys 0.40 or newer, or `pip install 'gosset[fpga]'`.
+    """
+    from sim.silicon.flow import measure
+    from sim.silicon.technologies import libraries
+
+    if bool(liberty) == bool(tech):
+        raise GossetError("Give the library either as --liberty files or as a --tech.")
+    table = measure(liberty or libraries(tech), output, names=names or [], quick=quick, progress=progress)
+    console.print(units_table(table, names or []))
+    console.print(f"{output / 'table.json'}", soft_wrap=True)
+
+
+def units_table(table: dict[str, Any], names: list[str]) -> Table:
+    """The units of a table, as the command line shows them."""
+    about = table["about"]
+    shown = Table(title=f"{about['library']}, {about['voltage_v']:g} V: before layout, glitches counted")
+    for column in ("unit", "µm²", "FFs", "ps", "event", "pJ", "no glitches", "pJ/MAC"):
+        shown.add_column(column, justify="left" if column in ("unit", "event") else "right", no_wrap=True)
+    for name, unit in table["units"].items():
+        if names and name not in names:
+            continue
+        cells = [name, f"{unit['area_um2']:,.1f}", f"{unit['flops']:,}", f"{unit['critical_ps']:,.0f}"]
+        if not unit["events"]:
+            shown.add_row(*cells)
+        for event, energy in unit["events"].items():
+            figures = [f"{energy['total']:.4f}"]
+            if event == "compute":
+                figures.append(f"{energy['zero_delay']:.4f}")
+                figures += [f"{energy['total'] / unit['macs']:.4f}"] if unit["macs"] else []
+            shown.add_row(*cells, event, *figures)
+            cells = [""] * 4
+    return shown

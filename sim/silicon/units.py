@@ -1,0 +1,283 @@
+"""The units that silicon figures are of: their Verilog, and the events whose energy is taken, with real operands."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+from amaranth import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from golden.format import Format
+from golden.frontend import FrontEndRules
+from golden.lattice import DIM
+from hw.array.cell import Cell, SquaredNorm, StationaryCell, acc_bits
+from hw.array.operands import Operand, packed_operand
+from hw.array.output_stationary import OutputStationaryArray
+from hw.codec.decoder import Decoder
+from hw.codec.encoder import Encoder
+from hw.codec.frontend import FrontEnd
+from hw.codec.hadamard import Rotator
+from hw.design import DesignPoint
+from hw.generate import generate
+from hw.values import register
+from sim.silicon.gates import Stimulus
+from sim.silicon.operands import Blocks, Workload, bits, packed
+
+RATES = (16, 8, 4)
+"""The q that units are measured at."""
+
+Values = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Something that is synthesised.
+
+    Attributes
+    ----------
+    name : str
+    verilog : callable
+        Gives the Verilog of a module of that name.
+    events : dict of str to callable
+        What it does in each of the cycles whose energy is taken: the values of its inputs from a workload.
+    macs : int
+        Multiplications and additions per cycle; 0 if it makes none.
+    quick : bool
+        Whether it is among those that are measured first.
+    """
+
+    name: str
+    verilog: Callable[[], str]
+    events: Mapping[str, Callable[[Workload], Stimulus]] = field(default_factory=dict)
+    macs: int = 0
+    quick: bool = False
+
+
+class Hop(wiring.Component):
+    """A register for a block on its way to its row or column.
+
+    Members
+    -------
+    i : In(block), o : Out(block)
+    """
+
+    def __init__(self, operand: Operand):
+        self.operand = operand
+        super().__init__({"i": In(operand.with_norm), "o": Out(operand.with_norm)})
+
+    def elaborate(self, platform: object) -> Module:
+        """A register."""
+        m = Module()
+        m.d.comb += self.o.as_value().eq(register(m, "held", self.i.as_value()))
+        return m
+
+
+def units() -> dict[str, Unit]:
+    """All units of this project, by name; those of rivals are in `sim.silicon.rivals`."""
+    made: list[Unit] = list(calculator())
+    for q in RATES:
+        made += _rate(Format(q), quick=q == 16)
+    made += [
+        _component("encoder_q16", lambda: Encoder(FrontEndRules())),
+        _component("encoder_serial_q16", lambda: Encoder(FrontEndRules(candidates="serial"))),
+        _component("rotator_128", lambda: Rotator(FrontEndRules())),
+        _component("frontend_q16", lambda: FrontEnd(FrontEndRules())),
+        array_unit(4, 4, Format()),
+    ]
+    return {unit.name: unit for unit in made}
+
+
+def calculator() -> list[Unit]:
+    """An 8×8 multiplier and an 8-bit adder without registers: what published figures can be compared with."""
+
+    def unit(name: str, out: int, operator: str) -> Unit:
+        ports = f"input clk, input signed [7:0] a, input signed [7:0] b, output signed [{out - 1}:0] o"
+        text = f"module {name}({ports}); assign o = a {operator} b; endmodule\n"
+
+        def random(work: Workload) -> Stimulus:
+            return {
+                k: v for k, v in zip("ab", np.random.default_rng(0).integers(0, 256, (2, work.blocks)), strict=True)
+            }
+
+        return Unit(name, lambda: text, {"compute": random}, 1, quick=True)
+
+    return [unit("multiply_8x8", 16, "*"), unit("add_8", 8, "+")]
+
+
+def _component(
+    name: str,
+    make: Callable[[], wiring.Component],
+    events: Mapping[str, Callable[[Workload], Stimulus]] | None = None,
+    macs: int = 0,
+    *,
+    quick: bool = False,
+) -> Unit:
+    return Unit(name, lambda: generate(make(), name).verilog, events or {}, macs, quick)
+
+
+def _rate(format: Format, *, quick: bool) -> list[Unit]:
+    """The units of one format."""
+    side, q = packed_operand(format), format.q
+    pair = partial(_component, quick=quick)
+    return [
+        pair(f"decoder_q{q}", lambda: Decoder(format), _decoder_events(format)),
+        pair(f"norm_q{q}", lambda: SquaredNorm(side), {k: partial(v, format) for k, v in _NORM.items()}),
+        pair(f"hop_q{q}", lambda: Hop(side), {k: partial(v, format) for k, v in _HOP.items()}),
+        pair(f"cell_q{q}", lambda: Cell(side, side), cell_events(format), DIM),
+        _component(
+            f"stationary_cell_q{q}",
+            lambda: StationaryCell(side, side, 3),
+            {"compute": partial(_stationary, format), "idle": partial(_stationary_idle, format)},
+            DIM,
+        ),
+        _component(f"multiplier_cell_q{q}", lambda: Cell(side, side, multiply=True), cell_events(format, True), DIM),
+    ]
+
+
+def still(stimulus: Stimulus) -> Stimulus:
+    """The same inputs, held at their first values."""
+    return {name: np.full(len(values), values[0], dtype=object) for name, values in stimulus.items()}
+
+
+def _decoder_events(format: Format) -> dict[str, Callable[[Workload], Stimulus]]:
+    def compute(work: Workload) -> Stimulus:
+        x, _ = packed(work, format)
+        ones = np.ones(len(x.labels), dtype=np.int64)
+        return {"i_valid": ones, "o_ready": ones, "i_label": x.labels, "i_beta": x.betas}
+
+    def idle(work: Workload) -> Stimulus:
+        # Not still from the start: a decoder that waits holds what came last.
+        stimulus = dict(still(compute(work)))
+        return stimulus | {"i_valid": np.zeros(work.blocks, dtype=np.int64)}
+
+    return {"compute": compute, "idle": idle}
+
+
+def _fields(blocks: Blocks, side: Operand) -> dict[str, npt.NDArray[np.int64]]:
+    """A block with its norm."""
+    norm = np.square(blocks.points).sum(axis=1) // (4 if side.quartered else 1)
+    return {"y": blocks.points, "beta": blocks.betas, "norm": norm}
+
+
+def with_norms(work: Workload, format: Format) -> tuple[Values, Values]:
+    """Both sides as cells with squares take them."""
+    side = packed_operand(format)
+    known = side.with_norm.members
+    x, w = (
+        bits(side.with_norm, {k: v for k, v in _fields(blocks, side).items() if k in known})
+        for blocks in packed(work, format)
+    )
+    return x, w
+
+
+def _in_pairs(work: Workload, format: Format) -> tuple[Values, Values]:
+    """Both sides as cells with multipliers take them, see `hw.array.pairs`."""
+    side = packed_operand(format)
+    words = []
+    for blocks, low in zip(packed(work, format), (0, 1), strict=True):
+        lows, highs = blocks.points[:, low::2], blocks.points[:, 1 - low :: 2]
+        fields = {"low": lows, "high": ~highs + (lows >= 0), "beta": blocks.betas}
+        words.append(bits(side.in_pairs, {k: v for k, v in fields.items() if k in side.in_pairs.members}))
+    return words[0], words[1]
+
+
+def _norm(format: Format, work: Workload) -> Stimulus:
+    x, _ = packed(work, format)
+    fields = {"y": x.points, "beta": x.betas}
+    block = packed_operand(format).block
+    return {"i": bits(block, {k: v for k, v in fields.items() if k in block.members})}
+
+
+def _hop(format: Format, work: Workload) -> Stimulus:
+    return {"i": with_norms(work, format)[0]}
+
+
+_NORM: dict[str, Callable[[Format, Workload], Stimulus]] = {
+    "compute": _norm,
+    "idle": lambda format, work: still(_norm(format, work)),
+}
+_HOP: dict[str, Callable[[Format, Workload], Stimulus]] = {
+    "compute": _hop,
+    "idle": lambda format, work: still(_hop(format, work)),
+}
+
+
+def cell_events(format: Format, multiply: bool = False) -> dict[str, Callable[[Workload], Stimulus]]:
+    """A block per cycle; a cycle without one; a cycle without one in which results move down."""
+
+    def compute(work: Workload) -> Stimulus:
+        x, w = (_in_pairs if multiply else with_norms)(work, format)
+        return {"x": x, "w": w, "token": 1 + 2 * work.last().astype(object)}
+
+    def idle(work: Workload) -> Stimulus:
+        stimulus = dict(still(compute(work)))
+        return stimulus | {"token": np.zeros(work.blocks, dtype=np.int64)}
+
+    def drain(work: Workload) -> Stimulus:
+        side = packed_operand(format)
+        results = _results(work, format)
+        above = results[np.arange(work.blocks) % len(results)]  # a row of the array moves down in each cycle
+        word = (above & ((1 << acc_bits(side)) - 1)).astype(object)
+        return dict(idle(work)) | {"shift": np.ones(work.blocks, dtype=np.int64), "above": word}
+
+    return {"compute": compute, "idle": idle, "drain": drain}
+
+
+def _results(work: Workload, format: Format) -> npt.NDArray[np.int64]:
+    """The accumulators that a workload leaves, halved as cells keep them."""
+    x, w = packed(work, format)
+    factors = np.array(format.betas)
+    products = (x.points * w.points).sum(axis=1) * factors[x.betas] * factors[w.betas] // 2
+    ends = np.flatnonzero(work.last())
+    return np.diff(np.cumsum(products)[ends], prepend=0)
+
+
+def _stationary(format: Format, work: Workload) -> Stimulus:
+    """Activations pass; the weights change with each pair of rows' end, and sums come from above."""
+    x, w = with_norms(work, format)
+    results = _results(work, format)
+    above = results[np.arange(len(x)) % len(results)]
+    start = np.roll(work.last(), 1).astype(np.int64)
+    mask = (1 << acc_bits(packed_operand(format))) - 1
+    # A weight comes with the last block of a row, for this cell: with no hops left to go.
+    return {"x": x, "w": w, "load": work.last().astype(np.int64), "swap": start, "above": (above & mask).astype(object)}
+
+
+def _stationary_idle(format: Format, work: Workload) -> Stimulus:
+    stimulus = dict(still(_stationary(format, work)))
+    zeros = np.zeros(work.blocks, dtype=np.int64)
+    return stimulus | {"load": zeros, "swap": zeros}
+
+
+def array_unit(rows: int, cols: int, format: Format) -> Unit:
+    """An output-stationary array whole, without decoders: the check of what is composed from its parts."""
+    design = DesignPoint(name=f"array_{rows}x{cols}", rows=rows, cols=cols, format=format)
+    name = f"array_{rows}x{cols}_q{format.q}"
+
+    def compute(work: Workload) -> Stimulus:
+        side = packed_operand(format).block
+        blocks = packed(work, format)
+
+        def lanes(number: int, count: int) -> Values:
+            total: Values = np.zeros(work.blocks, dtype=object)
+            fields = {"y": blocks[number].points, "beta": blocks[number].betas}
+            words = bits(side, {k: v for k, v in fields.items() if k in side.members})
+            for i in range(count):  # each row and column has another part of the workload
+                total = total + (np.roll(words, 37 * (i + 1)) << (side.size * i))
+            return total
+
+        last = np.arange(work.blocks) % 32 == 31
+        ones = np.ones(work.blocks, dtype=np.int64)
+        count = np.where(last, rows, 0)
+        return {"i_valid": ones, "i_x": lanes(0, rows), "i_w": lanes(1, cols), "i_finish": last * 1, "i_count": count}
+
+    def idle(work: Workload) -> Stimulus:
+        stimulus = dict(still(compute(work)))
+        return stimulus | {"i_valid": np.zeros(work.blocks, dtype=np.int64)}
+
+    return _component(
+        name, lambda: OutputStationaryArray(design), {"compute": compute, "idle": idle}, DIM * rows * cols
+    )
