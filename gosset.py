@@ -5,6 +5,7 @@ import typer
 import fpga.cli
 import golden.cli
 import sim.cli
+import sim.silicon.cli
 from golden.exits import ending
 
 app = typer.Typer(
