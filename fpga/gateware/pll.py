@@ -126,7 +126,8 @@ def _gowin(device: str) -> Callable[[Settings, Value, Signal, Signal], Instance]
 def _xilinx(settings: Settings, source: Value, clock: Signal, locked: Signal) -> Module:
     """The clock goes over a global buffer."""
     m = Module()
-    feedback, unbuffered = Signal(), Signal()
+    feedback = Signal()
+    unbuffered = Signal()
     m.submodules.pll = Instance(
         "PLLE2_BASE",
         p_CLKIN1_PERIOD=1e9 / settings.input_hz,

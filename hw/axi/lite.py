@@ -57,7 +57,9 @@ class Registers(wiring.Component):
             m.d.sync += [address.eq(axi.awaddr), has_address.eq(1)]
         with m.If(axi.wvalid & axi.wready):
             m.d.sync += [data.eq(axi.wdata), strobe.eq(axi.wstrb), has_data.eq(1)]
-        write, written, reply = Signal(), Signal(), Signal(2)
+        write = Signal()
+        written = Signal()
+        reply = Signal(2)
         m.d.comb += write.eq(has_address & has_data & ~written & (~axi.bvalid | axi.bready))
         m.d.sync += written.eq(write)
         with m.If(axi.bready):

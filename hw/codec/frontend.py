@@ -317,7 +317,8 @@ class FrontEnd(wiring.Component):
             ]
 
         # One block per beat, with its row's multiplier.
-        beat, admitted = Signal(init=1), Signal()
+        beat = Signal(init=1)
+        admitted = Signal()
         if encoder.cycles > 1:
             count = Signal(range(encoder.cycles), init=encoder.cycles - 1)  # of the last cycle before a beat
             m.d.sync += [count.eq(Mux(beat, 0, count + 1)), beat.eq(count == encoder.cycles - 2)]

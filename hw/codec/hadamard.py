@@ -53,7 +53,8 @@ class Queue(wiring.Component):
         """Two registers; or a memory and two registers that are filled ahead, so that q is a register in any case."""
         m = Module()
         if self.depth <= 2:
-            count, second = Signal(range(self.depth + 1)), Signal(self.width, reset_less=True)
+            count = Signal(range(self.depth + 1))
+            second = Signal(self.width, reset_less=True)
             m.d.sync += count.eq(count + self.push - self.pop)
             m.d.comb += self.valid.eq(count.any())
             with m.If(self.push):
@@ -66,10 +67,12 @@ class Queue(wiring.Component):
 
         m.submodules.memory = memory = Memory(shape=self.width, depth=self.depth, init=[])
         write, read = memory.write_port(), memory.read_port()
-        head, tail = Signal(range(self.depth)), Signal(range(self.depth))
+        head = Signal(range(self.depth))
+        tail = Signal(range(self.depth))
         waiting = Signal(range(self.depth + 1))  # words in the memory that have not been read
         fetched, filled = Signal(), self.valid  # the memory's output and q hold a word
-        move, fetch = Signal(), Signal()
+        move = Signal()
+        fetch = Signal()
         push = register(m, "pushed", self.push, reset_less=False)
         m.d.comb += [
             write.addr.eq(tail),

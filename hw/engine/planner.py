@@ -113,7 +113,8 @@ class Planner(wiring.Component):
         if output_stationary:
             bad["w_too_long"] = given.steps > design.w_depth
         reasons = errors(design)
-        refused, dropped = Signal(len(reasons)), Signal(len(reasons))
+        refused = Signal(len(reasons))
+        dropped = Signal(len(reasons))
         m.d.comb += refused.eq(Cat(bad.get(name, 0) for name in reasons))
         m.d.sync += self.errors.eq(dropped)
 

@@ -96,8 +96,10 @@ class RowFramer(wiring.Component):
             jobs.i.payload.needed.eq(given.enough - 2),
         ]
 
-        first, held_out = Signal(init=1), Signal()
-        out, may_start = Signal(), Signal()
+        first = Signal(init=1)
+        held_out = Signal()
+        out = Signal()
+        may_start = Signal()
         m.d.comb += [out.eq(Mux(first, block.out, held_out)), may_start.eq(~first | block.out | jobs.there)]
 
         # The blocks of the row that may come after this one, and those that must; a row that goes out needs none.
@@ -108,7 +110,9 @@ class RowFramer(wiring.Component):
             (needed_here, needed, jobs.now.needed, -1),
         ):
             m.d.comb += here.eq(Mux(first, Mux(block.out, apart, job), then))
-        whole, cut, may_end = Signal(), Signal(), Signal()
+        whole = Signal()
+        cut = Signal()
+        may_end = Signal()
         position = Signal(range(max(2, rules.segment_blocks)))
         m.d.comb += [
             whole.eq(1 if rules.segment_blocks == 1 else position.all()),
@@ -116,8 +120,10 @@ class RowFramer(wiring.Component):
             may_end.eq(whole & needed_here[-1]),
         ]
 
-        filling, skipping = Signal(), Signal()
-        ends, moves = Signal(), Signal()
+        filling = Signal()
+        skipping = Signal()
+        ends = Signal()
+        moves = Signal()
         offered: Value = block.x.as_value()
         m.d.comb += [
             ends.eq(cut | (may_end & (filling | block.last))),

@@ -189,7 +189,8 @@ class Engine(wiring.Component):
         if output_stationary:
             m.submodules.turns_w = w_turns = Turns()
             # A word's address is what the loop has left: it needs no counter of its own.
-            w_index, w_address = Signal(range(design.w_depth)), Signal(range(design.w_depth))
+            w_index = Signal(range(design.w_depth))
+            w_address = Signal(range(design.w_depth))
             filling, lane = w_turns.filling, w_lane(design)
             w_data, _ = banks(m, "w", lane, self.w, w_turns, filling, w_index, w_address, design.w_depth, by_lane=False)
             m.d.comb += [
