@@ -22,7 +22,8 @@ def test_the_lattice_is_nearest_to_the_bound(figures):
     for name, ratio in (("E8 q=4", 1.67), ("E8 q=8", 1.58), ("E8 q=16", 1.56)):
         assert figures[name]["distortion_over_gamma"] == pytest.approx(ratio, abs=0.15)
     assert figures["int4-g64, not searched"]["distortion_over_gamma"] > 3.5
-    assert figures["int4-g64"]["distortion_over_gamma"] > 2 * figures["E8 q=16"]["distortion_over_gamma"]
+    # With searched clips integers come nearer: 3.2 times the bound in this small sample, where they had 4.2 without.
+    assert figures["int4-g64"]["distortion_over_gamma"] > 1.75 * figures["E8 q=16"]["distortion_over_gamma"]
     assert figures["E8 q=16"]["sqnr_db"] > figures["NVFP4"]["sqnr_db"] + 2.5
 
 
