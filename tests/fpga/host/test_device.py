@@ -169,8 +169,8 @@ def test_another_identity(said, message):
 
 
 def test_an_identity_must_fit_a_frame():
-    with pytest.raises(GossetError, match=r"503 bytes at most, but that of a+ on fuzzed has"):
-        replace(FUZZED, design=replace(FUZZED.design, name="a" * 300)).encode()
+    with pytest.raises(GossetError, match=r"503 bytes at most, but that of fuzzed on a+ has"):
+        replace(FUZZED, board="a" * 300).encode()
 
 
 # ---- What goes wrong later. ----
