@@ -273,13 +273,13 @@ def main() -> None:
                 if missing:
                     print(f"{' and '.join(missing)}: not installed")
     if len(sys.argv) > 1:
-        Path(sys.argv[1]).write_text(json.dumps(report, indent=2))
+        Path(sys.argv[1]).write_text(json.dumps(report, indent=2), encoding="utf-8")
 
 
 def machine() -> str:
     """The processor, as Linux names it, its cores and the instructions that kernels use."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         name = platform.processor() or platform.machine()

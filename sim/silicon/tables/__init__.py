@@ -25,7 +25,7 @@ def load(table: str) -> dict[str, Any]:
     """
     path = FOLDER / f"{table}.json" if table in technologies() else Path(table)
     try:
-        found = dict(json.loads(path.read_text()))
+        found = dict(json.loads(path.read_text(encoding="utf-8")))
         if not {"about", "units"} <= found.keys():
             raise ValueError("it has no units")
     except OSError as error:
@@ -41,4 +41,4 @@ def memories() -> dict[str, dict[str, Any]]:
 
     Confidence is A for what was read in the source itself, B for a secondary source.
     """
-    return {row["name"]: row for row in json.loads((FOLDER / "memory.json").read_text())}
+    return {row["name"]: row for row in json.loads((FOLDER / "memory.json").read_text(encoding="utf-8"))}
