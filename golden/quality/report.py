@@ -227,13 +227,13 @@ def _points(axes: Any, points: dict[str, tuple[float, float]]) -> None:
         names = [name for name in points if name.startswith(("E8", "search")) == ours]
         for i, name in enumerate(names):
             axes.plot(*points[name], markers[i // 10], color=f"C{i % 10}", label=name)
-    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), ncols=1 + len(points) // 30)
 
 
 def _plot(section: str, figures: dict[str, Any], folder: Path, caption: str) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 6), layout="constrained")
+    figure = Figure(figsize=(12, 6), layout="constrained")
     axes = figure.add_subplot()
     if section == "gaussian":
         rates = np.linspace(0.05, 6.5, 300)

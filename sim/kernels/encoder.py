@@ -16,7 +16,7 @@ from sim.kernels.library import load_encoder, supported
 def chooser(path: str | None = None) -> Rounding:
     """`golden.rounding.choose`, compiled for a path of `sim.kernels.library.PATHS`: the fastest if none is given.
 
-    It is what `golden.quantize.quantize` takes as `rounding`.
+    It is what `golden.quantize.quantize` takes as `rounding`. Dither and the selection "best" are left to golden.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def chooser(path: str | None = None) -> Rounding:
     def choose(
         x: Lanes, scales: NDArray[np.float32], fmt: Format, selection: Selection, dither: Lanes | None = None
     ) -> tuple[list[NDArray[np.int8]], NDArray[np.uint8], NDArray[np.float32]]:
-        if dither is not None:
+        if dither is not None or selection == "best":
             return golden_choose(x, scales, fmt, selection, dither)
         lanes = [np.ascontiguousarray(lane, dtype=np.float32) for lane in x]
         rows, blocks = lanes[0].shape

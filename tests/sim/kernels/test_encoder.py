@@ -59,9 +59,11 @@ def test_the_same_file_comes_out(compiled, q):
         np.testing.assert_array_equal(found.scales, expected.scales)
 
 
-def test_dither_is_left_to_golden(compiled):
+def test_dither_and_best_are_left_to_golden(compiled):
     rng = np.random.default_rng(0)
     x, dither = ([rng.normal(size=(2, 5)).astype(np.float32) for _ in range(8)] for _ in range(2))
     scales = np.full(2, 0.05, np.float32)
     expected, found = (f(x, scales, Format(), "opt", dither) for f in (choose, compiled))
     np.testing.assert_array_equal(np.stack(expected[0]), np.stack(found[0]))
+    for wanted, got in zip(choose(x, scales, Format(4), "best"), compiled(x, scales, Format(4), "best"), strict=True):
+        np.testing.assert_array_equal(np.stack(wanted), np.stack(got))
