@@ -49,6 +49,11 @@ class Arithmetic(ABC):
         """Whether the accumulator is kept as two numbers, which are added up on the way out."""
         return False
 
+    @property
+    def stages(self) -> int:
+        """Registers within the product, which `add` has: they stop the glitches of what is before them."""
+        return 0
+
     @abstractmethod
     def add(self, heap: Heap, x: View, w: View) -> None:
         """Adds what two blocks make to a heap."""
@@ -57,7 +62,7 @@ class Arithmetic(ABC):
 class DotCell(wiring.Component):
     """An output-stationary cell of any arithmetic: one block product per cycle into one accumulator.
 
-    `DEPTH` cycles after a block with token.last came in, the accumulator is copied to `o` and starts again. In a cycle
+    `depth` cycles after a block with token.last came in, the accumulator is copied to `o` and starts again. In a cycle
     with `shift`, `o` takes what the cell above holds if that belongs to tile number `tile` (modulo 2).
 
     Parameters
@@ -74,12 +79,15 @@ class DotCell(wiring.Component):
         Whether results move down, and of which tile.
     above : In(result); o : Out(result)
         What the cell above holds, and what this one does.
+
+    Attributes
+    ----------
+    depth : int
+        Cycles from an operand at the input to the accumulator that has it.
     """
 
-    DEPTH = 2
-    """Cycles from an operand at the input to the accumulator that has it."""
-
     def __init__(self, arithmetic: Arithmetic):
+        self.depth = 2 + arithmetic.stages
         self.arithmetic, self.unit = arithmetic, f"gosset_rival_{arithmetic.name}"
         result = StructLayout({"acc": signed(arithmetic.acc_bits), "tile": 1})
         super().__init__(
@@ -110,6 +118,8 @@ class DotCell(wiring.Component):
             self.token_next.as_value().eq(token.as_value()),
         ]
 
+        at_sum = register(m, "token_at_sum", token.as_value(), cycles=arithmetic.stages, reset_less=False)
+        token = View(TOKEN, at_sum)
         heap = Heap(m, arithmetic.acc_bits)
         arithmetic.add(heap, x, w)
         fresh = Signal(init=1)

@@ -13,7 +13,7 @@ from amaranth.lib.data import ArrayLayout, StructLayout, View
 from golden.lattice import DIM
 from hw.rivals.cell import Arithmetic
 from hw.rivals.heap import Heap
-from hw.values import wire
+from hw.values import register, wire
 
 MAGNITUDES = (0, 1, 2, 3, 4, 6, 8, 12)
 """Twice the magnitudes of E2M1, by code."""
@@ -55,6 +55,11 @@ class Microscaling(Arithmetic):
         """Bits of the accumulator, signed."""
         return 32
 
+    @property
+    def stages(self) -> int:
+        """Registers within the product: one, behind the block's sum, before its scales."""
+        return 1
+
     def add(self, heap: Heap, x: View, w: View) -> None:
         """Adds what two blocks make."""
         block = Heap(heap.m, (DIM * MAGNITUDES[-1] ** 2).bit_length() + 1)
@@ -68,12 +73,13 @@ class Microscaling(Arithmetic):
                 block.bit(product[j] ^ negative, j)
             block.bit(negative, 0)
             block.bit(negative, len(product), negative=True)
-        value = wire(heap.m, "block", block.total())
+        value = register(heap.m, "block", wire(heap.m, "block_now", block.total()), cycles=self.stages).as_signed()
         if self.significand:
+            significands = register(heap.m, "significands", x.significand * w.significand, cycles=self.stages)
             scaled = Heap(heap.m, len(value) + 8)
-            scaled.multiply(value, wire(heap.m, "significands", x.significand * w.significand))
+            scaled.multiply(value, significands)
             value = wire(heap.m, "scaled", scaled.total())
-        shift = wire(heap.m, "shift", x.exponent + w.exponent)
+        shift = register(heap.m, "shift", x.exponent + w.exponent, cycles=self.stages)
         heap.add(wire(heap.m, "shifted", (value << shift)[: self.acc_bits].as_signed()))
 
 

@@ -12,7 +12,7 @@ from hw.array.cell import acc_bits, square, times_beta
 from hw.array.operands import inner_bits, packed_operand
 from hw.rivals.cell import Arithmetic
 from hw.rivals.heap import Heap
-from hw.values import wire
+from hw.values import register, wire
 
 
 @dataclass(frozen=True)
@@ -23,19 +23,20 @@ class Lattice(Arithmetic):
     ----------
     format : Format
     squares : bool
-    bits : int
-        Of the accumulator; 0 for as many as `hw.array.cell.Cell` has.
+    registered : bool
+        Whether there is a register behind the inner product, before the multipliers β.
     """
 
     format: Format
     squares: bool = True
-    bits: int = 0
+    registered: bool = True
 
     @property
     def name(self) -> str:
         """Tells it apart in the names of modules."""
         betas = "_".join(map(str, self.format.betas))
-        return f"lattice_q{self.format.q}_beta{betas}_{'squares' if self.squares else 'bits'}_{self.acc_bits}"
+        kind = ("squares" if self.squares else "bits") + ("_registered" if self.registered else "")
+        return f"lattice_q{self.format.q}_beta{betas}_{kind}"
 
     @property
     def x(self) -> StructLayout:
@@ -51,7 +52,12 @@ class Lattice(Arithmetic):
     @property
     def acc_bits(self) -> int:
         """Bits of the accumulator, signed."""
-        return self.bits or acc_bits(packed_operand(self.format))
+        return acc_bits(packed_operand(self.format))
+
+    @property
+    def stages(self) -> int:
+        """Registers within the product."""
+        return int(self.registered)
 
     def add(self, heap: Heap, x: View, w: View) -> None:
         """Adds what two blocks make."""
@@ -67,10 +73,12 @@ class Lattice(Arithmetic):
         else:
             for i in range(DIM):
                 inner.multiply(x.y[i], w.y[i])
-        value = wire(heap.m, "inner", inner.total()[2 if self.squares else 1 :].as_signed())
-        index = self.format.beta_bits > 0
-        value = wire(heap.m, "times_x", times_beta(value, x.beta if index else None, self.format.betas))
-        heap.add(wire(heap.m, "times_both", times_beta(value, w.beta if index else None, self.format.betas)))
+        value = inner.total()[2 if self.squares else 1 :].as_signed()
+        value = register(heap.m, "inner", wire(heap.m, "inner_now", value), cycles=self.stages).as_signed()
+        for name, block in (("times_x", x), ("times_both", w)):
+            beta = register(heap.m, f"{name}_beta", block.beta, cycles=self.stages) if self.format.beta_bits else None
+            value = wire(heap.m, name, times_beta(value, beta, self.format.betas))
+        heap.add(value)
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,11 @@ class NestQuantProduct(Arithmetic):
         """Bits of the accumulator, signed."""
         return 36
 
+    @property
+    def stages(self) -> int:
+        """Registers within the product: one, behind the inner product."""
+        return 1
+
     def add(self, heap: Heap, x: View, w: View) -> None:
         """Adds what two blocks make."""
         # |2y| ≤ 28 in every coordinate, and ‖2y‖² ≤ 4·q², the square of the covering radius 1 of E8 times 2q.
@@ -113,6 +126,7 @@ class NestQuantProduct(Arithmetic):
         # A product of two multipliers is a table of sixteen entries.
         factors = [bx * bw for bw in self.BETAS_W for bx in self.BETAS_X]
         bits = max(factors).bit_length()
-        choice = wire(heap.m, "choice", Cat(x.beta, w.beta))
+        choice = register(heap.m, "choice", Cat(x.beta, w.beta), cycles=self.stages)
         factor = wire(heap.m, "factor", Array(Const(number, bits) for number in factors)[choice])
-        heap.multiply(wire(heap.m, "inner", inner.total()), factor)
+        value = register(heap.m, "inner", wire(heap.m, "inner_now", inner.total()), cycles=self.stages)
+        heap.multiply(value.as_signed(), factor)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 from amaranth.lib import wiring
+from amaranth.lib.data import StructLayout
 
 from golden.format import Format
 from golden.lattice import DIM
@@ -73,7 +74,7 @@ class Rival:
 
     def unit(self) -> Unit:
         """Its cell."""
-        return _unit(f"rival_{self.name}", DotCell(self.arithmetic), self.events(), DIM)
+        return _unit(f"rival_{self.name}", partial(DotCell, self.arithmetic), self.events(), DIM)
 
 
 def rivals() -> dict[str, Rival]:
@@ -95,8 +96,9 @@ def rivals() -> dict[str, Rival]:
         Rival("planes4", Planes(), _planes, _planes_product),
     ]
     for format in (Format(16), Format(8), Format(4), Format(16, (4,)), Format(16, (2, 3, 4, 6))):
-        for squares in (True, False):
-            made.append(_lattice(format, squares))
+        made += [_lattice(format, squares) for squares in (True, False)]
+    # What the register behind the inner product is good for.
+    made += [_lattice(Format(16), squares, registered=False) for squares in (True, False)]
     return {rival.name: rival for rival in made}
 
 
@@ -105,18 +107,18 @@ def units() -> dict[str, Unit]:
     made = [rival.unit() for rival in rivals().values()]
     for width, growth in GROUP_BITS.items():
         arithmetic = Integers(width, width, "squares", growth)
-        made.append(_unit(f"rival_norm_int{width}", IntegerNorm(arithmetic), _norm_events(arithmetic)))
-        made.append(_unit(f"rival_scale_int{width}", GroupScale(growth), _scale_events(arithmetic)))
+        made.append(_unit(f"rival_norm_int{width}", partial(IntegerNorm, arithmetic), _norm_events(arithmetic)))
+        made.append(_unit(f"rival_scale_int{width}", partial(GroupScale, growth), _scale_events(arithmetic)))
     return {unit.name: unit for unit in made}
 
 
 def _unit(
     name: str,
-    component: wiring.Component,
+    make: Callable[[], wiring.Component],
     events: Mapping[str, Callable[[Workload], Stimulus]],
     macs: int = 0,
 ) -> Unit:
-    return Unit(name, lambda: generate(component, name).verilog, events, macs)
+    return Unit(name, lambda: generate(make(), name).verilog, events, macs)
 
 
 def _blocks(rows: list[npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
@@ -149,11 +151,13 @@ def _integers(name: str, arithmetic: Integers) -> Rival:
     return Rival(name, arithmetic, operands, product)
 
 
-def _lattice(format: Format, squares: bool) -> Rival:
+def _lattice(format: Format, squares: bool, *, registered: bool = True) -> Rival:
+    arithmetic = Lattice(format, squares, registered)
+
     def operands(work: Workload, side: int) -> Fields:
         blocks = packed(work, format)[side]
         fields = {"y": blocks.points, "beta": blocks.betas, "norm": np.square(blocks.points).sum(axis=1) // 4}
-        known = Lattice(format, squares).x.members
+        known = arithmetic.x.members
         return {name: values for name, values in fields.items() if name in known}
 
     def product(x: Fields, w: Fields) -> npt.NDArray[np.int64]:
@@ -259,7 +263,7 @@ def _planes_product(x: Fields, w: Fields) -> npt.NDArray[np.int64]:
 def _norm_events(arithmetic: Integers) -> dict[str, Callable[[Workload], Stimulus]]:
     def compute(work: Workload) -> Stimulus:
         y = _grouped_integers(work, 0, arithmetic.x_bits)
-        return {"i": bits(IntegerNorm(arithmetic).i.shape(), {"y": y})}
+        return {"i": bits(StructLayout({"y": arithmetic.x["y"].shape}), {"y": y})}
 
     return {"compute": compute, "idle": lambda work: still(compute(work))}
 
