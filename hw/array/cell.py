@@ -16,6 +16,7 @@ from amaranth.lib import wiring
 from amaranth.lib.data import StructLayout, View
 from amaranth.lib.wiring import In, Out
 
+from golden.errors import GossetError
 from golden.lattice import DIM
 from hw.array.operands import Operand, inner_bits
 from hw.array.pairs import inner_of_pairs
@@ -83,11 +84,13 @@ def times_beta(value: Value, index: Value | None, betas: tuple[int, ...]) -> Val
 
 
 class SquaredNorm(wiring.Component):
-    """Appends n(y) to blocks: latency `LATENCY` cycles, one block per cycle, never stalls.
+    """Appends n(y) to blocks: latency `latency` cycles, one block per cycle, never stalls.
 
     Parameters
     ----------
     operand : Operand
+    stages : tuple of int
+        Which of the three steps end in a register; the last one always does. See `hw.codec.decoder.Decoder`.
 
     Members
     -------
@@ -96,9 +99,17 @@ class SquaredNorm(wiring.Component):
     """
 
     LATENCY = 3
+    """Steps, and the cycles of one with a register after each."""
 
-    def __init__(self, operand: Operand):
-        self.operand, self.unit = operand, f"norm_{operand.name}"
+    ALL = tuple(range(1, LATENCY + 1))
+
+    def __init__(self, operand: Operand, *, stages: tuple[int, ...] = ALL):
+        if list(stages) != sorted(set(stages) & set(self.ALL)) or self.LATENCY not in stages:
+            raise GossetError(f"A norm's stages are steps from 1 to {self.LATENCY}, which it has, not {stages}.")
+        self.operand, self.stages, self.latency = operand, stages, len(stages)
+        self.unit = f"norm_{operand.name}"
+        if stages != self.ALL:
+            self.unit += f"_stages{'_'.join(map(str, stages))}"
         super().__init__({"i": In(operand.block), "o": Out(operand.with_norm)})
 
     def elaborate(self, platform: object) -> Module:
@@ -108,21 +119,24 @@ class SquaredNorm(wiring.Component):
         squares = []
         for i in range(DIM):
             held = Signal(2 * self.operand.point_bits, name=f"square_{i}", reset_less=True)
-            m.d.sync += held.eq(square(Cat(self.i.y[i], self.i.y[i][-1])))
+            m.d[self._domain(1)] += held.eq(square(Cat(self.i.y[i], self.i.y[i][-1])))
             squares.append(held)
         halves = []
         for i in (0, 4):
             total = tree(squares[i : i + 4])
             held = Signal(total.shape(), name=f"sum_{i}", reset_less=True)
-            m.d.sync += held.eq(total)
+            m.d[self._domain(2)] += held.eq(total)
             halves.append(held)
         norm = Signal(self.operand.norm_bits, reset_less=True)
         m.d.sync += norm.eq(tree(halves) >> (2 if self.operand.quartered else 0))
-        block = View(self.operand.block, register(m, "block", self.i.as_value(), cycles=self.LATENCY))
+        block = View(self.operand.block, register(m, "block", self.i.as_value(), cycles=self.latency))
         m.d.comb += self.o.norm.eq(norm)
         for field in self.operand.block.members:
             m.d.comb += self.o[field].eq(block[field])
         return m
+
+    def _domain(self, step: int) -> str:
+        return "sync" if step in self.stages else "comb"
 
 
 PRODUCT_LATENCY = 7

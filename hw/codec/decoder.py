@@ -12,6 +12,7 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from golden.errors import GossetError
 from golden.format import Format
 from golden.lattice import DIM, INFORMATION, REDUNDANT, codeword
 from hw.streams import packed_block, point_block
@@ -24,23 +25,39 @@ PAIRS = DIM // 2
 class Decoder(wiring.Component):
     """Decodes packed blocks.
 
-    Latency `LATENCY` cycles, one block per cycle. The pipeline moves as a whole: it holds while its last stage is
+    Latency `latency` cycles, one block per cycle. The pipeline moves as a whole: it holds while its last stage is
     full and `o` is not ready.
 
     Parameters
     ----------
     format : Format
+    stages : tuple of int
+        Which of the six steps end in a register; the last one always does. An FPGA wants all of them. Standard cells
+        at the clock of an array need one or two, and flip-flops are most of a decoder's area there.
 
     Members
     -------
     i : In(stream of label and beta)
     o : Out(stream of y, eight signed coordinates, and beta)
+
+    Raises
+    ------
+    GossetError
+        If the stages are not ascending numbers of steps, up to the last one.
     """
 
     LATENCY = 6
+    """Steps, and the cycles of a decoder with a register after each."""
 
-    def __init__(self, format: Format):
-        self.format, self.unit = format, unit_name("decoder", format)
+    ALL = tuple(range(1, LATENCY + 1))
+
+    def __init__(self, format: Format, *, stages: tuple[int, ...] = ALL):
+        if list(stages) != sorted(set(stages) & set(self.ALL)) or self.LATENCY not in stages:
+            raise GossetError(f"A decoder's stages are steps from 1 to {self.LATENCY}, which it has, not {stages}.")
+        self.format, self.stages, self.latency = format, stages, len(stages)
+        self.unit = unit_name("decoder", format)
+        if stages != self.ALL:
+            self.unit += f"_stages{'_'.join(map(str, stages))}"
         super().__init__(
             {
                 "i": In(stream.Signature(data.StructLayout(packed_block(format)))),
@@ -58,13 +75,17 @@ class Decoder(wiring.Component):
         def register(name: str, value: Value) -> Signal:
             value = Value.cast(value)
             held = Signal(value.shape(), name=name, reset_less=True)
-            with m.If(advance):
-                m.d.sync += held.eq(value)
+            if step in self.stages:
+                with m.If(advance):
+                    m.d.sync += held.eq(value)
+            else:
+                m.d.comb += held.eq(value)
             return held
 
         def registers(name: str, values: list[Value]) -> list[Signal]:
             return [register(f"{name}_{j}", value) for j, value in enumerate(values)]
 
+        step = 1
         # 1: r from its bit planes, with hard decisions and reliabilities.
         label = self.i.payload.label
         bottom = codeword([label[i] for i in range(len(INFORMATION))])
@@ -82,6 +103,7 @@ class Decoder(wiring.Component):
         def keep(stage: int) -> None:
             kept[:] = [register(f"{value.name[:-1]}{stage}", value) for value in kept]
 
+        step = 2
         # 2: each pair by itself.
         pairs = [(cost[2 * j], cost[2 * j + 1]) for j in range(PAIRS)]
         weak = registers("weak", [a < b for a, b in pairs])
@@ -92,6 +114,7 @@ class Decoder(wiring.Component):
         first = registers("first", [hard[2 * j] for j in range(PAIRS)])
         keep(2)
 
+        step = 3
         # 3: cost of turning each pair over, halved; the advantage of the even type, Σ ±low, as sums of two.
         gap = [(both[j] - low[j])[:bits] for j in range(PAIRS)]
         turn = [
@@ -108,6 +131,7 @@ class Decoder(wiring.Component):
         parity = register("parity_3", parity)
         keep(3)
 
+        step = 4
         # 4: the pair of each type that is cheapest to turn over, and whether one has to be.
         least, index, uneven = [], [], []
         for t, kind in enumerate(("even", "odd")):
@@ -123,6 +147,7 @@ class Decoder(wiring.Component):
         parity = register("parity_4", parity)
         keep(4)
 
+        step = 5
         # 5: what the corrections cost, and the first bits of the pairs after them, for either type.
         price = [Cat(parity & uneven[t], least[t] & uneven[t].replicate(bits)) for t in (0, 1)]
         balance = register("balance", price[1] - price[0])
@@ -134,6 +159,7 @@ class Decoder(wiring.Component):
             after.append(registers(f"after_{kind}", [settled[j] ^ turned[j] for j in range(PAIRS)]))
         keep(5)
 
+        step = 6
         # 6: the cheaper type; where the codeword is one, the sign flips.
         is_odd = Signal()
         m.d.comb += is_odd.eq(add(advantage, balance, carry)[-1])
@@ -146,7 +172,7 @@ class Decoder(wiring.Component):
             m.d.comb += self.o.payload.beta.eq(register("beta_6", kept[DIM]))
 
         filled = self.i.valid
-        for stage in range(1, self.LATENCY + 1):
+        for stage in self.stages:
             before, filled = filled, Signal(name=f"valid_{stage}")
             with m.If(advance):
                 m.d.sync += filled.eq(before)

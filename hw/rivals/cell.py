@@ -88,7 +88,7 @@ class DotCell(wiring.Component):
 
     def __init__(self, arithmetic: Arithmetic):
         self.depth = 2 + arithmetic.stages
-        self.arithmetic, self.unit = arithmetic, f"gosset_rival_{arithmetic.name}"
+        self.arithmetic, self.unit = arithmetic, f"rival_{arithmetic.name}"
         result = StructLayout({"acc": signed(arithmetic.acc_bits), "tile": 1})
         super().__init__(
             {

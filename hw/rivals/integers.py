@@ -148,7 +148,7 @@ class IntegerNorm(wiring.Component):
 
     def __init__(self, arithmetic: Integers):
         self.arithmetic = arithmetic
-        self.unit = f"gosset_rival_norm_{arithmetic.name}"
+        self.unit = f"rival_norm_{arithmetic.name}"
         block = StructLayout({"y": arithmetic.x["y"].shape})
         super().__init__({"i": In(block), "o": Out(arithmetic.x)})
 
@@ -192,7 +192,7 @@ class GroupScale(wiring.Component):
     ROWS = GROUP // DIM
 
     def __init__(self, bits: int):
-        self.bits, self.unit = bits, f"gosset_rival_group_scale_{bits}"
+        self.bits, self.unit = bits, f"rival_group_scale_{bits}"
         super().__init__(
             {"i": In(signed(bits)), "x": In(8), "w": In(8), "valid": In(1), "first": In(1), "o": Out(signed(32))}
         )

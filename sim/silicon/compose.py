@@ -52,18 +52,16 @@ def builds() -> dict[str, Build]:
     made: dict[str, Build] = {}
     for q in (16, 8, 4):
         format = Format(q)
-        edge = (f"decoder_q{q}", f"norm_q{q}")
-        made[f"E8 q = {q}, as generated"] = Build(f"cell_q{q}", format.bits_per_entry, LatticeCodec(format), edge)
-        made[f"E8 q = {q}, lean cell"] = Build(
-            f"rival_lean_q{q}_squares", format.bits_per_entry, LatticeCodec(format), edge
-        )
-        made[f"E8 q = {q}, lean cell, no squares"] = Build(
-            f"rival_lean_q{q}_bits", format.bits_per_entry, LatticeCodec(format), edge[:1]
-        )
-    one = Format(16, (4,))
-    made["E8 q = 16, one β, lean cell"] = Build(
-        "rival_lean_q16_beta4_squares", one.bits_per_entry, LatticeCodec(one), ("decoder_q16", "norm_q16")
-    )
+        bits, codec = format.bits_per_entry, LatticeCodec(format)
+        today, lean = ((f"decoder_q{q}{kind}", f"norm_q{q}{kind}") for kind in ("", "_lean"))
+        made[f"E8 q = {q}, as generated"] = Build(f"cell_q{q}", bits, codec, today)
+        made[f"E8 q = {q}, lean, squares"] = Build(f"rival_lean_q{q}_squares", bits, codec, lean)
+        made[f"E8 q = {q}, lean, products"] = Build(f"rival_lean_q{q}_bits", bits, codec, lean[:1])
+    for betas in ((4,), (2, 3, 4, 6)):
+        format = Format(16, betas)
+        name = f"E8 q = 16, β {', '.join(map(str, betas))}, lean"
+        cell = f"rival_lean_q16_beta{'_'.join(map(str, betas))}_bits"
+        made[name] = Build(cell, format.bits_per_entry, LatticeCodec(format), ("decoder_q16_lean",))
     for width in (4, 5, 6):
         codec, scale = IntGroups(width, GROUP, search=True), (f"rival_scale_int{width}",)
         bits = width + 8 / GROUP

@@ -29,6 +29,9 @@ from sim.silicon.operands import Blocks, Workload, bits, packed
 RATES = (16, 8, 4)
 """The q that units are measured at."""
 
+LEAN_DECODER = (4, 6)
+"""The registers of a decoder that standard cells need at the clock of their arrays."""
+
 Values = npt.NDArray[np.object_]
 
 
@@ -122,9 +125,14 @@ def _rate(format: Format, *, quick: bool) -> list[Unit]:
     """The units of one format."""
     side, q = packed_operand(format), format.q
     pair = partial(_component, quick=quick)
+    norm = {event: partial(inputs, format) for event, inputs in _NORM.items()}
     return [
         pair(f"decoder_q{q}", lambda: Decoder(format), _decoder_events(format)),
-        pair(f"norm_q{q}", lambda: SquaredNorm(side), {k: partial(v, format) for k, v in _NORM.items()}),
+        pair(f"norm_q{q}", lambda: SquaredNorm(side), norm),
+        pair(f"decoder_q{q}_lean", lambda: Decoder(format, stages=LEAN_DECODER), _decoder_events(format)),
+        pair(
+            f"norm_q{q}_lean", lambda: SquaredNorm(side, stages=(3,)), {k: partial(v, format) for k, v in _NORM.items()}
+        ),
         pair(f"hop_q{q}", lambda: Hop(side), {k: partial(v, format) for k, v in _HOP.items()}),
         pair(f"cell_q{q}", lambda: Cell(side, side), cell_events(format), DIM),
         _component(
