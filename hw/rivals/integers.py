@@ -204,12 +204,11 @@ class GroupScale(wiring.Component):
         value = register(m, "value", self.i)
         first = register(m, "first_held", self.first)
         valid = register(m, "valid_held", self.valid, reset_less=False)
+        # The accumulators go round in every cycle: where there is no sum, nothing is added.
         ring = [Signal(signed(32), name=f"ring_{i}", reset_less=True) for i in range(self.ROWS)]
         heap = Heap(m, 32)
-        heap.multiply(value.as_signed(), both)
+        heap.multiply((value & valid.replicate(self.bits)).as_signed(), both)
         heap.add(ring[-1].as_unsigned() & ~first.replicate(32))
-        with m.If(valid):
-            m.d.sync += ring[0].eq(heap.total())
-            m.d.sync += [ring[i].eq(ring[i - 1]) for i in range(1, self.ROWS)]
+        m.d.sync += [ring[0].eq(heap.total()), *(ring[i].eq(ring[i - 1]) for i in range(1, self.ROWS))]
         m.d.comb += self.o.eq(ring[0])
         return m

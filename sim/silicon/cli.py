@@ -8,6 +8,7 @@ from rich.table import Table
 
 from golden.errors import GossetError
 from golden.terminal import console, progress
+from hw.cli import Design
 
 Liberty = Annotated[
     list[Path] | None, typer.Option(help="A liberty file, plain or .xz; several times for a library in several files.")
@@ -44,6 +45,46 @@ def silicon(
     table = measure(liberty or libraries(tech), output, names=names or [], quick=quick, progress=progress)
     console.print(units_table(table, names or []))
     console.print(f"{output / 'table.json'}", soft_wrap=True)
+
+
+def energy(
+    m: Annotated[int, typer.Option("-M", help="Rows of activations.")],
+    n: Annotated[int, typer.Option("-N", help="Columns: rows of the weights.")],
+    k: Annotated[int, typer.Option("-K", help="Entries of a row.")],
+    design: Design = "small",
+    table: Annotated[
+        str, typer.Option(help="asap7, ihp, or a table.json that gosset silicon made of another library.")
+    ] = "asap7",
+    dram: Annotated[str, typer.Option(help="The memory outside: hbm2, lpddr4, gddr5 or ddr.")] = "hbm2",
+    explain: Annotated[bool, typer.Option("--explain", help="Shows the formula, and the rows that it used.")] = False,
+) -> None:
+    """Says what the energy of a product would be: the exact model's cycles times the energies of the design's units.
+
+    The array's figures are from gate-level simulation before layout; wires and clock tree, which are missing, are in
+    the error band. Energies of memories are from the literature.
+
+    Example, a layer for one token: `gosset energy --design small_ws -M 1 -N 4096 -K 4096 --explain`
+    """
+    from hw.design import DesignPoint
+    from sim.silicon import model
+    from sim.silicon.tables import load
+
+    point, units = DesignPoint.load(design), load(table)
+    found = model.estimate(point, units, m, n, k, dram=dram)
+    shown = Table(title=f"{m} × {k} × {n} on {point.name}, {units['about']['library']}")
+    for column in ("part", "µJ", "share", "pJ/MAC", "from"):
+        shown.add_column(column, justify="left" if column in ("part", "from") else "right", no_wrap=True)
+    total, count = float(found.total), m * n * k
+    for part, origin in model.ORIGIN.items():
+        value = float(getattr(found, part))
+        shown.add_row(part, f"{value / 1e6:.4g}", f"{100 * value / total:.1f} %", f"{value / count:.4f}", origin)
+    shown.add_section()
+    shown.add_row("all", f"{total / 1e6:.4g}", "", f"{total / count:.4f}")
+    console.print(shown)
+    low, high = found.band()
+    console.print(f"between {float(low) / count:.3f} and {float(high) / count:.3f} pJ/MAC", soft_wrap=True)
+    if explain:
+        console.print(model.explain(point, units, dram), soft_wrap=True, highlight=False, markup=False)
 
 
 def units_table(table: dict[str, Any], names: list[str]) -> Table:

@@ -181,3 +181,39 @@ def estimate(
         count.cycles * unit.period_ps * (leakage + hops * unit.hop["leakage_nw"]) * 1e-9,  # ps · nW is 1e-21 J
     )
     return Energies(*(np.asarray(part, dtype=np.float64) for part in np.broadcast_arrays(*parts)))
+
+
+ORIGIN = {
+    "compute": "simulated gates",
+    "waiting": "simulated gates",
+    "drain": "simulated gates",
+    "sram": "literature",
+    "dram": "literature",
+    "leakage": "library",
+}
+"""Where the figures of each part are from."""
+
+
+def explain(design: DesignPoint, table: dict[str, Any], dram: str) -> str:
+    """The formula, and every row that an estimate of a design uses, with its source."""
+    about, formula = table["about"], (__doc__ or "").split("\n\n")[1]
+    lines = [formula, ""]
+    lines.append(
+        f"units: {about['library']}, {about['voltage_v']:g} V, {about['temperature_c']:g} °C, {about['date']},"
+    )
+    lines.append(
+        f"  commit {about['commit']}, {about['yosys']}, {about['icarus']}, operands {', '.join(about['data'])};"
+    )
+    lines.append(f"  {about['boundary']}")
+    for part, name in names(design).items():
+        row = table["units"][name]
+        events = ", ".join(f"{event} {figures['total']:g} pJ" for event, figures in row["events"].items())
+        lines.append(f"  {part} = {name}: {events}, leakage {row['leakage_nw']:g} nW")
+    lines.append(f"  period = {rows(design, table).period_ps:g} ps")
+    for name in ("sram_read", "sram_write", dram):
+        row = memories()[name]
+        said = f"{row['technology']}, {row['conditions']}; {row['source']}; confidence {row['confidence']}"
+        lines.append(f"  {name} = {row['value']:g} {row['unit']} ({said})")
+    bands = ", ".join(f"{part} {low:g} to {high:g} times" for part, (low, high) in BAND.items())
+    lines.append(f"error band: {bands}")
+    return "\n".join(lines)
