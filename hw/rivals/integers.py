@@ -207,7 +207,7 @@ class GroupScale(wiring.Component):
         # The accumulators go round in every cycle: where there is no sum, nothing is added.
         ring = [Signal(signed(32), name=f"ring_{i}", reset_less=True) for i in range(self.ROWS)]
         heap = Heap(m, 32)
-        heap.multiply((value & valid.replicate(self.bits)).as_signed(), both)
+        heap.multiply((value.as_unsigned() & valid.replicate(self.bits)).as_signed(), both)
         heap.add(ring[-1].as_unsigned() & ~first.replicate(32))
         m.d.sync += [ring[0].eq(heap.total()), *(ring[i].eq(ring[i - 1]) for i in range(1, self.ROWS))]
         m.d.comb += self.o.eq(ring[0])
