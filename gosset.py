@@ -29,7 +29,7 @@ PANELS = {
     "Describe and generate": (sim.cli.generate,),
     "Verify": (sim.cli.sim, sim.cli.bench, sim.cli.waves),
     "Pack and multiply": (golden.cli.quantize, golden.cli.info, golden.cli.fit, sim.cli.matmul),
-    "Measure": (sim.cli.cycles, sim.silicon.cli.silicon, sim.cli.workload, fpga.cli.area),
+    "Measure": (sim.cli.cycles, sim.cli.workload, fpga.cli.area, sim.silicon.cli.silicon, sim.silicon.cli.energy),
     "Compare": (golden.cli.quality,),
     "Build for a board": (fpga.cli.fpga,),
 }

@@ -31,20 +31,23 @@ def silicon(
 
     Each unit goes through yosys and ABC with the same options. Its netlist is then simulated with a delay per gate,
     on operands of real data, so that glitches count, and every output is compared with the Verilog's. Figures are
-    those before layout, without wires and clock tree. A run that was stopped goes on where it was.
+    those before layout, without wires and clock tree. A run that was stopped goes on where it was. Of the formats whose
+    units are all there it writes a comparison, with arrays of several sizes, as a table and a picture.
 
     Examples: `gosset silicon --liberty typical.lib --quick`, `gosset silicon --tech asap7 cell_q16 decoder_q16`
 
     Needs Icarus Verilog on PATH, and yosys 0.40 or newer, or `pip install 'gosset[fpga]'`.
     """
     from sim.silicon.flow import measure
+    from sim.silicon.report import report
     from sim.silicon.technologies import libraries
 
     if bool(liberty) == bool(tech):
         raise GossetError("Give the library either as --liberty files or as a --tech.")
     table = measure(liberty or libraries(tech), output, names=names or [], quick=quick, progress=progress)
     console.print(units_table(table, names or []))
-    console.print(f"{output / 'table.json'}", soft_wrap=True)
+    for path in (output / "table.json", *report(table, output)):
+        console.print(f"{path}", soft_wrap=True)
 
 
 def energy(

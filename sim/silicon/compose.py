@@ -63,11 +63,11 @@ def builds() -> dict[str, Build]:
         cell = f"rival_lean_q16_beta{'_'.join(map(str, betas))}_bits"
         made[name] = Build(cell, format.bits_per_entry, LatticeCodec(format), ("decoder_q16_lean",))
     for width in (4, 5, 6):
-        codec, scale = IntGroups(width, GROUP, search=True), (f"rival_scale_int{width}",)
+        integers, scale = IntGroups(width, GROUP, search=True), (f"rival_scale_int{width}",)
         bits = width + 8 / GROUP
-        made[f"int{width}-g64"] = Build(f"rival_int{width}_g64_bits", bits, codec, (), scale)
+        made[f"int{width}-g64"] = Build(f"rival_int{width}_g64_bits", bits, integers, (), scale)
         squares = f"rival_int{width}_g64_squares"
-        made[f"int{width}-g64, squares"] = Build(squares, bits, codec, (f"rival_norm_int{width}",), scale)
+        made[f"int{width}-g64, squares"] = Build(squares, bits, integers, (f"rival_norm_int{width}",), scale)
     made["MXFP4"] = Build("rival_mxfp4", 4.25, mxfp4)
     made["NVFP4"] = Build("rival_nvfp4", 4.5, nvfp4)
     made["NestQuant, without its decoder"] = Build("rival_nestquant", 4.06, NestQuant())
