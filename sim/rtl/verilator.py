@@ -68,7 +68,7 @@ class Verilator:
 
     @property
     def executable(self) -> Path:
-        """The `verilator` to run, in the environment that `environment` gives."""
+        """The `verilator` to run, with the `variables` in its environment."""
         return self.bin / "verilator"
 
     def variables(self, **overridden: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fpga.flow.synthesis import tool
+from golden import process
 from golden.errors import ToolError
 from golden.format import Format
 from golden.frontend import FrontEndRules
@@ -141,7 +142,7 @@ def test_designs_fit_in_one_project(project, tmp_path):
     instances = "".join(f"  {top} design_{i} ();\n" for i, top in enumerate(tops))
     (tmp_path / "all.v").write_text(f"module all;\n{instances}endmodule\n")
     command = [str(verilator.find().executable), "--lint-only", "-Wno-lint", "--top-module", "all", *names, "all.v"]
-    environment = verilator.find().environment()
+    environment = process.environment() | verilator.find().variables()
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
