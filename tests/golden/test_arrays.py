@@ -146,7 +146,7 @@ def test_int8_and_others_at_the_edges(edge):
     # A scale below the normal numbers is rounded up, to at least the least number.
     assert (np.abs(int8.dequantize().astype(np.float64) - x) <= 0.501 * int8.scales[:, None].astype(np.float64)).all()
     assert np.isfinite(dithered(x, Format(), 0)).all()
-    assert np.isfinite(fit_betas(x, 16, 2).sqnr_db)
+    assert fit_betas(x, 16, 2).sqnr_db > 0  # infinite where a lone entry is a point of the lattice
     assert not np.isnan(matmul(quantize(x, Format()), quantize(x, Format())).result).any()
 
 

@@ -14,7 +14,7 @@ def test_nothing_is_out_of_bounds_or_undefined(path):
     if path not in library.supported():
         pytest.skip(f"no {path} here")
     found = [
-        subprocess.run([compiler()[0], f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout
+        subprocess.run([*compiler()[0], f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout
         for name in ("libasan.so", "libubsan.so")
     ]
     if not all(Path(name.strip()).is_absolute() for name in found):
