@@ -96,7 +96,7 @@ def test_mistakes_are_told_in_a_sentence(tmp_path, matrix, monkeypatch, capsys):
         (("quantize", matrix, out, "--q", "128"), "q must be a power of two"),
         (("quantize", matrix, out, "--betas", "3,x"), "--betas takes integers"),
         (("quantize", matrix, out, "--betas", "5,3"), "ascending"),
-        (("quantize", matrix, out, "--selection", "best"), '"opt" or "first"'),
+        (("quantize", matrix, out, "--selection", "worst"), "it is 'worst'"),
         (("quantize", bad, out), "row 0, column 1 is nan"),
         (("quantize", tmp_path / "file", out), "not a .npy file"),
         (("quantize", tmp_path / "nowhere.npy", out), "No such file"),
