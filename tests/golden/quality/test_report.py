@@ -4,11 +4,23 @@ import numpy as np
 import pytest
 
 from golden.errors import GossetError
+from golden.quality import report
 from golden.quality.report import TIME_SHARED, gaussian, quality
+
+SLOW = ("1MAD", ", best")
+"""In the names of codecs that take minutes; their own tests hold them."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_codecs():
+    codecs = {name: codec for name, codec in report.codecs().items() if not any(part in name for part in SLOW)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "codecs", lambda: codecs)
+        yield
 
 
 @pytest.fixture(scope="module")
-def figures():
+def figures(quick_codecs):
     return gaussian(rows=32, k=1024, report=lambda line: None)
 
 
