@@ -85,8 +85,8 @@ def writable(path: str | Path) -> Path:
         folder = next(folder for folder in target.absolute().parents if folder.exists())
         if not folder.is_dir():
             raise NotADirectoryError(20, f"{folder} is no folder")
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise PermissionError(13, f"nothing can be written to the folder {folder}")
+        with tempfile.TemporaryFile(dir=folder):  # what permissions say is not all: /proc, or a full disk
+            pass
     except (OSError, ValueError) as error:
         raise GossetError(f"Cannot write {named(path)}: {reason(error)}.") from error
     return target

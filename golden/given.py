@@ -20,7 +20,13 @@ def shown(value: object) -> str:
 
 def is_integer(value: object) -> bool:
     """Whether a value is an integer, of Python or NumPy: not one that is written as 16.0, and not a truth value."""
-    return hasattr(value, "__index__") and not isinstance(value, bool) and getattr(value, "ndim", 0) == 0
+    if isinstance(value, bool) or getattr(value, "ndim", 0) != 0:
+        return False
+    try:
+        operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return True
 
 
 def integer(value: Any, name: str, least: int, most: int) -> int:

@@ -29,7 +29,7 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 REQUIRED = {"m": "4", "n": "4", "k": "16", "port": "/dev/null", "packed": "packed", "w": "packed", "matrix": "matrix"}
 """What a parameter gets where another one is bad."""
 
-FILES = {"matrix", "packed", "x", "w", "history"}
+FILES = {"matrix", "packed", "x", "w"}
 """Parameters that name a file to read."""
 
 
@@ -58,7 +58,7 @@ def bad(command, parameter):
     """Bad values of a parameter."""
     hints = typing.get_type_hints(inspect.unwrap(command.callback))
     kind = str(hints.get(parameter.name))
-    if parameter.name in ("output",):
+    if parameter.name in ("output", "history"):
         return OUTPUTS
     if parameter.name in FILES:
         return KINDS
@@ -111,6 +111,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(case, place, monkeypatch, cap
     before = set(os.listdir(place))
     monkeypatch.setattr("sys.argv", ["gosset", *arguments])
     monkeypatch.setenv("PATH", "/nowhere")  # nothing long can begin
+    monkeypatch.setenv("GOSSET_TOOLS", "none")
     with pytest.raises(SystemExit) as end:
         ending("gosset", app)
     said = capfd.readouterr().err.strip()

@@ -21,7 +21,7 @@ from golden.errors import GossetError
 from golden.format import Format
 from hw.design import ACC_BITS, DesignPoint
 from sim.models.cycles import Memory, cycles
-from sim.models.schedule import Integers, Machine, schedule
+from sim.models.schedule import Integers, Machine, bounded, schedule
 from sim.silicon.tables import memories
 
 BAND = {"array": (1.0, 1.5), "sram": (0.5, 2.0), "dram": (0.5, 2.0)}
@@ -140,7 +140,7 @@ def estimate(
     if dram not in known or dram.startswith("sram"):
         raise GossetError(f"A memory is {', '.join(name for name in known if name[:4] != 'sram')}, not {dram!r}.")
     unit, machine = rows(design, table), Machine.of(design)
-    m, n, k = np.broadcast_arrays(m, n, k)
+    m, n, k = np.broadcast_arrays(*(bounded(size, name, 1) for name, size in (("M", m), ("N", n), ("K", k))))
     count = cycles(machine, m, n, k, memory=memory)
     plan = schedule(machine, m, n, k, False)
     height, width, stationary = design.rows, design.cols, design.dataflow == "ws"
