@@ -9,7 +9,7 @@ DESIGN ?= small
 BOARD ?= ulx3s
 SEEDS ?= 1
 
-.PHONY: help sim test lint accept benches bench waves quality fuzz fpga flash clean here
+.PHONY: help sim test lint accept benches bench waves quality fuzz boards fpga flash clean here
 
 help:
 	@echo "make sim      the main job: generate, lint, simulate, compare, read digits on the RTL (DESIGN=$(DESIGN))"
@@ -21,6 +21,7 @@ help:
 	@echo "make quality  distortion over the bound, hostile matrices, a real network: half an hour"
 	@echo "make fuzz     100,000 mutilated commands to a simulated board, 500 products over a faulty line"
 	@echo "make fpga     the bitstream of a board (BOARD=$(BOARD) SEEDS=$(SEEDS)): minutes to an hour"
+	@echo "make boards   the bitstreams of all boards that PyPI has tools for: an hour or two"
 	@echo "make flash    loads it (BOARD=$(BOARD))"
 	@echo "make clean    removes build/ (not $(VENV))"
 
@@ -53,6 +54,10 @@ quality: $(READY)
 
 fuzz: $(READY)
 	$(BIN)/python -m fpga.host.fuzz
+
+boards: $(FPGA)
+	for board in ulx3s orangecrab icesugar_pro icebreaker ice40_hx8k_b_evn tang_nano_9k; do \
+	  $(BIN)/gosset fpga --board $$board || exit; done
 
 fpga: $(FPGA)
 	$(BIN)/gosset fpga --board $(BOARD) --seeds $(SEEDS)
