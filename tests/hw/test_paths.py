@@ -5,7 +5,6 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -96,9 +95,9 @@ def raw(dataflow, scale, candidates="parallel"):
 
 
 PLAIN = [plain("os"), plain("ws")]
-RAW = [raw(*kinds) for kinds in product(("os", "ws"), ("host", "max", "rms"))] + [raw("os", "host", "serial")]
+RAW = [raw("os", "host"), raw("ws", "max"), raw("ws", "rms"), raw("os", "host", "serial")]
 CASES = [(design, kind) for design in PLAIN for kind in ("stream", *AXI_TOPS)]
-CASES += [(design, "axis") for design in RAW] + [(RAW[0], "stream"), (RAW[4], "stream")]
+CASES += [(design, "axis") for design in RAW] + [(RAW[0], "stream"), (RAW[1], "stream")]
 
 
 @pytest.mark.parametrize(("design", "kind"), CASES, ids=lambda value: getattr(value, "name", value))

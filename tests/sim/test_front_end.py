@@ -18,7 +18,7 @@ from sim.rtl.run import Pace
 from sim.tiles import Job
 from tests.raw import beats_of, check_accumulators, encode, inputs_of
 
-FORMAT = Format(8, (3, 4, 5, 7))
+FORMAT = Format(4, (3, 4))
 DESIGNS = {
     f"{flow}-{scale}": DesignPoint(
         name=f"raw_{flow}_{scale}",

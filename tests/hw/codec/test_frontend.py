@@ -17,7 +17,7 @@ from hw.generate import generate
 from sim.rtl import verilator
 from sim.rtl.model import Model
 
-BLOCKS = 24_000
+BLOCKS = 6_000
 """Blocks through each design, once as fast as they go and once with stalls; there are six designs."""
 
 RULES = {

@@ -109,7 +109,7 @@ def test_a_bench_is_built_once_and_runs_again_the_same(tmp_path: Path, monkeypat
     monkeypatch.setenv("GOSSET_CACHE", str(tmp_path / "cache"))
 
     def run(name: str) -> int:
-        return run_bench("cell", SMALL, blocks=BLOCKS, only="idle=random/longest=3", folder=tmp_path / name).checked
+        return run_bench("decoder", Format(q=2, betas=(3,)), blocks=BLOCKS, folder=tmp_path / name).checked
 
     first = run("a")
     programs = {path: path.stat().st_mtime_ns for path in cache_folder().glob("bench-*")}

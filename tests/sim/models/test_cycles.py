@@ -1,35 +1,21 @@
 """The cycle model against the RTL, per counter: not a cycle of difference."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from golden.format import Format, PackedMatrix
+from golden.format import PackedMatrix
 from golden.int8 import Int8Matrix
 from golden.voronoi import label_dtype
-from hw.design import PRESETS, DesignPoint
+from hw.design import PRESETS
 from sim.device import RtlDevice
 from sim.models.cycles import Memory, cycles, timeline
 from sim.models.schedule import Machine
 from sim.rtl.run import Pace
 from sim.tiles import Job
-
-SMALLEST = Format(4, (3,))
-
-DESIGNS = [
-    DesignPoint(name="c0", rows=1, cols=1, format=SMALLEST, panel_rows=3, x_depth=16, w_depth=8, jobs=2),
-    DesignPoint(name="c1", rows=4, cols=1, format=SMALLEST, panel_rows=8, x_depth=8, w_depth=4, jobs=3),
-    DesignPoint(name="c2", rows=3, cols=2, format=SMALLEST, activations=("packed", "int8"), x_depth=64, w_depth=32),
-    DesignPoint(name="c3", rows=4, cols=2, format=SMALLEST, panel_rows=13, x_depth=128, w_depth=16, jobs=5),
-    DesignPoint(name="c4", rows=1, cols=2, format=SMALLEST, dataflow="ws", panel_rows=1, x_depth=16, jobs=2),
-    DesignPoint(name="c5", rows=4, cols=1, format=SMALLEST, dataflow="ws", panel_rows=11, x_depth=32, jobs=3),
-    DesignPoint(name="c6", rows=3, cols=2, format=SMALLEST, dataflow="ws", panel_rows=6, x_depth=64),
-]
-DESIGNS[-1] = replace(DESIGNS[-1], activations=("packed", "int8"))
+from tests.sim.points import POINTS
 
 PER_DESIGN = 50
-"""Products on each design: 350 pairs in all."""
+"""Products on each design: 400 pairs in all."""
 
 
 def operand(design, rows, k, int8, rng):
@@ -46,14 +32,14 @@ def random_case(design, rng):
     m, n, k = int(rng.integers(1, 41)), int(rng.integers(1, 21)), int(np.exp(rng.uniform(0, 6)))
     if rng.random() < 0.2:
         m = 1
-    int8 = "int8" in design.activations and bool(rng.integers(2))
+    int8 = design.int8 and (not design.packed or bool(rng.integers(2)))
     periods = [int(rng.integers(1, most) if rng.integers(2) else 1) for most in (6, 12)]
     return (m, n, k), int8, Memory(*periods, *(int(v) for v in rng.integers(0, 30, 2)))
 
 
-@pytest.mark.parametrize("number", range(len(DESIGNS)))
+@pytest.mark.parametrize("number", range(len(POINTS)))
 def test_every_counter_equals_the_rtl(number):
-    design, rng, seen = DESIGNS[number], np.random.default_rng(number), dict.fromkeys(("w_late", "drain_blocked"), 0)
+    design, rng, seen = POINTS[number], np.random.default_rng(number), dict.fromkeys(("w_late", "drain_blocked"), 0)
     device, machine = RtlDevice(design), Machine.of(design)
     for _ in range(PER_DESIGN):
         (m, n, k), int8, memory = random_case(design, rng)
@@ -76,7 +62,7 @@ def test_every_counter_equals_the_rtl(number):
 
 def test_many_pairs_at_once_are_as_one_by_one():
     rng = np.random.default_rng(0)
-    machine, cases = Machine.of(*DESIGNS), [random_case(DESIGNS[2], rng) for _ in range(200)]
+    machine, cases = Machine.of(*POINTS), [random_case(POINTS[2], rng) for _ in range(200)]
     shapes = np.array([shape for shape, _, _ in cases])
     memory = Memory(*(np.array([getattr(c[2], f) for c in cases]) for f in Memory.__dataclass_fields__))
     together = cycles(
@@ -85,8 +71,8 @@ def test_many_pairs_at_once_are_as_one_by_one():
         int8=np.array([int8 for _, int8, _ in cases]),
         memory=memory,
     )
-    assert together.cycles.shape == (len(DESIGNS), 200)
-    for d, design in enumerate(DESIGNS):
+    assert together.cycles.shape == (len(POINTS), 200)
+    for d, design in enumerate(POINTS):
         for i in range(0, 200, 17):
             (m, n, k), int8, one = cases[i]
             alone = cycles(Machine.of(design), m, n, k, int8=int8, memory=one)
