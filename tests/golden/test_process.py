@@ -8,7 +8,7 @@ import pytest
 
 from golden import process
 from golden.errors import ToolError
-from tests.children import ROOT, environment
+from tests.children import ROOT, environment, listens
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,6 @@ ending("parent", main)
 def test_signals_end_children_and_their_children(number, code, tmp_path):
     files = [tmp_path / "a", tmp_path / "b"]
     command = [sys.executable, "-c", FAMILY, *map(str, files)]
-    listens = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731
     with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True, preexec_fn=listens) as parent:
         wait(lambda: all(path.exists() and path.read_text(encoding="utf-8").count("\n") == 3 for path in files))
         members = [int(word) for path in files for word in path.read_text(encoding="utf-8").split()]

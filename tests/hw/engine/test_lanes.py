@@ -70,7 +70,7 @@ def run(design, jobs):
 
 @pytest.mark.parametrize("dataflow", ["os", "ws"])
 @pytest.mark.parametrize("activations", [("packed",), ("packed", "int8")], ids=["packed", "both"])
-@pytest.mark.parametrize(("q", "betas"), [(2, (3, 5)), (4, (1,)), (8, (3, 4, 5, 7)), (16, (3, 4)), (32, (2, 3, 4))])
+@pytest.mark.parametrize(("q", "betas"), [(2, (3, 5)), (4, (1,)), (8, (3, 4, 5, 7)), (32, (2, 3, 4))])
 def test_raw_packed_and_int8_jobs_in_turns(q, betas, activations, dataflow):
     format, rng = Format(q, betas), np.random.default_rng(q)
     design = DesignPoint(

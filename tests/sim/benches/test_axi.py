@@ -12,7 +12,7 @@ from sim.benches.runner import run_bench
 WIDE = DesignPoint(
     name="wide",
     rows=2,
-    cols=3,
+    cols=2,
     panel_rows=6,
     x_depth=32,
     format=Format(8),

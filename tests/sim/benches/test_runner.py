@@ -18,7 +18,7 @@ from sim.benches.inside.words import pack, unpack
 from sim.benches.runner import run_bench
 
 # Few blocks: the benches with their own sizes are another command.
-BLOCKS = 30
+BLOCKS = 12
 
 
 @pytest.mark.parametrize(
