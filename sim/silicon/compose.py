@@ -13,7 +13,7 @@ from golden.rivals import Lattice as LatticeCodec
 from golden.rivals.integers import IntGroups
 from golden.rivals.microscaling import mxfp4, nvfp4
 from golden.rivals.nestquant import NestQuant
-from hw.rivals.integers import GROUP, GroupScale
+from hw.rivals.scales import GROUP, GroupScale
 from sim.silicon.rivals import rivals
 
 SIZES = (8, 16, 32)
@@ -67,7 +67,9 @@ def builds() -> dict[str, Build]:
         bits = width + 8 / GROUP
         made[f"int{width}-g64"] = Build(f"rival_int{width}_g64_bits", bits, integers, (), scale)
         squares = f"rival_int{width}_g64_squares"
-        made[f"int{width}-g64, squares"] = Build(squares, bits, integers, (f"rival_norm_int{width}",), scale)
+        made[f"int{width}-g64, squares"] = Build(
+            squares, bits, integers, (f"rival_norm_int{width}_g64_squares",), scale
+        )
     made["MXFP4"] = Build("rival_mxfp4", 4.25, mxfp4)
     made["NVFP4"] = Build("rival_nvfp4", 4.5, nvfp4)
     made["NestQuant, without its decoder"] = Build("rival_nestquant", 4.06, NestQuant())
