@@ -98,9 +98,12 @@ class Planes(Arithmetic):
     Parameters
     ----------
     planes : int
+    bits : int
+        Of the accumulator.
     """
 
     planes: int = 4
+    bits: int = 32
 
     @property
     def name(self) -> str:
@@ -120,7 +123,7 @@ class Planes(Arithmetic):
     @property
     def acc_bits(self) -> int:
         """Bits of the accumulator, signed."""
-        return 32
+        return self.bits
 
     def add(self, heap: Heap, x: View, w: View) -> None:
         """Adds what two blocks make."""

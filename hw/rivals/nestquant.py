@@ -24,6 +24,9 @@ Q = 14
 POINT = StructLayout({"y": ArrayLayout(signed(6), DIM), "beta": 2})
 """A doubled point, and which multiplier it takes."""
 
+LABEL = StructLayout({"digits": ArrayLayout(4, DIM), "beta": 2})
+"""Eight digits modulo 14, and which multiplier the point takes."""
+
 
 @dataclass(frozen=True)
 class NestQuantProduct(Arithmetic):
@@ -139,15 +142,14 @@ class NestQuantDecoder(wiring.Component):
 
     Members
     -------
-    i : In(eight digits of four bits, and beta); o : Out(doubled point and beta)
+    i : In(LABEL); o : Out(POINT)
     """
 
     LATENCY = 2
 
     def __init__(self) -> None:
         self.unit = "rival_nestquant_decoder"
-        label = StructLayout({"digits": ArrayLayout(4, DIM), "beta": 2})
-        super().__init__({"i": In(label), "o": Out(POINT)})
+        super().__init__({"i": In(LABEL), "o": Out(POINT)})
 
     def elaborate(self, platform: object) -> Module:
         """The point; its remainders, a register; the nearest point, a register."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from amaranth.lib import wiring
+from amaranth.lib.data import StructLayout
 
 from golden.format import Format
 from golden.lattice import DIM
@@ -18,7 +19,7 @@ from hw.rivals.decoders import E8PDecoder, TrellisDecoder
 from hw.rivals.floats import MAGNITUDES, Microscaling
 from hw.rivals.integers import Integers, Norm, Planes, Product
 from hw.rivals.lattices import Lattice, LatticeByInt8
-from hw.rivals.nestquant import IntegerNestQuant, NestQuantDecoder, NestQuantProduct
+from hw.rivals.nestquant import LABEL, IntegerNestQuant, NestQuantDecoder, NestQuantProduct
 from hw.rivals.scales import GROUP, GroupScale, ScaledIntegers, group_bits
 from sim.silicon import codes
 from sim.silicon.gates import Stimulus
@@ -108,7 +109,7 @@ def rivals() -> dict[str, Rival]:
         Rival("nvfp4", Microscaling(2, True), _nvfp4, _floating),
         Rival("nestquant", NestQuantProduct(), _nestquant, _nestquant_product),
         Rival("nestquant_integer", IntegerNestQuant(), _integer_nestquant, _integer_nestquant_product),
-        Rival("planes4", Planes(), _planes, _planes_product),
+        Rival("planes4", Planes(4, group_bits(5)), _planes, _planes_product),
     ]
     for format in (Format(16), Format(8), Format(4), Format(16, (4,)), Format(16, (2, 3, 4, 6))):
         made += [_lattice(format, squares) for squares in (True, False)]
@@ -121,7 +122,11 @@ def units() -> dict[str, Unit]:
     made = [rival.unit() for rival in rivals().values()]
     for width in WIDTHS:
         made.append(_unit(f"rival_scale_int{width}", partial(GroupScale, group_bits(width)), _scale_events(width)))
-    for rival, halvings in (*((f"int{width}_g64_squares", 0) for width in WIDTHS[2:]), ("nestquant_integer", 3)):
+    for rival, halvings in (
+        *((f"int{width}_g64_squares", 0) for width in WIDTHS[2:]),
+        ("int8_squares", 0),
+        ("nestquant_integer", 3),
+    ):
         layout = rivals()[rival].arithmetic.x
         made.append(_unit(f"rival_norm_{rival}", partial(Norm, layout, halvings), _norm_events(rivals()[rival])))
     made += [
@@ -258,7 +263,7 @@ def _integer_nestquant_product(x: Fields, w: Fields) -> npt.NDArray[np.int64]:
 
 def _nestquant_labels(work: Workload) -> npt.NDArray[np.object_]:
     points, index = codes.nestquant_points(work, 0, BETA0_ACTIVATIONS)
-    return bits(NestQuantDecoder().i.shape(), {"digits": codes.nestquant_digits(points), "beta": index})
+    return bits(LABEL, {"digits": codes.nestquant_digits(points), "beta": index})
 
 
 def _planes(work: Workload, side: int) -> Fields:
@@ -278,8 +283,8 @@ def _planes_product(x: Fields, w: Fields) -> npt.NDArray[np.int64]:
 def _norm_events(rival: Rival) -> dict[str, Callable[[Workload], Stimulus]]:
     def compute(work: Workload) -> Stimulus:
         fields = rival.operands(work, 0)
-        layout = Norm(rival.arithmetic.x).i.shape()
-        return {"i": bits(layout, {name: fields[name] for name in layout.members})}
+        block = {name: shape for name, shape in rival.arithmetic.x.members.items() if name != "norm"}
+        return {"i": bits(StructLayout(block), {name: fields[name] for name in block})}
 
     return {"compute": compute, "idle": lambda work: still(compute(work))}
 
