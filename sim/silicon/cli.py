@@ -26,7 +26,9 @@ def silicon(
         str,
         typer.Option(help="asap7, ihp, or a table.json of an earlier run, to show instead of measuring."),
     ] = "",
-    quick: Annotated[bool, typer.Option("--quick", help="Units of q = 16 only, and fewer cycles.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Units of q = 16 and the integers next to it only, and fewer cycles.")
+    ] = False,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for table.json and the tools' files.")] = (
         Path("build/silicon")
     ),

@@ -84,6 +84,7 @@ class Build:
 def builds() -> dict[str, Build]:
     """The formats that are compared."""
     made: dict[str, Build] = {}
+    codec: Codec
     for q in (16, 8, 4):
         format = Format(q)
         bits, codec = format.bits_per_entry, LatticeCodec(format)
@@ -191,7 +192,7 @@ def comparison(table: Mapping[str, Any]) -> list[dict[str, Any]]:
         if None in costs.values():
             continue
         cell = table["units"][build.cell]
-        row = {"format": name, "family": build.family, "weights": build.int8, "bits": build.bits}
+        row: dict[str, Any] = {"format": name, "family": build.family, "weights": build.int8, "bits": build.bits}
         row |= {"x_bits": build.x_bits, "sqnr_db": quality(build.codec)}
         row |= {"cell_um2": cell["area_um2"], "cell_pj": _compute(cell) / DIM}
         for size, found in costs.items():

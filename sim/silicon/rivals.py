@@ -32,6 +32,9 @@ WIDTHS = (2, 3, 4, 5, 6)
 TRELLIS_BITS = 2
 """Bits per weight of the trellis code that is measured."""
 
+QUICK = ("lean_q16_bits", "int4_g64_bits", "int5_g64_bits", "scale_int4", "scale_int5")
+"""What is measured first: enough to say where integers break even with q = 16."""
+
 NESTQUANT_BETAS = {
     "real": (BETA0_ACTIVATIONS, BETA0_WEIGHTS),
     "integer": (tuple(1.1 * beta for beta in IntegerNestQuant.betas),) * 2,
@@ -147,7 +150,8 @@ def _unit(
     events: Mapping[str, Callable[[Workload], Stimulus]],
     macs: int = 0,
 ) -> Unit:
-    return Unit(name, lambda: generate(make(), name).verilog, events, macs)
+    quick = name.removeprefix("rival_") in QUICK
+    return Unit(name, lambda: generate(make(), name).verilog, events, macs, quick)
 
 
 def _integers(name: str, arithmetic: Integers) -> Rival:
