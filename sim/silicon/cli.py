@@ -27,7 +27,7 @@ def silicon(
         typer.Option(help="asap7, ihp, or a table.json of an earlier run, to show instead of measuring."),
     ] = "",
     quick: Annotated[
-        bool, typer.Option("--quick", help="Units of q = 16 and the integers next to it only, and fewer cycles.")
+        bool, typer.Option("--quick", help="Only q = 16 and the integers next to it, and fewer cycles.")
     ] = False,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for table.json and the tools' files.")] = (
         Path("build/silicon")
@@ -69,7 +69,7 @@ def silicon(
         console.print(f"{path}", soft_wrap=True)
 
 
-PRINTED = ("At equal SQNR", "Where integers break even", "Checks")
+PRINTED = ("In short", "Where integers break even", "Checks")
 """What of a report the command line shows beside the units."""
 
 

@@ -41,6 +41,7 @@ def sections(table: Mapping[str, Any]) -> dict[str, str]:
     if len(compared) < 2:
         return {}
     parts = {
+        "In short": headline(compared),
         "Formats": _table(compared, "format"),
         "At equal SQNR": equal(compared),
         "Where integers break even": reuse(compared),
@@ -96,6 +97,25 @@ def pairs(compared: list[dict[str, Any]]) -> list[tuple[Row, Row]]:
             found.append((row, between(compared, INTEGERS, row["sqnr_db"])))
     found += [(between(compared, OURS, r["sqnr_db"]) or {}, r) for r in best if r["format"] in RIVALS]
     return [(ours, theirs) for ours, theirs in found if ours and theirs]
+
+
+def headline(compared: list[dict[str, Any]]) -> str:
+    """What each pair of formats of one SQNR comes to, a line for each."""
+    lines = []
+    for ours, theirs in pairs(compared):
+        if "as generated" in ours["format"]:
+            continue
+        area, energy, once, often = (
+            f"{ours[key] / theirs[key]:.2f}"
+            for key in (f"um2_{LARGEST}", f"pj_{LARGEST}", f"GEMV_{DRAM[0]:g}", f"GEMM_{DRAM[0]:g}")
+        )
+        lines.append(
+            f"- **{ours['format']}** against **{theirs['format']}**: {ours['bits'] / theirs['bits']:.2f} times the bits; "
+            f"an array of {LARGEST}×{LARGEST} has {area} times the area and takes {energy} times the energy, with memory "
+            f"(DRAM at {DRAM[0]:g} pJ/bit) {once} times where each weight is used once, {often} times where it is used "
+            f"{REUSES['GEMM']} times."
+        )
+    return "\n".join([*lines, ""]) if lines else ""
 
 
 def equal(compared: list[dict[str, Any]]) -> str:

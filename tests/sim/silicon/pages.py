@@ -1,4 +1,4 @@
-"""The figures in docs/silicon.md, from the tables that are shipped; `python -m tests.sim.silicon.pages` redraws them."""
+"""Figures in docs/silicon.md, from the tables that are shipped; `python -m tests.sim.silicon.pages` redraws them."""
 
 import re
 from pathlib import Path
