@@ -111,8 +111,8 @@ def headline(compared: list[dict[str, Any]]) -> str:
         )
         lines.append(
             f"- **{ours['format']}** against **{theirs['format']}**: {ours['bits'] / theirs['bits']:.2f} times the "
-            f"bits. An array of {LARGEST}×{LARGEST} has {area} times the area and takes {energy} times the energy; with "
-            f"DRAM at {DRAM[0]:g} pJ/bit {once} times where each weight is used once, {often} times where "
+            f"bits. An array of {LARGEST}×{LARGEST} has {area} times the area and takes {energy} times the energy; "
+            f"with DRAM at {DRAM[0]:g} pJ/bit {once} times where each weight is used once, {often} times where "
             f"{REUSES['GEMM']} times."
         )
     return "\n".join([*lines, ""]) if lines else ""
