@@ -25,7 +25,8 @@ _GENERATOR[0, 0] = 2
 for _i in range(1, 7):
     _GENERATOR[_i - 1, _i], _GENERATOR[_i, _i] = -1, 1
 _GENERATOR[:, 7] = 0.5
-_INVERSE = np.linalg.inv(_GENERATOR)
+INVERSE = np.linalg.inv(_GENERATOR)
+"""Takes points to the coordinates of which labels are the remainders."""
 
 CHUNK = 1 << 16
 """Blocks worked on at once."""
@@ -66,7 +67,7 @@ class NestQuant:
         values, errors = [], []
         for beta in self.betas:
             step = np.float32(beta / self.q)
-            code = np.mod(np.rint(nearest(x / step) @ _INVERSE.T), self.q).astype(np.float32)
+            code = np.mod(np.rint(nearest(x / step) @ INVERSE.T), self.q).astype(np.float32)
             point = code @ _GENERATOR.T
             values.append(step * (point - self.q * nearest(point / np.float32(self.q))))
             errors.append(_square(values[-1] - x))

@@ -1,9 +1,9 @@
-"""Integers: products by multipliers, squares, or the bits of all lanes in one sum; group scales; bipolar planes."""
+"""Integers: products by multipliers, squares, or the bits of all lanes in one sum; bipolar planes."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from amaranth import Cat, Module, Signal, signed
+from amaranth import Cat, Module, signed
 from amaranth.lib import wiring
 from amaranth.lib.data import ArrayLayout, StructLayout, View
 from amaranth.lib.wiring import In, Out
@@ -18,9 +18,6 @@ Product = Literal["booth", "squares", "bits"]
 """How a cell multiplies: a multiplier per lane, which synthesis makes with Booth's recoding; squares of differences,
 with norms from the edge, see `hw.array.cell`; or the bits of all lanes' products and the accumulator in one heap, OPT2.
 """
-
-GROUP = 64
-"""Entries that share a scale."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +98,12 @@ class Planes(Arithmetic):
     Parameters
     ----------
     planes : int
+    bits : int
+        Of the accumulator.
     """
 
     planes: int = 4
+    bits: int = 32
 
     @property
     def name(self) -> str:
@@ -123,7 +123,7 @@ class Planes(Arithmetic):
     @property
     def acc_bits(self) -> int:
         """Bits of the accumulator, signed."""
-        return 32
+        return self.bits
 
     def add(self, heap: Heap, x: View, w: View) -> None:
         """Adds what two blocks make."""
@@ -136,79 +136,37 @@ class Planes(Arithmetic):
                 heap.constant(-DIM << (i + j))
 
 
-class IntegerNorm(wiring.Component):
+class Norm(wiring.Component):
     """Appends Σ y² to blocks of integers, for cells with squares: latency `LATENCY`, one block per cycle.
 
     Parameters
     ----------
-    arithmetic : Integers
+    layout : StructLayout
+        Of a block with its `norm`.
+    halvings : int
+        How many of the lowest bits of Σ y² are always 0, and left out.
+
+    Members
+    -------
+    i : In(block); o : Out(block with its norm)
     """
 
     LATENCY = 1
 
-    def __init__(self, arithmetic: Integers):
-        self.arithmetic = arithmetic
-        self.unit = f"rival_norm_{arithmetic.name}"
-        block = StructLayout({"y": arithmetic.x["y"].shape})
-        super().__init__({"i": In(block), "o": Out(arithmetic.x)})
+    def __init__(self, layout: StructLayout, halvings: int = 0):
+        self.halvings = halvings
+        self.unit = f"rival_norm_{layout['y'].width}_{layout['norm'].width}"
+        block = {name: shape for name, shape in layout.members.items() if name != "norm"}
+        super().__init__({"i": In(StructLayout(block)), "o": Out(layout)})
 
     def elaborate(self, platform: object) -> Module:
         """The registers and the sum."""
         m = Module()
         squares = [square(wire(m, f"y_{i}", Cat(self.i.y[i], self.i.y[i][-1]))) for i in range(DIM)]
-        heap = Heap(m, self.arithmetic.norm_bits)
+        heap = Heap(m, len(self.o.norm) + self.halvings)
         for value in squares:
             heap.add(value)
-        m.d.comb += [
-            self.o.norm.eq(register(m, "norm", heap.total())),
-            self.o.y.as_value().eq(register(m, "y", self.i.y.as_value())),
-        ]
-        return m
-
-
-class GroupScale(wiring.Component):
-    """At the bottom of eight cells of a column: a group's sums times the scales of its row and its column, added up.
-
-    A group of 64 takes eight blocks, so eight cycles, in which the sums of eight rows come down one by one. Scales are
-    8-bit integers, one per group and row (VS-Quant, arXiv 2102.04503); eight accumulators of 32 bits go round.
-
-    Parameters
-    ----------
-    bits : int
-        Of a group's sum, signed.
-
-    Members
-    -------
-    i : In(signed)
-        The sum of a row's group.
-    x, w : In(8)
-        The scales.
-    valid, first : In(1)
-        Whether there is a sum; whether it is of the first group of its row.
-    o : Out(signed(32))
-        The row's accumulator, two cycles later.
-    """
-
-    ROWS = GROUP // DIM
-
-    def __init__(self, bits: int):
-        self.bits, self.unit = bits, f"rival_group_scale_{bits}"
-        super().__init__(
-            {"i": In(signed(bits)), "x": In(8), "w": In(8), "valid": In(1), "first": In(1), "o": Out(signed(32))}
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        """The registers and the sum."""
-        m = Module()
-        both = register(m, "both", self.x * self.w)
-        value = register(m, "value", self.i)
-        first = register(m, "first_held", self.first)
-        valid = register(m, "valid_held", self.valid, reset_less=False)
-        # The accumulators go round in every cycle: where there is no sum, nothing is added.
-        ring = [Signal(signed(32), name=f"ring_{i}", reset_less=True) for i in range(self.ROWS)]
-        heap = Heap(m, 32)
-        heap.multiply((value.as_unsigned() & valid.replicate(self.bits)).as_signed(), both)
-        heap.add(ring[-1].as_unsigned() & ~first.replicate(32))
-        m.d.sync += [ring[0].eq(heap.total()), *(ring[i].eq(ring[i - 1]) for i in range(1, self.ROWS))]
-        m.d.comb += self.o.eq(ring[0])
+        m.d.comb += self.o.norm.eq(register(m, "norm", heap.total()[self.halvings :]))
+        for field in self.i.shape().members:
+            m.d.comb += self.o[field].eq(register(m, field, self.i[field]))
         return m

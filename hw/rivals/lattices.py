@@ -1,13 +1,13 @@
-"""Lattice cells on the rivals' terms: this project's numbers with one register per operand, and NestQuant's."""
+"""Lattice cells on the rivals' terms: this project's numbers with one register per operand, and by int8."""
 
 from dataclasses import dataclass
+from math import isqrt
 
-from amaranth import Array, Cat, Const, signed
+from amaranth import signed
 from amaranth.lib.data import ArrayLayout, StructLayout, View
 
 from golden.format import Format
 from golden.lattice import DIM
-from golden.rivals.nestquant import BETA0_ACTIVATIONS, BETA0_WEIGHTS
 from hw.array.cell import acc_bits, square, times_beta
 from hw.array.operands import inner_bits, packed_operand
 from hw.rivals.cell import Arithmetic
@@ -23,20 +23,16 @@ class Lattice(Arithmetic):
     ----------
     format : Format
     squares : bool
-    registered : bool
-        Whether there is a register behind the inner product, before the multipliers β.
     """
 
     format: Format
     squares: bool = True
-    registered: bool = True
 
     @property
     def name(self) -> str:
         """Tells it apart in the names of modules."""
         betas = "_".join(map(str, self.format.betas))
-        kind = ("squares" if self.squares else "bits") + ("_registered" if self.registered else "")
-        return f"lattice_q{self.format.q}_beta{betas}_{kind}"
+        return f"lattice_q{self.format.q}_beta{betas}_{'squares' if self.squares else 'bits'}"
 
     @property
     def x(self) -> StructLayout:
@@ -56,8 +52,8 @@ class Lattice(Arithmetic):
 
     @property
     def stages(self) -> int:
-        """Registers within the product."""
-        return int(self.registered)
+        """Registers within the product: one, behind the inner product."""
+        return 1
 
     def add(self, heap: Heap, x: View, w: View) -> None:
         """Adds what two blocks make."""
@@ -82,35 +78,36 @@ class Lattice(Arithmetic):
 
 
 @dataclass(frozen=True)
-class NestQuantProduct(Arithmetic):
-    """NestQuant's cell: points of E8 in the D8 form with q = 14, doubled to integers of six bits, and real multipliers.
+class LatticeByInt8(Arithmetic):
+    """Packed weights by int8 activations in one pass of 8×5 bits with q = 16: acc = Σ β·⟨x, w⟩.
 
-    acc = Σ b_x·b_w·⟨2x, 2w⟩ with b the authors' multipliers, those of weights times 2 (which is exact), and those of
-    activations times 8, rounded. The products of two multipliers come from a table.
+    Parameters
+    ----------
+    format : Format
+        Of the weights.
     """
 
-    BETAS_X = tuple(round(8 * beta) for beta in BETA0_ACTIVATIONS)
-    BETAS_W = tuple(round(2 * beta) for beta in BETA0_WEIGHTS)
+    format: Format
 
     @property
     def name(self) -> str:
         """Tells it apart in the names of modules."""
-        return "nestquant"
+        return f"lattice_q{self.format.q}_by_int8"
 
     @property
     def x(self) -> StructLayout:
         """What it takes of a row."""
-        return StructLayout({"y": ArrayLayout(signed(6), DIM), "beta": 2})
+        return StructLayout({"y": ArrayLayout(signed(8), DIM)})
 
     @property
     def w(self) -> StructLayout:
         """What it takes of a column."""
-        return self.x
+        return packed_operand(self.format).block
 
     @property
     def acc_bits(self) -> int:
         """Bits of the accumulator, signed."""
-        return 36
+        return 32
 
     @property
     def stages(self) -> int:
@@ -119,14 +116,10 @@ class NestQuantProduct(Arithmetic):
 
     def add(self, heap: Heap, x: View, w: View) -> None:
         """Adds what two blocks make."""
-        # |2y| ≤ 28 in every coordinate, and ‖2y‖² ≤ 4·q², the square of the covering radius 1 of E8 times 2q.
-        inner = Heap(heap.m, 11)
+        # By Cauchy and Schwarz.
+        inner = Heap(heap.m, isqrt(self.format.norm_bound * DIM * 128**2).bit_length() + 1)
         for i in range(DIM):
             inner.multiply(x.y[i], w.y[i])
-        # A product of two multipliers is a table of sixteen entries.
-        factors = [bx * bw for bw in self.BETAS_W for bx in self.BETAS_X]
-        bits = max(factors).bit_length()
-        choice = register(heap.m, "choice", Cat(x.beta, w.beta), cycles=self.stages)
-        factor = wire(heap.m, "factor", Array(Const(number, bits) for number in factors)[choice])
-        value = register(heap.m, "inner", wire(heap.m, "inner_now", inner.total()), cycles=self.stages)
-        heap.multiply(value.as_signed(), factor)
+        value = register(heap.m, "inner", wire(heap.m, "inner_now", inner.total()), cycles=self.stages).as_signed()
+        beta = register(heap.m, "beta", w.beta, cycles=self.stages) if self.format.beta_bits else None
+        heap.add(wire(heap.m, "times", times_beta(value, beta, self.format.betas)))

@@ -22,7 +22,13 @@ def silicon(
     names: Annotated[list[str] | None, typer.Argument(help="Units to measure; all if none is named.")] = None,
     liberty: Liberty = None,
     tech: Tech = "",
-    quick: Annotated[bool, typer.Option("--quick", help="Units of q = 16 only, and fewer cycles.")] = False,
+    table: Annotated[
+        str,
+        typer.Option(help="asap7, ihp, or a table.json of an earlier run, to show instead of measuring."),
+    ] = "",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only q = 16 and the integers next to it, and fewer cycles.")
+    ] = False,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for table.json and the tools' files.")] = (
         Path("build/silicon")
     ),
@@ -34,20 +40,37 @@ def silicon(
     those before layout, without wires and clock tree. A run that was stopped goes on where it was. Of the formats whose
     units are all there it writes a comparison, with arrays of several sizes, as a table and a picture.
 
-    Examples: `gosset silicon --liberty typical.lib --quick`, `gosset silicon --tech asap7 cell_q16 decoder_q16`
+    Examples: `gosset silicon --table asap7`, `gosset silicon --liberty typical.lib --quick`,
+    `gosset silicon --tech asap7 cell_q16 decoder_q16`
 
-    Needs Icarus Verilog on PATH, and yosys 0.40 or newer, or `pip install 'gosset[fpga]'`.
+    To measure it needs Icarus Verilog on PATH, and yosys 0.40 or newer, or `pip install 'gosset[fpga]'`.
     """
     from sim.silicon.flow import measure
-    from sim.silicon.report import report
+    from sim.silicon.report import report, sections
+    from sim.silicon.tables import load
     from sim.silicon.technologies import libraries
 
-    if bool(liberty) == bool(tech):
-        raise GossetError("Give the library either as --liberty files or as a --tech.")
-    table = measure(liberty or libraries(tech), output, names=names or [], quick=quick, progress=progress)
-    console.print(units_table(table, names or []))
-    for path in (output / "table.json", *report(table, output)):
+    if sum(map(bool, (liberty, tech, table))) != 1:
+        raise GossetError("Give the library either as --liberty files or as a --tech, or a --table that was measured.")
+    if table and quick:
+        raise GossetError("--quick is for what is measured: a --table is there already.")
+    if table:
+        found = load(table)
+        if unknown := [name for name in names or [] if name not in found["units"]]:
+            raise GossetError(f"The table has no unit {unknown[0]!r}; it has {', '.join(found['units'])}.")
+    else:
+        found = measure(liberty or libraries(tech), output, names=names or [], quick=quick, progress=progress)
+    console.print(units_table(found, names or []))
+    for title, part in sections(found).items():
+        if title in PRINTED:
+            console.print(f"\n{title}\n\n{part}", soft_wrap=True, highlight=False, markup=False)
+    made = [] if table else [output / "table.json"]
+    for path in (*made, *report(found, output)):
         console.print(f"{path}", soft_wrap=True)
+
+
+PRINTED = ("In short", "Where integers break even", "Checks")
+"""What of a report the command line shows beside the units."""
 
 
 def energy(

@@ -1,7 +1,17 @@
-"""Arrays of any size from their parts, for this project's formats and for rivals: what a cell costs with its edges."""
+"""Arrays of any size from their parts, for this project's formats and for rivals: what a cell costs with its edges.
+
+Energy per MAC with memory, in an array of S columns and rows whose weights are each used for R rows of activations:
+
+    array + bits_w·(dram + write)/R + bits_w·read/min(R, S) + bits_x·read/S
+
+Weights come from outside into a memory on the chip once, and out of it once for every S rows of activations at most;
+activations, and what a layer hands to the next, stay on the chip. The array counts as if it were busy.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache, partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,17 +20,30 @@ from golden.format import Format
 from golden.lattice import DIM
 from golden.rivals import Codec
 from golden.rivals import Lattice as LatticeCodec
-from golden.rivals.integers import IntGroups
+from golden.rivals.e8p import E8P
+from golden.rivals.integers import BipolarInt, IntGroups
 from golden.rivals.microscaling import mxfp4, nvfp4
 from golden.rivals.nestquant import NestQuant
-from hw.rivals.integers import GROUP, GroupScale
-from sim.silicon.rivals import rivals
+from golden.rivals.trellis import Trellis, hashed
+from hw.rivals.scales import GROUP, SCALE_BITS, GroupScale
+from sim.silicon.rivals import NESTQUANT_BETAS, TRELLIS_BITS, WIDTHS, rivals
+from sim.silicon.tables import memories
 
 SIZES = (8, 16, 32)
 """Rows and columns of the arrays that are compared."""
 
+SMALLEST, LARGEST = SIZES[0], SIZES[-1]
+
+DRAM = (4.0, 8.0)
+"""pJ per bit of the memories outside that are compared."""
+
+REUSES = {"GEMV": 1, "GEMM": 64}
+"""Rows of activations that a weight is used for."""
+
 HOP = "hop_q16"
 """The registers of whose bits those of all formats are made."""
+
+INT8_BITS = 8.0
 
 
 @dataclass(frozen=True)
@@ -31,13 +54,17 @@ class Build:
     ----------
     cell : str
     bits : float
-        Per entry of either operand, scales of groups included and those of rows not.
+        Per weight, scales of groups included and those of rows not.
     codec : Codec
         What its quality is measured with.
     edge : tuple of str
-        Per row and per column.
+        Per column, and per row if activations are in the same format.
     column : tuple of str
         Per eight cells of a column.
+    family : str
+        Formats of one family differ by their rates: between two of them is what would have the SQNR between theirs.
+    int8 : bool
+        Whether activations are int8 and only weights are in the format: the SQNR is that of weights.
     """
 
     cell: str
@@ -45,34 +72,72 @@ class Build:
     codec: Codec
     edge: tuple[str, ...] = ()
     column: tuple[str, ...] = ()
+    family: str = ""
+    int8: bool = False
+
+    @property
+    def x_bits(self) -> float:
+        """Per activation."""
+        return INT8_BITS if self.int8 else self.bits
 
 
 def builds() -> dict[str, Build]:
     """The formats that are compared."""
     made: dict[str, Build] = {}
+    codec: Codec
     for q in (16, 8, 4):
         format = Format(q)
         bits, codec = format.bits_per_entry, LatticeCodec(format)
         today, lean = ((f"decoder_q{q}{kind}", f"norm_q{q}{kind}") for kind in ("", "_lean"))
-        made[f"E8 q = {q}, as generated"] = Build(f"cell_q{q}", bits, codec, today)
-        made[f"E8 q = {q}, lean, squares"] = Build(f"rival_lean_q{q}_squares", bits, codec, lean)
-        made[f"E8 q = {q}, lean, products"] = Build(f"rival_lean_q{q}_bits", bits, codec, lean[:1])
+        made[f"E8 q = {q}, as generated"] = Build(f"cell_q{q}", bits, codec, today, family="E8, as generated")
+        made[f"E8 q = {q}, lean, squares"] = Build(f"rival_lean_q{q}_squares", bits, codec, lean, family=OURS)
+        made[f"E8 q = {q}, lean, products"] = Build(f"rival_lean_q{q}_bits", bits, codec, lean[:1], family=OURS)
     for betas in ((4,), (2, 3, 4, 6)):
-        format = Format(16, betas)
-        name = f"E8 q = 16, β {', '.join(map(str, betas))}, lean"
+        format, name = Format(16, betas), f"E8 q = 16, β {', '.join(map(str, betas))}, lean"
         cell = f"rival_lean_q16_beta{'_'.join(map(str, betas))}_bits"
         made[name] = Build(cell, format.bits_per_entry, LatticeCodec(format), ("decoder_q16_lean",))
-    for width in (4, 5, 6):
-        integers, scale = IntGroups(width, GROUP, search=True), (f"rival_scale_int{width}",)
-        bits = width + 8 / GROUP
-        made[f"int{width}-g64"] = Build(f"rival_int{width}_g64_bits", bits, integers, (), scale)
-        squares = f"rival_int{width}_g64_squares"
-        made[f"int{width}-g64, squares"] = Build(squares, bits, integers, (f"rival_norm_int{width}",), scale)
-    made["MXFP4"] = Build("rival_mxfp4", 4.25, mxfp4)
-    made["NVFP4"] = Build("rival_nvfp4", 4.5, nvfp4)
-    made["NestQuant, without its decoder"] = Build("rival_nestquant", 4.06, NestQuant())
-    made["int8"] = Build("rival_int8", 8.0, IntGroups(8, 4096))
+    for width in WIDTHS:
+        codec, scale = IntGroups(width, GROUP, search=True), (f"rival_scale_int{width}",)
+        integers = partial(Build, bits=width + SCALE_BITS / GROUP, codec=codec, column=scale, family=INTEGERS)
+        cell = f"rival_int{width}_g64"
+        made[f"int{width}-g64"] = integers(f"{cell}_bits")
+        if width >= 4:
+            made[f"int{width}-g64, squares"] = integers(f"{cell}_squares", edge=(f"rival_norm_int{width}_g64_squares",))
+            made[f"int{width}-g64, Booth"] = integers(f"{cell}_booth")
+    for width in (4, 5):
+        codec, bits = IntGroups(width, GROUP, search=True), width + SCALE_BITS / GROUP
+        made[f"int{width}-g64, scale in the cell"] = Build(
+            f"rival_int{width}_scaled", bits, codec, family="in the cell"
+        )
+    made["bit planes, 4"] = Build(
+        "rival_planes4", 4 + SCALE_BITS / GROUP, BipolarInt(4, GROUP), (), ("rival_scale_int5",)
+    )
+    made["MXFP4"] = Build("rival_mxfp4", 4.25, partial(mxfp4, search=True))
+    made["NVFP4"] = Build("rival_nvfp4", 4.5, partial(nvfp4, search=True))
+    nestquant = ("rival_decoder_nestquant",)
+    bits = 2 + 8 * float(np.log2(NestQuant().q))
+    made["NestQuant"] = Build("rival_nestquant", bits / DIM, NestQuant(), nestquant)
+    lean = (*nestquant, "rival_norm_nestquant_integer")
+    codec = NestQuant(betas=NESTQUANT_BETAS["integer"][0])
+    made["NestQuant, integer β, squares"] = Build("rival_nestquant_integer", bits / DIM, codec, lean)
+    rows = IntGroups(8, 1 << 20)
+    for kind, cell in (("", ""), (", squares", "_squares"), (", Booth", "_booth"), (", carry-save", "_opt1")):
+        edge = ("rival_norm_int8_squares",) if kind == ", squares" else ()
+        made[f"int8{kind}"] = Build(f"rival_int8{cell}", INT8_BITS, rows, edge, family="int8")
+    weights = partial(Build, int8=True)
+    for q in (16, 8, 4):
+        format = Format(q)
+        codec, edge = LatticeCodec(format), (f"decoder_q{q}_lean",)
+        made[f"E8 q = {q} × int8"] = weights(f"rival_lean_q{q}_by_int8", format.bits_per_entry, codec, edge)
+    made["int4 × int8"] = weights("rival_int8_by_int4", 4.0, IntGroups(4, 1 << 20))
+    made["E8P × int8"] = weights("rival_int8_by_e8p", 2.0, E8P(), ("rival_decoder_e8p",))
+    trellis = Trellis(TRELLIS_BITS, hashed)
+    made["trellis × int8"] = weights("rival_int8_by_trellis", TRELLIS_BITS, trellis, ("rival_decoder_trellis",))
     return made
+
+
+OURS, INTEGERS = "E8", "int-g64"
+"""Families of which several dresses are measured: the one that counts takes the least energy in the largest array."""
 
 
 def cost(build: Build, table: Mapping[str, Any], size: int) -> tuple[float, float] | None:
@@ -87,7 +152,8 @@ def cost(build: Build, table: Mapping[str, Any], size: int) -> tuple[float, floa
     registers = _operand_bits(build, units) * size * (size - 1) / 2
     area = cells * units[build.cell]["area_um2"] + registers * hop["area_um2"] / hop["flops"]
     energy = cells * _compute(units[build.cell]) + registers * _compute(hop) / hop["flops"]
-    for names, count in ((build.edge, 2 * size), (build.column, cells / GroupScale.ROWS)):
+    sides = 1 if build.int8 else 2
+    for names, count in ((build.edge, sides * size), (build.column, cells / GroupScale.ROWS)):
         area += count * sum(units[name]["area_um2"] for name in names)
         energy += count * sum(_compute(units[name]) for name in names)
     return area / cells, energy / cells / DIM
@@ -105,64 +171,87 @@ def _compute(unit: Mapping[str, Any]) -> float:
     return float(unit["events"]["compute"]["total"])
 
 
-def quality(codec: Codec, rows: int = 64, k: int = 4096) -> float:
+def with_memory(array: float, bits: float, x_bits: float, dram: float, reuse: float, size: int = LARGEST) -> float:
+    """pJ per MAC with memory, see the module's formula."""
+    read, write = (memories()[f"sram_{way}"]["value"] for way in ("read", "write"))
+    return array + bits * ((dram + write) / reuse + read / min(reuse, size)) + x_bits * read / size
+
+
+@cache
+def quality(codec: Codec, rows: int = 16, k: int = 4096) -> float:
     """SQNR in dB on Gaussian rows."""
     x = np.random.default_rng(0).normal(size=(rows, k)).astype(np.float32)
     return float(10 * np.log10(np.square(x).sum() / np.square(codec(x).values - x).sum()))
 
 
 def comparison(table: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """For each format that the table has the units of: bits, SQNR, the cell, and arrays per cell and MAC."""
+    """For each format that the table has the units of: bits, SQNR, the cell, arrays per cell and MAC, with memory."""
     made = []
     for name, build in builds().items():
         costs = {size: cost(build, table, size) for size in SIZES}
         if None in costs.values():
             continue
         cell = table["units"][build.cell]
-        row = {"format": name, "bits": build.bits, "sqnr_db": round(quality(build.codec), 2)}
-        row |= {"cell_um2": cell["area_um2"], "cell_pj_per_mac": round(_compute(cell) / DIM, 4)}
+        row: dict[str, Any] = {"format": name, "family": build.family, "weights": build.int8, "bits": build.bits}
+        row |= {"x_bits": build.x_bits, "sqnr_db": quality(build.codec)}
+        row |= {"cell_um2": cell["area_um2"], "cell_pj": _compute(cell) / DIM}
         for size, found in costs.items():
             assert found is not None
-            row |= {f"um2_{size}": round(found[0], 1), f"pj_per_mac_{size}": round(found[1], 4)}
+            row |= {f"um2_{size}": found[0], f"pj_{size}": found[1]}
+        array = row[f"pj_{LARGEST}"]
+        for kind, reuse in REUSES.items():
+            row |= {f"{kind}_{d:g}": with_memory(array, build.bits, build.x_bits, d, reuse) for d in DRAM}
         made.append(row)
     return made
 
 
-def break_even(
-    compared: list[dict[str, Any]], ours: str, theirs: tuple[str, str], dram: float, size: int = 32
-) -> float:
-    """The reuse of a weight at which integers of the same SQNR, between two widths, take as little energy as `ours`.
+def dressed(compared: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of formats that differ in how their cells multiply, the one that takes the least energy in the largest array."""
+    best: dict[tuple[str, float], dict[str, Any]] = {}
+    for row in sorted(compared, key=lambda row: float(row[f"pj_{LARGEST}"])):
+        best.setdefault((row["family"] or row["format"], row["bits"]), row)
+    return [row for row in compared if row in best.values()]
 
-    Below it, what fewer bits save in DRAM is more than what the array takes more; infinite if it takes no more.
+
+def between(compared: list[dict[str, Any]], family: str, sqnr: float) -> dict[str, Any] | None:
+    """What a format of a family would be that had this SQNR: on the line between the two next to it."""
+    same = (row for row in dressed(compared) if row["family"] == family)
+    known = sorted(same, key=lambda row: float(row["sqnr_db"]))
+    for low, high in pairwise(known):
+        if low["sqnr_db"] <= sqnr <= high["sqnr_db"]:
+            share = (sqnr - low["sqnr_db"]) / (high["sqnr_db"] - low["sqnr_db"])
+            mixed = {key: low[key] + share * (high[key] - low[key]) for key in low if isinstance(low[key], float)}
+            return {"format": f"{family} at {sqnr:.1f} dB", "family": family, "weights": False, **mixed}
+    return None
+
+
+def break_even(ours: Mapping[str, Any], theirs: Mapping[str, Any], dram: float, size: int = LARGEST) -> float:
+    """The reuse of a weight at which a format with more bits takes as little energy as one with fewer.
+
+    Below it, what fewer bits save in memory is more than what the array takes more; infinite if it takes no more.
 
     Parameters
     ----------
-    compared : list
-        Of `comparison`.
-    ours : str
-    theirs : pair of str
-        Formats whose SQNR lies below and above.
+    ours, theirs : mapping
+        Rows of `comparison` or `between`, ours of fewer bits.
     dram : float
         pJ per bit.
     size : int
     """
-    rows = {row["format"]: row for row in compared}
-    mine, low, high = rows[ours], rows[theirs[0]], rows[theirs[1]]
-    share = (mine["sqnr_db"] - low["sqnr_db"]) / (high["sqnr_db"] - low["sqnr_db"])
 
-    def between(key: str) -> float:
-        return float(low[key] + share * (high[key] - low[key]))
+    def energy(row: Mapping[str, Any], reuse: float) -> float:
+        return with_memory(row[f"pj_{size}"], row["bits"], row["x_bits"], dram, reuse, size)
 
-    more = mine[f"pj_per_mac_{size}"] - between(f"pj_per_mac_{size}")
-    return float("inf") if more <= 0 else dram * (between("bits") - mine["bits"]) / more
+    def more(reuse: float) -> float:
+        return energy(ours, reuse) - energy(theirs, reuse)
+
+    # The difference is a line in 1/R on either side of R = size.
+    for near, far in ((float(size), NEVER), (1.0, float(size))):
+        low, high = more(near), more(far)
+        if low < 0 <= high:
+            return 1 / (1 / near + (1 / far - 1 / near) * low / (low - high))
+    return float("inf") if more(NEVER) < 0 else 0.0
 
 
-def markdown(compared: list[dict[str, Any]]) -> str:
-    """The comparison as a table."""
-    heads = ["format", "bits", "SQNR dB", "cell µm²", "pJ/MAC"]
-    heads += [f"{size}×{size} {unit}" for size in SIZES for unit in ("µm²", "pJ/MAC")]
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    for row in compared:
-        cells = (value if isinstance(value, str) else f"{value:,}" for value in row.values())
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+NEVER = 1e9
+"""A reuse at which memory outside costs nothing."""

@@ -124,7 +124,8 @@ def measure(
             key = hashlib.sha256(unit.verilog().encode()).hexdigest()[:16]
             if table["units"].get(unit.name, {}).get("verilog") != key:
                 row = measure_unit(unit, library, work, output / unit.name, short)
-                table["units"][unit.name] = row | {"verilog": key}
+                origin = {name: about[name] for name in ("commit", "date")}
+                table["units"][unit.name] = row | origin | {"verilog": key}
                 write_text(path, json.dumps(table, indent=1) + "\n")
             advance(1)
 

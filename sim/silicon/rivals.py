@@ -1,11 +1,10 @@
-"""The rivals as units: their cells, and real rows in their number formats."""
+"""The rivals as units: their cells, and what they have at the edge, with real rows in their number formats."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 from amaranth.lib import wiring
@@ -13,20 +12,34 @@ from amaranth.lib.data import StructLayout
 
 from golden.format import Format
 from golden.lattice import DIM
-from golden.rivals.integers import CLIPS
-from golden.rivals.microscaling import E2M1_MAX
-from golden.rivals.nestquant import BETA0_ACTIVATIONS, BETA0_WEIGHTS, NestQuant
+from golden.rivals.nestquant import BETA0_ACTIVATIONS, BETA0_WEIGHTS
 from hw.generate import generate
 from hw.rivals.cell import Arithmetic, DotCell
+from hw.rivals.decoders import E8PDecoder, TrellisDecoder
 from hw.rivals.floats import MAGNITUDES, Microscaling
-from hw.rivals.integers import GROUP, GroupScale, IntegerNorm, Integers, Planes, Product
-from hw.rivals.lattices import Lattice, NestQuantProduct
+from hw.rivals.integers import Integers, Norm, Planes, Product
+from hw.rivals.lattices import Lattice, LatticeByInt8
+from hw.rivals.nestquant import LABEL, IntegerNestQuant, NestQuantDecoder, NestQuantProduct
+from hw.rivals.scales import GROUP, GroupScale, ScaledIntegers, group_bits
+from sim.silicon import codes
 from sim.silicon.gates import Stimulus
-from sim.silicon.operands import Row, Workload, bits, packed
+from sim.silicon.operands import Workload, bits, packed
 from sim.silicon.units import Unit, still
 
-GROUP_BITS = {4: 15, 5: 17, 6: 19}
-"""Bits of a group's sum of 64 products, by those of an integer; its scales are applied at the bottom of the column."""
+WIDTHS = (2, 3, 4, 5, 6)
+"""Bits of the integers that are measured with a scale per group of 64, applied at the bottom of the column."""
+
+TRELLIS_BITS = 2
+"""Bits per weight of the trellis code that is measured."""
+
+QUICK = ("lean_q16_bits", "int4_g64_bits", "int5_g64_bits", "scale_int4", "scale_int5")
+"""What is measured first: enough to say where integers break even with q = 16."""
+
+NESTQUANT_BETAS = {
+    "real": (BETA0_ACTIVATIONS, BETA0_WEIGHTS),
+    "integer": (tuple(1.1 * beta for beta in IntegerNestQuant.betas),) * 2,
+}
+"""NestQuant's multipliers of either side; of integer ones, the scale with the best SQNR."""
 
 Fields = dict[str, npt.NDArray[Any]]
 """Values of a side's fields, block by block."""
@@ -80,35 +93,54 @@ class Rival:
 def rivals() -> dict[str, Rival]:
     """All rivals with a cell, by name; lattice cells of the same build among them."""
     made = []
-    products: tuple[Product, ...] = ("bits", "squares")
-    for width, growth in GROUP_BITS.items():
-        for product in products:
-            made.append(_integers(f"int{width}_g64_{product}", Integers(width, width, product, growth)))
+    products: tuple[Product, ...] = ("bits", "squares", "booth")
+    for width in WIDTHS:
+        for product in products[: 3 if width >= 4 else 1]:
+            made.append(_integers(f"int{width}_g64_{product}", Integers(width, width, product, group_bits(width))))
     made += [
+        _scaled(4),
+        _scaled(5),
         _integers("int4", Integers(4, 4)),
         _integers("int8_booth", Integers(8, 8, "booth")),
+        _integers("int8_squares", Integers(8, 8, "squares")),
         _integers("int8", Integers(8, 8)),
         _integers("int8_opt1", Integers(8, 8, redundant=True)),
         _integers("int8_by_int4", Integers(8, 4)),
+        Rival("int8_by_e8p", Integers(8, 5), _by_int8(lambda work: codes.e8p_words(work)[1]), _plain),
+        Rival("int8_by_trellis", Integers(8, 6), _by_int8(_trellis), _plain),
         Rival("mxfp4", Microscaling(), _mxfp4, _floating),
         Rival("nvfp4", Microscaling(2, True), _nvfp4, _floating),
         Rival("nestquant", NestQuantProduct(), _nestquant, _nestquant_product),
-        Rival("planes4", Planes(), _planes, _planes_product),
+        Rival("nestquant_integer", IntegerNestQuant(), _integer_nestquant, _integer_nestquant_product),
+        Rival("planes4", Planes(4, group_bits(5)), _planes, _planes_product),
     ]
     for format in (Format(16), Format(8), Format(4), Format(16, (4,)), Format(16, (2, 3, 4, 6))):
         made += [_lattice(format, squares) for squares in (True, False)]
-    # What the register behind the inner product is good for.
-    made += [_lattice(Format(16), squares, registered=False) for squares in (True, False)]
+    made += [_lattice_by_int8(Format(q)) for q in (16, 8, 4)]
     return {rival.name: rival for rival in made}
 
 
 def units() -> dict[str, Unit]:
     """The rivals' cells and what they have at the edge, by name."""
     made = [rival.unit() for rival in rivals().values()]
-    for width, growth in GROUP_BITS.items():
-        arithmetic = Integers(width, width, "squares", growth)
-        made.append(_unit(f"rival_norm_int{width}", partial(IntegerNorm, arithmetic), _norm_events(arithmetic)))
-        made.append(_unit(f"rival_scale_int{width}", partial(GroupScale, growth), _scale_events(arithmetic)))
+    for width in WIDTHS:
+        made.append(_unit(f"rival_scale_int{width}", partial(GroupScale, group_bits(width)), _scale_events(width)))
+    for rival, halvings in (
+        *((f"int{width}_g64_squares", 0) for width in WIDTHS[2:]),
+        ("int8_squares", 0),
+        ("nestquant_integer", 3),
+    ):
+        layout = rivals()[rival].arithmetic.x
+        made.append(_unit(f"rival_norm_{rival}", partial(Norm, layout, halvings), _norm_events(rivals()[rival])))
+    made += [
+        _unit("rival_decoder_nestquant", NestQuantDecoder, _decoder_events(_nestquant_labels)),
+        _unit("rival_decoder_e8p", E8PDecoder, _decoder_events(lambda work: codes.e8p_words(work)[0])),
+        _unit(
+            "rival_decoder_trellis",
+            partial(TrellisDecoder, TRELLIS_BITS),
+            _decoder_events(lambda work: codes.trellis_words(work, TRELLIS_BITS)[0].reshape(-1)),
+        ),
+    ]
     return {unit.name: unit for unit in made}
 
 
@@ -118,41 +150,52 @@ def _unit(
     events: Mapping[str, Callable[[Workload], Stimulus]],
     macs: int = 0,
 ) -> Unit:
-    return Unit(name, lambda: generate(make(), name).verilog, events, macs)
-
-
-def _blocks(rows: list[npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
-    """Rows one after the other, as blocks `(blocks, 8)`."""
-    return np.concatenate([np.pad(row, (0, -len(row) % DIM)).reshape(-1, DIM) for row in rows]).astype(np.int64)
-
-
-@cache
-def _grouped_integers(work: Workload, side: int, width: int) -> npt.NDArray[np.int64]:
-    """Symmetric integers of groups of 64, clipped where their squared error is least; scales are not in the cell."""
-    top, rows = 2 ** (width - 1) - 1, []
-    for pair in work.pairs:
-        groups = np.pad(pair[side], (0, -len(pair[side]) % GROUP)).reshape(-1, 1, GROUP)
-        step = np.maximum(np.abs(groups).max(axis=-1, keepdims=True), 1e-30) * CLIPS[:, None] / top
-        codes = np.clip(np.rint(groups / step), -top, top)
-        best = np.square(codes * step - groups).sum(axis=-1).argmin(axis=1)
-        rows.append(codes[np.arange(len(codes)), best].reshape(-1)[: len(pair[side])])
-    return _blocks(rows)
+    quick = name.removeprefix("rival_") in QUICK
+    return Unit(name, lambda: generate(make(), name).verilog, events, macs, quick)
 
 
 def _integers(name: str, arithmetic: Integers) -> Rival:
     def operands(work: Workload, side: int) -> Fields:
-        width = (arithmetic.x_bits, arithmetic.w_bits)[side]
-        y = _grouped_integers(work, side, width)
+        y, _ = codes.integers(work, side, (arithmetic.x_bits, arithmetic.w_bits)[side])
         return {"y": y} | ({"norm": np.square(y).sum(axis=1)} if arithmetic.product == "squares" else {})
 
     def product(x: Fields, w: Fields) -> npt.NDArray[np.int64]:
-        return (x["y"] * w["y"]).sum(axis=1) << (arithmetic.product == "squares")
+        return _plain(x, w) << (arithmetic.product == "squares")
 
     return Rival(name, arithmetic, operands, product)
 
 
-def _lattice(format: Format, squares: bool, *, registered: bool = True) -> Rival:
-    arithmetic = Lattice(format, squares, registered)
+def _plain(x: Fields, w: Fields) -> npt.NDArray[np.int64]:
+    return np.asarray((x["y"] * w["y"]).sum(axis=1), dtype=np.int64)
+
+
+def _scaled(width: int) -> Rival:
+    def operands(work: Workload, side: int) -> Fields:
+        y, scale = codes.integers(work, side, width)
+        return {"y": y, "scale": scale}
+
+    def product(x: Fields, w: Fields) -> npt.NDArray[np.int64]:
+        return np.asarray(_plain(x, w) * x["scale"] * w["scale"], dtype=np.int64)
+
+    return Rival(f"int{width}_scaled", ScaledIntegers(width), operands, product)
+
+
+def _by_int8(weights: Callable[[Workload], npt.NDArray[np.int64]]) -> Coder:
+    """Operands of a cell that multiplies int8 activations by weights."""
+
+    def operands(work: Workload, side: int) -> Fields:
+        return {"y": weights(work) if side else codes.integers(work, 0, 8)[0]}
+
+    return operands
+
+
+def _trellis(work: Workload) -> npt.NDArray[np.int64]:
+    """As they come out of rings, padding included, as many blocks as there are of activations."""
+    return codes.trellis_words(work, TRELLIS_BITS)[1].reshape(-1, DIM)[: work.blocks]
+
+
+def _lattice(format: Format, squares: bool) -> Rival:
+    arithmetic = Lattice(format, squares)
 
     def operands(work: Workload, side: int) -> Fields:
         blocks = packed(work, format)[side]
@@ -167,52 +210,30 @@ def _lattice(format: Format, squares: bool, *, registered: bool = True) -> Rival
         return (x["y"] * w["y"]).sum(axis=1) * both // 2
 
     betas = "" if format.betas == Format().betas else "_beta" + "_".join(map(str, format.betas))
-    return Rival(
-        f"lean_q{format.q}{betas}_{'squares' if squares else 'bits'}", Lattice(format, squares), operands, product
-    )
+    return Rival(f"lean_q{format.q}{betas}_{'squares' if squares else 'bits'}", arithmetic, operands, product)
 
 
-def _e2m1(groups: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
-    """Codes of E2M1."""
-    clipped = np.clip(groups, -E2M1_MAX, E2M1_MAX).astype(np.float32)
-    return clipped.astype(ml_dtypes.float4_e2m1fn).view(np.uint8).astype(np.int64)
+def _lattice_by_int8(format: Format) -> Rival:
+    def operands(work: Workload, side: int) -> Fields:
+        if not side:
+            return {"y": codes.integers(work, 0, 8)[0]}
+        blocks = packed(work, format)[1]
+        return {"y": blocks.points, "beta": blocks.betas}
 
+    def product(x: Fields, w: Fields) -> npt.NDArray[np.int64]:
+        return np.asarray(_plain(x, w) * np.array(format.betas)[w["beta"]], dtype=np.int64)
 
-def _per_block(values: npt.NDArray[Any], group: int, blocks: int) -> npt.NDArray[np.int64]:
-    return np.repeat(values.reshape(-1), group // DIM)[:blocks].astype(np.int64)
-
-
-@cache
-def _microscaling(work: Workload, side: int, group: int, significand: bool, span: int) -> tuple[npt.NDArray[Any], ...]:
-    """Codes, and exponents and significands of the scales by block; exponents from the least of the row."""
-    codes, exponents, significands = [], [], []
-    for pair in work.pairs:
-        row: Row = pair[side]
-        groups = np.pad(row, (0, -len(row) % group)).reshape(-1, group)
-        largest = np.maximum(np.abs(groups).max(axis=1, keepdims=True), 1e-30)
-        if significand:
-            fraction, exponent = np.frexp(largest / E2M1_MAX)
-            digits = np.clip(np.rint(fraction * 16), 8, 15)
-            exponent = exponent - 4
-        else:
-            digits, exponent = np.ones_like(largest), np.frexp(largest)[1] - 3
-        exponent = np.maximum(exponent, exponent.max() - span)
-        code = _e2m1(groups / (digits * np.exp2(exponent)))
-        count = -(-len(row) // DIM)
-        codes.append(code.reshape(-1)[: len(row)])
-        exponents.append(_per_block(exponent - exponent.min(), group, count))
-        significands.append(_per_block(digits, group, count))
-    return _blocks(codes), np.concatenate(exponents), np.concatenate(significands)
+    return Rival(f"lean_q{format.q}_by_int8", LatticeByInt8(format), operands, product)
 
 
 def _mxfp4(work: Workload, side: int) -> Fields:
-    codes, exponent, _ = _microscaling(work, side, 32, False, 7)
-    return {"codes": codes, "exponent": exponent}
+    elements, exponent, _ = codes.microscaling(work, side, 32, False, 7)
+    return {"codes": elements, "exponent": exponent}
 
 
 def _nvfp4(work: Workload, side: int) -> Fields:
-    codes, exponent, digits = _microscaling(work, side, 16, True, 3)
-    return {"codes": codes, "exponent": exponent, "significand": digits}
+    elements, exponent, digits = codes.microscaling(work, side, 16, True, 3)
+    return {"codes": elements, "exponent": exponent, "significand": digits}
 
 
 def _floating(x: Fields, w: Fields) -> npt.NDArray[np.int64]:
@@ -224,32 +245,35 @@ def _floating(x: Fields, w: Fields) -> npt.NDArray[np.int64]:
     return (doubled(x["codes"]) * doubled(w["codes"])).sum(axis=1) * factor
 
 
-@cache
-def _nestquant_side(work: Workload, side: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    codec = NestQuant(betas=(BETA0_ACTIVATIONS, BETA0_WEIGHTS)[side])
-    points, indices = [], []
-    for pair in work.pairs:
-        row = pair[side] / max(float(np.sqrt(np.square(pair[side]).mean())), 1e-30)
-        values, index = codec.blocks(np.pad(row, (0, -len(row) % DIM)).reshape(-1, DIM))
-        points.append(np.rint(2 * values / (np.array(codec.betas)[index] / codec.q)[:, None]).astype(np.int64))
-        indices.append(index.astype(np.int64))
-    return np.concatenate(points), np.concatenate(indices)
-
-
 def _nestquant(work: Workload, side: int) -> Fields:
-    points, index = _nestquant_side(work, side)
+    points, index = codes.nestquant_points(work, side, NESTQUANT_BETAS["real"][side])
     return {"y": points, "beta": index}
 
 
 def _nestquant_product(x: Fields, w: Fields) -> npt.NDArray[np.int64]:
     factor = np.array(NestQuantProduct.BETAS_X)[x["beta"]] * np.array(NestQuantProduct.BETAS_W)[w["beta"]]
-    return (x["y"] * w["y"]).sum(axis=1) * factor
+    return np.asarray(_plain(x, w) * factor, dtype=np.int64)
+
+
+def _integer_nestquant(work: Workload, side: int) -> Fields:
+    points, index = codes.nestquant_points(work, side, NESTQUANT_BETAS["integer"][side])
+    return {"y": points, "beta": index, "norm": np.square(points).sum(axis=1) // 8}
+
+
+def _integer_nestquant_product(x: Fields, w: Fields) -> npt.NDArray[np.int64]:
+    betas = np.array(IntegerNestQuant.betas)
+    return np.asarray(_plain(x, w) * betas[x["beta"]] * betas[w["beta"]] // 4, dtype=np.int64)
+
+
+def _nestquant_labels(work: Workload) -> npt.NDArray[np.object_]:
+    points, index = codes.nestquant_points(work, 0, BETA0_ACTIVATIONS)
+    return bits(LABEL, {"digits": codes.nestquant_digits(points), "beta": index})
 
 
 def _planes(work: Workload, side: int) -> Fields:
     # Σ ±2^i over four planes: the odd integers from −15 to 15, as the code 0 … 15 stands for.
-    codes = _grouped_integers(work, side, 4) + 8
-    return {"planes": np.stack([((codes >> i) & 1) @ (1 << np.arange(DIM)) for i in range(4)], axis=1)}
+    number = codes.integers(work, side, 4)[0] + 8
+    return {"planes": np.stack([((number >> i) & 1) @ (1 << np.arange(DIM)) for i in range(4)], axis=1)}
 
 
 def _planes_product(x: Fields, w: Fields) -> npt.NDArray[np.int64]:
@@ -260,30 +284,34 @@ def _planes_product(x: Fields, w: Fields) -> npt.NDArray[np.int64]:
     return (values(x) * values(w)).sum(axis=1)
 
 
-def _norm_events(arithmetic: Integers) -> dict[str, Callable[[Workload], Stimulus]]:
+def _norm_events(rival: Rival) -> dict[str, Callable[[Workload], Stimulus]]:
     def compute(work: Workload) -> Stimulus:
-        y = _grouped_integers(work, 0, arithmetic.x_bits)
-        return {"i": bits(StructLayout({"y": arithmetic.x["y"].shape}), {"y": y})}
+        fields = rival.operands(work, 0)
+        block = {name: shape for name, shape in rival.arithmetic.x.members.items() if name != "norm"}
+        return {"i": bits(StructLayout(block), {name: fields[name] for name in block})}
 
     return {"compute": compute, "idle": lambda work: still(compute(work))}
 
 
-def _scale_events(arithmetic: Integers) -> dict[str, Callable[[Workload], Stimulus]]:
+def _decoder_events(words: Callable[[Workload], npt.NDArray[Any]]) -> dict[str, Callable[[Workload], Stimulus]]:
+    def compute(work: Workload) -> Stimulus:
+        return {"i": words(work)}
+
+    return {"compute": compute, "idle": lambda work: still(compute(work))}
+
+
+def _scale_events(width: int) -> dict[str, Callable[[Workload], Stimulus]]:
     """A group's sum per cycle, of eight rows in turn."""
 
     def compute(work: Workload) -> Stimulus:
-        x, w = (_grouped_integers(work, side, arithmetic.x_bits) for side in (0, 1))
-        sums = np.cumsum((x * w).sum(axis=1) << 1)[7::8]
-        sums = np.resize(np.diff(sums, prepend=0), work.blocks)
-        rng = np.random.default_rng(0)
-        scales = rng.integers(64, 256, (2, work.blocks))
+        (x, x_scales), (w, w_scales) = (codes.integers(work, side, width) for side in (0, 1))
+        sums = np.cumsum((x * w).sum(axis=1))[GROUP // DIM - 1 :: GROUP // DIM]
         first = (np.arange(work.blocks) // GroupScale.ROWS) % 6 == 0
-        ones = np.ones(work.blocks, dtype=np.int64)
         return {
-            "i": sums.astype(object),
-            "x": scales[0],
-            "w": np.repeat(scales[1], 8)[: work.blocks],
-            "valid": ones,
+            "i": np.resize(np.diff(sums, prepend=0), work.blocks),
+            "x": x_scales,
+            "w": w_scales,
+            "valid": np.ones(work.blocks, dtype=np.int64),
             "first": first * 1,
         }
 

@@ -88,6 +88,7 @@ def units() -> dict[str, Unit]:
         _component("encoder_serial_q16", lambda: Encoder(FrontEndRules(candidates="serial"))),
         _component("rotator_128", lambda: Rotator(FrontEndRules())),
         _component("frontend_q16", lambda: FrontEnd(FrontEndRules())),
+        array_unit(2, 2, Format()),
         array_unit(4, 4, Format()),
     ]
     return {unit.name: unit for unit in made}

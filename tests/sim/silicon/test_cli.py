@@ -7,7 +7,6 @@ from typer.testing import CliRunner
 
 import gosset
 from golden.errors import GossetError
-from sim.silicon import report
 from sim.silicon.tables import load, technologies
 from sim.silicon.technologies import libraries
 from tests.sim.silicon import tiny
@@ -55,11 +54,19 @@ def test_the_tables_that_are_shipped_hold_what_the_model_needs(technology, tmp_p
     for unit in table["units"].values():
         for event in unit["events"].values():
             assert event["total"] == pytest.approx(event["load"] + event["internal"] + event["clock"], abs=2e-6)
-    written = report.report(table, tmp_path)
-    assert [path.name for path in written] == ["comparison.md", "plane.png"]
-    text = written[0].read_text()
-    assert "| E8 q = 16, lean, products | 4.25 |" in text and "break even" in text
     assert not re.search(r"/(?:work|tmp|home)/", json.dumps(table))
+    shown = run("silicon", "cell_q16", "--table", technology, "-o", tmp_path)
+    assert shown.exit_code == 0, shown.output
+    assert "Where integers break even" in shown.output and "decoder_q16" not in shown.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["comparison.md", "plane.png", "reuse.png"]
+    text = (tmp_path / "comparison.md").read_text()
+    assert "| E8 q = 16, lean, products | 4.25 | 23.7 |" in text and "| int-g64 at 23.7 dB |" in text
+
+
+def test_what_a_table_does_not_have_is_refused():
+    assert "no unit 'cell'; it has" in str(run("silicon", "cell", "--table", "asap7").exception)
+    assert "--quick is for" in str(run("silicon", "--quick", "--table", "asap7").exception)
+    assert "or a --table that was measured" in str(run("silicon", "--tech", "ihp", "--table", "ihp").exception)
 
 
 def test_published_figures_are_within_twice(tmp_path):

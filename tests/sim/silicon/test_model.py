@@ -89,7 +89,7 @@ def test_what_has_no_figures_is_refused():
 
 
 def test_an_array_from_its_parts():
-    build = compose.Build("cell_q16", 4.25, compose.mxfp4, ("decoder_q16", "norm_q16"), ())
+    build = compose.Build("cell_q16", 4.25, compose.mxfp4, ("decoder_q16", "norm_q16"))
     units = table(
         cell_q16=unit(8.0, area=100.0),
         decoder_q16=unit(4.0, area=50.0),
@@ -100,19 +100,48 @@ def test_an_array_from_its_parts():
     area, energy = compose.cost(build, units, 8)
     assert area == pytest.approx((64 * 100 + 16 * 80 + 28 * 100 * 10 / 50) / 64)
     assert energy == pytest.approx((64 * 8 + 16 * 8 + 28 * 100 * 5 / 50) / 64 / 8)
+    # Weights alone have no decoders at the rows.
+    area, _ = compose.cost(replace(build, int8=True), units, 8)
+    assert area == pytest.approx((64 * 100 + 8 * 80 + 28 * 100 * 10 / 50) / 64)
     assert compose.cost(replace(build, cell="other"), units, 8) is None
 
 
-def test_where_integers_break_even():
-    rows = [
-        {"format": "ours", "bits": 4.25, "sqnr_db": 24.0, "pj_per_mac_32": 0.12},
-        {"format": "low", "bits": 4.0, "sqnr_db": 20.0, "pj_per_mac_32": 0.08},
-        {"format": "high", "bits": 5.0, "sqnr_db": 26.0, "pj_per_mac_32": 0.11},
-    ]
-    # Two thirds of the way: 4.667 bits and 0.10 pJ, so 0.4167 bits fewer for 0.02 pJ more.
-    assert compose.break_even(rows, "ours", ("low", "high"), 4.0) == pytest.approx(4.0 * (4 + 2 / 3 - 4.25) / 0.02)
-    rows[0]["pj_per_mac_32"] = 0.09
-    assert compose.break_even(rows, "ours", ("low", "high"), 4.0) == float("inf")
+def row(name, family, bits, sqnr, energy):
+    made = {"format": name, "family": family, "weights": False, "bits": bits, "x_bits": bits, "sqnr_db": sqnr}
+    return made | {f"{key}_{size}": energy for key in ("um2", "pj") for size in compose.SIZES}
+
+
+ROWS = [
+    row("ours", "E8", 4.25, 24.0, 0.12),
+    row("low", "int-g64", 4.0, 20.0, 0.08),
+    row("low, hotter", "int-g64", 4.0, 20.0, 0.3),
+    row("high", "int-g64", 5.0, 26.0, 0.11),
+]
+
+
+def test_a_format_of_the_same_quality_lies_between_two():
+    assert [r["format"] for r in compose.dressed(ROWS)] == ["ours", "low", "high"]
+    found = compose.between(ROWS, "int-g64", 24.0)
+    assert (found["bits"], found["pj_32"]) == (pytest.approx(4 + 2 / 3), pytest.approx(0.10))
+    assert compose.between(ROWS, "int-g64", 19.0) is None
+
+
+def test_energy_with_memory():
+    # A weight is written once and read once for 32 rows, an activation once for 32 columns.
+    read, write = (memories()[name]["value"] for name in ("sram_read", "sram_write"))
+    assert compose.with_memory(1.0, 4.0, 8.0, 5.0, 1) == pytest.approx(1 + 4 * (5 + write + read) + 8 * read / 32)
+    wanted = 1 + 4 * ((5 + write) / 64 + read / 32) + 8 * read / 32
+    assert compose.with_memory(1.0, 4.0, 8.0, 5.0, 64) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("more", [0.02, 0.2, 3.0])
+def test_where_integers_break_even(more):
+    ours, theirs = row("ours", "E8", 4.25, 24.0, 0.1 + more), row("theirs", "int-g64", 4.75, 24.0, 0.1)
+    reuse = compose.break_even(ours, theirs, 4.0)
+    at = [compose.with_memory(r["pj_32"], r["bits"], r["x_bits"], 4.0, max(reuse, 1.0)) for r in (ours, theirs)]
+    assert at[0] == pytest.approx(at[1]) if reuse else at[0] > at[1]
+    assert (reuse > 32, reuse == 0) == (more < 0.1, more > 1)
+    assert compose.break_even(ours | {"pj_32": 0.05}, theirs, 4.0) == float("inf")
 
 
 @pytest.mark.parametrize("build", compose.builds().values(), ids=compose.builds())

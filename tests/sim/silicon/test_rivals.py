@@ -1,14 +1,20 @@
 import numpy as np
 import pytest
+from amaranth import Value
 from amaranth.sim import Simulator
 
 from golden.format import Format
 from golden.matmul import matmul
 from golden.quantize import quantize
+from golden.rivals import e8p, trellis
 from golden.rivals.microscaling import mxfp4
-from golden.rivals.nestquant import BETA0_ACTIVATIONS, BETA0_WEIGHTS, NestQuant
+from golden.rivals.nestquant import BETA0_ACTIVATIONS, BETA0_WEIGHTS, INVERSE, NestQuant, nearest
 from hw.rivals.cell import DotCell
-from hw.rivals.integers import GroupScale, IntegerNorm, Integers
+from hw.rivals.decoders import E8PDecoder, TrellisDecoder
+from hw.rivals.integers import Integers, Norm
+from hw.rivals.nestquant import IntegerNestQuant, NestQuantDecoder
+from hw.rivals.scales import GroupScale
+from sim.silicon import codes
 from sim.silicon.operands import Workload, bits, workload
 from sim.silicon.rivals import rivals
 
@@ -73,22 +79,78 @@ def test_operands_are_goldens():
         assert np.allclose(read[side].reshape(-1), NestQuant(betas=betas)(v[None]).values[0], rtol=1e-5)
 
 
-def test_norms_of_integers():
-    arithmetic = Integers(5, 5, "squares", 17)
-    norm, y = IntegerNorm(arithmetic), np.random.default_rng(0).integers(-15, 16, (6, 8))
+def stream(unit, values):
+    """What a unit with a port in and one out makes of a value per cycle."""
+    seen = []
 
     async def bench(ctx):
-        for row in y:
-            for i in range(8):
-                ctx.set(norm.i.y[i], int(row[i]))
+        for cycle in range(len(values) + unit.LATENCY):
+            if cycle < len(values):
+                ctx.set(Value.cast(unit.i), int(values[cycle]))
+            if cycle >= unit.LATENCY:
+                seen.append(ctx.get(unit.o))
             await ctx.tick()
-            assert ctx.get(norm.o.norm) == int(np.square(row).sum())
-            assert [ctx.get(norm.o.y[i]) for i in range(8)] == list(row)
 
-    simulator = Simulator(norm)
+    simulator = Simulator(unit)
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()
+    return seen
+
+
+@pytest.mark.parametrize(("layout", "halvings"), [(Integers(5, 5, "squares", 17).x, 0), (IntegerNestQuant().x, 3)])
+def test_norms_of_integers(layout, halvings):
+    # Doubled points of E8: all even, their sum a multiple of 4.
+    y = 2 * np.random.default_rng(0).integers(-3, 4, (6, 8))
+    y[:, 0] += y.sum(axis=1) % 4
+    norm = Norm(layout, halvings)
+    seen = stream(norm, bits(norm.i.shape(), {"y": y}))
+    assert [out.norm for out in seen] == list(np.square(y).sum(axis=1) >> halvings)
+    assert [list(out.y) for out in seen] == y.tolist()
+
+
+def test_words_of_e8p_are_goldens_codewords():
+    words, points = codes.e8p_words(WORK)
+    rows = [row / np.sqrt(np.square(row).mean()) for _, row in WORK.pairs]
+    wanted = e8p.nearest(np.concatenate(rows).reshape(-1, 8).astype(np.float32) * np.float32(codes.E8P_SCALE))
+    assert (points == 4 * wanted).all()
+    assert [list(out) for out in stream(E8PDecoder(), words)] == points.tolist()
+
+
+@pytest.mark.parametrize("rate", [2, 3, 4])
+def test_rings_of_a_trellis_are_read_as_golden_reads_them(rate):
+    values, rng = trellis.hashed(rate), np.random.default_rng(0)
+    word = rng.integers(0, 1 << (8 * rate), 32)  # any ring of bits is one
+    flat = [(int(w) >> (rate * (7 - i))) & ((1 << rate) - 1) for w in word for i in range(8)]
+    window, wanted = 0, []
+    for bit in flat[-8:] + flat:
+        window = ((window << rate) | bit) % len(values)
+        wanted.append(int(values[window]))
+    seen = stream(TrellisDecoder(rate), [word[-1], *word])
+    assert [list(out) for out in seen[1:]] == np.reshape(wanted[8:], (-1, 8)).tolist()
+
+
+def test_a_ring_of_weights_comes_back():
+    words, read = codes.trellis_words(WORK, 2)
+    for ring, wanted in zip(words, read, strict=True):
+        seen = stream(TrellisDecoder(2), [ring[-1], *ring])
+        assert [list(out) for out in seen[1:]] == wanted.tolist()
+
+
+def test_a_decoder_of_nestquant_finds_the_point_of_least_energy():
+    rng = np.random.default_rng(0)
+    digits = rng.integers(0, 14, (600, 8))
+    digits[:2] = [[0], [13]]
+    decoder = NestQuantDecoder()
+    seen = stream(decoder, bits(decoder.i.shape(), {"digits": digits, "beta": np.arange(len(digits)) % 4}))
+    found = np.array([list(out.y) for out in seen]) / 2
+    assert [out.beta for out in seen] == [i % 4 for i in range(len(digits))]
+    # It is in the label's coset, and as near to 0 as golden's; golden's own where that is nearer than all others.
+    assert (np.mod(np.rint(found @ INVERSE.T), 14) == digits).all()
+    point = digits @ np.linalg.inv(INVERSE).T
+    wanted = point - 14 * nearest(point / 14)
+    assert np.allclose(np.square(found).sum(axis=1), np.square(wanted).sum(axis=1))
+    assert (found == wanted).all(axis=1).mean() > 0.8
 
 
 def test_group_scales_add_up_by_row():
