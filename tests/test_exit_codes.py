@@ -27,10 +27,10 @@ def commands(group, name=()):
 COMMANDS = dict(commands(typer.main.get_command(app)))
 
 REQUIRED = {"m": "4", "n": "4", "k": "16", "port": "/dev/null", "packed": "packed", "w": "packed", "matrix": "matrix"}
-REQUIRED |= {"source": "matrix", "target": "made"}
+REQUIRED |= {"source": "matrix", "target": "made", "model": "matrix", "inputs": "matrix"}
 """What a parameter gets where another one is bad."""
 
-FILES = {"matrix", "packed", "x", "w", "source", "calibrate", "hessian"}
+FILES = {"matrix", "packed", "x", "w", "source", "calibrate", "hessian", "model", "inputs"}
 """Parameters that name a file to read."""
 
 

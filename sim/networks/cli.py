@@ -7,10 +7,12 @@ import typer
 
 from golden.errors import GossetError
 from golden.terminal import console, progress
+from hw.cli import Design
 
 if TYPE_CHECKING:
     from golden.calibration import Calibration
     from golden.format import Format
+    from golden.rivals import Codec
 
 LARGE = 1 << 22
 """Entries from which the compiled encoder is worth looking for."""
@@ -179,3 +181,139 @@ def _rounding(entries: int) -> Any:
         return chooser()
     except ToolError:
         return choose
+
+
+PACKED = {f"e8_q{q}": q for q in (4, 8, 16, 32)}
+"""Formats of `run` that are computed on packed operands, and their q."""
+
+
+def run(
+    model: Annotated[Path, typer.Argument(help="A network, an ONNX file.")],
+    inputs: Annotated[Path, typer.Argument(help="A .npz file with an array for each input, under its name.")],
+    format: Annotated[
+        str,
+        typer.Option(
+            help="Of both operands of every product, several separated by commas: e8_q4, e8_q8, e8_q16, e8_q32; and in "
+            "NumPy, to compare with, int3_g64, int4_g64, int4_g128, mxfp4, nvfp4 with searched scales."
+        ),
+    ] = "e8_q16",
+    backend: Annotated[
+        str,
+        typer.Option(help="What multiplies: golden (NumPy), cpu (compiled kernels) or rtl (the Verilated design)."),
+    ] = "cpu",
+    design: Design = "small",
+    rotate: Annotated[
+        bool, typer.Option(help="Whether rows of both operands are rotated alike before they are quantised.")
+    ] = True,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for report.json, and the outputs as FORMAT.npz.")
+    ] = Path("build/run"),
+) -> None:
+    """Evaluates an ONNX network with its matrix products on the packed format, and says what it costs.
+
+    Products of MatMul, Gemm and Conv (as im2col) are computed on packed operands, those in bodies of If and Loop as
+    well; ONNX's reference evaluator does everything else in float32. For every layer: the SQNR of its own products, and
+    of its result beside the network in float32, with the errors of all layers before it. What multiplies and is not
+    mapped is named.
+
+    Example: `gosset run model.onnx inputs.npz --format e8_q16,e8_q8,int4_g64 --backend golden`
+    """
+    import json
+    from dataclasses import asdict
+
+    import numpy as np
+
+    from golden.files import replacing, writable, write_text
+    from golden.format import Format
+    from hw.design import DesignPoint
+    from sim.device import BACKENDS
+    from sim.networks.evaluate import Evaluation, Network, on_device, read_inputs, with_codec
+
+    chosen, rivals = format.split(","), _rivals()
+    for name in chosen:
+        if name not in PACKED and name not in rivals:
+            raise GossetError(f"No format is called {name!r}; there are {', '.join((*PACKED, *rivals))}.")
+        if name in rivals and backend == "rtl":
+            raise GossetError(f"{name} is no packed format: the RTL multiplies {', '.join(PACKED)}.")
+    if backend not in BACKENDS:
+        raise GossetError(f"No backend is called {backend!r}; there are {', '.join(BACKENDS)}.")
+    for file in ("report.json", *(f"{name}.npz" for name in chosen)):
+        writable(output / file)
+    point = DesignPoint.load(design)
+    network = Network(model, read_inputs(inputs))
+    if not network.size:
+        raise GossetError(f"{model} has no MatMul, Gemm or Conv of real numbers to compute.")
+    found: dict[str, Evaluation] = {}
+    for name in chosen:
+        if name in PACKED:
+            device = BACKENDS[backend](point.with_format(Format(PACKED[name], point.format.betas)))
+            multiply = on_device(device, rotate=rotate, rounding=_rounding(LARGE if backend == "cpu" else 0))
+        else:
+            multiply = with_codec(rivals[name], rotate=rotate)
+        with progress(name, network.size) as advance:
+            found[name] = network.evaluate(multiply, lambda: advance(1))
+    console.print(*_tables(model.name, found))
+    for part in network.unmapped:
+        console.print(f"In float32: {part.node} ({part.operator}): {part.reason}", soft_wrap=True, markup=False)
+    report = {
+        "model": model.name,
+        "backend": backend,
+        "rotated": rotate,
+        "design": point.as_dict(),
+        "unmapped": [asdict(part) for part in network.unmapped],
+        "formats": {
+            name: {"layers": [asdict(x) for x in each.layers], "outputs": [asdict(x) for x in each.errors]}
+            for name, each in found.items()
+        },
+    }
+    for name, each in found.items():
+        arrays = {key: value for key, value in each.outputs.items() if isinstance(value, np.ndarray)}
+        with replacing(output / f"{name}.npz") as beside:
+            np.savez(beside, **arrays)  # type: ignore[arg-type]
+    write_text(output / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    console.print(f"{output / 'report.json'}", soft_wrap=True)
+
+
+def _rivals() -> "dict[str, Codec]":
+    """The rivals by name."""
+    from functools import partial
+
+    from golden.rivals.integers import IntGroups
+    from golden.rivals.microscaling import mxfp4, nvfp4
+
+    integers: dict[str, Codec] = {
+        f"int{bits}_g{group}": IntGroups(bits, group) for bits, group in ((3, 64), (4, 64), (4, 128))
+    }
+    return integers | {"mxfp4": partial(mxfp4, search=True), "nvfp4": partial(nvfp4, search=True)}
+
+
+def _tables(title: str, found: dict[str, Any]) -> tuple[Any, Any]:
+    """Errors of the layers and of the outputs."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    layers, outputs = (
+        Table(title=f"{escape(title)}: SQNR in dB, of a layer itself / beside float32"),
+        Table(title="Outputs"),
+    )
+    for column in ("layer", "operator", "M", "N", "K", "count", *found):
+        text = column in ("layer", "operator")
+        layers.add_column(column, justify="left" if text else "right", overflow="fold", no_wrap=column != "layer")
+    most = max(found.values(), key=lambda each: len(each.layers)).layers
+    for i, layer in enumerate(most):
+        sizes = [f"{size:,}" for size in (layer.m, layer.n, layer.k, layer.count)]
+        errors = [each.layers[i] if i < len(each.layers) else None for each in found.values()]
+        cells = [f"{_decibels(error.own_db)} / {_decibels(error.db)}" if error else "" for error in errors]
+        layers.add_row(escape(layer.name), layer.operator, *sizes, *cells)
+    for column in ("output", "format", "SQNR dB", "largest difference", "same largest entry"):
+        outputs.add_column(column, justify="left" if column in ("output", "format") else "right")
+    for name, each in found.items():
+        for error in each.errors:
+            same = "" if error.same_first is None else f"{100 * error.same_first:.1f} %"
+            outputs.add_row(escape(error.name), name, _decibels(error.db), f"{error.largest:.3g}", same)
+    return layers, outputs
+
+
+def _decibels(ratio: float) -> str:
+    """A ratio in dB as tables show it."""
+    return "exact" if ratio >= 999 else "other shape" if ratio <= -999 else f"{ratio:.1f}"
