@@ -70,26 +70,3 @@ def fit(
     found = fit_betas(read_array(matrix), q, count)
     bits = Format(q, found.betas).bits_per_entry
     console.print(f"--betas {','.join(map(str, found.betas))}    {bits} bits per entry, SQNR {found.sqnr_db:.2f} dB")
-
-
-def quality(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for report.json, tables.md and the plots.")
-    ] = Path("build/quality"),
-    sections: Annotated[
-        str, typer.Option(help="What to measure: gaussian, guarantee, minilm, separated by commas.")
-    ] = ("gaussian,guarantee,minilm"),
-    sentences: Annotated[int, typer.Option(min=1, max=100_000, help="Sentences for the network.")] = 2000,
-) -> None:
-    """How good the code is: distortion over the bound, the guarantee on hostile matrices, a real network.
-
-    All formats beside each other, rivals included. The network, MiniLM, takes most of the time; leave it out with
-    `gosset quality --sections gaussian,guarantee`.
-    """
-    from golden.quality.report import quality as measure_quality
-
-    chosen = tuple(name.strip() for name in sections.split(","))
-    measure_quality(
-        output, sections=chosen, sentences=sentences, report=lambda line: console.print(line, soft_wrap=True)
-    )
-    console.print(f"{output / 'report.json'}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Commands on networks and matrices. Modules that take long to import are imported by the commands."""
+"""Commands that pack matrices and networks and say what it costs; they import themselves what takes long to import."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -317,3 +317,44 @@ def _tables(title: str, found: dict[str, Any]) -> tuple[Any, Any]:
 def _decibels(ratio: float) -> str:
     """A ratio in dB as tables show it."""
     return "exact" if ratio >= 999 else "other shape" if ratio <= -999 else f"{ratio:.1f}"
+
+
+def quality(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for report.json, tables.md and the plots.")
+    ] = Path("build/quality"),
+    sections: Annotated[
+        str,
+        typer.Option(help="What to measure: gaussian, guarantee, minilm, language, kv, separated by commas."),
+    ] = "gaussian,guarantee,minilm,language,kv",
+    sentences: Annotated[int, typer.Option(min=1, max=100_000, help="Sentences for MiniLM.")] = 2000,
+    tokens: Annotated[int, typer.Option(min=512, max=100_000, help="Tokens for the language model.")] = 20_480,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick", help="A first look: 200 sentences, 1,024 tokens, few draws, no formats that take long."
+        ),
+    ] = False,
+) -> None:
+    """How good the code is: distortion over the bound, the guarantee on hostile matrices, real networks.
+
+    All formats beside each other, rivals included. MiniLM embeds sentences (minilm); SmolLM2-135M reads prose, with
+    weights, activations and its cache quantised, each by itself and together (language), and in more formats the cache
+    alone (kv). The networks take most of the time; leave them out with `gosset quality --sections gaussian,guarantee`.
+    """
+    from golden.quality.language import QUICK
+    from golden.quality.report import quality as measure_quality
+
+    chosen = tuple(name.strip() for name in sections.split(","))
+    measure_quality(
+        output,
+        sections=chosen,
+        sentences=200 if quick else sentences,
+        tokens=QUICK if quick else tokens,
+        draws=8 if quick else 32,
+        rows=64 if quick else 256,
+        few=quick,
+        rounding=_rounding(LARGE if {"language", "kv"} & {*chosen} else 0),
+        report=lambda line: console.print(line, soft_wrap=True),
+    )
+    console.print(f"{output / 'report.json'}", soft_wrap=True)
