@@ -53,8 +53,9 @@ def test_the_text_is_prose_and_is_there_in_windows(model):
 @pytest.mark.parametrize(
     "kinds", [(True, False, False), (False, True, False), (False, False, True), (True, True, True)]
 )
-def test_rotations_meet_their_inverses(model, rotate, kinds):
+def test_rotations_meet_their_inverses(model, rotate, kinds, monkeypatch):
     """With codecs that keep everything, every kind of data can be taken through them and nothing changes."""
+    monkeypatch.setattr("golden.quality.smollm.LAYERS", 2)
     ids = windows(model, 512)[0, :24]
     ways = Trial(model, Suit(exact, exact, exact), rotate).ways(weights=kinds[0], activations=kinds[1], cached=kinds[2])
     expected = model.logits(ids, Ways())
@@ -69,7 +70,7 @@ def test_coarser_caches_lose_more(model):
         store = Counted(codec, rotate, WIDTH)
         found[name] = model.perplexity(ids, Ways(keys=store, values=store)) / plain - 1
         if name.startswith("E8 q=16"):
-            assert store.bits == pytest.approx(4.25 + 32 / 192)
+            assert store.bits == pytest.approx(4 + (64 + 32) / 192)  # β indices fill whole words of 32 bits
     losses = list(found.values())
     assert losses == sorted(losses) and abs(losses[0]) < 0.05 and losses[-1] > 0.5
 
