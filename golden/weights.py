@@ -1,23 +1,30 @@
 """Better weights for real layers: error feedback against a calibration Hessian, low-rank parts, outlier columns."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cholesky, solve_triangular
 
-from golden.arrays import as_matrix, real
+from golden.arrays import as_matrix, real, row_scales
 from golden.errors import GossetError
-from golden.format import Format, PackedMatrix
+from golden.format import Format, PackedMatrix, largest_scale
 from golden.lattice import DIM
-from golden.quantize import Progress, quantize
+from golden.quantize import Progress, Rounding, quantize
 from golden.rivals import Coded
 from golden.rounding import choose
 from golden.voronoi import encode_lanes, label_dtype
 
 
 def ldlq(
-    weight: ArrayLike, hessian: ArrayLike, fmt: Format, *, damping: float = 0.01, progress: Progress | None = None
+    weight: ArrayLike,
+    hessian: ArrayLike,
+    fmt: Format,
+    *,
+    damping: float = 0.01,
+    progress: Progress | None = None,
+    rounding: Rounding = choose,
 ) -> PackedMatrix:
     """Quantises weights block by block, each block's error passed on to the blocks not yet quantised.
 
@@ -31,11 +38,14 @@ def ldlq(
         Added to the Hessian's diagonal, times its mean.
     progress : callable, optional
         Called with the columns done and of all.
+    rounding : callable
+        As in `golden.quantize.quantize`.
 
     Returns
     -------
     PackedMatrix
-        Of less proxy loss tr((W − Ŵ)·H·(W − Ŵ)ᵀ) than rounding to the nearest, with the same row scales.
+        Of less proxy loss tr((W − Ŵ)·H·(W − Ŵ)ᵀ) than rounding to the nearest. Codes are those of the row scales that
+        are best for the weights; in the end each scale is the one that is best for the outputs with these codes.
 
     Raises
     ------
@@ -55,7 +65,7 @@ def ldlq(
             f"Weights of {columns} columns need a finite Hessian of {columns} × {columns}, but its shape is {h.shape}."
         )
     upper = _inverse_factor(h + np.eye(columns) * max(damping * float(np.trace(h)) / columns, 1e-12))
-    scales = quantize(w, fmt).scales
+    scales = quantize(w, fmt, rounding=rounding).scales
     steps = scales[:, None].astype(np.float64)
     betas = np.array(fmt.betas, dtype=np.float64)
     rest = w.astype(np.float64)
@@ -66,7 +76,7 @@ def ldlq(
         width = part.stop - part.start
         x = np.zeros((DIM, rows, 1), dtype=np.float32)
         x[:width, :, 0] = rest[:, part].T
-        point, picked, _ = choose(list(x), scales, fmt, "opt")
+        point, picked, _ = rounding(list(x), scales, fmt, "opt")
         picked[scales == 0] = 0
         label = encode_lanes(point, fmt.q)
         label[scales == 0] = 0
@@ -76,7 +86,26 @@ def ldlq(
         rest[:, part.stop :] -= (rest[:, part] - values) @ feedback
         if progress is not None:
             progress(part.stop, columns)
-    return PackedMatrix(fmt, columns, labels, index, scales)
+    return PackedMatrix(fmt, columns, labels, index, _refitted(w, h, labels, index, scales, fmt))
+
+
+def _refitted(
+    w: NDArray[np.float32],
+    h: NDArray[np.float64],
+    labels: NDArray[Any],
+    index: NDArray[np.uint8],
+    scales: NDArray[np.float32],
+    fmt: Format,
+) -> NDArray[np.float32]:
+    """The row scales of least proxy loss with given codes: s·(w·H·ŵᵀ)/(ŵ·H·ŵᵀ), as long as all entries stay finite."""
+    coded = PackedMatrix(fmt, w.shape[1], labels, index, scales)
+    read = coded.dequantize().astype(np.float64)
+    through = read @ h
+    energy = np.sum(through * read, axis=1)
+    ratio = np.divide(np.sum(through * w, axis=1), energy, out=np.ones_like(energy), where=energy > 0)
+    most = largest_scale(np.abs(coded.integers).max(axis=1))
+    better = np.minimum(row_scales(scales.astype(np.float64) * np.where(ratio > 0, ratio, 1)), most)
+    return np.asarray(better, dtype=np.float32)
 
 
 def proxy_loss(weight: ArrayLike, approximation: ArrayLike, hessian: ArrayLike) -> float:

@@ -27,9 +27,10 @@ def commands(group, name=()):
 COMMANDS = dict(commands(typer.main.get_command(app)))
 
 REQUIRED = {"m": "4", "n": "4", "k": "16", "port": "/dev/null", "packed": "packed", "w": "packed", "matrix": "matrix"}
+REQUIRED |= {"source": "matrix", "target": "made", "model": "matrix", "inputs": "matrix"}
 """What a parameter gets where another one is bad."""
 
-FILES = {"matrix", "packed", "x", "w"}
+FILES = {"matrix", "packed", "x", "w", "source", "calibrate", "hessian", "model", "inputs"}
 """Parameters that name a file to read."""
 
 
@@ -58,7 +59,7 @@ def bad(command, parameter):
     """Bad values of a parameter."""
     hints = typing.get_type_hints(inspect.unwrap(command.callback))
     kind = str(hints.get(parameter.name))
-    if parameter.name in ("output", "history"):
+    if parameter.name in ("output", "target", "history"):
         return OUTPUTS
     if parameter.name in FILES:
         return KINDS
@@ -100,7 +101,8 @@ def test_bad_input_is_one_sentence_and_exit_code_2(case, place, monkeypatch, cap
     words, name, value = case
     arguments = list(words)
     for parameter in COMMANDS[words].params:
-        given = REQUIRED.get(parameter.name) if parameter.required else None
+        needed = parameter.required or (parameter.name == "target" and name != "output")  # one of the two is given
+        given = REQUIRED.get(parameter.name) if needed else None
         given = value if parameter.name == name else given
         if given is not None:
             options = [option for option in parameter.opts if option.startswith("-")]

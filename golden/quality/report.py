@@ -1,10 +1,10 @@
-"""The report on quality: distortion against the bound, the guarantee on hostile matrices, a real network.
+"""The report on quality: distortion against the bound, the guarantee on hostile matrices, real networks.
 
 Everything has fixed seeds; sampling errors are in the report.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from golden.errors import GossetError
 from golden.files import read_bytes, replacing, writable, write_text
 from golden.format import Format
 from golden.halfstep import HalfStep
-from golden.quality import hostile, network
+from golden.quality import hostile, language, network
 from golden.quality.provenance import provenance
+from golden.quantize import Rounding
 from golden.rivals import Codec, Lattice, ggml
 from golden.rivals.d4 import HierarchicalD4
 from golden.rivals.e8p import E8P
@@ -28,9 +29,10 @@ from golden.rivals.integers import BipolarInt, Int8Outliers, IntGroups
 from golden.rivals.microscaling import mxfp4, nvfp4
 from golden.rivals.nestquant import BETA0_WEIGHTS, NestQuant
 from golden.rivals.trellis import Trellis, hashed, one_mad
+from golden.rounding import choose
 from golden.universal import Universal
 
-SECTIONS = ("gaussian", "guarantee", "minilm")
+SECTIONS = ("gaussian", "guarantee", "minilm", "language", "kv")
 
 EIGHT_BETAS = {
     4: (5, 6, 7, 8, 9, 10, 12, 14),
@@ -146,6 +148,9 @@ def quality(
     sentences: int = 2000,
     draws: int = 32,
     rows: int = 256,
+    tokens: int = language.TOKENS,
+    few: bool = False,
+    rounding: Rounding = choose,
     command: str = "gosset quality",
     report: Report = print,
 ) -> dict[str, Any]:
@@ -155,16 +160,20 @@ def quality(
     ----------
     output : path
         Folder; sections that are left out keep what an earlier run wrote to its report.
-    sections : of "gaussian", "guarantee", "minilm"
-    sentences, draws, rows : int
-        Sizes of the network's data, the guarantee's draws and the Gaussian operands.
+    sections : of `SECTIONS`
+    sentences, draws, rows, tokens : int
+        Sizes of the networks' data, the guarantee's draws and the Gaussian operands.
+    few : bool
+        Whether formats of the language model that take long are left out.
+    rounding : callable
+        As `golden.quantize.quantize` takes it, for the language model.
     command : str
         What made the plots, for their captions.
     report : callable
 
     Returns
     -------
-    The report: keys `gaussian`, `guarantee`, `minilm`, as far as there are, and `made`: what made each.
+    The report: the sections, as far as there are, and `made`: what made each.
 
     Raises
     ------
@@ -180,8 +189,9 @@ def quality(
         writable(folder / name)
     figures = _before(path)
 
-    def row(name: str, line: dict[str, float]) -> None:
-        report(f"{name:32s} " + "  ".join(f"{key} {value:.4f}" for key, value in line.items()))
+    def row(name: str, line: Mapping[str, float | bool]) -> None:
+        cells = (f"{key} {value if isinstance(value, bool) else format(value, '.4f')}" for key, value in line.items())
+        report(f"{name:32s} " + "  ".join(cells))
 
     for section in sections:
         report(f"— {section}")
@@ -189,6 +199,10 @@ def quality(
             figures[section] = gaussian(rows, report=report)
         elif section == "guarantee":
             figures[section] = guarantees(draws, report)
+        elif section == "language":
+            figures[section] = language.evaluate(tokens, quick=few, rounding=rounding, report=row)
+        elif section == "kv":
+            figures[section] = language.evaluate_caches(tokens, rounding=rounding, report=row)
         else:
             figures[section] = network.evaluate(sentences, report=row)
         figures.setdefault("made", {})[section] = {"command": command, **provenance()}
@@ -213,10 +227,11 @@ def _before(path: Path) -> dict[str, Any]:
 
 def _table(rows: dict[str, dict[str, Any]]) -> str:
     """A section's figures as a Markdown table."""
-    names = list(next(iter(rows.values())))
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
     lines = ["| | " + " | ".join(name.replace("_", " ") for name in names) + " |", "|---" * (len(names) + 1) + "|"]
     for name, row in rows.items():
-        cells = [str(value) if isinstance(value, bool) else f"{value:.4g}" for value in row.values()]
+        values = [row.get(name, "") for name in names]
+        cells = [str(value) if isinstance(value, bool | str) else f"{value:.4g}" for value in values]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -228,6 +243,28 @@ def _points(axes: Any, points: dict[str, tuple[float, float]]) -> None:
         for i, name in enumerate(names):
             axes.plot(*points[name], markers[i // 10], color=f"C{i % 10}", label=name)
     axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), ncols=1 + len(points) // 30)
+
+
+def _losses(axes: Any, section: str, figures: dict[str, Any]) -> None:
+    """What perplexity rises by over bits, each point with its name: ours filled."""
+    if section == "kv":
+        lines = {"kv": {name: (f["bits"], f["more_percent"]) for name, f in figures.items() if name != "float32"}}
+        axes.set(xlabel="bits per entry of the cache, all that is stored")
+    else:
+        exact = figures[language.BASELINE]["weights"]
+        lines = {
+            kind: {name: (f["bits"], 100 * (f[kind] / exact - 1)) for name, f in figures.items() if kind in f}
+            for kind in ("weights", "together")
+        }
+        del lines["weights"][language.BASELINE]
+        axes.set(xlabel="bits per entry of the weights, all that is stored")
+    for color, (kind, points) in enumerate(lines.items()):
+        for name, (bits, more) in points.items():
+            fill = f"C{color}" if name.startswith("E8") else "none"
+            axes.scatter(bits, max(more, 0.01), facecolors=fill, edgecolors=f"C{color}")
+            label = name if section == "kv" else f"{name}: {kind}"
+            axes.annotate(label, (bits, max(more, 0.01)), (5, 3), textcoords="offset points", fontsize=7)
+    axes.set(ylabel="perplexity more than unquantised, %", yscale="log")
 
 
 def _plot(section: str, figures: dict[str, Any], folder: Path, caption: str) -> None:
@@ -250,6 +287,8 @@ def _plot(section: str, figures: dict[str, Any], folder: Path, caption: str) -> 
         axes.axvline(1, color="k", label="the guarantee")
         axes.set(xscale="log", xlabel="squared error of the product / bound", yticks=y, yticklabels=list(figures))
         axes.legend()
+    elif section in ("language", "kv"):
+        _losses(axes, section, figures)
     else:
         _points(axes, {name: (f["bits"], 1 - f["recall_at_10"]) for name, f in figures.items()})
         axes.set(xlabel="bits per entry, without row scales", ylabel="1 − recall@10", yscale="log")

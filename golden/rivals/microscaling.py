@@ -53,7 +53,9 @@ def nvfp4(matrix: ArrayLike, *, search: bool = False) -> Coded:
 
 def _e2m1(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rounded to E2M1 (0, ½, 1, 1½, 2, 3, 4, 6 and their negatives), ties to even, saturated."""
-    return np.clip(x, -E2M1_MAX, E2M1_MAX).astype(ml_dtypes.float4_e2m1fn).astype(np.float32)
+    size = np.minimum(np.abs(x), np.float32(E2M1_MAX))
+    step = np.where(size < 2, np.float32(0.5), np.where(size < 4, np.float32(1), np.float32(2)))
+    return np.copysign(np.rint(size / step) * step, x)  # many times as fast as a cast to ml_dtypes' type
 
 
 def _matrix(groups: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -41,7 +41,7 @@ def read_graph(path: Path, dims: Mapping[str, int]) -> Workload:
     GossetError
         If the file is not a model, its nodes are in a circle, or a dimension of an input stays open.
     """
-    model = _load(path)
+    model = load_model(path)
     graph = model.graph
     _check_order(path, graph)
     _bind(path, graph, dims)
@@ -59,10 +59,24 @@ def read_graph(path: Path, dims: Mapping[str, int]) -> Workload:
     return _walk(path, model.graph)
 
 
-def _load(path: Path) -> Any:
-    """The model, its functions in place of their calls."""
+def load_model(path: Path, *, whole: bool = False) -> Any:
+    """The model of an ONNX file, its functions in place of their calls.
+
+    Parameters
+    ----------
+    path : Path
+    whole : bool
+        Whether weights that are in files of their own are read as well.
+
+    Raises
+    ------
+    GossetError
+        If the file cannot be read or is not a model.
+    """
     try:
-        model = onnx.load(path, format="protobuf", load_external_data=False)
+        model = onnx.load(path, format="protobuf", load_external_data=whole)
+    except onnx.checker.ValidationError as error:  # a file of weights is missing, or elsewhere
+        raise GossetError(f"{path}: {str(error).splitlines()[0]}") from error
     except OSError as error:
         raise GossetError(f"Cannot read {path}: {error.strerror}.") from error
     except DecodeError as error:

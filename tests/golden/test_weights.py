@@ -21,7 +21,15 @@ def test_error_feedback_lowers_the_loss(q):
     plain = proxy_loss(w, quantize(w, Format(q)).dequantize(), h)
     fed = ldlq(w, h, Format(q))
     assert proxy_loss(w, fed.dequantize(), h) < 0.6 * plain
-    np.testing.assert_array_equal(fed.scales, quantize(w, Format(q)).scales)
+
+
+def test_scales_are_those_best_for_the_outputs():
+    w, h = layer()
+    fed = ldlq(w, h, Format(4))
+    least = proxy_loss(w, fed.dequantize(), h)
+    assert not np.array_equal(fed.scales, quantize(w, Format(4)).scales)
+    for factor in (0.999, 1.001):
+        assert proxy_loss(w, factor * fed.dequantize(), h) > least
 
 
 def test_without_correlation_it_is_rounding_to_the_nearest():

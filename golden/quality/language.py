@@ -1,0 +1,289 @@
+"""How well a language model survives quantisation: SmolLM2's perplexity with weights, activations and cache packed.
+
+Each by itself and together, every format with the same help: rotated or not, whichever is better for it; scales
+searched for weights and cache; no calibration for any. What is multiplied is what codecs read back, in float32: with
+the packed format that is the exact-integer product but for float32's rounding.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache, partial
+from threading import Lock
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from golden.format import Format
+from golden.quality.smollm import WIDTH, WINDOW, Array, Ids, SmolLM, Ways, all_windows, windows
+from golden.quantize import Rounding, quantize, rms_scales
+from golden.rivals import Codec, Coded
+from golden.rivals.integers import IntGroups
+from golden.rivals.microscaling import mxfp4, nvfp4
+from golden.rivals.trellis import Trellis, hashed
+from golden.rounding import choose
+from golden.universal import Rotation
+
+TOKENS = 40 * WINDOW
+"""Tokens of a whole run."""
+
+QUICK = 2 * WINDOW
+"""Tokens of a quick one."""
+
+BASELINE = "Q4_1, as shipped"
+"""The network that others are compared with."""
+
+Figures = dict[str, float | bool]
+Row = Callable[[str, Figures], object]
+"""Called with each format's name and figures as they come."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The packed format as a codec, with row scales searched or from the RMS of rows, as a chip has them.
+
+    Parameters
+    ----------
+    format : Format
+    search : bool
+    rounding : callable
+        As `golden.quantize.quantize` takes it.
+    """
+
+    format: Format
+    search: bool = True
+    rounding: Rounding = choose
+
+    def __call__(self, matrix: ArrayLike) -> Coded:
+        """Quantises and reads back."""
+        scales = None if self.search else rms_scales(matrix, self.format)
+        packed = quantize(matrix, self.format, scales=scales, rounding=self.rounding)
+        return Coded(packed.dequantize(), packed.bits_per_entry)
+
+
+@dataclass(frozen=True)
+class Suit:
+    """A format, as each kind of data has it.
+
+    Parameters
+    ----------
+    weights, activations, cached : Codec
+        Activations are coded as they come; all keys, or all values, that a token leaves
+        in the cache of a layer are a row.
+    dresses : tuple of bool
+        Whether it is tried rotated, plain, or both.
+    """
+
+    weights: Codec
+    activations: Codec
+    cached: Codec
+    dresses: tuple[bool, ...] = (False, True)
+
+
+def suits(rounding: Rounding = choose) -> dict[str, Suit]:
+    """The formats compared, by name."""
+    table = {}
+    for q in (16, 8):
+        fmt = Format(q)
+        searched, simple = Packed(fmt, rounding=rounding), Packed(fmt, search=False, rounding=rounding)
+        table[f"E8 q={q}"] = Suit(searched, simple, searched, (True,))
+    mx, nv = partial(mxfp4, search=True), partial(nvfp4, search=True)
+    four = IntGroups(4)
+    table |= {"int4-g64": Suit(four, four, four), "MXFP4": Suit(mx, mx, mx), "NVFP4": Suit(nv, nv, nv)}
+    # 192 entries of a row of the cache are no whole groups of 128.
+    table["int4-g128"] = Suit(IntGroups(4, 128), IntGroups(4, 128), four)
+    return table
+
+
+def caches(rounding: Rounding = choose) -> dict[str, tuple[Codec, bool]]:
+    """The formats of caches that are compared, and whether rows are rotated, by name."""
+    table: dict[str, tuple[Codec, bool]] = {
+        f"E8 q={q}, rotated": (Packed(Format(q), rounding=rounding), True) for q in (16, 8, 4)
+    }
+    rivals: dict[str, Codec] = {f"int{bits}-g64": IntGroups(bits) for bits in (4, 3, 2)}
+    rivals |= {"MXFP4": partial(mxfp4, search=True), "NVFP4": partial(nvfp4, search=True)}
+    for name, codec in rivals.items():
+        table |= {name: (codec, False), f"{name}, rotated": (codec, True)}
+    return table
+
+
+def trellises() -> dict[str, Codec]:
+    """Codes for weights alone, beside the E8 of about their bits."""
+    return {"trellis hashed, 3 bits": Trellis(3, hashed), "trellis hashed, 4 bits": Trellis(4, hashed)}
+
+
+@cache
+def rotation(columns: int) -> Array:
+    """The rotation of rows as a matrix to multiply them with: the products are faster than transforms in NumPy."""
+    return Rotation(columns).forward(np.eye(columns, dtype=np.float32))
+
+
+@dataclass
+class Counted:
+    """A codec that counts its bits, of rows that are rotated or not.
+
+    Parameters
+    ----------
+    codec : Codec
+    rotate : bool
+    width : int, optional
+        Of the parts of a row that are rotated, each alike; whole rows if not given.
+    back : bool
+        Whether what is read back is rotated back.
+    """
+
+    codec: Codec
+    rotate: bool
+    width: int | None = None
+    back: bool = True
+    _bits: float = field(default=0.0, init=False)
+    _entries: int = field(default=0, init=False)
+    _lock: Lock = field(default_factory=Lock, init=False, repr=False)
+
+    def __call__(self, x: Array) -> Array:
+        """What is read back of rows."""
+        width = self.width or x.shape[1]
+        rows = (x.reshape(-1, width) @ rotation(width)).reshape(x.shape) if self.rotate else x
+        coded = self.codec(rows)
+        with self._lock:  # windows are computed side by side
+            self._bits += coded.bits_per_entry * x.size
+            self._entries += x.size
+        if not (self.rotate and self.back):
+            return coded.values
+        return (coded.values.reshape(-1, width) @ rotation(width).T).reshape(x.shape)
+
+    @property
+    def bits(self) -> float:
+        """Everything stored, over all entries so far."""
+        return self._bits / self._entries
+
+
+@dataclass
+class Trial:
+    """A network whose weights, activations and cache can be quantised in one format and dress.
+
+    Parameters
+    ----------
+    model : SmolLM
+    suit : Suit
+    rotate : bool
+    """
+
+    model: SmolLM
+    suit: Suit
+    rotate: bool
+
+    def __post_init__(self) -> None:
+        self.weights = Counted(self.suit.weights, self.rotate, back=False)
+        self._coded = {name: self.weights(matrix) for name, matrix in self.model.linears.items()}
+
+    def ways(self, *, weights: bool, activations: bool, cached: bool) -> Ways:
+        """How the network is computed with what is named quantised; queries are, where both their sides are."""
+        matrices = self._coded if weights else {}
+        if self.rotate and activations and not weights:
+            matrices = {name: matrix @ rotation(matrix.shape[1]) for name, matrix in self.model.linears.items()}
+        if self.rotate and weights and not activations:
+            matrices = {name: matrix @ rotation(matrix.shape[1]).T for name, matrix in self._coded.items()}
+        plain, store = Ways(), Counted(self.suit.cached, self.rotate, WIDTH)
+        return Ways(
+            dict(matrices),
+            Counted(self.suit.activations, self.rotate, back=False) if activations else plain.activations,
+            Counted(self.suit.activations, self.rotate, WIDTH) if activations and cached else plain.queries,
+            store if cached else plain.keys,
+            store if cached else plain.values,
+        )
+
+
+def evaluate(
+    tokens: int = TOKENS, *, quick: bool = False, rounding: Rounding = choose, report: Row = lambda name, row: None
+) -> dict[str, Figures]:
+    """Perplexity in each format.
+
+    Parameters
+    ----------
+    tokens : int
+    quick : bool
+        Whether int4-g128 and the trellis codes are left out.
+    rounding : callable
+        As `golden.quantize.quantize` takes it.
+    report : callable
+
+    Returns
+    -------
+    name -> bits (of the weights), rotated, and the perplexity with weights, activations and cache quantised, and with
+    all of them `together`; of trellis codes only the weights'.
+
+    Raises
+    ------
+    GossetError
+        If the model's packages are missing, or there is less text.
+    """
+    model = SmolLM.load()
+    ids = windows(model, tokens)
+    rows: dict[str, Figures] = {}
+
+    def add(name: str, row: Figures) -> None:
+        rows[name] = row
+        report(name, row)
+
+    add(BASELINE, {"bits": 5.0, "rotated": False, "weights": model.perplexity(ids)})
+    alone = {"weights": (True, False, False), "activations": (False, True, False), "cache": (False, False, True)}
+    for name, suit in suits(rounding).items():
+        if quick and name == "int4-g128":
+            continue
+        trials = [Trial(model, suit, rotate) for rotate in suit.dresses]
+        if len(trials) > 1:  # the better one, by a window that is not measured
+            text = _fitting(model, ids)
+            every = [t.ways(weights=True, activations=True, cached=True) for t in trials]
+            trials = [trials[int(np.argmin([model.perplexity(text, ways) for ways in every]))]]
+        (trial,) = trials
+        row: Figures = {"bits": trial.weights.bits, "rotated": trial.rotate}
+        for kind, (w, a, c) in (*alone.items(), ("together", (True, True, True))):
+            row[kind] = model.perplexity(ids, trial.ways(weights=w, activations=a, cached=c))
+        add(name, row)
+    for name, codec in {} if quick else trellises().items():
+        trial = Trial(model, Suit(codec, codec, codec), True)
+        ways = trial.ways(weights=True, activations=False, cached=False)
+        add(name, {"bits": trial.weights.bits, "rotated": True, "weights": model.perplexity(ids, ways)})
+    return rows
+
+
+def evaluate_caches(
+    tokens: int = TOKENS, *, rounding: Rounding = choose, report: Row = lambda name, row: None
+) -> dict[str, Figures]:
+    """Perplexity with nothing but the cache of keys and values quantised.
+
+    Parameters
+    ----------
+    tokens, rounding, report
+        As in `evaluate`.
+
+    Returns
+    -------
+    name -> bits (everything stored), perplexity, more_percent (than with the cache in float32)
+
+    Raises
+    ------
+    GossetError
+        If the model's packages are missing, or there is less text.
+    """
+    model = SmolLM.load()
+    ids = windows(model, tokens)
+    exact = model.perplexity(ids)
+    rows: dict[str, Figures] = {}
+
+    def add(name: str, bits: float, found: float) -> None:
+        rows[name] = {"bits": bits, "perplexity": found, "more_percent": 100 * (found / exact - 1)}
+        report(name, rows[name])
+
+    add("float32", 32.0, exact)
+    for name, (codec, rotate) in caches(rounding).items():
+        counted = Counted(codec, rotate, WIDTH)
+        found = model.perplexity(ids, Ways(keys=counted, values=counted))
+        add(name, counted.bits, found)
+    return rows
+
+
+def _fitting(model: SmolLM, measured: Ids) -> Ids:
+    """A window of text that is not among the measured ones."""
+    seen, every = {window.tobytes() for window in measured}, all_windows(model)
+    return next(window for window in every[len(every) // 3 :] if window.tobytes() not in seen)[None]

