@@ -16,11 +16,13 @@ from golden.lattice import DIM
 from golden.rivals.integers import CLIPS
 from golden.rivals.microscaling import E2M1_MAX
 from golden.rivals.nestquant import BETA0_ACTIVATIONS, BETA0_WEIGHTS, NestQuant
+from hw.array.lean import Arithmetic, DotCell
+from hw.array.operands import acc_bits, packed_operand
+from hw.array.products import Products
 from hw.generate import generate
-from hw.rivals.cell import Arithmetic, DotCell
 from hw.rivals.floats import MAGNITUDES, Microscaling
 from hw.rivals.integers import GROUP, GroupScale, IntegerNorm, Integers, Planes, Product
-from hw.rivals.lattices import Lattice, NestQuantProduct
+from hw.rivals.lattices import NestQuantProduct, Squares
 from sim.silicon.gates import Stimulus
 from sim.silicon.operands import Row, Workload, bits, packed
 from sim.silicon.units import Unit, still
@@ -97,8 +99,6 @@ def rivals() -> dict[str, Rival]:
     ]
     for format in (Format(16), Format(8), Format(4), Format(16, (4,)), Format(16, (2, 3, 4, 6))):
         made += [_lattice(format, squares) for squares in (True, False)]
-    # What the register behind the inner product is good for.
-    made += [_lattice(Format(16), squares, registered=False) for squares in (True, False)]
     return {rival.name: rival for rival in made}
 
 
@@ -151,8 +151,9 @@ def _integers(name: str, arithmetic: Integers) -> Rival:
     return Rival(name, arithmetic, operands, product)
 
 
-def _lattice(format: Format, squares: bool, *, registered: bool = True) -> Rival:
-    arithmetic = Lattice(format, squares, registered)
+def _lattice(format: Format, squares: bool) -> Rival:
+    side = packed_operand(format)
+    arithmetic = (Squares if squares else Products)((side, side), acc_bits(side))
 
     def operands(work: Workload, side: int) -> Fields:
         blocks = packed(work, format)[side]
@@ -167,9 +168,7 @@ def _lattice(format: Format, squares: bool, *, registered: bool = True) -> Rival
         return (x["y"] * w["y"]).sum(axis=1) * both // 2
 
     betas = "" if format.betas == Format().betas else "_beta" + "_".join(map(str, format.betas))
-    return Rival(
-        f"lean_q{format.q}{betas}_{'squares' if squares else 'bits'}", Lattice(format, squares), operands, product
-    )
+    return Rival(f"lean_q{format.q}{betas}_{'squares' if squares else 'bits'}", arithmetic, operands, product)
 
 
 def _e2m1(groups: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
