@@ -68,10 +68,8 @@ def design(values: Mapping[str, Any], name: str = "drawn") -> DesignPoint | None
         panel_rows=v["rows"] * v["panels"],
         w_depth=v["w_depth"] if v["dataflow"] == "os" else 0,
         front_end=front_end,
-        **{
-            key: v[key]
-            for key in ("rows", "cols", "dataflow", "activations", "pipeline", "x_depth", "jobs", "bus_bits")
-        },
+        **{key: v[key] for key in ("rows", "cols", "dataflow", "activations", "pipeline", "x_depth")},
+        **{key: v[key] for key in ("jobs", "bus_bits")},
     )
 
 
