@@ -110,9 +110,10 @@ def headline(compared: list[dict[str, Any]]) -> str:
             for key in (f"um2_{LARGEST}", f"pj_{LARGEST}", f"GEMV_{DRAM[0]:g}", f"GEMM_{DRAM[0]:g}")
         )
         lines.append(
-            f"- **{ours['format']}** against **{theirs['format']}**: {ours['bits'] / theirs['bits']:.2f} times the bits. "
-            f"An array of {LARGEST}×{LARGEST} has {area} times the area and takes {energy} times the energy; with DRAM at "
-            f"{DRAM[0]:g} pJ/bit {once} times where each weight is used once, {often} times where {REUSES['GEMM']} times."
+            f"- **{ours['format']}** against **{theirs['format']}**: {ours['bits'] / theirs['bits']:.2f} times the "
+            f"bits. An array of {LARGEST}×{LARGEST} has {area} times the area and takes {energy} times the energy; "
+            f"with DRAM at {DRAM[0]:g} pJ/bit {once} times where each weight is used once, {often} times where "
+            f"{REUSES['GEMM']} times."
         )
     return "\n".join([*lines, ""]) if lines else ""
 

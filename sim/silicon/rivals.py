@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -13,24 +14,33 @@ from amaranth.lib.data import StructLayout
 from golden.format import Format
 from golden.lattice import DIM
 from golden.rivals.nestquant import BETA0_ACTIVATIONS, BETA0_WEIGHTS
+from hw.array.lean import Arithmetic, DotCell
+from hw.array.operands import job_bits, packed_operand
+from hw.array.products import Products
+from hw.design import PRESETS
 from hw.generate import generate
-from hw.rivals.cell import Arithmetic, DotCell
 from hw.rivals.decoders import E8PDecoder, TrellisDecoder
 from hw.rivals.floats import MAGNITUDES, Microscaling
 from hw.rivals.integers import Integers, Norm, Planes, Product
-from hw.rivals.lattices import Lattice, LatticeByInt8
-from hw.rivals.nestquant import LABEL, IntegerNestQuant, NestQuantDecoder, NestQuantProduct
+from hw.rivals.lattices import LatticeByInt8, Squares
+from hw.rivals.nestquant import LABEL, IntegerNestQuant, NestQuantDecoder, NestQuantProduct, Q
 from hw.rivals.scales import GROUP, GroupScale, ScaledIntegers, group_bits
 from sim.silicon import codes
 from sim.silicon.gates import Stimulus
 from sim.silicon.operands import Workload, bits, packed
 from sim.silicon.units import Unit, still
 
+LEAN = PRESETS["silicon"]
+"""The design whose cells are measured as lean; rivals' accumulators hold the sum of as long a row."""
+
 WIDTHS = (2, 3, 4, 5, 6)
 """Bits of the integers that are measured with a scale per group of 64, applied at the bottom of the column."""
 
 TRELLIS_BITS = 2
 """Bits per weight of the trellis code that is measured."""
+
+DRESSES: dict[str, Product] = {"": "bits", "_squares": "squares", "_booth": "booth"}
+"""How cells of int8 multiply, by the end of their name."""
 
 QUICK = ("lean_q16_bits", "int4_g64_bits", "int5_g64_bits", "scale_int4", "scale_int5")
 """What is measured first: enough to say where integers break even with q = 16."""
@@ -100,18 +110,25 @@ def rivals() -> dict[str, Rival]:
     made += [
         _scaled(4),
         _scaled(5),
-        _integers("int4", Integers(4, 4)),
-        _integers("int8_booth", Integers(8, 8, "booth")),
-        _integers("int8_squares", Integers(8, 8, "squares")),
-        _integers("int8", Integers(8, 8)),
-        _integers("int8_opt1", Integers(8, 8, redundant=True)),
-        _integers("int8_by_int4", Integers(8, 4)),
-        Rival("int8_by_e8p", Integers(8, 5), _by_int8(lambda work: codes.e8p_words(work)[1]), _plain),
-        Rival("int8_by_trellis", Integers(8, 6), _by_int8(_trellis), _plain),
+        *(_rows(f"int8{dress}", 8, product) for dress, product in DRESSES.items()),
+        _integers("int8_opt1", Integers(8, 8, bits=_row_bits(127 * 127), redundant=True)),
+        _rows("int8_by_int4", 4),
+        Rival("int8_by_e8p", _by(5, 11), _by_int8(lambda work: codes.e8p_words(work)[1]), _plain),
+        Rival("int8_by_trellis", _by(6, 31), _by_int8(_trellis), _plain),
         Rival("mxfp4", Microscaling(), _mxfp4, _floating),
         Rival("nvfp4", Microscaling(2, True), _nvfp4, _floating),
-        Rival("nestquant", NestQuantProduct(), _nestquant, _nestquant_product),
-        Rival("nestquant_integer", IntegerNestQuant(), _integer_nestquant, _integer_nestquant_product),
+        Rival(
+            "nestquant",
+            NestQuantProduct(_nestquant_bits(NestQuantProduct.BETAS_X, NestQuantProduct.BETAS_W, 1)),
+            _nestquant,
+            _nestquant_product,
+        ),
+        Rival(
+            "nestquant_integer",
+            IntegerNestQuant(bits=_nestquant_bits(IntegerNestQuant.betas, IntegerNestQuant.betas, 4)),
+            _integer_nestquant,
+            _integer_nestquant_product,
+        ),
         Rival("planes4", Planes(4, group_bits(5)), _planes, _planes_product),
     ]
     for format in (Format(16), Format(8), Format(4), Format(16, (4,)), Format(16, (2, 3, 4, 6))):
@@ -152,6 +169,25 @@ def _unit(
 ) -> Unit:
     quick = name.removeprefix("rival_") in QUICK
     return Unit(name, lambda: generate(make(), name).verilog, events, macs, quick)
+
+
+def _row_bits(largest: int) -> int:
+    """Bits of the sum of the longest row, signed, of products of at most this."""
+    return (min(LEAN.x_depth, LEAN.w_depth) * DIM * largest).bit_length() + 1
+
+
+def _nestquant_bits(x: tuple[int, ...], w: tuple[int, ...], divisor: int) -> int:
+    return _row_bits(max(x) * max(w) * 4 * Q * Q // divisor // DIM)
+
+
+def _by(bits: int, largest: int) -> Integers:
+    """A cell of int8 by integers."""
+    return Integers(8, bits, bits=_row_bits(127 * largest))
+
+
+def _rows(name: str, w_bits: int, product: Product = "bits") -> Rival:
+    """Int8 activations by integers with a scale per row."""
+    return _integers(name, Integers(8, w_bits, product, _row_bits(127 * (2 ** (w_bits - 1) - 1))))
 
 
 def _integers(name: str, arithmetic: Integers) -> Rival:
@@ -195,7 +231,9 @@ def _trellis(work: Workload) -> npt.NDArray[np.int64]:
 
 
 def _lattice(format: Format, squares: bool) -> Rival:
-    arithmetic = Lattice(format, squares)
+    side = packed_operand(format)
+    # As the lean pipeline has it.
+    arithmetic = (Squares if squares else Products)((side, side), job_bits(LEAN.with_format(format)))
 
     def operands(work: Workload, side: int) -> Fields:
         blocks = packed(work, format)[side]
@@ -223,7 +261,8 @@ def _lattice_by_int8(format: Format) -> Rival:
     def product(x: Fields, w: Fields) -> npt.NDArray[np.int64]:
         return np.asarray(_plain(x, w) * np.array(format.betas)[w["beta"]], dtype=np.int64)
 
-    return Rival(f"lean_q{format.q}_by_int8", LatticeByInt8(format), operands, product)
+    least = isqrt(format.norm_bound * 127**2 // DIM) * max(format.betas)  # per lane, by Cauchy and Schwarz
+    return Rival(f"lean_q{format.q}_by_int8", LatticeByInt8(format, _row_bits(least)), operands, product)
 
 
 def _mxfp4(work: Workload, side: int) -> Fields:

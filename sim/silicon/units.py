@@ -13,8 +13,8 @@ from amaranth.lib.wiring import In, Out
 from golden.format import Format
 from golden.frontend import FrontEndRules
 from golden.lattice import DIM
-from hw.array.cell import Cell, SquaredNorm, StationaryCell, acc_bits
-from hw.array.operands import Operand, packed_operand
+from hw.array.cell import Cell, SquaredNorm, StationaryCell
+from hw.array.operands import Operand, acc_bits, packed_operand
 from hw.array.output_stationary import OutputStationaryArray
 from hw.codec.decoder import Decoder
 from hw.codec.encoder import Encoder

@@ -9,7 +9,7 @@ from golden.quantize import quantize
 from golden.rivals import e8p, trellis
 from golden.rivals.microscaling import mxfp4
 from golden.rivals.nestquant import BETA0_ACTIVATIONS, BETA0_WEIGHTS, INVERSE, NestQuant, nearest
-from hw.rivals.cell import DotCell
+from hw.array.lean import DotCell
 from hw.rivals.decoders import E8PDecoder, TrellisDecoder
 from hw.rivals.integers import Integers, Norm
 from hw.rivals.nestquant import IntegerNestQuant, NestQuantDecoder
