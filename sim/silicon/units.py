@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from hw.codec.decoder import Decoder
 from hw.codec.encoder import Encoder
 from hw.codec.frontend import FrontEnd
 from hw.codec.hadamard import Rotator
-from hw.design import DesignPoint
+from hw.design import DesignPoint, Pipeline
 from hw.generate import generate
 from hw.values import register
 from sim.silicon.gates import Stimulus
@@ -28,9 +29,6 @@ from sim.silicon.operands import Blocks, Workload, bits, packed
 
 RATES = (16, 8, 4)
 """The q that units are measured at."""
-
-LEAN_DECODER = (4, 6)
-"""The registers of a decoder that standard cells need at the clock of their arrays."""
 
 Values = npt.NDArray[np.object_]
 
@@ -88,8 +86,7 @@ def units() -> dict[str, Unit]:
         _component("encoder_serial_q16", lambda: Encoder(FrontEndRules(candidates="serial"))),
         _component("rotator_128", lambda: Rotator(FrontEndRules())),
         _component("frontend_q16", lambda: FrontEnd(FrontEndRules())),
-        array_unit(2, 2, Format()),
-        array_unit(4, 4, Format()),
+        *(array_unit(size, size, Format(), pipeline) for size in (2, 4) for pipeline in get_args(Pipeline)),
     ]
     return {unit.name: unit for unit in made}
 
@@ -130,7 +127,7 @@ def _rate(format: Format, *, quick: bool) -> list[Unit]:
     return [
         pair(f"decoder_q{q}", lambda: Decoder(format), _decoder_events(format)),
         pair(f"norm_q{q}", lambda: SquaredNorm(side), norm),
-        pair(f"decoder_q{q}_lean", lambda: Decoder(format, stages=LEAN_DECODER), _decoder_events(format)),
+        pair(f"decoder_q{q}_lean", lambda: Decoder(format, stages=Decoder.STAGES["lean"]), _decoder_events(format)),
         pair(
             f"norm_q{q}_lean", lambda: SquaredNorm(side, stages=(3,)), {k: partial(v, format) for k, v in _NORM.items()}
         ),
@@ -261,10 +258,10 @@ def _stationary_idle(format: Format, work: Workload) -> Stimulus:
     return stimulus | {"load": zeros, "swap": zeros}
 
 
-def array_unit(rows: int, cols: int, format: Format) -> Unit:
+def array_unit(rows: int, cols: int, format: Format, pipeline: Pipeline) -> Unit:
     """An output-stationary array whole, without decoders: the check of what is composed from its parts."""
-    design = DesignPoint(name=f"array_{rows}x{cols}", rows=rows, cols=cols, format=format)
-    name = f"array_{rows}x{cols}_q{format.q}"
+    design = DesignPoint(name=f"array_{rows}x{cols}", rows=rows, cols=cols, format=format, pipeline=pipeline)
+    name = f"array_{rows}x{cols}_q{format.q}{'_lean' if pipeline == 'lean' else ''}"
 
     def compute(work: Workload) -> Stimulus:
         side = packed_operand(format).block
