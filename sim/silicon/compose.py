@@ -89,7 +89,7 @@ def builds() -> dict[str, Build]:
         format = Format(q)
         bits, codec = format.bits_per_entry, LatticeCodec(format)
         today, lean = ((f"decoder_q{q}{kind}", f"norm_q{q}{kind}") for kind in ("", "_lean"))
-        made[f"E8 q = {q}, as generated"] = Build(f"cell_q{q}", bits, codec, today, family="E8, as generated")
+        made[f"E8 q = {q}, deep"] = Build(f"cell_q{q}", bits, codec, today, family="E8, deep")
         made[f"E8 q = {q}, lean, squares"] = Build(f"rival_lean_q{q}_squares", bits, codec, lean, family=OURS)
         made[f"E8 q = {q}, lean, products"] = Build(f"rival_lean_q{q}_bits", bits, codec, lean[:1], family=OURS)
     for betas in ((4,), (2, 3, 4, 6)):

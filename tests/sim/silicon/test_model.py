@@ -67,6 +67,17 @@ def test_dram_moves_operands_once_per_job_and_results():
     assert low < found.total < high
 
 
+def test_a_lean_array_has_no_norms(count):
+    lean = PRESETS["silicon"]
+    one = {"rival_lean_q16_bits": unit(2.0), "decoder_q16_lean": unit(1.0), "hop_q16": unit(5.0), "norm_q16": unit(9.0)}
+    busy = cycles(Machine.of(lean), M, N, K).busy
+    # A cell each, a decoder for each of 8 rows and columns, and 8·7 registers with 42 of 50 bits.
+    wanted = 64 * 2.0 + 16 * 1.0 + 56 * 5.0 * 42 / 50
+    assert float(model.estimate(lean, table(**one), M, N, K).compute) == pytest.approx(busy * wanted)
+    with pytest.raises(GossetError, match="lean arrays that are output-stationary only"):
+        model.names(replace(lean, dataflow="ws", w_depth=0, drain_rows=0))
+
+
 def test_many_products_at_once():
     sizes = np.array([4, 8, 32])
     units = table(cell_q16=unit(2.0, 0.5, 1.0), hop_q16=unit(0.1), decoder_q16=unit(1.0, 0.25))
