@@ -65,6 +65,8 @@ class Build:
         Formats of one family differ by their rates: between two of them is what would have the SQNR between theirs.
     int8 : bool
         Whether activations are int8 and only weights are in the format: the SQNR is that of weights.
+    passes : int
+        Cycles that a block takes, so arrays that it takes for a block per cycle.
     """
 
     cell: str
@@ -74,6 +76,7 @@ class Build:
     column: tuple[str, ...] = ()
     family: str = ""
     int8: bool = False
+    passes: int = 1
 
     @property
     def x_bits(self) -> float:
@@ -129,6 +132,10 @@ def builds() -> dict[str, Build]:
         format = Format(q)
         codec, edge = LatticeCodec(format), (f"decoder_q{q}_lean",)
         made[f"E8 q = {q} × int8"] = weights(f"rival_lean_q{q}_by_int8", format.bits_per_entry, codec, edge)
+    twice = LatticeCodec(Format(16))
+    made["E8 q = 16 × int8, two passes"] = weights(
+        "rival_lean_q16_by_int8_twice", 4.25, twice, ("decoder_q16_lean",), passes=2
+    )
     made["int4 × int8"] = weights("rival_int8_by_int4", 4.0, IntGroups(4, 1 << 20))
     made["E8P × int8"] = weights("rival_int8_by_e8p", 2.0, E8P(), ("rival_decoder_e8p",))
     trellis = Trellis(TRELLIS_BITS, hashed)
@@ -156,7 +163,7 @@ def cost(build: Build, table: Mapping[str, Any], size: int) -> tuple[float, floa
     for names, count in ((build.edge, sides * size), (build.column, cells / GroupScale.ROWS)):
         area += count * sum(units[name]["area_um2"] for name in names)
         energy += count * sum(_compute(units[name]) for name in names)
-    return area / cells, energy / cells / DIM
+    return build.passes * area / cells, build.passes * energy / cells / DIM
 
 
 def _operand_bits(build: Build, units: Mapping[str, Any]) -> int:
@@ -194,7 +201,7 @@ def comparison(table: Mapping[str, Any]) -> list[dict[str, Any]]:
         cell = table["units"][build.cell]
         row: dict[str, Any] = {"format": name, "family": build.family, "weights": build.int8, "bits": build.bits}
         row |= {"x_bits": build.x_bits, "sqnr_db": quality(build.codec)}
-        row |= {"cell_um2": cell["area_um2"], "cell_pj": _compute(cell) / DIM}
+        row |= {"cell_um2": build.passes * cell["area_um2"], "cell_pj": build.passes * _compute(cell) / DIM}
         for size, found in costs.items():
             assert found is not None
             row |= {f"um2_{size}": found[0], f"pj_{size}": found[1]}

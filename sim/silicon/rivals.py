@@ -1,7 +1,7 @@
 """The rivals as units: their cells, and what they have at the edge, with real rows in their number formats."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import isqrt
 from typing import Any
@@ -15,9 +15,10 @@ from golden.format import Format
 from golden.lattice import DIM
 from golden.rivals.nestquant import BETA0_ACTIVATIONS, BETA0_WEIGHTS
 from hw.array.lean import Arithmetic, DotCell
-from hw.array.operands import job_bits, packed_operand
+from hw.array.operands import DIGIT_FACTORS, job_bits, packed_operand
+from hw.array.operands import operands as sides
 from hw.array.products import Products
-from hw.design import PRESETS
+from hw.design import NIBBLE, PRESETS
 from hw.generate import generate
 from hw.rivals.decoders import E8PDecoder, TrellisDecoder
 from hw.rivals.floats import MAGNITUDES, Microscaling
@@ -134,6 +135,7 @@ def rivals() -> dict[str, Rival]:
     for format in (Format(16), Format(8), Format(4), Format(16, (4,)), Format(16, (2, 3, 4, 6))):
         made += [_lattice(format, squares) for squares in (True, False)]
     made += [_lattice_by_int8(Format(q)) for q in (16, 8, 4)]
+    made.append(_lattice_by_digits(Format(16)))
     return {rival.name: rival for rival in made}
 
 
@@ -263,6 +265,27 @@ def _lattice_by_int8(format: Format) -> Rival:
 
     least = isqrt(format.norm_bound * 127**2 // DIM) * max(format.betas)  # per lane, by Cauchy and Schwarz
     return Rival(f"lean_q{format.q}_by_int8", LatticeByInt8(format, _row_bits(least)), operands, product)
+
+
+def _lattice_by_digits(format: Format) -> Rival:
+    """Packed weights by int8 activations as a design with both takes them: high digits, then low ones, in two passes."""
+    design = replace(LEAN.with_format(format), activations=("int8",))
+
+    def operands(work: Workload, side: int) -> Fields:
+        if side:
+            blocks = packed(work, format)[1]
+            fields = {"y": blocks.points, "beta": blocks.betas}
+            return {name: np.repeat(values, 2, axis=0)[: work.blocks] for name, values in fields.items()}
+        values, _ = codes.integers(work, 0, 8)
+        digits = np.stack([values >> NIBBLE, values & ((1 << NIBBLE) - 1)], axis=1).reshape(-1, DIM)
+        return {"y": digits[: work.blocks], "beta": np.arange(work.blocks) % 2}
+
+    def product(x: Fields, w: Fields) -> npt.NDArray[np.int64]:
+        factors = np.array(DIGIT_FACTORS)[x["beta"]] * np.array(format.betas)[w["beta"]]
+        return np.asarray(_plain(x, w) * factors, dtype=np.int64)
+
+    arithmetic = Products(sides(design), job_bits(design))
+    return Rival(f"lean_q{format.q}_by_int8_twice", arithmetic, operands, product)
 
 
 def _mxfp4(work: Workload, side: int) -> Fields:

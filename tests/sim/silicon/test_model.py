@@ -114,6 +114,7 @@ def test_an_array_from_its_parts():
     # Weights alone have no decoders at the rows.
     area, _ = compose.cost(replace(build, int8=True), units, 8)
     assert area == pytest.approx((64 * 100 + 8 * 80 + 28 * 100 * 10 / 50) / 64)
+    assert compose.cost(replace(build, int8=True, passes=2), units, 8)[0] == pytest.approx(2 * area)
     assert compose.cost(replace(build, cell="other"), units, 8) is None
 
 
