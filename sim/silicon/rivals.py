@@ -268,7 +268,7 @@ def _lattice_by_int8(format: Format) -> Rival:
 
 
 def _lattice_by_digits(format: Format) -> Rival:
-    """Packed weights by int8 activations as a design with both takes them: high digits, then low ones, in two passes."""
+    """Packed weights by int8 activations as designs with both take them: high digits, then low ones."""
     design = replace(LEAN.with_format(format), activations=("int8",))
 
     def operands(work: Workload, side: int) -> Fields:
