@@ -7,11 +7,11 @@
     dram    = bits fetched or stored · the memory's
     leakage = cycles · period · leakage of all units
 
-A weight-stationary array decodes weights only when they are loaded, and moves no results in cells of their own; a lean
-one has no norms. Hops are the registers that bring blocks to their row and column in time.
+A weight-stationary array decodes weights only when they are loaded, and moves no results in cells of their own. Hops
+are the registers that bring blocks to their row and column in time.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from golden.errors import GossetError
 from golden.format import Format
-from hw.array.operands import packed_operand
 from hw.design import ACC_BITS, DesignPoint
 from sim.models.cycles import Memory, cycles
 from sim.models.schedule import Integers, Machine, bounded, schedule
@@ -55,7 +54,7 @@ class Energies:
     @property
     def total(self) -> Floats:
         """All parts."""
-        return sum((getattr(self, part.name) for part in fields(self)), np.zeros(()))
+        return sum((getattr(self, field.name) for field in fields(self)), np.zeros(()))
 
     def band(self) -> tuple[Floats, Floats]:
         """The least and the most that the total may really be."""
@@ -66,25 +65,19 @@ class Energies:
         return low, high
 
 
-_NOTHING = {"total": 0.0}
-
-NOTHING: dict[str, Any] = {"events": {"compute": _NOTHING, "idle": _NOTHING}, "leakage_nw": 0.0, "period_ps": 0.0}
-"""The row of a unit that a design does not have."""
-
-
 @dataclass(frozen=True)
 class Rows:
     """The rows of a table that a design uses."""
 
     cell: dict[str, Any]
     decoder: dict[str, Any]
+    norm: dict[str, Any]
     hop: dict[str, Any]
-    norm: dict[str, Any] = field(default_factory=lambda: NOTHING)
 
     @property
     def period_ps(self) -> float:
         """The clock's, which the slowest unit sets."""
-        return max(getattr(self, unit.name)["period_ps"] for unit in fields(self))
+        return max(getattr(self, field.name)["period_ps"] for field in fields(self))
 
 
 def names(design: DesignPoint) -> dict[str, str]:
@@ -96,12 +89,7 @@ def names(design: DesignPoint) -> dict[str, str]:
         If there are no figures of its kind.
     """
     if design.int8 or design.dsp_cols or design.format.betas != Format().betas:
-        raise GossetError("There are energies of packed activations, cells without DSPs and β 3, 4, 5, 7 only.")
-    if design.pipeline == "lean":
-        if design.dataflow == "ws":
-            raise GossetError("There are energies of lean arrays that are output-stationary only.")
-        q = design.format.q
-        return {"cell": f"rival_lean_q{q}_bits", "decoder": f"decoder_q{q}_lean", "hop": f"hop_q{q}"}
+        raise GossetError("There are energies of packed activations, cells with squares and β 3, 4, 5, 7 only.")
     q, kind = design.format.q, "cell" if design.dataflow == "os" else "stationary_cell"
     return {"cell": f"{kind}_q{q}", "decoder": f"decoder_q{q}", "norm": f"norm_q{q}", "hop": f"hop_q{q}"}
 
@@ -161,10 +149,7 @@ def estimate(
     # Blocks: of weights that are read from outside, once per job; of activations, and of both in the array's beats.
     w_blocks = plan.panels * plan.steps * plan.tiles * width * (height if stationary else 1)
     x_blocks = plan.panels * plan.panel * plan.steps * (height if stationary else 1)
-    hops = float(height * (height + 1) // 2 if stationary else (height * (height - 1) + width * (width - 1)) // 2)
-    if design.pipeline == "lean":  # registers of blocks without their norm
-        side = packed_operand(design.format)
-        hops *= side.block.size / side.with_norm.size
+    hops = height * (height + 1) // 2 if stationary else (height * (height - 1) + width * (width - 1)) // 2
     edges = height if stationary else height + width
 
     def array(event: str) -> float:
