@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golden.errors import GossetError
 from golden.format import Format
 from golden.int8 import Int8Matrix
 from golden.lattice import DIM
@@ -97,10 +96,3 @@ def test_the_preset_keeps_fewer_bits_than_the_outside_sees():
     silicon = PRESETS["silicon"]
     assert silicon.pipeline == "lean" and job_bits(silicon) == 24
     assert job_bits(PRESETS["medium"]) == 31
-
-
-def test_a_pipeline_is_deep_or_lean_and_a_lean_one_has_no_dsps():
-    with pytest.raises(GossetError, match='The pipeline is "deep"'):
-        DesignPoint(name="bad", rows=1, cols=1, pipeline="long")
-    with pytest.raises(GossetError, match="leave dsp_cols or lean out"):
-        DesignPoint(name="bad", rows=1, cols=1, pipeline="lean", dsp_cols=1)
