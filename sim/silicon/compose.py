@@ -25,6 +25,7 @@ from golden.rivals.integers import BipolarInt, IntGroups
 from golden.rivals.microscaling import mxfp4, nvfp4
 from golden.rivals.nestquant import NestQuant
 from golden.rivals.trellis import Trellis, hashed
+from hw.array.operands import packed_operand
 from hw.rivals.scales import GROUP, SCALE_BITS, GroupScale
 from sim.silicon.rivals import NESTQUANT_BETAS, TRELLIS_BITS, WIDTHS, rivals
 from sim.silicon.tables import memories
@@ -65,6 +66,8 @@ class Build:
         Formats of one family differ by their rates: between two of them is what would have the SQNR between theirs.
     int8 : bool
         Whether activations are int8 and only weights are in the format: the SQNR is that of weights.
+    waiting : int
+        Bits of a block of x and of one of w, as they wait at the edge; what the cell takes, of a rival.
     passes : int
         Cycles that a block takes, so arrays that it takes for a block per cycle.
     """
@@ -76,6 +79,7 @@ class Build:
     column: tuple[str, ...] = ()
     family: str = ""
     int8: bool = False
+    waiting: int = 0
     passes: int = 1
 
     @property
@@ -89,16 +93,22 @@ def builds() -> dict[str, Build]:
     made: dict[str, Build] = {}
     codec: Codec
     for q in (16, 8, 4):
-        format = Format(q)
-        bits, codec = format.bits_per_entry, LatticeCodec(format)
-        today, lean = ((f"decoder_q{q}{kind}", f"norm_q{q}{kind}") for kind in ("", "_lean"))
-        made[f"E8 q = {q}, deep"] = Build(f"cell_q{q}", bits, codec, today, family="E8, deep")
-        made[f"E8 q = {q}, lean, squares"] = Build(f"rival_lean_q{q}_squares", bits, codec, lean, family=OURS)
-        made[f"E8 q = {q}, lean, products"] = Build(f"rival_lean_q{q}_bits", bits, codec, lean[:1], family=OURS)
+        format, lattice = Format(q), packed_operand(Format(q))
+        e8 = partial(Build, bits=format.bits_per_entry, codec=LatticeCodec(format))
+        normed, decoder = 2 * lattice.with_norm.size, f"decoder_q{q}_lean"
+        deep = e8(f"cell_q{q}", edge=(f"decoder_q{q}", f"norm_q{q}"), family="E8, deep", waiting=normed)
+        squares = e8(f"rival_lean_q{q}_squares", edge=(decoder, f"norm_q{q}_lean"), family=OURS)
+        lean = e8(f"cell_q{q}_lean", edge=(decoder,), family=OURS, waiting=2 * lattice.block.size)
+        made |= {f"E8 q = {q}, deep": deep, f"E8 q = {q}, lean": lean, f"E8 q = {q}, lean, squares": squares}
     for betas in ((4,), (2, 3, 4, 6)):
-        format, name = Format(16, betas), f"E8 q = 16, β {', '.join(map(str, betas))}, lean"
-        cell = f"rival_lean_q16_beta{'_'.join(map(str, betas))}_bits"
-        made[name] = Build(cell, format.bits_per_entry, LatticeCodec(format), ("decoder_q16_lean",))
+        format = Format(16, betas)
+        made[f"E8 q = 16, β {', '.join(map(str, betas))}, lean"] = Build(
+            f"cell_q16_beta{'_'.join(map(str, betas))}_lean",
+            format.bits_per_entry,
+            LatticeCodec(format),
+            ("decoder_q16_lean",),
+            waiting=2 * packed_operand(format).block.size,
+        )
     for width in WIDTHS:
         codec, scale = IntGroups(width, GROUP, search=True), (f"rival_scale_int{width}",)
         integers = partial(Build, bits=width + SCALE_BITS / GROUP, codec=codec, column=scale, family=INTEGERS)
@@ -156,7 +166,7 @@ def cost(build: Build, table: Mapping[str, Any], size: int) -> tuple[float, floa
     cells = size * size
     hop = units[HOP]
     # Blocks of row and column number i wait for i cycles.
-    registers = _operand_bits(build, units) * size * (size - 1) / 2
+    registers = _waiting(build) * size * (size - 1) / 2
     area = cells * units[build.cell]["area_um2"] + registers * hop["area_um2"] / hop["flops"]
     energy = cells * _compute(units[build.cell]) + registers * _compute(hop) / hop["flops"]
     sides = 1 if build.int8 else 2
@@ -166,12 +176,11 @@ def cost(build: Build, table: Mapping[str, Any], size: int) -> tuple[float, floa
     return build.passes * area / cells, build.passes * energy / cells / DIM
 
 
-def _operand_bits(build: Build, units: Mapping[str, Any]) -> int:
-    """Bits of a block of x and of one of w, as they wait at the edge."""
-    rival = rivals().get(build.cell.removeprefix("rival_"))
-    if rival:
-        return int(rival.arithmetic.x.size + rival.arithmetic.w.size)
-    return 2 * int(units[f"hop_{build.cell.rpartition('_')[2]}"]["flops"])
+def _waiting(build: Build) -> int:
+    if build.waiting:
+        return build.waiting
+    arithmetic = rivals()[build.cell.removeprefix("rival_")].arithmetic
+    return int(arithmetic.x.size + arithmetic.w.size)
 
 
 def _compute(unit: Mapping[str, Any]) -> float:

@@ -7,7 +7,6 @@ from typing import Any
 from golden.files import replacing, write_text
 from sim.silicon.compose import (
     DRAM,
-    HOP,
     INTEGERS,
     LARGEST,
     OURS,
@@ -172,14 +171,13 @@ def checks(table: Mapping[str, Any]) -> str:
     return "\n".join([*lines, ""]) if lines else ""
 
 
-PARTS = {"": ("cell_q16", "norm_q16", 1.0), "_lean": ("rival_lean_q16_bits", "", 42 / 50)}
-"""Cells and norms of an array without its decoders, and what its registers have of those of a block with its norm."""
+PARTS = {"": ("cell_q16", "hop_q16", "norm_q16"), "_lean": ("cell_q16_lean", "hop_q16_lean")}
+"""Cells, registers and norms of an array without its decoders."""
 
 
 def parts(known: Mapping[str, Any], size: int, kind: str) -> tuple[float, float]:
-    """µm² and pJ per cycle of an array, without decoders, from its cells, norms and registers."""
-    cell, norm, share = PARTS[kind]
-    counts = {cell: size * size, HOP: size * (size - 1) * share} | ({norm: 2 * size} if norm else {})
+    """µm² and pJ per cycle of an array, without decoders, from its cells, registers and norms."""
+    counts = dict(zip(PARTS[kind], (size * size, size * (size - 1), 2 * size), strict=False))
     area = sum(count * known[name]["area_um2"] for name, count in counts.items())
     return area, sum(count * known[name]["events"]["compute"]["total"] for name, count in counts.items())
 
@@ -233,7 +231,7 @@ def _plane(rows: list[dict[str, Any]], library: str, path: Path) -> None:
 
 
 def _label(name: str) -> str:
-    for dress in (", lean", ", products", ", squares"):
+    for dress in (", lean", ", squares"):
         name = name.replace(dress, "")
     return name
 

@@ -18,7 +18,7 @@ from hw.array.lean import Arithmetic, DotCell
 from hw.array.operands import DIGIT_FACTORS, job_bits, packed_operand
 from hw.array.operands import operands as sides
 from hw.array.products import Products
-from hw.design import NIBBLE, PRESETS
+from hw.design import NIBBLE
 from hw.generate import generate
 from hw.rivals.decoders import E8PDecoder, TrellisDecoder
 from hw.rivals.floats import MAGNITUDES, Microscaling
@@ -29,10 +29,10 @@ from hw.rivals.scales import GROUP, GroupScale, ScaledIntegers, group_bits
 from sim.silicon import codes
 from sim.silicon.gates import Stimulus
 from sim.silicon.operands import Workload, bits, packed
-from sim.silicon.units import Unit, still
+from sim.silicon.units import Unit, lean, still
 
-LEAN = PRESETS["silicon"]
-"""The design whose cells are measured as lean; rivals' accumulators hold the sum of as long a row."""
+LEAN = lean(Format())
+"""The lean design that is measured; rivals' accumulators hold the sum of as long a row."""
 
 WIDTHS = (2, 3, 4, 5, 6)
 """Bits of the integers that are measured with a scale per group of 64, applied at the bottom of the column."""
@@ -43,8 +43,8 @@ TRELLIS_BITS = 2
 DRESSES: dict[str, Product] = {"": "bits", "_squares": "squares", "_booth": "booth"}
 """How cells of int8 multiply, by the end of their name."""
 
-QUICK = ("lean_q16_bits", "int4_g64_bits", "int5_g64_bits", "scale_int4", "scale_int5")
-"""What is measured first: enough to say where integers break even with q = 16."""
+QUICK = ("int4_g64_bits", "int5_g64_bits", "scale_int4", "scale_int5")
+"""What is measured first: the integers next to q = 16."""
 
 NESTQUANT_BETAS = {
     "real": (BETA0_ACTIVATIONS, BETA0_WEIGHTS),
@@ -133,7 +133,7 @@ def rivals() -> dict[str, Rival]:
         Rival("planes4", Planes(4, group_bits(5)), _planes, _planes_product),
     ]
     for format in (Format(16), Format(8), Format(4), Format(16, (4,)), Format(16, (2, 3, 4, 6))):
-        made += [_lattice(format, squares) for squares in (True, False)]
+        made.append(_lattice(format))
     made += [_lattice_by_int8(Format(q)) for q in (16, 8, 4)]
     made.append(_lattice_by_digits(Format(16)))
     return {rival.name: rival for rival in made}
@@ -232,25 +232,24 @@ def _trellis(work: Workload) -> npt.NDArray[np.int64]:
     return codes.trellis_words(work, TRELLIS_BITS)[1].reshape(-1, DIM)[: work.blocks]
 
 
-def _lattice(format: Format, squares: bool) -> Rival:
-    side = packed_operand(format)
-    # As the lean pipeline has it.
-    arithmetic = (Squares if squares else Products)((side, side), job_bits(LEAN.with_format(format)))
+def _lattice(format: Format) -> Rival:
+    """The lean cell with squares."""
+    operand = packed_operand(format)
+    arithmetic = Squares((operand, operand), job_bits(LEAN.with_format(format)))
 
     def operands(work: Workload, side: int) -> Fields:
         blocks = packed(work, format)[side]
         fields = {"y": blocks.points, "beta": blocks.betas, "norm": np.square(blocks.points).sum(axis=1) // 4}
-        known = arithmetic.x.members
-        return {name: values for name, values in fields.items() if name in known}
+        return {name: fields[name] for name in arithmetic.x.members}
 
     def product(x: Fields, w: Fields) -> npt.NDArray[np.int64]:
         factors = np.array(format.betas)
         zero = np.zeros(len(x["y"]), dtype=np.int64)
         both = factors[x.get("beta", zero)] * factors[w.get("beta", zero)]
-        return (x["y"] * w["y"]).sum(axis=1) * both // 2
+        return np.asarray(_plain(x, w) * both // 2, dtype=np.int64)
 
     betas = "" if format.betas == Format().betas else "_beta" + "_".join(map(str, format.betas))
-    return Rival(f"lean_q{format.q}{betas}_{'squares' if squares else 'bits'}", arithmetic, operands, product)
+    return Rival(f"lean_q{format.q}{betas}_squares", arithmetic, operands, product)
 
 
 def _lattice_by_int8(format: Format) -> Rival:

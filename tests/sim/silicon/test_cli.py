@@ -60,7 +60,7 @@ def test_the_tables_that_are_shipped_hold_what_the_model_needs(technology, tmp_p
     assert "Where integers break even" in shown.output and "decoder_q16" not in shown.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["comparison.md", "plane.png", "reuse.png"]
     text = (tmp_path / "comparison.md").read_text()
-    assert "| E8 q = 16, lean, products | 4.25 | 23.7 |" in text and "| int-g64 at 23.7 dB |" in text
+    assert "| E8 q = 16, lean | 4.25 | 23.7 |" in text and "| int-g64 at 23.7 dB |" in text
 
 
 def test_what_a_table_does_not_have_is_refused():

@@ -48,6 +48,14 @@ def test_edges_and_hops(count):
     assert estimate(hop_q16=unit(1.0)).compute == count.busy * 12
 
 
+def test_a_lean_design_has_units_of_its_own_and_no_norms():
+    lean = replace(SMALL, pipeline="lean")
+    units = table(cell_q16_lean=unit(2.0), decoder_q16_lean=unit(1.0), hop_q16_lean=unit(0), norm_q16=unit(7.0))
+    cell, edges = 16 * 2.0, 8 * 1.0
+    assert model.estimate(lean, units, M, N, K).compute == cycles(Machine.of(lean), M, N, K).busy * (cell + edges)
+    assert "norm" not in model.names(lean)
+
+
 def test_every_result_moves_down_and_out():
     # 8 rows of 12 results: each of the four rows of a tile makes 1 to 4 moves.
     assert estimate(cell_q16=unit(0.0, 1.0, 3.0)).drain == 2 * (8 // 4) * 12 * (1 + 2 + 3 + 4)
@@ -65,17 +73,6 @@ def test_dram_moves_operands_once_per_job_and_results():
     assert float(found.total) == pytest.approx(float(found.dram + found.sram))
     low, high = found.band()
     assert low < found.total < high
-
-
-def test_a_lean_array_has_no_norms(count):
-    lean = PRESETS["silicon"]
-    one = {"rival_lean_q16_bits": unit(2.0), "decoder_q16_lean": unit(1.0), "hop_q16": unit(5.0), "norm_q16": unit(9.0)}
-    busy = cycles(Machine.of(lean), M, N, K).busy
-    # A cell each, a decoder for each of 8 rows and columns, and 8·7 registers with 42 of 50 bits.
-    wanted = 64 * 2.0 + 16 * 1.0 + 56 * 5.0 * 42 / 50
-    assert float(model.estimate(lean, table(**one), M, N, K).compute) == pytest.approx(busy * wanted)
-    with pytest.raises(GossetError, match="lean arrays that are output-stationary only"):
-        model.names(replace(lean, dataflow="ws", w_depth=0, drain_rows=0))
 
 
 def test_many_products_at_once():
@@ -100,7 +97,7 @@ def test_what_has_no_figures_is_refused():
 
 
 def test_an_array_from_its_parts():
-    build = compose.Build("cell_q16", 4.25, compose.mxfp4, ("decoder_q16", "norm_q16"))
+    build = compose.Build("cell_q16", 4.25, compose.mxfp4, ("decoder_q16", "norm_q16"), waiting=100)
     units = table(
         cell_q16=unit(8.0, area=100.0),
         decoder_q16=unit(4.0, area=50.0),
