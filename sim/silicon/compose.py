@@ -130,9 +130,9 @@ def builds() -> dict[str, Build]:
     nestquant = ("rival_decoder_nestquant",)
     bits = 2 + 8 * float(np.log2(NestQuant().q))
     made["NestQuant"] = Build("rival_nestquant", bits / DIM, NestQuant(), nestquant)
-    lean = (*nestquant, "rival_norm_nestquant_integer")
+    normed_nestquant = (*nestquant, "rival_norm_nestquant_integer")
     codec = NestQuant(betas=NESTQUANT_BETAS["integer"][0])
-    made["NestQuant, integer β, squares"] = Build("rival_nestquant_integer", bits / DIM, codec, lean)
+    made["NestQuant, integer β, squares"] = Build("rival_nestquant_integer", bits / DIM, codec, normed_nestquant)
     rows = IntGroups(8, 1 << 20)
     for kind, cell in (("", ""), (", squares", "_squares"), (", Booth", "_booth"), (", carry-save", "_opt1")):
         edge = ("rival_norm_int8_squares",) if kind == ", squares" else ()
