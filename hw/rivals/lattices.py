@@ -53,12 +53,9 @@ class LatticeByInt8(Arithmetic):
     ----------
     format : Format
         Of the weights.
-    bits : int
-        Of the accumulator.
     """
 
     format: Format
-    bits: int = 32
 
     @property
     def name(self) -> str:

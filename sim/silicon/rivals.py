@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -111,11 +110,11 @@ def rivals() -> dict[str, Rival]:
     made += [
         _scaled(4),
         _scaled(5),
-        *(_rows(f"int8{dress}", 8, product) for dress, product in DRESSES.items()),
-        _integers("int8_opt1", Integers(8, 8, bits=_row_bits(127 * 127), redundant=True)),
-        _rows("int8_by_int4", 4),
-        Rival("int8_by_e8p", _by(5, 11), _by_int8(lambda work: codes.e8p_words(work)[1]), _plain),
-        Rival("int8_by_trellis", _by(6, 31), _by_int8(_trellis), _plain),
+        *(_integers(f"int8{dress}", Integers(8, 8, product)) for dress, product in DRESSES.items()),
+        _integers("int8_opt1", Integers(8, 8, redundant=True)),
+        _integers("int8_by_int4", Integers(8, 4)),
+        Rival("int8_by_e8p", Integers(8, 5), _by_int8(lambda work: codes.e8p_words(work)[1]), _plain),
+        Rival("int8_by_trellis", Integers(8, 6), _by_int8(_trellis), _plain),
         Rival("mxfp4", Microscaling(), _mxfp4, _floating),
         Rival("nvfp4", Microscaling(2, True), _nvfp4, _floating),
         Rival(
@@ -130,7 +129,7 @@ def rivals() -> dict[str, Rival]:
             _integer_nestquant,
             _integer_nestquant_product,
         ),
-        Rival("planes4", Planes(4, group_bits(5)), _planes, _planes_product),
+        Rival("planes4", Planes(), _planes, _planes_product),
     ]
     for format in (Format(16), Format(8), Format(4), Format(16, (4,)), Format(16, (2, 3, 4, 6))):
         made.append(_lattice(format))
@@ -180,16 +179,6 @@ def _row_bits(largest: int) -> int:
 
 def _nestquant_bits(x: tuple[int, ...], w: tuple[int, ...], divisor: int) -> int:
     return _row_bits(max(x) * max(w) * 4 * Q * Q // divisor // DIM)
-
-
-def _by(bits: int, largest: int) -> Integers:
-    """A cell of int8 by integers."""
-    return Integers(8, bits, bits=_row_bits(127 * largest))
-
-
-def _rows(name: str, w_bits: int, product: Product = "bits") -> Rival:
-    """Int8 activations by integers with a scale per row."""
-    return _integers(name, Integers(8, w_bits, product, _row_bits(127 * (2 ** (w_bits - 1) - 1))))
 
 
 def _integers(name: str, arithmetic: Integers) -> Rival:
@@ -262,8 +251,7 @@ def _lattice_by_int8(format: Format) -> Rival:
     def product(x: Fields, w: Fields) -> npt.NDArray[np.int64]:
         return np.asarray(_plain(x, w) * np.array(format.betas)[w["beta"]], dtype=np.int64)
 
-    least = isqrt(format.norm_bound * 127**2 // DIM) * max(format.betas)  # per lane, by Cauchy and Schwarz
-    return Rival(f"lean_q{format.q}_by_int8", LatticeByInt8(format, _row_bits(least)), operands, product)
+    return Rival(f"lean_q{format.q}_by_int8", LatticeByInt8(format), operands, product)
 
 
 def _lattice_by_digits(format: Format) -> Rival:
