@@ -75,7 +75,7 @@ class LatticeByInt8(Arithmetic):
     @property
     def acc_bits(self) -> int:
         """Bits of the accumulator, signed."""
-        return self.bits
+        return 32
 
     @property
     def stages(self) -> int:
