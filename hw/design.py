@@ -63,7 +63,7 @@ class DesignPoint:
     pipeline : "deep" or "lean"
         Where registers stand, and what follows from it; results are the same. For an FPGA, "deep": six in a decoder,
         seven in a cell, norms at the edge and squares in the cells, accumulators of 32 bits. For standard cells, where
-        registers are most of that, "lean": two in a decoder; a cell has one for each operand, on its way to the next
+        registers are most of that, "lean": one in a decoder; a cell has one for each operand, on its way to the next
         one, one behind the inner product, which a carry-save tree adds up from the bits of all products, and
         accumulators of as many bits as the longest job needs. Without `dsp_cols`.
     panel_rows : int
@@ -191,7 +191,7 @@ class DesignPoint:
     @property
     def least_drain_rows(self) -> int:
         """Rows on their way from the array's input to the output queue, at most, and what is set aside meanwhile."""
-        return (28 if self.pipeline == "deep" else 16) + 3 * self.rows + self.cols
+        return (28 if self.pipeline == "deep" else 15) + 3 * self.rows + self.cols
 
     @property
     def macs_per_cycle(self) -> int:

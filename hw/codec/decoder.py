@@ -35,8 +35,8 @@ class Decoder(wiring.Component):
     ----------
     format : Format
     stages : tuple of int
-        Which of the six steps end in a register; the last one always does. An FPGA wants all of them. Standard cells
-        at the clock of an array need one or two, and flip-flops are most of a decoder's area there.
+        Which of the six steps end in a register; the last one always does. An FPGA wants all of them. In standard
+        cells the six together take no longer than a lean cell, and flip-flops are most of a deep decoder's area.
 
     Members
     -------
@@ -54,7 +54,7 @@ class Decoder(wiring.Component):
 
     ALL = tuple(range(1, LATENCY + 1))
 
-    STAGES: Mapping[Pipeline, tuple[int, ...]] = {"deep": ALL, "lean": (4, 6)}
+    STAGES: Mapping[Pipeline, tuple[int, ...]] = {"deep": ALL, "lean": (LATENCY,)}
     """The stages of a design's decoders."""
 
     def __init__(self, format: Format, *, stages: tuple[int, ...] = ALL):
