@@ -7,7 +7,9 @@ import typer
 Design = Annotated[
     str,
     typer.Option(
-        "--design", "-d", help="A preset (tiny, small, medium, small_ws) or a TOML file that describes a design."
+        "--design",
+        "-d",
+        help="A preset (tiny, small, medium, small_ws, silicon) or a TOML file of a design.",
     ),
 ]
 """The design of a command; `hw.design.DesignPoint.load` reads it."""

@@ -34,6 +34,9 @@ MAX_FILE = 1 << 20
 Dataflow = Literal["os", "ws"]
 """What stays in the cells: the accumulators (output-stationary) or the weights (weight-stationary)."""
 
+Pipeline = Literal["deep", "lean"]
+"""Where registers stand: `deep` as an FPGA wants them, `lean` as standard cells do."""
+
 Activation = Literal["packed", "int8"]
 """What the activations can be."""
 
@@ -57,6 +60,12 @@ class DesignPoint:
     dsp_cols : int
         Columns of the array, the last ones, whose cells take products from multipliers (DSPs), four each, instead of
         tables of squares: 0 to `cols`; for q up to 16.
+    pipeline : "deep" or "lean"
+        Where registers stand, and what follows from it; results are the same. For an FPGA, "deep": six in a decoder,
+        seven in a cell, norms at the edge and squares in the cells, accumulators of 32 bits. For standard cells, where
+        registers are most of that, "lean": one in a decoder; a cell has one for each operand, on its way to the next
+        one, one behind the inner product, which a carry-save tree adds up from the bits of all products, and
+        accumulators of as many bits as the longest job needs. Without `dsp_cols`.
     panel_rows : int
         The most rows of a job: `rows` to 1024. A weight-stationary array keeps accumulators for as many.
     x_depth : int
@@ -88,6 +97,7 @@ class DesignPoint:
     dataflow: Dataflow = "os"
     activations: tuple[Activation, ...] = ("packed",)
     dsp_cols: int = 0
+    pipeline: Pipeline = "deep"
     panel_rows: int = 64
     x_depth: int = 1024
     w_depth: int = 0
@@ -114,6 +124,12 @@ class DesignPoint:
                 f"Pairs of coordinates of q = {self.format.q} do not fit a multiplier of 18×18 bits: "
                 f"q is at most {MAX_DSP_Q} with dsp_cols."
             )
+        if self.pipeline not in get_args(Pipeline):
+            raise GossetError(
+                f'The pipeline is "deep" (for FPGAs) or "lean" (for standard cells), not {shown(self.pipeline)}.'
+            )
+        if self.dsp_cols and self.pipeline == "lean":
+            raise GossetError("A lean pipeline has no cells for an FPGA's multipliers: leave dsp_cols or lean out.")
         self._check_range("panel_rows", self.rows, 1024)
         self._check_range("w_depth", 0, MAX_DEPTH)
         self._check_range("drain_rows", 0, MAX_DEPTH)
@@ -175,7 +191,7 @@ class DesignPoint:
     @property
     def least_drain_rows(self) -> int:
         """Rows on their way from the array's input to the output queue, at most, and what is set aside meanwhile."""
-        return 28 + 3 * self.rows + self.cols
+        return (28 if self.pipeline == "deep" else 15) + 3 * self.rows + self.cols
 
     @property
     def macs_per_cycle(self) -> int:
@@ -256,6 +272,7 @@ PRESETS = {
         DesignPoint(name="small", rows=4, cols=4),
         DesignPoint(name="medium", rows=8, cols=8),
         DesignPoint(name="small_ws", rows=4, cols=4, dataflow="ws", activations=("packed", "int8")),
+        DesignPoint(name="silicon", rows=8, cols=8, pipeline="lean"),
     )
 }
 """The named design points."""

@@ -22,6 +22,7 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
     "dataflow": ("os", "ws"),
     "activations": (("packed",), ("int8",), ("packed", "int8")),
     "multipliers": ("none", "some", "all"),
+    "pipeline": ("deep", "lean"),
     "panels": (1, 2, 3),
     "x_depth": (16, 64),
     "w_depth": (8, 64),
@@ -51,7 +52,7 @@ def design(values: Mapping[str, Any], name: str = "drawn") -> DesignPoint | None
     """The design point of these values of all `PARAMETERS`; None if they do not go together."""
     v = dict(values)
     if (
-        (v["multipliers"] != "none" and v["q"] > MAX_DSP_Q)
+        (v["multipliers"] != "none" and (v["q"] > MAX_DSP_Q or v["pipeline"] == "lean"))
         or (v["multipliers"] == "some" and v["cols"] == 1)
         or (v["scale"] and "packed" not in v["activations"])
     ):
@@ -67,7 +68,8 @@ def design(values: Mapping[str, Any], name: str = "drawn") -> DesignPoint | None
         panel_rows=v["rows"] * v["panels"],
         w_depth=v["w_depth"] if v["dataflow"] == "os" else 0,
         front_end=front_end,
-        **{key: v[key] for key in ("rows", "cols", "dataflow", "activations", "x_depth", "jobs", "bus_bits")},
+        **{key: v[key] for key in ("rows", "cols", "dataflow", "activations", "pipeline", "x_depth")},
+        **{key: v[key] for key in ("jobs", "bus_bits")},
     )
 
 

@@ -136,7 +136,7 @@ def verify(design: DesignPoint, output: Path, ui: Ui) -> dict[str, Any]:
             advance(1)
         for q in voronoi.RATES:
             top = f"gosset__decoder_q{q}"
-            decoder = generate(Decoder(Format(q, design.format.betas)), top)
+            decoder = generate(Decoder(Format(q, design.format.betas), stages=Decoder.STAGES[design.pipeline]), top)
             sources.append((decoder.write(output / "verilog"), top))
             advance(1)
 

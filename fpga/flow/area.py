@@ -65,7 +65,7 @@ def units() -> dict[str, Callable[[], Generated]]:
     def unit(name: str) -> Callable[[], Generated]:
         return lambda: generate(components[name](), name)
 
-    designs = PRESETS | {
+    designs = {name: design for name, design in PRESETS.items() if design.pipeline == "deep"} | {
         f"{name}_dsp": replace(PRESETS[name], name=f"{name}_dsp", dsp_cols=PRESETS[name].cols)
         for name in ("small", "small_ws")
     }

@@ -18,9 +18,8 @@ from amaranth.lib.wiring import In, Out
 
 from golden.errors import GossetError
 from golden.lattice import DIM
-from hw.array.operands import Operand, inner_bits
+from hw.array.operands import Form, Operand, acc_bits, inner_bits
 from hw.array.pairs import inner_of_pairs
-from hw.design import ACC_BITS
 from hw.values import add, is_, register
 
 
@@ -170,16 +169,6 @@ def product(m: Module, platform: object, sides: tuple[Operand, Operand], x: View
     return value
 
 
-def layout(operand: Operand, *, multiply: bool) -> StructLayout:
-    """A block as a cell takes it."""
-    return operand.in_pairs if multiply else operand.with_norm
-
-
-def acc_bits(operand: Operand) -> int:
-    """Bits of an accumulator as the cells keep it: halved if quartered."""
-    return ACC_BITS - 1 if operand.quartered else ACC_BITS
-
-
 def whole(value: Value, operand: Operand) -> Value:
     """An accumulator as the outside sees it, from how the cells keep it."""
     return Cat(Const(0, 1), value).as_signed() if operand.quartered else value
@@ -189,15 +178,15 @@ TOKEN = StructLayout({"valid": 1, "last": 1})
 """Travels with the blocks of a row: whether there is a block, and whether it is the last of its tile."""
 
 
-def result(operand: Operand) -> StructLayout:
-    """A finished accumulator on its way out, and the parity of the tile's number."""
-    return StructLayout({"acc": signed(acc_bits(operand)), "tile": 1})
+def result(bits: int) -> StructLayout:
+    """A finished accumulator of so many bits on its way out, and the parity of the tile's number."""
+    return StructLayout({"acc": signed(bits), "tile": 1})
 
 
 class Cell(wiring.Component):
     """An output-stationary dot-8 cell: one block product per cycle into one accumulator.
 
-    Passes its operands on after one cycle. `DEPTH` cycles after a block with token.last came in, the accumulator is
+    Passes its operands on after one cycle. `depth` cycles after a block with token.last came in, the accumulator is
     copied to `o` and starts again from zero. In a cycle with `shift`, `o` takes what the cell above holds if that
     belongs to tile number `tile` (modulo 2): results move down behind the computation of the next tile.
 
@@ -217,15 +206,19 @@ class Cell(wiring.Component):
         Whether results move down, and of which tile.
     above : In(result); o : Out(result)
         What the cell above holds, and what this one does.
+
+    Attributes
+    ----------
+    depth : int
+        Cycles from an operand at the input to the accumulator that has it.
     """
 
-    DEPTH = PRODUCT_LATENCY
-    """Cycles from an operand at the input to the accumulator that has it."""
-
     def __init__(self, x: Operand, w: Operand, *, multiply: bool = False):
-        self.sides, self.multiply = (x, w), multiply
+        self.sides, self.multiply, self.depth = (x, w), multiply, PRODUCT_LATENCY
+        self.form: Form = "pairs" if multiply else "norm"
         self.unit = f"{'dsp_' if multiply else ''}cell_{x.name}_by_{w.name}"
-        x_in, w_in = (layout(side, multiply=multiply) for side in self.sides)
+        x_in, w_in = (side.layout(self.form) for side in self.sides)
+        out = result(acc_bits(x))
         super().__init__(
             {
                 "x": In(x_in),
@@ -236,8 +229,8 @@ class Cell(wiring.Component):
                 "w_next": Out(w_in),
                 "shift": In(1),
                 "tile": In(1),
-                "above": In(result(x)),
-                "o": Out(result(x)),
+                "above": In(out),
+                "o": Out(out),
             }
         )
 
@@ -252,7 +245,7 @@ class Cell(wiring.Component):
             self.token_next.eq(token),
         ]
 
-        at_sum = View(TOKEN, register(m, "token", self.token.as_value(), cycles=self.DEPTH, reset_less=False))
+        at_sum = View(TOKEN, register(m, "token", self.token.as_value(), cycles=self.depth, reset_less=False))
         acc = Signal(signed(acc_bits(self.sides[0])))
         total = Signal.like(acc)
         parity = Signal()
@@ -267,19 +260,23 @@ class Cell(wiring.Component):
         return m
 
 
-class StationaryCell(wiring.Component):
-    """A weight-stationary dot-8 cell: adds the product of a passing block and its weight to a passing sum.
+class WeightKeeper(wiring.Component):
+    """What all weight-stationary dot-8 cells are: they add the product of a passing block and their weight to a passing
+    sum.
 
     Weights travel down the column, each with the number of cells that it still has to pass; the cell where that is
     zero keeps it, beside the weight in use. `swap` puts the kept weight in use from the next cycle on.
 
     Parameters
     ----------
-    x, w : Operand
+    x, w : StructLayout
+        What it takes of a row and of a column.
     hops : int
         The largest number of cells that a weight passes.
-    multiply : bool
-        As of `Cell`.
+    bits : int
+        Of a sum, signed.
+    latency : int
+        Cycles from a block to what it adds.
 
     Members
     -------
@@ -289,24 +286,21 @@ class StationaryCell(wiring.Component):
     w, load : In; w_next, load_next : Out
         A weight and its way to go, and the same one cycle later with one cell less to pass.
     above : In(signed); o : Out(signed)
-        The sum from above, of the same block number as the x of `PRODUCT_LATENCY` cycles ago; and one cycle later the
-        sum with this cell's product.
+        The sum from above, of the same block number as the x of `latency` cycles ago; and one cycle later the sum with
+        this cell's product.
     """
 
-    def __init__(self, x: Operand, w: Operand, hops: int, *, multiply: bool = False):
-        self.sides, self.multiply = (x, w), multiply
-        self.unit = f"stationary_{'dsp_' if multiply else ''}cell_{x.name}_by_{w.name}_{hops}"
-        x_in, w_in = (layout(side, multiply=multiply) for side in self.sides)
-        load = StructLayout({"valid": 1, "hops": range(hops + 1)})
-        total = signed(acc_bits(x))
+    def __init__(self, x: StructLayout, w: StructLayout, hops: int, bits: int, latency: int):
+        self.latency = latency
+        load, total = StructLayout({"valid": 1, "hops": range(hops + 1)}), signed(bits)
         super().__init__(
             {
-                "x": In(x_in),
-                "x_next": Out(x_in),
+                "x": In(x),
+                "x_next": Out(x),
                 "swap": In(1),
                 "swap_next": Out(1),
-                "w": In(w_in),
-                "w_next": Out(w_in),
+                "w": In(w),
+                "w_next": Out(w),
                 "load": In(load),
                 "load_next": Out(load),
                 "above": In(total),
@@ -314,9 +308,8 @@ class StationaryCell(wiring.Component):
             }
         )
 
-    def elaborate(self, platform: object) -> Module:
-        """The weights; the product; the sum."""
-        m = Module()
+    def keep(self, m: Module) -> View:
+        """Has all pass that goes on to other cells; the weight in use."""
         kept = Signal(self.w.shape(), reset_less=True)
         used = Signal(self.w.shape(), reset_less=True)
         here = Signal()
@@ -336,6 +329,31 @@ class StationaryCell(wiring.Component):
             self.load_next.hops.eq(hops),
             self.swap_next.eq(swap),
         ]
+        return used
+
+
+class StationaryCell(WeightKeeper):
+    """A weight-stationary cell with the products of `Cell`.
+
+    Parameters
+    ----------
+    x, w : Operand
+    hops : int
+        As of `WeightKeeper`.
+    multiply : bool
+        As of `Cell`.
+    """
+
+    def __init__(self, x: Operand, w: Operand, hops: int, *, multiply: bool = False):
+        self.sides, self.multiply = (x, w), multiply
+        self.form: Form = "pairs" if multiply else "norm"
+        self.unit = f"stationary_{'dsp_' if multiply else ''}cell_{x.name}_by_{w.name}_{hops}"
+        super().__init__(x.layout(self.form), w.layout(self.form), hops, acc_bits(x), PRODUCT_LATENCY)
+
+    def elaborate(self, platform: object) -> Module:
+        """The weights; the product; the sum."""
+        m = Module()
+        used = self.keep(m)
         added = product(m, platform, self.sides, self.x, used, multiply=self.multiply)
         m.d.comb += self.o.eq(register(m, "sum", (self.above + added)[: len(self.o)].as_signed()))
         return m

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from amaranth import Module, Signal, Value, signed
 from amaranth.lib import data
 
-from hw.array.cell import PRODUCT_LATENCY, Cell, SquaredNorm, StationaryCell, layout
-from hw.array.operands import Operand, operands
+from hw.array.cell import SquaredNorm, WeightKeeper
+from hw.array.cells import AnyCell, at_edge, to_sum
+from hw.array.operands import Form, Operand, operands
 from hw.array.pairs import Pairing
 from hw.design import ACC_BITS, DesignPoint
 from hw.units import place
@@ -47,7 +48,7 @@ def load(design: DesignPoint) -> data.StructLayout:
 def latency(design: DesignPoint) -> int:
     """Cycles through the array: from the last beat of a tile to its first row (output-stationary), or from the beat
     that finishes a row to the row (weight-stationary)."""
-    through = SquaredNorm.LATENCY + PRODUCT_LATENCY + 1 + (design.rows - 1) + (design.cols - 1)
+    through = at_edge(design) + to_sum(design) + 1 + (design.rows - 1) + (design.cols - 1)
     return through + (1 if design.dataflow == "os" else 2)
 
 
@@ -58,7 +59,7 @@ def feed_row(
     row: int,
     block: data.View,
     skew: int,
-    cells: Sequence[Cell | StationaryCell],
+    cells: Sequence[AnyCell],
     **passed: Value,
 ) -> None:
     """Places a row of cells, and has a block go through it from the left, skewed.
@@ -66,11 +67,11 @@ def feed_row(
     What else each cell passes on to the next, `<name>_next` to `<name>`, is given by name, with its value for the
     first.
     """
-    x = _skewed(m, platform, operand, f"x{row}", block, skew, low=0 if cells[0].multiply else None)
+    x = _skewed(m, platform, operand, f"x{row}", block, skew, cells[0].form, 0)
     for c, cell in enumerate(cells):
         place(m, platform, f"cell_{row}_{c}", cell)
         left = cells[c - 1] if c else None
-        if left and cell.multiply and not left.multiply:  # in pairs from here on
+        if left and cell.form != left.form:  # in pairs from here on
             x = _paired(m, platform, operand, f"x{row}", left.x_next, 0)
         elif left:
             x = left.x_next
@@ -85,30 +86,33 @@ def feed_column(
     operand: Operand,
     column: int,
     block: data.View,
-    cells: Sequence[Cell | StationaryCell],
+    cells: Sequence[AnyCell],
     **passed: Value,
 ) -> None:
     """Has a block go through a column of cells from the top, skewed, and what each of them gives to the one below.
 
     What else is passed on is given as in `feed_row`.
     """
-    w = _skewed(m, platform, operand, f"w{column}", block, column, low=1 if cells[0].multiply else None)
+    w = _skewed(m, platform, operand, f"w{column}", block, column, cells[0].form, 1)
     for p, cell in enumerate(cells):
         above = cells[p - 1] if p else None
         for name, first in ({"w": w} | passed).items():
             m.d.comb += getattr(cell, name).eq(getattr(above, f"{name}_next") if above else first)
         if above:
             m.d.comb += cell.above.eq(above.o)
-        elif isinstance(cell, Cell):  # nothing ever comes from above the top
+        elif not isinstance(cell, WeightKeeper):  # nothing ever comes from above the top
             m.d.comb += cell.above.tile.eq(~cell.tile)
 
 
 def _skewed(
-    m: Module, platform: object, operand: Operand, name: str, block: data.View, skew: int, *, low: int | None = None
-) -> Signal:
-    """A block at its edge of the array, skewed: with its norm, or in pairs with number `low` as the low one."""
-    value = Signal(layout(operand, multiply=low is not None).size, name=name)
-    if low is None:
+    m: Module, platform: object, operand: Operand, name: str, block: data.View, skew: int, form: Form, low: int
+) -> Value:
+    """A block at its edge of the array, skewed and in its form; in pairs with number `low` as the low one."""
+    value = Signal(operand.layout(form).size, name=name)
+    if form == "block":
+        m.d.comb += value.eq(block.as_value())
+        return register(m, name, value, cycles=skew)
+    if form == "norm":
         norm = SquaredNorm(operand)
         place(m, platform, f"norm_{name}", norm)
         m.d.comb += [norm.i.eq(block), value.eq(norm.o.as_value())]

@@ -6,6 +6,7 @@ after the other, with 16 and 1 in the place of β. So the cells that multiply la
 
 from dataclasses import dataclass
 from math import isqrt
+from typing import Literal
 
 from amaranth import signed
 from amaranth.hdl import ShapeLike
@@ -13,7 +14,7 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 
 from golden.format import Format
 from golden.lattice import DIM
-from hw.design import NIBBLE, DesignPoint
+from hw.design import ACC_BITS, NIBBLE, DesignPoint
 
 PAIRS = DIM // 2
 """Pairs of coordinates in a block."""
@@ -23,6 +24,13 @@ DIGIT_FACTORS = (1 << NIBBLE, 1)
 
 DIGIT_NORM = DIM * ((1 << NIBBLE) - 1) ** 2
 """Bound on ‖y‖² of a block of digits."""
+
+
+DIGITS_SQUARE = DIM << 14
+"""Bound on ‖v‖² of a block of int8."""
+
+Form = Literal["block", "norm", "pairs"]
+"""A block as a cell takes it: as it is; with its norm, to look up squares; or in pairs, to multiply."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,10 @@ class Operand:
         }
         return StructLayout(fields | {name: shape for name, shape in self.block.members.items() if name == "beta"})
 
+    def layout(self, form: Form) -> StructLayout:
+        """A block in one of its forms."""
+        return {"block": self.block, "norm": self.with_norm, "pairs": self.in_pairs}[form]
+
 
 def packed_operand(format: Format, *, quartered: bool = True) -> Operand:
     """A side whose blocks are all decoded labels."""
@@ -105,3 +117,26 @@ def inner_bits(x: Operand, w: Operand) -> int:
     """Bits of an inner product as it is kept, signed, half of it if quartered; by Cauchy and Schwarz."""
     bound = isqrt(x.norm_bound * w.norm_bound)
     return (bound // 2 if x.quartered else bound).bit_length() + 1
+
+
+def acc_bits(operand: Operand) -> int:
+    """Bits of an accumulator as cells keep it: halved if quartered."""
+    return ACC_BITS - 1 if operand.quartered else ACC_BITS
+
+
+def sum_bits(design: DesignPoint, blocks: int) -> int:
+    """Bits of an accumulator that holds any sum of so many blocks' products, as cells keep it, signed; as many as it
+    has outside at most. By Cauchy and Schwarz."""
+    x, _ = operands(design)
+    w_square = max(design.format.betas) ** 2 * design.format.norm_bound
+    x_square = max(w_square if design.packed else 0, DIGITS_SQUARE if design.int8 else 0)
+    bound = isqrt(x_square * w_square * blocks**2)
+    return min((bound >> x.quartered).bit_length() + 1, acc_bits(x))
+
+
+def job_bits(design: DesignPoint) -> int:
+    """Bits of the accumulators of a design: all of them if it is deep, or else what its longest jobs need."""
+    if design.pipeline == "deep":
+        return acc_bits(operands(design)[0])
+    blocks = min(design.x_depth, design.w_depth) if design.dataflow == "os" else design.x_depth * design.rows
+    return sum_bits(design, blocks)

@@ -12,9 +12,10 @@ from amaranth import Cat, Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.array.cell import TOKEN, Cell, SquaredNorm, acc_bits, whole
+from hw.array.cell import TOKEN, whole
+from hw.array.cells import at_edge, output_stationary_cell, to_sum
 from hw.array.edges import beat, feed_column, feed_row, latency, row
-from hw.array.operands import operands
+from hw.array.operands import job_bits, operands
 from hw.design import DesignPoint
 from hw.values import register
 
@@ -49,16 +50,16 @@ class OutputStationaryArray(wiring.Component):
         m = Module()
         rows, cols = self.design.rows, self.design.cols
         x_side, w_side = operands(self.design)
+        edge, depth, bits = at_edge(self.design), to_sum(self.design), job_bits(self.design)
         beat = self.i.payload
 
         token = Signal(2)
         flags = Signal(data.StructLayout({"count": range(rows + 1), "last": 1, "end": 1}))
         m.d.comb += [TOKEN(token).valid.eq(self.i.valid), TOKEN(token).last.eq(beat.finish)]
         m.d.comb += [flags[name].eq(beat[name]) for name in flags.shape().members]
-        token = register(m, "token", token, cycles=SquaredNorm.LATENCY, reset_less=False)
+        token = register(m, "token", token, cycles=edge, reset_less=False)
 
-        dsp = [c >= cols - self.design.dsp_cols for c in range(cols)]
-        cells = [[Cell(x_side, w_side, multiply=dsp[c]) for c in range(cols)] for _ in range(rows)]
+        cells = [[output_stationary_cell(self.design, c) for c in range(cols)] for _ in range(rows)]
         token_in = token
         for p in range(rows):
             feed_row(m, platform, x_side, p, beat.x[rows - 1 - p], p, cells[p], token=token_in)
@@ -67,8 +68,8 @@ class OutputStationaryArray(wiring.Component):
             feed_column(m, platform, w_side, c, beat.w[c], [row[c] for row in cells])
 
         # The last block reaches the accumulator of column 0's bottom cell: its rows are next, one per cycle.
-        at_bottom = register(m, "token_bottom", token, cycles=Cell.DEPTH + rows - 1, reset_less=False)
-        flags_at_bottom = register(m, "flags", flags.as_value(), cycles=SquaredNorm.LATENCY + Cell.DEPTH + rows - 1)
+        at_bottom = register(m, "token_bottom", token, cycles=depth + rows - 1, reset_less=False)
+        flags_at_bottom = register(m, "flags", flags.as_value(), cycles=edge + depth + rows - 1)
         left_to_go = Signal(range(rows + 1))
         closing = Signal(2)
         tile = Signal(init=1)
@@ -84,7 +85,7 @@ class OutputStationaryArray(wiring.Component):
         for c in range(cols):
             for p in range(rows):
                 m.d.comb += [cells[p][c].shift.eq(order[0]), cells[p][c].tile.eq(order[1])]
-            acc = Signal(signed(acc_bits(x_side)), name=f"acc_{c}")
+            acc = Signal(signed(bits), name=f"acc_{c}")
             m.d.comb += acc.eq(cells[rows - 1][c].o.acc)
             m.d.comb += self.o.payload.values[c].eq(whole(register(m, f"acc_{c}", acc, cycles=cols - c), x_side))
             if c + 1 < cols:

@@ -9,9 +9,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hw.array.cell import SquaredNorm, StationaryCell, acc_bits, whole
+from hw.array.cell import whole
+from hw.array.cells import at_edge, weight_stationary_cell
 from hw.array.edges import beat, feed_column, feed_row, latency, load, row
-from hw.array.operands import operands
+from hw.array.operands import job_bits, operands
 from hw.design import DesignPoint
 from hw.values import register
 
@@ -51,24 +52,23 @@ class WeightStationaryArray(wiring.Component):
         rows, cols = self.design.rows, self.design.cols
         x_side, w_side = operands(self.design)
         beat = self.i.payload
-        dsp = [c >= cols - self.design.dsp_cols for c in range(cols)]
-        cells = [[StationaryCell(x_side, w_side, rows - 1, multiply=dsp[c]) for c in range(cols)] for _ in range(rows)]
+        cells = [[weight_stationary_cell(self.design, c) for c in range(cols)] for _ in range(rows)]
 
         swap = Signal()
         m.d.comb += swap.eq(self.i.valid & beat.swap)
-        swap = register(m, "swap", swap, cycles=SquaredNorm.LATENCY, reset_less=False)
+        swap = register(m, "swap", swap, cycles=at_edge(self.design), reset_less=False)
         for p in range(rows):
             feed_row(m, platform, x_side, p, beat.x[p], p + 1, cells[p], swap=swap)
             # Without a reset, which it does not need: else synthesis finds that it is equal to the one that the cells
             # pass on, and one net would have to reach all cells of a diagonal.
             swap = register(m, f"swap_row{p}", swap)
         coming = Cat(self.load.valid, self.load.payload.row)
-        coming = register(m, "load", coming, cycles=SquaredNorm.LATENCY, reset_less=False)
+        coming = register(m, "load", coming, cycles=at_edge(self.design), reset_less=False)
         sums = []
         for c in range(cols):
             feed_column(m, platform, w_side, c, self.load.payload.w[c], [row[c] for row in cells], load=coming)
             coming = register(m, f"load_column{c}", coming, reset_less=False)
-            total = Signal(signed(acc_bits(x_side)), name=f"sum_{c}")
+            total = Signal.like(cells[rows - 1][c].o, name=f"sum_{c}")
             m.d.comb += total.eq(cells[rows - 1][c].o)
             sums.append(register(m, f"sum_{c}", total, cycles=cols - 1 - c))
 
@@ -92,7 +92,7 @@ class WeightStationaryArray(wiring.Component):
         ]
         with m.If(valid):
             m.d.sync += row_added.eq(adding.row)
-        width = acc_bits(x_side)
+        width = job_bits(self.design)
         m.submodules.accumulators = memory = Memory(shape=width * cols, depth=self.design.panel_rows, init=[])
         write, read = memory.write_port(), memory.read_port()
         m.d.comb += [read.addr.eq(reading.row), read.en.eq(~being_written)]

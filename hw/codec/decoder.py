@@ -8,6 +8,8 @@ The rule is `golden.lattice.soft_decode` on the bit planes of a label (`golden.v
 - the choice between the types needs only Σ ±min(a, b), since a + b and |a − b| differ by 2·min(a, b).
 """
 
+from collections.abc import Mapping
+
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -15,6 +17,7 @@ from amaranth.lib.wiring import In, Out
 from golden.errors import GossetError
 from golden.format import Format
 from golden.lattice import DIM, INFORMATION, REDUNDANT, codeword
+from hw.design import Pipeline
 from hw.streams import packed_block, point_block
 from hw.units import unit_name
 from hw.values import add, is_
@@ -32,8 +35,8 @@ class Decoder(wiring.Component):
     ----------
     format : Format
     stages : tuple of int
-        Which of the six steps end in a register; the last one always does. An FPGA wants all of them. Standard cells
-        at the clock of an array need one or two, and flip-flops are most of a decoder's area there.
+        Which of the six steps end in a register; the last one always does. An FPGA wants all of them. In standard
+        cells the six together take no longer than a lean cell, and flip-flops are most of a deep decoder's area.
 
     Members
     -------
@@ -50,6 +53,9 @@ class Decoder(wiring.Component):
     """Steps, and the cycles of a decoder with a register after each."""
 
     ALL = tuple(range(1, LATENCY + 1))
+
+    STAGES: Mapping[Pipeline, tuple[int, ...]] = {"deep": ALL, "lean": (LATENCY,)}
+    """The stages of a design's decoders."""
 
     def __init__(self, format: Format, *, stages: tuple[int, ...] = ALL):
         if list(stages) != sorted(set(stages) & set(self.ALL)) or self.LATENCY not in stages:

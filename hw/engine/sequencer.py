@@ -30,7 +30,7 @@ from hw.values import register
 
 def decoding(design: DesignPoint) -> int:
     """Cycles from words to blocks: the decoder's, and one to take digits of int8 instead."""
-    return Decoder.LATENCY + design.int8
+    return len(Decoder.STAGES[design.pipeline]) + design.int8
 
 
 def latency(design: DesignPoint) -> int:
@@ -231,7 +231,7 @@ class Engine(wiring.Component):
         kind = register(m, "kind", Cat(now.int8, last.digits), cycles=READING)
         for i in range(design.rows):
             self._decode_x(m, platform, i, x_data, kind, array.i.payload.x[i])
-        w_data = w_word(design)(register(m, "w_late", Value.cast(w_data), cycles=decoding(design) - Decoder.LATENCY))
+        w_data = w_word(design)(register(m, "w_late", Value.cast(w_data), cycles=int(design.int8)))
         w_blocks = array.i.payload.w if output_stationary else array.load.payload.w
         for i in range(design.cols):
             decoder = self._decoder(m, platform, f"w{i}", w_data, i)
@@ -307,7 +307,7 @@ class Engine(wiring.Component):
 
     def _decoder(self, m: Module, platform: object, name: str, word: data.View, lane: int) -> Decoder:
         """A decoder of one lane of a word."""
-        decoder = Decoder(self.design.format)
+        decoder = Decoder(self.design.format, stages=Decoder.STAGES[self.design.pipeline])
         place(m, platform, f"decoder_{name}", decoder)
         m.d.comb += [decoder.i.payload.label.eq(word.labels[lane]), decoder.o.ready.eq(1)]
         if self.design.format.beta_bits:
@@ -328,7 +328,8 @@ class Engine(wiring.Component):
                 m.d.comb += chosen.beta.eq(decoded.beta)
         if not design.int8:
             return
-        digits = register(m, f"digits_{lane}", Cat(word.labels[lane][: DIM * NIBBLE], kind), cycles=Decoder.LATENCY)
+        digits = Cat(word.labels[lane][: DIM * NIBBLE], kind)
+        digits = register(m, f"digits_{lane}", digits, cycles=len(Decoder.STAGES[design.pipeline]))
         is_int8, low = digits[-2], digits[-1]
         with m.If(is_int8 if design.packed else 1):
             for i in range(DIM):

@@ -11,8 +11,8 @@ from amaranth import Cat, Const, Value
 from amaranth.lib.data import ArrayLayout, StructLayout, View
 
 from golden.lattice import DIM
-from hw.rivals.cell import Arithmetic
-from hw.rivals.heap import Heap
+from hw.array.heap import Heap
+from hw.array.lean import Arithmetic
 from hw.values import register, wire
 
 MAGNITUDES = (0, 1, 2, 3, 4, 6, 8, 12)

@@ -10,8 +10,8 @@ from amaranth.lib.wiring import In, Out
 
 from golden.lattice import DIM
 from hw.array.cell import square
-from hw.rivals.cell import Arithmetic
-from hw.rivals.heap import Heap
+from hw.array.heap import Heap
+from hw.array.lean import Arithmetic
 from hw.values import register, wire
 
 Product = Literal["booth", "squares", "bits"]

@@ -1,80 +1,48 @@
-"""Lattice cells on the rivals' terms: this project's numbers with one register per operand, and by int8."""
+"""Lattice cells on the rivals' terms: squares instead of products in the lean cell, and packed weights by int8."""
 
 from dataclasses import dataclass
 from math import isqrt
 
-from amaranth import signed
+from amaranth import Module, Value, signed
 from amaranth.lib.data import ArrayLayout, StructLayout, View
 
 from golden.format import Format
 from golden.lattice import DIM
-from hw.array.cell import acc_bits, square, times_beta
+from hw.array.cell import square, times_beta
+from hw.array.heap import Heap
+from hw.array.lean import Arithmetic
 from hw.array.operands import inner_bits, packed_operand
-from hw.rivals.cell import Arithmetic
-from hw.rivals.heap import Heap
+from hw.array.products import Products
 from hw.values import register, wire
 
 
 @dataclass(frozen=True)
-class Lattice(Arithmetic):
-    """Decoded labels: acc = Σ β·β·⟨x, w⟩ / 2, from squares, see `hw.array.cell`, or from the bits of all products.
-
-    Parameters
-    ----------
-    format : Format
-    squares : bool
-    """
-
-    format: Format
-    squares: bool = True
+class Squares(Products):
+    """The lean cell with squares and norms, as `hw.array.cell` has them, instead of products."""
 
     @property
     def name(self) -> str:
         """Tells it apart in the names of modules."""
-        betas = "_".join(map(str, self.format.betas))
-        return f"lattice_q{self.format.q}_beta{betas}_{'squares' if self.squares else 'bits'}"
+        return f"squares_{super().name}"
 
     @property
     def x(self) -> StructLayout:
         """What it takes of a row."""
-        side = packed_operand(self.format)
-        return side.with_norm if self.squares else side.block
+        return self.sides[0].with_norm
 
     @property
     def w(self) -> StructLayout:
         """What it takes of a column."""
-        return self.x
+        return self.sides[1].with_norm
 
-    @property
-    def acc_bits(self) -> int:
-        """Bits of the accumulator, signed."""
-        return acc_bits(packed_operand(self.format))
-
-    @property
-    def stages(self) -> int:
-        """Registers within the product: one, behind the inner product."""
-        return 1
-
-    def add(self, heap: Heap, x: View, w: View) -> None:
-        """Adds what two blocks make."""
-        side = packed_operand(self.format)
-        # One bit more than half of the inner product: it is even, and its lowest bit falls away.
-        inner = Heap(heap.m, inner_bits(side, side) + (2 if self.squares else 1))
-        if self.squares:
-            # 2·⟨x, w⟩ = ‖x‖² + ‖w‖² − ‖x − w‖², of which the two lowest bits are 0 in all.
-            inner.add(x.norm, 2)
-            inner.add(w.norm, 2)
-            for i in range(DIM):
-                inner.subtract(square(wire(heap.m, "difference", x.y[i] - w.y[i])))
-        else:
-            for i in range(DIM):
-                inner.multiply(x.y[i], w.y[i])
-        value = inner.total()[2 if self.squares else 1 :].as_signed()
-        value = register(heap.m, "inner", wire(heap.m, "inner_now", value), cycles=self.stages).as_signed()
-        for name, block in (("times_x", x), ("times_both", w)):
-            beta = register(heap.m, f"{name}_beta", block.beta, cycles=self.stages) if self.format.beta_bits else None
-            value = wire(heap.m, name, times_beta(value, beta, self.format.betas))
-        heap.add(value)
+    def inner(self, m: Module, x: View, w: View) -> Value:
+        """⟨x, w⟩ halved: 2·⟨x, w⟩ = ‖x‖² + ‖w‖² − ‖x − w‖², of which the two lowest bits are 0 in all."""
+        total = Heap(m, inner_bits(*self.sides) + 2)
+        total.add(x.norm, 2)
+        total.add(w.norm, 2)
+        for i in range(DIM):
+            total.subtract(square(wire(m, "difference", x.y[i] - w.y[i])))
+        return total.total()[2:]
 
 
 @dataclass(frozen=True)

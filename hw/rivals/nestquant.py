@@ -14,8 +14,8 @@ from amaranth.lib.wiring import In, Out
 from golden.lattice import DIM
 from golden.rivals.nestquant import BETA0_ACTIVATIONS, BETA0_WEIGHTS
 from hw.array.cell import square, times_beta
-from hw.rivals.cell import Arithmetic
-from hw.rivals.heap import Heap
+from hw.array.heap import Heap
+from hw.array.lean import Arithmetic
 from hw.values import is_, register, wire
 
 Q = 14
@@ -35,6 +35,9 @@ class NestQuantProduct(Arithmetic):
     acc = Σ b_x·b_w·⟨2x, 2w⟩ with b the authors' multipliers, those of weights times 2 (which is exact), and those of
     activations times 8, rounded. The products of two multipliers come from a table.
     """
+
+    bits: int = 36
+    """Of the accumulator."""
 
     BETAS_X = tuple(round(8 * beta) for beta in BETA0_ACTIVATIONS)
     BETAS_W = tuple(round(2 * beta) for beta in BETA0_WEIGHTS)
@@ -57,7 +60,7 @@ class NestQuantProduct(Arithmetic):
     @property
     def acc_bits(self) -> int:
         """Bits of the accumulator, signed."""
-        return 36
+        return self.bits
 
     @property
     def stages(self) -> int:
@@ -89,9 +92,12 @@ class IntegerNestQuant(Arithmetic):
     Parameters
     ----------
     betas : tuple of int
+    bits : int
+        Of the accumulator.
     """
 
     betas: tuple[int, ...] = (3, 4, 5, 7)
+    bits: int = 31
 
     @property
     def name(self) -> str:
@@ -111,7 +117,7 @@ class IntegerNestQuant(Arithmetic):
     @property
     def acc_bits(self) -> int:
         """Bits of the accumulator, signed."""
-        return 31
+        return self.bits
 
     @property
     def stages(self) -> int:

@@ -8,8 +8,8 @@ from amaranth.lib.data import ArrayLayout, StructLayout, View
 from amaranth.lib.wiring import In, Out
 
 from golden.lattice import DIM
-from hw.rivals.cell import Arithmetic
-from hw.rivals.heap import Heap
+from hw.array.heap import Heap
+from hw.array.lean import Arithmetic
 from hw.values import register, wire
 
 GROUP = 64

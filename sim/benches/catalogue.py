@@ -8,9 +8,9 @@ from pathlib import Path
 from golden.errors import GossetError
 from golden.format import Format
 from golden.frontend import FrontEndRules
-from hw.array.cell import Cell
+from hw.array.cells import output_stationary_cell
 from hw.array.edges import latency
-from hw.array.operands import packed_operand
+from hw.array.operands import job_bits
 from hw.array.output_stationary import OutputStationaryArray
 from hw.codec.decoder import Decoder
 from hw.design import DesignPoint
@@ -43,16 +43,19 @@ def format_of(design: DesignPoint | Format) -> Format:
 
 @cache
 def _decoder(design: DesignPoint | Format) -> Generated:
-    format = format_of(design)
-    return generate(Decoder(format), "bench_decoder", format=asdict(format), latency=Decoder.LATENCY)
+    format, pipeline = format_of(design), design.pipeline if isinstance(design, DesignPoint) else "deep"
+    decoder = Decoder(format, stages=Decoder.STAGES[pipeline])
+    return generate(decoder, "bench_decoder", format=asdict(format), latency=decoder.latency)
 
 
 @cache
 def _cell(design: DesignPoint | Format) -> Generated:
-    format = format_of(design)
-    side, multiply = packed_operand(format), isinstance(design, DesignPoint) and design.dsp_cols > 0
-    cell = Cell(side, side, multiply=multiply)
-    return generate(cell, "bench_cell", format=asdict(format), latency=Cell.DEPTH, multiply=multiply)
+    if not isinstance(design, DesignPoint):
+        design = DesignPoint(name="cell", rows=1, cols=1, format=design)
+    design = replace(design, dataflow="os", activations=("packed",), front_end=None)
+    cell = output_stationary_cell(design, design.cols - 1)
+    acc = {"form": cell.form, "acc_bits": job_bits(design)}
+    return generate(cell, "bench_cell", format=asdict(design.format), latency=cell.depth, **acc)
 
 
 @cache
@@ -119,6 +122,9 @@ SMALL = DesignPoint(name="uneven", rows=3, cols=2, panel_rows=9, x_depth=32, w_d
 
 STATIONARY = replace(SMALL, name="uneven_ws", dataflow="ws", w_depth=0, activations=("packed", "int8"))
 """The same, weight-stationary, and with int8 activations as well."""
+
+LEAN = replace(SMALL, name="uneven_lean", pipeline="lean")
+"""The small one, lean."""
 
 MULTIPLYING = replace(SMALL, name="uneven_dsp", dsp_cols=1)
 """The small one with multipliers in the cells of its second column."""

@@ -25,6 +25,7 @@ from golden.rivals.integers import BipolarInt, IntGroups
 from golden.rivals.microscaling import mxfp4, nvfp4
 from golden.rivals.nestquant import NestQuant
 from golden.rivals.trellis import Trellis, hashed
+from hw.array.operands import packed_operand
 from hw.rivals.scales import GROUP, SCALE_BITS, GroupScale
 from sim.silicon.rivals import NESTQUANT_BETAS, TRELLIS_BITS, WIDTHS, rivals
 from sim.silicon.tables import memories
@@ -65,6 +66,10 @@ class Build:
         Formats of one family differ by their rates: between two of them is what would have the SQNR between theirs.
     int8 : bool
         Whether activations are int8 and only weights are in the format: the SQNR is that of weights.
+    waiting : int
+        Bits of a block of x and of one of w, as they wait at the edge; what the cell takes, of a rival.
+    passes : int
+        Cycles that a block takes, so arrays that it takes for a block per cycle.
     """
 
     cell: str
@@ -74,6 +79,8 @@ class Build:
     column: tuple[str, ...] = ()
     family: str = ""
     int8: bool = False
+    waiting: int = 0
+    passes: int = 1
 
     @property
     def x_bits(self) -> float:
@@ -86,16 +93,22 @@ def builds() -> dict[str, Build]:
     made: dict[str, Build] = {}
     codec: Codec
     for q in (16, 8, 4):
-        format = Format(q)
-        bits, codec = format.bits_per_entry, LatticeCodec(format)
-        today, lean = ((f"decoder_q{q}{kind}", f"norm_q{q}{kind}") for kind in ("", "_lean"))
-        made[f"E8 q = {q}, as generated"] = Build(f"cell_q{q}", bits, codec, today, family="E8, as generated")
-        made[f"E8 q = {q}, lean, squares"] = Build(f"rival_lean_q{q}_squares", bits, codec, lean, family=OURS)
-        made[f"E8 q = {q}, lean, products"] = Build(f"rival_lean_q{q}_bits", bits, codec, lean[:1], family=OURS)
+        format, lattice = Format(q), packed_operand(Format(q))
+        e8 = partial(Build, bits=format.bits_per_entry, codec=LatticeCodec(format))
+        normed, decoder = 2 * lattice.with_norm.size, f"decoder_q{q}_lean"
+        deep = e8(f"cell_q{q}", edge=(f"decoder_q{q}", f"norm_q{q}"), family="E8, deep", waiting=normed)
+        squares = e8(f"rival_lean_q{q}_squares", edge=(decoder, f"norm_q{q}_lean"), family=OURS)
+        lean = e8(f"cell_q{q}_lean", edge=(decoder,), family=OURS, waiting=2 * lattice.block.size)
+        made |= {f"E8 q = {q}, deep": deep, f"E8 q = {q}, lean": lean, f"E8 q = {q}, lean, squares": squares}
     for betas in ((4,), (2, 3, 4, 6)):
-        format, name = Format(16, betas), f"E8 q = 16, β {', '.join(map(str, betas))}, lean"
-        cell = f"rival_lean_q16_beta{'_'.join(map(str, betas))}_bits"
-        made[name] = Build(cell, format.bits_per_entry, LatticeCodec(format), ("decoder_q16_lean",))
+        format = Format(16, betas)
+        made[f"E8 q = 16, β {', '.join(map(str, betas))}, lean"] = Build(
+            f"cell_q16_beta{'_'.join(map(str, betas))}_lean",
+            format.bits_per_entry,
+            LatticeCodec(format),
+            ("decoder_q16_lean",),
+            waiting=2 * packed_operand(format).block.size,
+        )
     for width in WIDTHS:
         codec, scale = IntGroups(width, GROUP, search=True), (f"rival_scale_int{width}",)
         integers = partial(Build, bits=width + SCALE_BITS / GROUP, codec=codec, column=scale, family=INTEGERS)
@@ -117,9 +130,9 @@ def builds() -> dict[str, Build]:
     nestquant = ("rival_decoder_nestquant",)
     bits = 2 + 8 * float(np.log2(NestQuant().q))
     made["NestQuant"] = Build("rival_nestquant", bits / DIM, NestQuant(), nestquant)
-    lean = (*nestquant, "rival_norm_nestquant_integer")
+    normed_nestquant = (*nestquant, "rival_norm_nestquant_integer")
     codec = NestQuant(betas=NESTQUANT_BETAS["integer"][0])
-    made["NestQuant, integer β, squares"] = Build("rival_nestquant_integer", bits / DIM, codec, lean)
+    made["NestQuant, integer β, squares"] = Build("rival_nestquant_integer", bits / DIM, codec, normed_nestquant)
     rows = IntGroups(8, 1 << 20)
     for kind, cell in (("", ""), (", squares", "_squares"), (", Booth", "_booth"), (", carry-save", "_opt1")):
         edge = ("rival_norm_int8_squares",) if kind == ", squares" else ()
@@ -129,6 +142,10 @@ def builds() -> dict[str, Build]:
         format = Format(q)
         codec, edge = LatticeCodec(format), (f"decoder_q{q}_lean",)
         made[f"E8 q = {q} × int8"] = weights(f"rival_lean_q{q}_by_int8", format.bits_per_entry, codec, edge)
+    twice = LatticeCodec(Format(16))
+    made["E8 q = 16 × int8, two passes"] = weights(
+        "rival_lean_q16_by_int8_twice", 4.25, twice, ("decoder_q16_lean",), passes=2
+    )
     made["int4 × int8"] = weights("rival_int8_by_int4", 4.0, IntGroups(4, 1 << 20))
     made["E8P × int8"] = weights("rival_int8_by_e8p", 2.0, E8P(), ("rival_decoder_e8p",))
     trellis = Trellis(TRELLIS_BITS, hashed)
@@ -149,22 +166,21 @@ def cost(build: Build, table: Mapping[str, Any], size: int) -> tuple[float, floa
     cells = size * size
     hop = units[HOP]
     # Blocks of row and column number i wait for i cycles.
-    registers = _operand_bits(build, units) * size * (size - 1) / 2
+    registers = _waiting(build) * size * (size - 1) / 2
     area = cells * units[build.cell]["area_um2"] + registers * hop["area_um2"] / hop["flops"]
     energy = cells * _compute(units[build.cell]) + registers * _compute(hop) / hop["flops"]
     sides = 1 if build.int8 else 2
     for names, count in ((build.edge, sides * size), (build.column, cells / GroupScale.ROWS)):
         area += count * sum(units[name]["area_um2"] for name in names)
         energy += count * sum(_compute(units[name]) for name in names)
-    return area / cells, energy / cells / DIM
+    return build.passes * area / cells, build.passes * energy / cells / DIM
 
 
-def _operand_bits(build: Build, units: Mapping[str, Any]) -> int:
-    """Bits of a block of x and of one of w, as they wait at the edge."""
-    rival = rivals().get(build.cell.removeprefix("rival_"))
-    if rival:
-        return int(rival.arithmetic.x.size + rival.arithmetic.w.size)
-    return 2 * int(units[f"hop_{build.cell.rpartition('_')[2]}"]["flops"])
+def _waiting(build: Build) -> int:
+    if build.waiting:
+        return build.waiting
+    arithmetic = rivals()[build.cell.removeprefix("rival_")].arithmetic
+    return int(arithmetic.x.size + arithmetic.w.size)
 
 
 def _compute(unit: Mapping[str, Any]) -> float:
@@ -194,7 +210,7 @@ def comparison(table: Mapping[str, Any]) -> list[dict[str, Any]]:
         cell = table["units"][build.cell]
         row: dict[str, Any] = {"format": name, "family": build.family, "weights": build.int8, "bits": build.bits}
         row |= {"x_bits": build.x_bits, "sqnr_db": quality(build.codec)}
-        row |= {"cell_um2": cell["area_um2"], "cell_pj": _compute(cell) / DIM}
+        row |= {"cell_um2": build.passes * cell["area_um2"], "cell_pj": build.passes * _compute(cell) / DIM}
         for size, found in costs.items():
             assert found is not None
             row |= {f"um2_{size}": found[0], f"pj_{size}": found[1]}

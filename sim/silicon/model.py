@@ -8,7 +8,7 @@
     leakage = cycles · period · leakage of all units
 
 A weight-stationary array decodes weights only when they are loaded, and moves no results in cells of their own. Hops
-are the registers that bring blocks to their row and column in time.
+are the registers that bring blocks to their row and column in time. A lean design has no norms.
 """
 
 from dataclasses import dataclass, fields
@@ -67,17 +67,16 @@ class Energies:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a table that a design uses."""
+    """The rows of a table that a design uses: `edge` has the decoder, and the norm if it is deep."""
 
     cell: dict[str, Any]
-    decoder: dict[str, Any]
-    norm: dict[str, Any]
+    edge: tuple[dict[str, Any], ...]
     hop: dict[str, Any]
 
     @property
     def period_ps(self) -> float:
         """The clock's, which the slowest unit sets."""
-        return max(getattr(self, field.name)["period_ps"] for field in fields(self))
+        return max(row["period_ps"] for row in (self.cell, *self.edge, self.hop))
 
 
 def names(design: DesignPoint) -> dict[str, str]:
@@ -89,9 +88,10 @@ def names(design: DesignPoint) -> dict[str, str]:
         If there are no figures of its kind.
     """
     if design.int8 or design.dsp_cols or design.format.betas != Format().betas:
-        raise GossetError("There are energies of packed activations, cells with squares and β 3, 4, 5, 7 only.")
-    q, kind = design.format.q, "cell" if design.dataflow == "os" else "stationary_cell"
-    return {"cell": f"{kind}_q{q}", "decoder": f"decoder_q{q}", "norm": f"norm_q{q}", "hop": f"hop_q{q}"}
+        raise GossetError("There are energies of packed activations, cells without DSPs and β 3, 4, 5, 7 only.")
+    kind, lean = "cell" if design.dataflow == "os" else "stationary_cell", design.pipeline == "lean"
+    parts = {"cell": kind, "decoder": "decoder"} | ({} if lean else {"norm": "norm"}) | {"hop": "hop"}
+    return {part: f"{unit}_q{design.format.q}{'_lean' if lean else ''}" for part, unit in parts.items()}
 
 
 def rows(design: DesignPoint, table: dict[str, Any]) -> Rows:
@@ -105,7 +105,8 @@ def rows(design: DesignPoint, table: dict[str, Any]) -> Rows:
     found = names(design)
     if missing := [name for name in found.values() if name not in table["units"]]:
         raise GossetError(f"The table has no unit {missing[0]}: measure it with gosset silicon, or take another table.")
-    return Rows(**{part: table["units"][name] for part, name in found.items()})
+    units = {part: table["units"][name] for part, name in found.items()}
+    return Rows(units.pop("cell"), hop=units.pop("hop"), edge=tuple(units.values()))
 
 
 def estimate(
@@ -156,11 +157,11 @@ def estimate(
         def of(row: dict[str, Any]) -> float:
             return float(row["events"][event]["total"])
 
-        return cells * of(unit.cell) + edges * (of(unit.decoder) + of(unit.norm)) + hops * of(unit.hop)
+        return cells * of(unit.cell) + edges * sum(map(of, unit.edge)) + hops * of(unit.hop)
 
     compute = count.busy * array("compute")
     if stationary:  # weights pass a decoder and a norm when they are loaded
-        decoded = (row["events"] for row in (unit.decoder, unit.norm))
+        decoded = (row["events"] for row in unit.edge)
         compute = compute + w_blocks * sum(event["compute"]["total"] - event["idle"]["total"] for event in decoded)
     moves = 0 if stationary else jobs * plan.tiles * -(-plan.panel // height) * width * height * (height + 1) // 2
     drain = moves * (0 if stationary else unit.cell["events"]["drain"]["total"] - unit.cell["events"]["idle"]["total"])
@@ -170,7 +171,7 @@ def estimate(
     out_bits = np.asarray(m) * n * plan.chunks * ACC_BITS
     sram = (outside if not stationary else x_blocks * bits) * known["sram_write"]["value"]
     sram = sram + read * known["sram_read"]["value"]
-    edge_leakage = unit.decoder["leakage_nw"] + unit.norm["leakage_nw"]
+    edge_leakage = sum(row["leakage_nw"] for row in unit.edge)
     leakage = cells * unit.cell["leakage_nw"] + (height + width) * edge_leakage
     parts = (
         compute,

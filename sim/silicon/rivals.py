@@ -1,7 +1,7 @@
 """The rivals as units: their cells, and what they have at the edge, with real rows in their number formats."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,18 +13,25 @@ from amaranth.lib.data import StructLayout
 from golden.format import Format
 from golden.lattice import DIM
 from golden.rivals.nestquant import BETA0_ACTIVATIONS, BETA0_WEIGHTS
+from hw.array.lean import Arithmetic, DotCell
+from hw.array.operands import DIGIT_FACTORS, job_bits, packed_operand
+from hw.array.operands import operands as sides
+from hw.array.products import Products
+from hw.design import NIBBLE
 from hw.generate import generate
-from hw.rivals.cell import Arithmetic, DotCell
 from hw.rivals.decoders import E8PDecoder, TrellisDecoder
 from hw.rivals.floats import MAGNITUDES, Microscaling
 from hw.rivals.integers import Integers, Norm, Planes, Product
-from hw.rivals.lattices import Lattice, LatticeByInt8
-from hw.rivals.nestquant import LABEL, IntegerNestQuant, NestQuantDecoder, NestQuantProduct
+from hw.rivals.lattices import LatticeByInt8, Squares
+from hw.rivals.nestquant import LABEL, IntegerNestQuant, NestQuantDecoder, NestQuantProduct, Q
 from hw.rivals.scales import GROUP, GroupScale, ScaledIntegers, group_bits
 from sim.silicon import codes
 from sim.silicon.gates import Stimulus
 from sim.silicon.operands import Workload, bits, packed
-from sim.silicon.units import Unit, still
+from sim.silicon.units import Unit, lean, still
+
+LEAN = lean(Format())
+"""The lean design that is measured; rivals' accumulators hold the sum of as long a row."""
 
 WIDTHS = (2, 3, 4, 5, 6)
 """Bits of the integers that are measured with a scale per group of 64, applied at the bottom of the column."""
@@ -32,8 +39,11 @@ WIDTHS = (2, 3, 4, 5, 6)
 TRELLIS_BITS = 2
 """Bits per weight of the trellis code that is measured."""
 
-QUICK = ("lean_q16_bits", "int4_g64_bits", "int5_g64_bits", "scale_int4", "scale_int5")
-"""What is measured first: enough to say where integers break even with q = 16."""
+DRESSES: dict[str, Product] = {"": "bits", "_squares": "squares", "_booth": "booth"}
+"""How cells of int8 multiply, by the end of their name."""
+
+QUICK = ("int4_g64_bits", "int5_g64_bits", "scale_int4", "scale_int5")
+"""What is measured first: the integers next to q = 16."""
 
 NESTQUANT_BETAS = {
     "real": (BETA0_ACTIVATIONS, BETA0_WEIGHTS),
@@ -100,23 +110,31 @@ def rivals() -> dict[str, Rival]:
     made += [
         _scaled(4),
         _scaled(5),
-        _integers("int4", Integers(4, 4)),
-        _integers("int8_booth", Integers(8, 8, "booth")),
-        _integers("int8_squares", Integers(8, 8, "squares")),
-        _integers("int8", Integers(8, 8)),
+        *(_integers(f"int8{dress}", Integers(8, 8, product)) for dress, product in DRESSES.items()),
         _integers("int8_opt1", Integers(8, 8, redundant=True)),
         _integers("int8_by_int4", Integers(8, 4)),
         Rival("int8_by_e8p", Integers(8, 5), _by_int8(lambda work: codes.e8p_words(work)[1]), _plain),
         Rival("int8_by_trellis", Integers(8, 6), _by_int8(_trellis), _plain),
         Rival("mxfp4", Microscaling(), _mxfp4, _floating),
         Rival("nvfp4", Microscaling(2, True), _nvfp4, _floating),
-        Rival("nestquant", NestQuantProduct(), _nestquant, _nestquant_product),
-        Rival("nestquant_integer", IntegerNestQuant(), _integer_nestquant, _integer_nestquant_product),
-        Rival("planes4", Planes(4, group_bits(5)), _planes, _planes_product),
+        Rival(
+            "nestquant",
+            NestQuantProduct(_nestquant_bits(NestQuantProduct.BETAS_X, NestQuantProduct.BETAS_W, 1)),
+            _nestquant,
+            _nestquant_product,
+        ),
+        Rival(
+            "nestquant_integer",
+            IntegerNestQuant(bits=_nestquant_bits(IntegerNestQuant.betas, IntegerNestQuant.betas, 4)),
+            _integer_nestquant,
+            _integer_nestquant_product,
+        ),
+        Rival("planes4", Planes(), _planes, _planes_product),
     ]
     for format in (Format(16), Format(8), Format(4), Format(16, (4,)), Format(16, (2, 3, 4, 6))):
-        made += [_lattice(format, squares) for squares in (True, False)]
+        made.append(_lattice(format))
     made += [_lattice_by_int8(Format(q)) for q in (16, 8, 4)]
+    made.append(_lattice_by_digits(Format(16)))
     return {rival.name: rival for rival in made}
 
 
@@ -152,6 +170,15 @@ def _unit(
 ) -> Unit:
     quick = name.removeprefix("rival_") in QUICK
     return Unit(name, lambda: generate(make(), name).verilog, events, macs, quick)
+
+
+def _row_bits(largest: int) -> int:
+    """Bits of the sum of the longest row, signed, of products of at most this."""
+    return (min(LEAN.x_depth, LEAN.w_depth) * DIM * largest).bit_length() + 1
+
+
+def _nestquant_bits(x: tuple[int, ...], w: tuple[int, ...], divisor: int) -> int:
+    return _row_bits(max(x) * max(w) * 4 * Q * Q // divisor // DIM)
 
 
 def _integers(name: str, arithmetic: Integers) -> Rival:
@@ -194,23 +221,24 @@ def _trellis(work: Workload) -> npt.NDArray[np.int64]:
     return codes.trellis_words(work, TRELLIS_BITS)[1].reshape(-1, DIM)[: work.blocks]
 
 
-def _lattice(format: Format, squares: bool) -> Rival:
-    arithmetic = Lattice(format, squares)
+def _lattice(format: Format) -> Rival:
+    """The lean cell with squares."""
+    operand = packed_operand(format)
+    arithmetic = Squares((operand, operand), job_bits(LEAN.with_format(format)))
 
     def operands(work: Workload, side: int) -> Fields:
         blocks = packed(work, format)[side]
         fields = {"y": blocks.points, "beta": blocks.betas, "norm": np.square(blocks.points).sum(axis=1) // 4}
-        known = arithmetic.x.members
-        return {name: values for name, values in fields.items() if name in known}
+        return {name: fields[name] for name in arithmetic.x.members}
 
     def product(x: Fields, w: Fields) -> npt.NDArray[np.int64]:
         factors = np.array(format.betas)
         zero = np.zeros(len(x["y"]), dtype=np.int64)
         both = factors[x.get("beta", zero)] * factors[w.get("beta", zero)]
-        return (x["y"] * w["y"]).sum(axis=1) * both // 2
+        return np.asarray(_plain(x, w) * both // 2, dtype=np.int64)
 
     betas = "" if format.betas == Format().betas else "_beta" + "_".join(map(str, format.betas))
-    return Rival(f"lean_q{format.q}{betas}_{'squares' if squares else 'bits'}", arithmetic, operands, product)
+    return Rival(f"lean_q{format.q}{betas}_squares", arithmetic, operands, product)
 
 
 def _lattice_by_int8(format: Format) -> Rival:
@@ -224,6 +252,27 @@ def _lattice_by_int8(format: Format) -> Rival:
         return np.asarray(_plain(x, w) * np.array(format.betas)[w["beta"]], dtype=np.int64)
 
     return Rival(f"lean_q{format.q}_by_int8", LatticeByInt8(format), operands, product)
+
+
+def _lattice_by_digits(format: Format) -> Rival:
+    """Packed weights by int8 activations as designs with both take them: high digits, then low ones."""
+    design = replace(LEAN.with_format(format), activations=("int8",))
+
+    def operands(work: Workload, side: int) -> Fields:
+        if side:
+            blocks = packed(work, format)[1]
+            fields = {"y": blocks.points, "beta": blocks.betas}
+            return {name: np.repeat(values, 2, axis=0)[: work.blocks] for name, values in fields.items()}
+        values, _ = codes.integers(work, 0, 8)
+        digits = np.stack([values >> NIBBLE, values & ((1 << NIBBLE) - 1)], axis=1).reshape(-1, DIM)
+        return {"y": digits[: work.blocks], "beta": np.arange(work.blocks) % 2}
+
+    def product(x: Fields, w: Fields) -> npt.NDArray[np.int64]:
+        factors = np.array(DIGIT_FACTORS)[x["beta"]] * np.array(format.betas)[w["beta"]]
+        return np.asarray(_plain(x, w) * factors, dtype=np.int64)
+
+    arithmetic = Products(sides(design), job_bits(design))
+    return Rival(f"lean_q{format.q}_by_int8_twice", arithmetic, operands, product)
 
 
 def _mxfp4(work: Workload, side: int) -> Fields:

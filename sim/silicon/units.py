@@ -3,24 +3,27 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 from amaranth import Module
 from amaranth.lib import wiring
+from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
 from golden.format import Format
 from golden.frontend import FrontEndRules
 from golden.lattice import DIM
-from hw.array.cell import Cell, SquaredNorm, StationaryCell, acc_bits
-from hw.array.operands import Operand, packed_operand
+from hw.array.cell import Cell, SquaredNorm, StationaryCell
+from hw.array.cells import output_stationary_cell, weight_stationary_cell
+from hw.array.operands import Form, Operand, acc_bits, job_bits, packed_operand, sum_bits
 from hw.array.output_stationary import OutputStationaryArray
 from hw.codec.decoder import Decoder
 from hw.codec.encoder import Encoder
 from hw.codec.frontend import FrontEnd
 from hw.codec.hadamard import Rotator
-from hw.design import DesignPoint
+from hw.design import Dataflow, DesignPoint, Pipeline
 from hw.generate import generate
 from hw.values import register
 from sim.silicon.gates import Stimulus
@@ -28,9 +31,6 @@ from sim.silicon.operands import Blocks, Workload, bits, packed
 
 RATES = (16, 8, 4)
 """The q that units are measured at."""
-
-LEAN_DECODER = (4, 6)
-"""The registers of a decoder that standard cells need at the clock of their arrays."""
 
 Values = npt.NDArray[np.object_]
 
@@ -62,14 +62,17 @@ class Unit:
 class Hop(wiring.Component):
     """A register for a block on its way to its row or column.
 
+    Parameters
+    ----------
+    block : StructLayout
+
     Members
     -------
     i : In(block), o : Out(block)
     """
 
-    def __init__(self, operand: Operand):
-        self.operand = operand
-        super().__init__({"i": In(operand.with_norm), "o": Out(operand.with_norm)})
+    def __init__(self, block: StructLayout):
+        super().__init__({"i": In(block), "o": Out(block)})
 
     def elaborate(self, platform: object) -> Module:
         """A register."""
@@ -82,14 +85,14 @@ def units() -> dict[str, Unit]:
     """All units of this project, by name; those of rivals are in `sim.silicon.rivals`."""
     made: list[Unit] = list(calculator())
     for q in RATES:
-        made += _rate(Format(q), quick=q == 16)
+        made += _rate(Format(q), quick=q == 16) + _lean(Format(q), quick=q == 16)
+    made += [_lean_cell(format) for format in (Format(16, (4,)), Format(16, (2, 3, 4, 6)))]
     made += [
         _component("encoder_q16", lambda: Encoder(FrontEndRules())),
         _component("encoder_serial_q16", lambda: Encoder(FrontEndRules(candidates="serial"))),
         _component("rotator_128", lambda: Rotator(FrontEndRules())),
         _component("frontend_q16", lambda: FrontEnd(FrontEndRules())),
-        array_unit(2, 2, Format()),
-        array_unit(4, 4, Format()),
+        *(array_unit(size, size, Format(), pipeline) for size in (2, 4) for pipeline in get_args(Pipeline)),
     ]
     return {unit.name: unit for unit in made}
 
@@ -127,23 +130,48 @@ def _rate(format: Format, *, quick: bool) -> list[Unit]:
     side, q = packed_operand(format), format.q
     pair = partial(_component, quick=quick)
     norm = {event: partial(inputs, format) for event, inputs in _NORM.items()}
+    hop = {event: partial(inputs, format, "norm") for event, inputs in _HOP.items()}
+    stationary = {event: partial(inputs, format, "norm", acc_bits(side)) for event, inputs in _STATIONARY.items()}
     return [
         pair(f"decoder_q{q}", lambda: Decoder(format), _decoder_events(format)),
         pair(f"norm_q{q}", lambda: SquaredNorm(side), norm),
-        pair(f"decoder_q{q}_lean", lambda: Decoder(format, stages=LEAN_DECODER), _decoder_events(format)),
         pair(
             f"norm_q{q}_lean", lambda: SquaredNorm(side, stages=(3,)), {k: partial(v, format) for k, v in _NORM.items()}
         ),
-        pair(f"hop_q{q}", lambda: Hop(side), {k: partial(v, format) for k, v in _HOP.items()}),
-        pair(f"cell_q{q}", lambda: Cell(side, side), cell_events(format), DIM),
-        _component(
-            f"stationary_cell_q{q}",
-            lambda: StationaryCell(side, side, 3),
-            {"compute": partial(_stationary, format), "idle": partial(_stationary_idle, format)},
-            DIM,
-        ),
-        _component(f"multiplier_cell_q{q}", lambda: Cell(side, side, multiply=True), cell_events(format, True), DIM),
+        pair(f"hop_q{q}", lambda: Hop(side.with_norm), hop),
+        pair(f"cell_q{q}", lambda: Cell(side, side), cell_events(format, "norm"), DIM),
+        _component(f"stationary_cell_q{q}", lambda: StationaryCell(side, side, 3), stationary, DIM),
+        _component(f"multiplier_cell_q{q}", lambda: Cell(side, side, multiply=True), cell_events(format, "pairs"), DIM),
     ]
+
+
+def lean(format: Format, dataflow: Dataflow = "os") -> DesignPoint:
+    """The design whose units are measured as lean ones: its jobs have 512 blocks of K, which says how wide its
+    accumulators are."""
+    return DesignPoint(name="lean", rows=4, cols=4, format=format, dataflow=dataflow, pipeline="lean")
+
+
+def _lean(format: Format, *, quick: bool) -> list[Unit]:
+    """The units of a lean design of one format."""
+    q, block, rows = format.q, packed_operand(format).block, lean(format, "ws")
+    hop = {event: partial(inputs, format, "block") for event, inputs in _HOP.items()}
+    sums = sum_bits(rows, rows.rows)
+    stationary = {event: partial(inputs, format, "block", sums) for event, inputs in _STATIONARY.items()}
+    decoder = partial(Decoder, format, stages=Decoder.STAGES["lean"])
+    return [
+        _component(f"decoder_q{q}_lean", decoder, _decoder_events(format), quick=quick),
+        _component(f"hop_q{q}_lean", lambda: Hop(block), hop, quick=quick),
+        _lean_cell(format, quick=quick),
+        _component(f"stationary_cell_q{q}_lean", lambda: weight_stationary_cell(rows, 0), stationary, DIM),
+    ]
+
+
+def _lean_cell(format: Format, *, quick: bool = False) -> Unit:
+    """The cell of a lean output-stationary design."""
+    betas = "" if format.betas == Format().betas else f"_beta{'_'.join(map(str, format.betas))}"
+    name, design = f"cell_q{format.q}{betas}_lean", lean(format)
+    events = cell_events(format, "block", job_bits(design))
+    return _component(name, lambda: output_stationary_cell(design, 0), events, DIM, quick=quick)
 
 
 def still(stimulus: Stimulus) -> Stimulus:
@@ -171,26 +199,17 @@ def _fields(blocks: Blocks, side: Operand) -> dict[str, npt.NDArray[np.int64]]:
     return {"y": blocks.points, "beta": blocks.betas, "norm": norm}
 
 
-def with_norms(work: Workload, format: Format) -> tuple[Values, Values]:
-    """Both sides as cells with squares take them."""
-    side = packed_operand(format)
-    known = side.with_norm.members
-    x, w = (
-        bits(side.with_norm, {k: v for k, v in _fields(blocks, side).items() if k in known})
-        for blocks in packed(work, format)
-    )
-    return x, w
-
-
-def _in_pairs(work: Workload, format: Format) -> tuple[Values, Values]:
-    """Both sides as cells with multipliers take them, see `hw.array.pairs`."""
-    side = packed_operand(format)
-    words = []
+def words(work: Workload, format: Format, form: Form) -> tuple[Values, Values]:
+    """Both sides as cells take them."""
+    side, made = packed_operand(format), []
+    layout = side.layout(form)
     for blocks, low in zip(packed(work, format), (0, 1), strict=True):
-        lows, highs = blocks.points[:, low::2], blocks.points[:, 1 - low :: 2]
-        fields = {"low": lows, "high": ~highs + (lows >= 0), "beta": blocks.betas}
-        words.append(bits(side.in_pairs, {k: v for k, v in fields.items() if k in side.in_pairs.members}))
-    return words[0], words[1]
+        fields = _fields(blocks, side)
+        if form == "pairs":  # see `hw.array.pairs`
+            lows, highs = blocks.points[:, low::2], blocks.points[:, 1 - low :: 2]
+            fields |= {"low": lows, "high": ~highs + (lows >= 0)}
+        made.append(bits(layout, {k: v for k, v in fields.items() if k in layout.members}))
+    return made[0], made[1]
 
 
 def _norm(format: Format, work: Workload) -> Stimulus:
@@ -200,25 +219,25 @@ def _norm(format: Format, work: Workload) -> Stimulus:
     return {"i": bits(block, {k: v for k, v in fields.items() if k in block.members})}
 
 
-def _hop(format: Format, work: Workload) -> Stimulus:
-    return {"i": with_norms(work, format)[0]}
+def _hop(format: Format, form: Form, work: Workload) -> Stimulus:
+    return {"i": words(work, format, form)[0]}
 
 
 _NORM: dict[str, Callable[[Format, Workload], Stimulus]] = {
     "compute": _norm,
     "idle": lambda format, work: still(_norm(format, work)),
 }
-_HOP: dict[str, Callable[[Format, Workload], Stimulus]] = {
+_HOP: dict[str, Callable[[Format, Form, Workload], Stimulus]] = {
     "compute": _hop,
-    "idle": lambda format, work: still(_hop(format, work)),
+    "idle": lambda format, form, work: still(_hop(format, form, work)),
 }
 
 
-def cell_events(format: Format, multiply: bool = False) -> dict[str, Callable[[Workload], Stimulus]]:
-    """A block per cycle; a cycle without one; a cycle without one in which results move down."""
+def cell_events(format: Format, form: Form, bits: int | None = None) -> dict[str, Callable[[Workload], Stimulus]]:
+    """A block per cycle; a cycle without one; a cycle without one in which results, of so many bits, move down."""
 
     def compute(work: Workload) -> Stimulus:
-        x, w = (_in_pairs if multiply else with_norms)(work, format)
+        x, w = words(work, format, form)
         return {"x": x, "w": w, "token": 1 + 2 * work.last().astype(object)}
 
     def idle(work: Workload) -> Stimulus:
@@ -226,10 +245,9 @@ def cell_events(format: Format, multiply: bool = False) -> dict[str, Callable[[W
         return stimulus | {"token": np.zeros(work.blocks, dtype=np.int64)}
 
     def drain(work: Workload) -> Stimulus:
-        side = packed_operand(format)
         results = _results(work, format)
         above = results[np.arange(work.blocks) % len(results)]  # a row of the array moves down in each cycle
-        word = (above & ((1 << acc_bits(side)) - 1)).astype(object)
+        word = (above & ((1 << (bits or acc_bits(packed_operand(format)))) - 1)).astype(object)
         return dict(idle(work)) | {"shift": np.ones(work.blocks, dtype=np.int64), "above": word}
 
     return {"compute": compute, "idle": idle, "drain": drain}
@@ -244,27 +262,33 @@ def _results(work: Workload, format: Format) -> npt.NDArray[np.int64]:
     return np.diff(np.cumsum(products)[ends], prepend=0)
 
 
-def _stationary(format: Format, work: Workload) -> Stimulus:
+def _stationary(format: Format, form: Form, bits: int, work: Workload) -> Stimulus:
     """Activations pass; the weights change with each pair of rows' end, and sums come from above."""
-    x, w = with_norms(work, format)
+    x, w = words(work, format, form)
     results = _results(work, format)
     above = results[np.arange(len(x)) % len(results)]
     start = np.roll(work.last(), 1).astype(np.int64)
-    mask = (1 << acc_bits(packed_operand(format))) - 1
+    mask = (1 << bits) - 1
     # A weight comes with the last block of a row, for this cell: with no hops left to go.
     return {"x": x, "w": w, "load": work.last().astype(np.int64), "swap": start, "above": (above & mask).astype(object)}
 
 
-def _stationary_idle(format: Format, work: Workload) -> Stimulus:
-    stimulus = dict(still(_stationary(format, work)))
+def _stationary_idle(format: Format, form: Form, bits: int, work: Workload) -> Stimulus:
+    stimulus = dict(still(_stationary(format, form, bits, work)))
     zeros = np.zeros(work.blocks, dtype=np.int64)
     return stimulus | {"load": zeros, "swap": zeros}
 
 
-def array_unit(rows: int, cols: int, format: Format) -> Unit:
+_STATIONARY: dict[str, Callable[[Format, Form, int, Workload], Stimulus]] = {
+    "compute": _stationary,
+    "idle": _stationary_idle,
+}
+
+
+def array_unit(rows: int, cols: int, format: Format, pipeline: Pipeline) -> Unit:
     """An output-stationary array whole, without decoders: the check of what is composed from its parts."""
-    design = DesignPoint(name=f"array_{rows}x{cols}", rows=rows, cols=cols, format=format)
-    name = f"array_{rows}x{cols}_q{format.q}"
+    design = DesignPoint(name=f"array_{rows}x{cols}", rows=rows, cols=cols, format=format, pipeline=pipeline)
+    name = f"array_{rows}x{cols}_q{format.q}{'_lean' if pipeline == 'lean' else ''}"
 
     def compute(work: Workload) -> Stimulus:
         side = packed_operand(format).block

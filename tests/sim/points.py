@@ -1,4 +1,6 @@
-"""Small design points whose edges differ; those who test what a device does share them, so that each is built once."""
+"""Small design points whose edges and pipelines differ; those who test what a device does share them, so that each is built once."""
+
+from dataclasses import replace
 
 from golden.format import Format
 from hw.design import DesignPoint
@@ -23,3 +25,5 @@ POINTS = [
         name="c7", rows=3, cols=2, format=SMALLEST, dataflow="ws", activations=("int8",), panel_rows=6, x_depth=64
     ),
 ]
+for lean in (1, 4, 6):  # the others are deep
+    POINTS[lean] = replace(POINTS[lean], pipeline="lean", drain_rows=0)

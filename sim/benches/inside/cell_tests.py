@@ -9,11 +9,10 @@ import cocotb
 import numpy as np
 from cocotb.handle import HierarchyObject
 
-from golden.format import Format, PackedMatrix
-from golden.lattice import DIM
-from golden.matmul import matmul, max_columns
+from golden.format import PackedMatrix
+from golden.matmul import matmul
 from golden.voronoi import decode
-from hw.array.cell import TOKEN, layout, result
+from hw.array.cell import TOKEN, result
 from hw.array.operands import packed_operand
 from sim.benches.inside.checks import same
 from sim.benches.inside.labels import deep_holes, hard_pairs, packed, random_matrix
@@ -25,7 +24,7 @@ from sim.benches.settings import settings
 INPUTS = ("x", "w", "token", "shift", "tile", "above")
 PASSED_ON = ("x", "w", "token")
 
-TOKENS, RESULTS = Structure(TOKEN), Structure(result(packed_operand(Format())))
+TOKENS = Structure(TOKEN)
 
 
 class Step(NamedTuple):
@@ -80,11 +79,14 @@ class CellModel:
     ----------
     depth : int
         Cycles from the last block of a tile to its result.
+    results : Structure
+        Of an accumulator on its way out.
     """
 
-    def __init__(self, depth: int):
+    def __init__(self, depth: int, results: Structure):
+        self.results = results
         self.passed_on: dict[str, int] = {}  # what a reset leaves there is of no consequence
-        self.o = {"acc": 0, "tile": 0}
+        self.o: dict[str, int] = {}
         self.tiles = 0
         self.on_the_way: deque[int | None] = deque([None] * depth)
 
@@ -93,7 +95,7 @@ class CellModel:
         self.passed_on = {name: step.inputs[name] for name in PASSED_ON}
         self.on_the_way.append(step.finished)
         finished = self.on_the_way.popleft()
-        above = RESULTS.unpack(step.inputs["above"])
+        above = self.results.unpack(step.inputs["above"])
         if finished is not None:
             self.o = {"acc": finished // 2, "tile": self.tiles % 2}
             self.tiles += 1
@@ -120,7 +122,9 @@ class CellBench(Testbench):
         self.outputs = {name: signal(dut, f"{name}_next") for name in PASSED_ON}
         self.o = signal(dut, "o")
         self.widths = {port["name"]: port["width"] for port in self.settings.description["ports"]}
-        self.model = CellModel(self.settings.latency)
+        self.acc_bits = int(self.settings.description["acc_bits"])
+        self.results = Structure(result(self.acc_bits))
+        self.model = CellModel(self.settings.latency, self.results)
         self.on_reset(self._forget)
 
     async def run(self, tiles: Tiles) -> None:
@@ -157,26 +161,26 @@ class CellBench(Testbench):
         """The outputs with the model."""
         for name, value in self.model.passed_on.items():
             same(f"{name}_next, cycle {self.cycle}", value, int(self.outputs[name].value), self.widths[name])
-        actual = RESULTS.unpack(int(self.o.value))
-        for name, width in RESULTS.widths().items():
+        actual = self.results.unpack(int(self.o.value))
+        for name, width in self.results.widths().items() if self.model.o else ():
             what = f"o.{name} after {self.model.tiles} tiles, cycle {self.cycle}"
             same(what, self.model.o[name] & ((1 << width) - 1), actual[name], width)
         self.checked += 1
 
     def _forget(self) -> None:
-        self.model = CellModel(self.settings.latency)
+        self.model = CellModel(self.settings.latency, self.results)
 
 
 def _operands(matrix: PackedMatrix, low: int) -> list[list[int]]:
     """The words of blocks, row by row; in pairs, coordinate number `low` of each is the low one."""
-    points, multiply = decode(matrix.labels, matrix.format.q).astype(np.int64), settings().description["multiply"]
-    if multiply:
+    points, form = decode(matrix.labels, matrix.format.q).astype(np.int64), settings().description["form"]
+    if form == "pairs":
         lows, highs = points[..., low::2], points[..., 1 - low :: 2]
         fields = {"low": lows, "high": -highs - (lows < 0)}
     else:
-        fields = {"y": points, "norm": (points**2).sum(axis=2) // 4}
+        fields = {"y": points} | ({"norm": (points**2).sum(axis=2) // 4} if form == "norm" else {})
     fields["beta"] = matrix.betas.astype(np.int64)
-    words = Structure(layout(packed_operand(matrix.format), multiply=multiply))
+    words = Structure(packed_operand(matrix.format).layout(form))
     return [
         [words.pack({name: values[row, k].tolist() for name, values in fields.items()}) for k in range(points.shape[1])]
         for row in range(len(points))
@@ -217,7 +221,8 @@ async def extremes(dut: HierarchyObject) -> None:
 async def longest_tile(dut: HierarchyObject) -> None:
     """The largest product in every block, as many as an accumulator holds or as the bench has."""
     bench = CellBench(dut)
-    blocks = min(bench.blocks, max_columns(bench.format, bench.format) // DIM)
+    largest = bench.format.betas[-1] ** 2 * bench.format.norm_bound // 2  # halved, as the cell keeps it
+    blocks = min(bench.blocks, ((1 << (bench.acc_bits - 1)) - 1) // largest)
     matrix = packed(bench.format, [[deep_holes(bench.format)[0]] * blocks], [[len(bench.format.betas) - 1] * blocks])
     await bench.run(Tiles(matrix, matrix, [blocks]))
 

@@ -11,7 +11,7 @@ from golden.format import Format
 from golden.lattice import contains
 from golden.voronoi import RATES, decode
 from hw.design import DesignPoint
-from sim.benches.catalogue import BENCHES, MULTIPLYING, SMALL, STATIONARY
+from sim.benches.catalogue import BENCHES, LEAN, MULTIPLYING, SMALL, STATIONARY
 from sim.benches.inside.checks import Mismatch, compare, same
 from sim.benches.inside.labels import deep_holes, hard_pairs, ties
 from sim.benches.inside.words import pack, unpack
@@ -29,6 +29,7 @@ BLOCKS = 12
         ("axi_raw", STATIONARY),
         ("cell", MULTIPLYING),
         ("array", MULTIPLYING),
+        *((name, LEAN) for name in ("decoder", "cell", "array")),
         ("decoder", Format(q=2, betas=(3,))),
     ],
     ids=lambda value: f"q{value.q}" if isinstance(value, Format) else None if isinstance(value, str) else value.name,

@@ -48,6 +48,14 @@ def test_edges_and_hops(count):
     assert estimate(hop_q16=unit(1.0)).compute == count.busy * 12
 
 
+def test_a_lean_design_has_units_of_its_own_and_no_norms():
+    lean = replace(SMALL, pipeline="lean")
+    units = table(cell_q16_lean=unit(2.0), decoder_q16_lean=unit(1.0), hop_q16_lean=unit(0), norm_q16=unit(7.0))
+    cell, edges = 16 * 2.0, 8 * 1.0
+    assert model.estimate(lean, units, M, N, K).compute == cycles(Machine.of(lean), M, N, K).busy * (cell + edges)
+    assert "norm" not in model.names(lean)
+
+
 def test_every_result_moves_down_and_out():
     # 8 rows of 12 results: each of the four rows of a tile makes 1 to 4 moves.
     assert estimate(cell_q16=unit(0.0, 1.0, 3.0)).drain == 2 * (8 // 4) * 12 * (1 + 2 + 3 + 4)
@@ -89,7 +97,7 @@ def test_what_has_no_figures_is_refused():
 
 
 def test_an_array_from_its_parts():
-    build = compose.Build("cell_q16", 4.25, compose.mxfp4, ("decoder_q16", "norm_q16"))
+    build = compose.Build("cell_q16", 4.25, compose.mxfp4, ("decoder_q16", "norm_q16"), waiting=100)
     units = table(
         cell_q16=unit(8.0, area=100.0),
         decoder_q16=unit(4.0, area=50.0),
@@ -103,6 +111,7 @@ def test_an_array_from_its_parts():
     # Weights alone have no decoders at the rows.
     area, _ = compose.cost(replace(build, int8=True), units, 8)
     assert area == pytest.approx((64 * 100 + 8 * 80 + 28 * 100 * 10 / 50) / 64)
+    assert compose.cost(replace(build, int8=True, passes=2), units, 8)[0] == pytest.approx(2 * area)
     assert compose.cost(replace(build, cell="other"), units, 8) is None
 
 

@@ -9,7 +9,7 @@ from golden.quantize import quantize
 from golden.rivals import e8p, trellis
 from golden.rivals.microscaling import mxfp4
 from golden.rivals.nestquant import BETA0_ACTIVATIONS, BETA0_WEIGHTS, INVERSE, NestQuant, nearest
-from hw.rivals.cell import DotCell
+from hw.array.lean import DotCell
 from hw.rivals.decoders import E8PDecoder, TrellisDecoder
 from hw.rivals.integers import Integers, Norm
 from hw.rivals.nestquant import IntegerNestQuant, NestQuantDecoder
@@ -26,12 +26,12 @@ def simulate(rival, x, w, last):
     cell, results = DotCell(rival.arithmetic), []
 
     async def bench(ctx):
-        for cycle in range(len(last) + cell.depth):
+        for cycle in range(len(last) + cell.depth + 1):
             ctx.set(cell.token, {"valid": int(cycle < len(last)), "last": int(last[cycle]) if cycle < len(last) else 0})
             if cycle < len(last):
                 ctx.set(cell.x.as_value(), int(x[cycle]))
                 ctx.set(cell.w.as_value(), int(w[cycle]))
-            if cycle >= cell.depth and last[cycle - cell.depth]:
+            if cycle > cell.depth and last[cycle - cell.depth - 1]:
                 results.append(ctx.get(cell.o.acc))
             await ctx.tick()
         return results

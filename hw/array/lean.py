@@ -1,18 +1,20 @@
-"""The cell that all rivals share: one register per operand, which is also the way to the next cell; a sum; the way out.
+"""The lean cell: one register per operand, which is also the way to the next cell; one sum; the way out.
 
-An array of such cells runs like `hw.array.cell.Cell`'s: the same tokens, the same way out, one block per cycle.
+An array of such cells runs like `hw.array.cell.Cell`'s: the same tokens, the same way out, one block per cycle. What is
+added is a parameter, so that rivals have the same cell (`hw.rivals`).
 """
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from amaranth import Module, Signal, Value, signed
+from amaranth import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.data import StructLayout, View
 from amaranth.lib.wiring import In, Out
 
-from hw.array.cell import TOKEN
-from hw.rivals.heap import Heap
+from hw.array.cell import TOKEN, result
+from hw.array.heap import Heap
+from hw.array.operands import Form
 from hw.values import register
 
 
@@ -86,10 +88,12 @@ class DotCell(wiring.Component):
         Cycles from an operand at the input to the accumulator that has it.
     """
 
+    form: Form = "block"
+
     def __init__(self, arithmetic: Arithmetic):
-        self.depth = 2 + arithmetic.stages
-        self.arithmetic, self.unit = arithmetic, f"rival_{arithmetic.name}"
-        result = StructLayout({"acc": signed(arithmetic.acc_bits), "tile": 1})
+        self.depth = 1 + arithmetic.stages
+        self.arithmetic, self.unit = arithmetic, f"lean_cell_{arithmetic.name}"
+        out = result(arithmetic.acc_bits)
         super().__init__(
             {
                 "x": In(arithmetic.x),
@@ -100,8 +104,8 @@ class DotCell(wiring.Component):
                 "w_next": Out(arithmetic.w),
                 "shift": In(1),
                 "tile": In(1),
-                "above": In(result),
-                "o": Out(result),
+                "above": In(out),
+                "o": Out(out),
             }
         )
 
