@@ -29,7 +29,7 @@ BLOCKS = 12
         ("axi_raw", STATIONARY),
         ("cell", MULTIPLYING),
         ("array", MULTIPLYING),
-        *((name, LEAN) for name in ("decoder", "cell", "array")),
+        *((name, LEAN) for name in ("decoder", "cell")),
         ("decoder", Format(q=2, betas=(3,))),
     ],
     ids=lambda value: f"q{value.q}" if isinstance(value, Format) else None if isinstance(value, str) else value.name,
