@@ -69,8 +69,8 @@ def quantize(
     `gosset quantize weights.npy weights.safetensors --calibrate inputs.npy`
     """
     from golden.calibration import Calibration
-    from golden.checkpoint import is_checkpoint
     from golden.format import Format
+    from golden.tensors import is_checkpoint
 
     where = target or output
     if where is None or (target and output):

@@ -233,6 +233,6 @@ def test_memory_holds_parts_of_a_tensor(checkpoint, tmp_path):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("golden.checkpoint.PART", 120)
-        patch.setattr("golden.checkpoint.Tensor.read", watched)
+        patch.setattr("golden.tensors.Tensor.read", watched)
         pack(packed, found)
     assert sizes == [120] * 8
