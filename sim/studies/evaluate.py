@@ -206,6 +206,7 @@ def _points(
         if on_fabric:
             columns[3:11, p] = np.nan
             continue
+        columns[12:15, p] = np.nan
         edges = rows if stationary else rows + cols
         hops_x = rows * (rows + 1) / 2 if stationary else rows * (rows - 1) / 2
         hops_w = 0.0 if stationary else cols * (cols - 1) / 2
