@@ -25,6 +25,10 @@ def generate(
             "last two have AXI4-Lite registers."
         ),
     ] = "stream",
+    study: Annotated[
+        Path | None, typer.Option(help="Folder of a study of gosset explore, whose point --id says the design.")
+    ] = None,
+    id: Annotated[str, typer.Option("--id", help="The ID of a point of the study, or how it begins.")] = "",
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the files.")] = Path("build/rtl"),
 ) -> None:
     """Writes the Verilog of a design, and a JSON file with its ports, latency, parameters and tool versions.
@@ -38,7 +42,14 @@ def generate(
     from hw.generate import generate_axi, generate_design
     from sim.benches.catalogue import with_example
 
-    point = DesignPoint.load(design)
+    if id and study is None:
+        raise GossetError("--id is that of a point of a study: give its folder with --study.")
+    if study is None:
+        point = DesignPoint.load(design)
+    else:
+        from sim.studies.report import design_in
+
+        point = design_in(study, id)
     generated = generate_design(point) if bus == "stream" else generate_axi(point, bus)  # type: ignore[arg-type]
     if bus == "axi":
         generated = with_example(generated)

@@ -126,11 +126,12 @@ def show(
 def front_table(report: dict[str, Any], rows: int) -> Table:
     """The best points by the first objective, and the best of each format."""
     shown = [name for name in UNITS if name in report["front"][0]["figures"]]
-    table = Table(title=f"{report['title']}\n{report['workload']}, {report['technology']}, {report['memory']}")
+    table = Table(
+        title=f"{report['title']}\n{report['workload']}, {report['technology']}, {report['memory']}", padding=(0, 0)
+    )
     for column in ("id", "format", "array", *(UNITS[name][0] for name in shown)):
-        table.add_column(
-            column, justify="left" if column in ("id", "format", "array") else "right", no_wrap=column != "format"
-        )
+        left, wide = column in ("id", "format", "array"), column == "format"
+        table.add_column(column, justify="left" if left else "right", no_wrap=not wide, min_width=12 * wide or None)
     chosen: dict[str, dict[str, Any]] = {}
     for sheet in report["front"]:
         chosen.setdefault(sheet["settings"]["format"], sheet)
@@ -138,7 +139,7 @@ def front_table(report: dict[str, Any], rows: int) -> Table:
     for sheet in sorted([*chosen.values(), *others][:rows], key=report["front"].index):
         settings = sheet["settings"]
         array = f"{settings['rows']}×{settings['cols']} {settings['dataflow']}"
-        cells = (f"{sheet['figures'][name] * UNITS[name][1]:,.4g}" for name in shown)
+        cells = (f"{sheet['figures'][name] * UNITS[name][1]:.4g}" for name in shown)
         table.add_row(sheet["id"][:6], settings["format"], array, *cells)
     return table
 

@@ -1,8 +1,10 @@
 """Heavy tasks on a cluster: each result is in the store before anyone is told of it, and none is computed again."""
 
 import logging
+import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +73,9 @@ def _connect(scheduler: str) -> Any:
     try:
         return Client(scheduler, timeout=CONNECT)
     except (OSError, ValueError, TypeError) as error:
-        raise ToolError(f"No scheduler answers at {scheduler}: start one with dask scheduler, or leave it out.") from error
+        raise ToolError(
+            f"No scheduler answers at {scheduler}: start one with dask scheduler, or leave it out."
+        ) from error
 
 
 def _locally(workers: int, *rest: Any) -> None:
@@ -80,8 +84,13 @@ def _locally(workers: int, *rest: Any) -> None:
     )
     try:
         _on(Client(cluster, timeout=CONNECT), *rest)
+    except BaseException:
+        for process in multiprocessing.active_children():  # what they are at is not waited for
+            process.kill()
+        raise
     finally:
-        cluster.close(timeout=1)
+        with suppress(TimeoutError):
+            cluster.close(timeout=1)
 
 
 def _on(
@@ -109,7 +118,8 @@ def _on(
     except KilledWorker as error:
         raise ToolError(f"A task made several workers die, and is given up: {error}.") from error
     finally:
-        client.close(timeout=1)
+        with suppress(TimeoutError):
+            client.close(timeout=1)
 
 
 def _once(task: Task, key: str, inputs: Any, path: str, identity: str) -> tuple[dict[str, Any], bool]:

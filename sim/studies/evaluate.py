@@ -234,7 +234,9 @@ def _points(
 
 
 # Columns of the table of units, for the loop above.
-_CELL, _EDGE, _COLUMN, _HOP_X, _HOP_W = (COLUMN[f"{part}_area"] for part in ("cell", "edge", "column", "hop_x", "hop_w"))
+_CELL, _EDGE, _COLUMN, _HOP_X, _HOP_W = (
+    COLUMN[f"{part}_area"] for part in ("cell", "edge", "column", "hop_x", "hop_w")
+)
 _DRAIN, _STORED, _PERIOD, _BITS = (COLUMN[name] for name in ("cell_drain", "cell_stored", "period_s", "block_bits"))
 _LUTS_CELL, _LUTS_EDGE, _DSPS = (COLUMN[name] for name in ("luts_cell", "luts_edge", "dsps_cell"))
 _SRAM = SRAM_UM2["value"]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from golden.errors import GossetError
 from golden.files import read_bytes, replacing, writable, write_text
+from hw.design import DesignPoint
 from hw.engine.counters import COUNTERS
 from sim.provenance import provenance
 from sim.silicon.model import BAND
@@ -231,3 +232,19 @@ def find(folder: Path, id: str) -> tuple[dict[str, Any], dict[str, Any]]:
         said = "several points have an ID that begins with" if some else "no point of the front has the ID"
         raise GossetError(f"{folder}: {said} {id!r}; front.csv lists them.")
     return report, some[0]
+
+
+def design_in(folder: Path, id: str) -> DesignPoint:
+    """The design of a point in the report of a folder.
+
+    Raises
+    ------
+    GossetError
+        If there is no such point, or its array cannot be generated.
+    """
+    _, sheet = find(folder, id)
+    if not sheet["design"]:
+        raise GossetError(
+            f"{sheet['id']} is of {sheet['settings']['format']}: of this format there are cells, and no whole array."
+        )
+    return DesignPoint.from_dict(sheet["design"])

@@ -281,7 +281,7 @@ class _Reader:
         step, times = value.get("step", 0), value.get("times", 1)
         if first > last:
             raise self.error("design", name, f"the range of {name} from {first} to {last} is empty.")
-        if step < 1 and times < 2 or first < 1 or last > MAX_DEPTH:
+        if (step < 1 and times < 2) or first < 1 or last > MAX_DEPTH:
             raise self.error("design", name, f"the range of {name} must go up, from 1 to {MAX_DEPTH} at most.")
         values = [first]
         while (following := values[-1] * times + step) <= last:

@@ -1,6 +1,7 @@
 """Figures of units, per format and dataflow, as arrays that a grid is evaluated with."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -88,11 +89,17 @@ class Units:
             values=values,
             names=names,
             bits=np.array([build.bits for build in formats]),
-            sqnr_db=np.array([quality(build.codec) for build in formats]),
+            sqnr_db=np.array([sqnr(name) for name in study.axes["format"]]),
             about={"units": table["about"], "sram_area": SRAM_UM2, "memories": memories()},
             dram_pj=memories()[study.memory]["value"],
             fabric=on_fabric,
         )
+
+
+@cache
+def sqnr(format: str) -> float:
+    """SQNR of a format on Gaussian rows, dB."""
+    return quality(builds()[format].codec)
 
 
 def generated_q(build: Build) -> int | None:
@@ -139,9 +146,7 @@ def _event(unit: dict[str, Any], event: str) -> float:
     return float(unit["events"][event]["total"])
 
 
-def _on_fabric(
-    build: Build, stationary: int, int8: int, dsps: int
-) -> tuple[dict[str, float], tuple[str, ...]] | None:
+def _on_fabric(build: Build, stationary: int, int8: int, dsps: int) -> tuple[dict[str, float], tuple[str, ...]] | None:
     """A row of LUTs, and the units' names; None if one was not measured."""
     units, q = fabric.table()["units"], generated_q(build)
     if not q:

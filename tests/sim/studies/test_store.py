@@ -1,0 +1,93 @@
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+
+from golden.errors import GossetError, ToolError
+from sim.studies.store import Store, key_of
+
+pytest.importorskip("distributed")
+
+
+def start(tmp_path, count, seconds):
+    words = [sys.executable, "-m", "tests.sim.studies.slow", tmp_path / "s.sqlite", tmp_path / "log", count, seconds]
+    return subprocess.Popen(list(map(str, words)), start_new_session=True)
+
+
+def lines(tmp_path):
+    path = tmp_path / "log"
+    return path.read_text().split() if path.exists() else []
+
+
+def wait_for(tmp_path, count):
+    for _ in range(600):
+        if len(lines(tmp_path)) >= count:
+            return
+        time.sleep(0.1)
+    raise AssertionError("no task was done in a minute")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_study_goes_on_where_it_was(tmp_path, how):
+    first = start(tmp_path, 40, 0.05)
+    wait_for(tmp_path, 5)
+    began = time.monotonic()
+    first.send_signal(how)
+    assert first.wait(timeout=20) != 0
+    if how == signal.SIGINT:
+        assert time.monotonic() - began < 4
+    time.sleep(2)  # workers notice that their parent has gone
+    kept = Store(tmp_path / "s.sqlite").runs()
+    assert 4 <= len(kept) < 40
+    assert start(tmp_path, 40, 0.05).wait(timeout=120) == 0
+    runs = Store(tmp_path / "s.sqlite").runs()
+    assert len(runs) == 40 and set(runs.values()) == {1}, "nothing lost, and no result computed twice"
+    again = [number for number, times in Counter(lines(tmp_path)).items() if times > 1]
+    assert len(again) <= 2, "only what was under way in two workers may have begun again"
+
+
+def test_a_worker_that_dies_is_replaced(tmp_path):
+    from sim.studies.cluster import run_tasks
+    from tests.sim.studies.slow import slow
+
+    given = [
+        {"number": n, "seconds": 0, "log": str(tmp_path / "log"), "dies": str(tmp_path / "died")} for n in range(6)
+    ]
+    results = run_tasks(slow, given, Store(tmp_path / "s.sqlite"), workers=1)
+    assert (tmp_path / "died").exists()
+    assert [result["square"] for result in results] == [0, 1, 4, 9, 16, 25]
+    results = run_tasks(slow, given, Store(tmp_path / "s.sqlite"), workers=1)
+    assert len(lines(tmp_path)) == 6, "what is in the store is not computed again"
+
+
+def test_a_scheduler_that_is_not_there_is_told(tmp_path, monkeypatch):
+    from sim.studies import cluster
+
+    monkeypatch.setattr(cluster, "CONNECT", 1)
+    with pytest.raises(ToolError, match=r"No scheduler answers at tcp://127\.0\.0\.1:1"):
+        cluster.run_tasks(print, [1], Store(tmp_path / "s.sqlite"), scheduler="tcp://127.0.0.1:1")
+
+
+def test_stores_of_others_are_refused(tmp_path):
+    path = tmp_path / "s.sqlite"
+    Store(path).put(key_of([1]), [1], {"a": 2})
+    assert Store(path).get(key_of([1])) == {"a": 2}
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE about SET schema = 99")
+    database.close()
+    with pytest.raises(GossetError, match="store of version 99"):
+        Store(path)
+    (tmp_path / "text").write_text("no database" * 100)
+    with pytest.raises(GossetError, match="no store that can be used"):
+        Store(tmp_path / "text")
+    with sqlite3.connect(tmp_path / "other") as database:
+        database.execute("CREATE TABLE x (y)")
+    database.close()
+    with pytest.raises(GossetError, match="database of something else"):
+        Store(tmp_path / "other")
+    assert os.path.exists(path)
