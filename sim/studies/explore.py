@@ -151,14 +151,7 @@ def _search(space: Space, study: Study, take: Callable[[NDArray[np.int64]], None
             f"A grid of {space.size:,} points is searched by Optuna; install it with: pip install 'gosset[explore]'."
         ) from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    limits = [*study.most, *study.least]
-
-    def beyond(trial: Any) -> tuple[float, ...]:
-        return tuple(trial.user_attrs["beyond"])
-
-    sampler = optuna.samplers.NSGAIISampler(
-        population_size=POPULATION, seed=study.seed, constraints_func=beyond if limits else None
-    )
+    sampler = optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=study.seed)
     directions = ["minimize"] * len(study.objectives)
     search = optuna.create_study(directions=directions, sampler=sampler)
     spread = {
@@ -179,9 +172,10 @@ def _search(space: Space, study: Study, take: Callable[[NDArray[np.int64]], None
             if place is None:
                 search.tell(trial, state=optuna.trial.TrialState.FAIL)
                 continue
-            over = [float(found[name][place] - study.most[name]) for name in study.most]
-            over += [float(study.least[name] - found[name][place]) for name in study.least]
-            trial.set_user_attr("beyond", over)
+            for name, limit in study.most.items():
+                trial.set_constraint(f"most {name}", float(found[name][place] - limit))
+            for name, limit in study.least.items():
+                trial.set_constraint(f"least {name}", float(limit - found[name][place]))
             search.tell(trial, values[place].tolist())
         take(distinct)
         done += len(trials)

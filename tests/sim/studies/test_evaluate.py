@@ -161,10 +161,10 @@ def test_slices_do_not_matter(space, monkeypatch):
 
 
 def test_limits_exclude(tmp_path):
-    study = study_of(tmp_path, STUDY + "[most]\nenergy_j = 2e-6\n[least]\nsqnr_db = 20\n")
+    study = study_of(tmp_path, STUDY + "[most]\nenergy_j = 1e-5\n[least]\nsqnr_db = 20\n")
     found = explore(study)
     assert 0 < found.excluded < found.evaluated
-    assert (found.columns["energy_j"] <= 2e-6).all() and (found.columns["sqnr_db"] >= 20).all()
+    assert (found.columns["energy_j"] <= 1e-5).all() and (found.columns["sqnr_db"] >= 20).all()
 
 
 def test_a_large_grid_is_searched(tmp_path, monkeypatch):
