@@ -33,7 +33,7 @@ explore_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     help="Asks which designs are best for a network and a budget: **gosset explore STUDY.toml**.\n\n"
-    "Built in are the studies llm-decode, ulx3s-digits and lattice-or-integers; **gosset explore show ID** shows a "
+    "Built in are the studies llm-decode, ulx3s-serial, ulx3s-sdram and lattice-or-integers; **gosset explore show ID** shows a "
     "point of the front, **gosset generate --study build/explore --id ID** writes its Verilog.",
 )
 

@@ -83,6 +83,11 @@ def sheets(found: Found) -> list[dict[str, Any]]:
             "notes": [],
             "refined": found.refined.get(int(number), []),
         }
+        if space.units.fabric:
+            sheet["notes"].append(
+                "the clock is given, not modelled; out of context "
+                + ", ".join(f"{some['name']} reached {some['fmax_mhz']:g} MHz" for some in fabric.table()["designs"])
+            )
         if not design:
             sheet["notes"].append("cycles are those of an output-stationary array of this project with other cells")
         fit = fabric.fit()

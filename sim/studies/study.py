@@ -230,6 +230,9 @@ class _Reader:
         if name not in known:
             raise self.error("memory", "name", f"a memory is {', '.join(known)}, not {shown(name)}.")
         speeds = self.numbers("memory", "gigabytes_per_second", given.get("gigabytes_per_second", 0.0))
+        if len(speeds) > 1:
+            said = "gigabytes_per_second must be one number: a memory is what a study has, not what it chooses."
+            raise self.error("memory", "gigabytes_per_second", said)
         return name, speeds
 
     def axes(self, given: Any, technology: str) -> dict[str, tuple[Any, ...]]:

@@ -20,7 +20,7 @@ title = "small"
 source = "layers.toml"
 [memory]
 name = "lpddr4"
-gigabytes_per_second = [0, 1, 40]
+gigabytes_per_second = 0
 [design]
 rows = [1, 3, 8]
 cols = [1, 4]
@@ -57,12 +57,12 @@ def space(tmp_path):
 
 def test_generated_designs_cost_what_the_models_of_one_design_say(space):
     ids, found = space.evaluate(np.arange(space.size))
-    assert len(ids) > 1000
+    assert len(ids) > 500
     table, layers, compared = load("asap7"), space.study.workload.layers, 0
-    for place in range(0, len(ids), 7):
+    for place in range(0, len(ids), 3):
         setting = space.settings(int(ids[place]))
         design = design_of(setting)
-        if design is None or setting["gigabytes_per_second"]:
+        if design is None:
             continue
         compared += 1
         parts = [estimate(design, table, layer.m, layer.n, layer.k, dram="lpddr4") for layer in layers]
@@ -157,7 +157,7 @@ def test_slices_do_not_matter(space, monkeypatch):
     monkeypatch.setattr(module, "SLICE", 101)
     parts = explore(space.study)
     sets = [{tuple(v) for v in objectives(space.study, f.columns)} for f in (whole, parts)]
-    assert sets[0] == sets[1] and whole.evaluated == parts.evaluated > 1000
+    assert sets[0] == sets[1] and whole.evaluated == parts.evaluated > 500
 
 
 def test_limits_exclude(tmp_path):
