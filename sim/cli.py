@@ -28,7 +28,7 @@ def generate(
     study: Annotated[
         Path | None, typer.Option(help="Folder of a study of gosset explore, whose point --id says the design.")
     ] = None,
-    id: Annotated[str, typer.Option("--id", help="The ID of a point of the study, or how it begins.")] = "",
+    id: Annotated[str | None, typer.Option("--id", help="The ID of a point of the study, or how it begins.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the files.")] = Path("build/rtl"),
 ) -> None:
     """Writes the Verilog of a design, and a JSON file with its ports, latency, parameters and tool versions.
@@ -42,9 +42,9 @@ def generate(
     from hw.generate import generate_axi, generate_design
     from sim.benches.catalogue import with_example
 
-    if id and study is None:
-        raise GossetError("--id is that of a point of a study: give its folder with --study.")
-    if study is None:
+    if (id is None) != (study is None):
+        raise GossetError("A point of a study is told by its folder, --study, and its --id.")
+    if study is None or id is None:
         point = DesignPoint.load(design)
     else:
         from sim.studies.report import design_in

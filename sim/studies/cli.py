@@ -7,10 +7,11 @@ import typer
 from rich.table import Table
 from typer.core import TyperGroup
 
+from golden.errors import GossetError
 from golden.terminal import console, progress
 
 Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder of the study's files.")]
-FOLDER = Path("build/explore")
+FOLDER, STORE = Path("build/explore"), Path("build/explore.sqlite")
 
 UNITS = {"time_s": ("ms", 1e3), "compute_s": ("busy", 1e3), "waiting_s": ("late", 1e3),
          "energy_j": ("mJ", 1e3), "area_mm2": ("mm²", 1), "luts": ("LUTs", 1), "dsps": ("DSPs", 1),
@@ -33,8 +34,8 @@ explore_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     help="Asks which designs are best for a network and a budget: **gosset explore STUDY.toml**.\n\n"
-    "Built in are the studies llm-decode, ulx3s-serial, ulx3s-sdram and lattice-or-integers; **gosset explore show ID** shows a "
-    "point of the front, **gosset generate --study build/explore --id ID** writes its Verilog.",
+    "Built in are the studies llm-decode, ulx3s-serial, ulx3s-sdram and lattice-or-integers. **gosset explore show "
+    "ID** shows a point of the front; **gosset generate --study build/explore --id ID** writes its Verilog.",
 )
 
 
@@ -47,12 +48,17 @@ def run(
         int, typer.Option(min=0, max=10_000, help="Arrays of the front, the smallest ones, to simulate as Verilog.")
     ] = 0,
     scheduler: Annotated[
-        str, typer.Option(help="Dask's scheduler for simulations, tcp://HOST:PORT; a cluster on this machine if none.")
-    ] = "",
+        str | None,
+        typer.Option(help="Dask's scheduler for simulations, tcp://HOST:PORT; a cluster on this machine if none."),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes of the cluster on this machine.")] = 2,
     store: Annotated[
-        Path, typer.Option(help="Results of simulations, as SQLite: what is there is not simulated again.")
-    ] = Path("build/explore.sqlite"),
+        Path | None,
+        typer.Option(
+            help="Results of simulations, as SQLite: what is there is not simulated again. build/explore.sqlite if not "
+            "given."
+        ),
+    ] = None,
 ) -> None:
     """Evaluates a study: writes its front as a page, CSV, Parquet and pictures, and prints the best points.
 
@@ -67,6 +73,8 @@ def run(
     from sim.studies.explore import explore
     from sim.studies.study import LARGEST_GRID, Study
 
+    if not refine and (scheduler is not None or store is not None):
+        raise GossetError("--scheduler and --store are for simulations: say how many with --refine.")
     asked = Study.load(study)
     for name in report.FILES:
         writable(output / name)
@@ -79,7 +87,7 @@ def run(
     if refine:
         from sim.studies.refine import refine as simulated
 
-        wrong = simulated(found, refine, store, scheduler=scheduler, workers=workers, progress=progress)
+        wrong = simulated(found, refine, store or STORE, scheduler=scheduler, workers=workers, progress=progress)
     written = report.write(found, output)
     console.print(front_table(written, rows))
     counts, speed = written["points"], found.evaluated / max(found.seconds, 1e-9)

@@ -30,7 +30,7 @@ def run_tasks(
     inputs: Sequence[Any],
     store: Store,
     *,
-    scheduler: str = "",
+    scheduler: str | None = None,
     workers: int = 1,
     advance: Callable[[int], None] = lambda tasks: None,
 ) -> list[dict[str, Any]]:
@@ -43,7 +43,7 @@ def run_tasks(
     inputs : sequence
     store : Store
         What is there already is not computed.
-    scheduler : str
+    scheduler : str, optional
         Address of Dask's scheduler, `tcp://HOST:PORT`; without one, a local cluster for as long as it takes.
     workers : int
         Processes of the local cluster.
@@ -62,7 +62,7 @@ def run_tasks(
     if missing:
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         with dask.config.set({"distributed.worker.daemon": False, "distributed.admin.tick.interval": "1s"}):
-            if scheduler:
+            if scheduler is not None:
                 _on(_connect(scheduler), task, missing, store, results, advance)
             else:
                 _locally(min(workers, len(missing)), task, missing, store, results, advance)

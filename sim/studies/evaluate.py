@@ -168,11 +168,11 @@ class Space:
         return kept
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _points(
+@njit(cache=True)
+def _points(  # type: ignore[no-untyped-def]
     machine, format, products, clock, speed, machines, work, count, units, on_fabric, dram_pj, sram_read, sram_write,
     fixed, share, columns,
-):  # type: ignore[no-untyped-def]  # pragma: no cover  # fmt: skip
+):  # pragma: no cover  # fmt: skip
     """Fills in `RESULTS`, but for memories of FPGAs."""
     sums = np.zeros((len(work), 6))
     for u in range(len(work)):

@@ -152,9 +152,9 @@ def _search(space: Space, study: Study, take: Callable[[NDArray[np.int64]], None
         ) from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=study.seed)
-    directions = ["minimize"] * len(study.objectives)
+    directions = [optuna.study.StudyDirection.MINIMIZE] * len(study.objectives)
     search = optuna.create_study(directions=directions, sampler=sampler)
-    spread = {
+    spread: dict[str, Any] = {
         name: optuna.distributions.IntDistribution(0, size - 1)
         for name, size in zip(space.names, space.shape, strict=True)
     }

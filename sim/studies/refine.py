@@ -74,7 +74,7 @@ def refine(
     most: int,
     store: Path,
     *,
-    scheduler: str = "",
+    scheduler: str | None = None,
     workers: int = 1,
     progress: Callable[[str, int], Any],
 ) -> int:

@@ -72,7 +72,7 @@ def sheets(found: Found) -> list[dict[str, Any]]:
         row = {name: float(column[place]) for name, column in found.columns.items() if not np.isnan(column[place])}
         design = design_of(settings)
         sums = fabric.units_sum(settings["rows"], settings["cols"], *space.units.values[kind][-3:-1])
-        sheet = {
+        sheet: dict[str, Any] = {
             "id": name_of(settings),
             "settings": settings,
             "figures": row,

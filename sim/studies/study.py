@@ -238,7 +238,7 @@ class _Reader:
     def axes(self, given: Any, technology: str) -> dict[str, tuple[Any, ...]]:
         known = tuple(name for name in DEFAULTS if name != "gigabytes_per_second")
         given = self.keys("design", given, known)
-        axes = {}
+        axes: dict[str, tuple[Any, ...]] = {}
         for name, value in given.items():
             if name == "format":
                 axes[name] = self.formats(value)
