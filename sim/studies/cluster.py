@@ -80,7 +80,7 @@ def _connect(scheduler: str) -> Any:
 
 def _locally(workers: int, *rest: Any) -> None:
     cluster = LocalCluster(
-        n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=logging.CRITICAL
+        n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=logging.CRITICAL
     )
     try:
         _on(Client(cluster, timeout=CONNECT), *rest)

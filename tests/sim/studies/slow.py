@@ -14,20 +14,21 @@ def slow(inputs):
     return {"square": inputs["number"] ** 2}
 
 
-def main(store, log, count, seconds):
+def main(store, log, count, seconds, scheduler=None):
     from pathlib import Path
 
     from sim.studies.cluster import run_tasks
     from sim.studies.store import Store
 
     inputs = [{"number": number, "seconds": float(seconds), "log": log} for number in range(int(count))]
-    results = run_tasks(slow, inputs, Store(Path(store)), workers=2)
+    results = run_tasks(slow, inputs, Store(Path(store)), workers=2, scheduler=scheduler)
     assert [result["square"] for result in results] == [number**2 for number in range(int(count))]
 
 
 if __name__ == "__main__":
     import sys
 
+    from golden.exits import ending
     from tests.sim.studies.slow import main as importable
 
-    importable(*sys.argv[1:])
+    ending("slow", lambda: importable(*sys.argv[1:]))

@@ -1,10 +1,12 @@
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 
@@ -14,9 +16,13 @@ from sim.studies.store import Store, key_of
 pytest.importorskip("distributed")
 
 
-def start(tmp_path, count, seconds):
-    words = [sys.executable, "-m", "tests.sim.studies.slow", tmp_path / "s.sqlite", tmp_path / "log", count, seconds]
-    return subprocess.Popen(list(map(str, words)), start_new_session=True)
+def start(tmp_path, count, seconds, *scheduler):
+    words = ["tests.sim.studies.slow", tmp_path / "s.sqlite", tmp_path / "log", count, seconds, *scheduler]
+    return python(*words)
+
+
+def python(*words, **given):
+    return subprocess.Popen([sys.executable, "-m", *map(str, words)], start_new_session=True, **given)
 
 
 def lines(tmp_path):
@@ -32,23 +38,62 @@ def wait_for(tmp_path, count):
     raise AssertionError("no task was done in a minute")
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_study_goes_on_where_it_was(tmp_path, how):
-    first = start(tmp_path, 40, 0.05)
-    wait_for(tmp_path, 5)
-    began = time.monotonic()
-    first.send_signal(how)
-    assert first.wait(timeout=20) != 0
-    if how == signal.SIGINT:
+def test_a_study_that_is_stopped_and_killed_goes_on_where_it_was(tmp_path):
+    kept = 0
+    for how in (signal.SIGINT, signal.SIGKILL):
+        study = start(tmp_path, 60, 0.05)
+        wait_for(tmp_path, kept + 5)
+        began = time.monotonic()
+        study.send_signal(how)
+        assert study.wait(timeout=20) == (130 if how == signal.SIGINT else -how)
         assert time.monotonic() - began < 4
-    time.sleep(2)  # workers notice that their parent has gone
-    kept = Store(tmp_path / "s.sqlite").runs()
-    assert 4 <= len(kept) < 40
-    assert start(tmp_path, 40, 0.05).wait(timeout=120) == 0
+        time.sleep(1)  # workers notice that their parent has gone
+        kept = len(Store(tmp_path / "s.sqlite").runs())
+        assert 4 <= kept < 60
+    assert start(tmp_path, 60, 0.05).wait(timeout=120) == 0
+    assert len(Store(tmp_path / "s.sqlite").runs()) == 60, "nothing is lost"
     runs = Store(tmp_path / "s.sqlite").runs()
-    assert len(runs) == 40 and set(runs.values()) == {1}, "nothing lost, and no result computed twice"
+    assert set(runs.values()) == {1}, "no result was computed twice"
     again = [number for number, times in Counter(lines(tmp_path)).items() if times > 1]
-    assert len(again) <= 2, "only what was under way in two workers may have begun again"
+    assert len(again) <= 4, "only what was under way in two workers may have begun again"
+
+
+def cluster(port):
+    address = f"tcp://127.0.0.1:{port}"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    scheduler = python(
+        "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard", **quiet
+    )  # fmt: skip
+    worker = ("distributed.cli.dask_worker", address, "--nthreads", 1, "--no-dashboard", "--death-timeout", 20)
+    return address, [scheduler, *(python(*worker, **quiet) for _ in range(2))]
+
+
+def test_a_cluster_of_others_whose_worker_and_scheduler_are_killed(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address, processes = cluster(port)
+    try:
+        study = start(tmp_path, 200, 0.02, address)
+        wait_for(tmp_path, 20)
+        os.killpg(processes[1].pid, signal.SIGKILL)  # a worker with its nanny
+        wait_for(tmp_path, 60)
+        assert study.poll() is None
+        os.killpg(processes[0].pid, signal.SIGKILL)
+        assert study.wait(timeout=60) == 2, "a sentence"
+        before = Store(tmp_path / "s.sqlite").runs()
+        assert 50 <= len(before) < 200
+        os.killpg(processes[2].pid, signal.SIGKILL)
+        address, more = cluster(port)
+        processes += more
+        assert start(tmp_path, 200, 0.02, address).wait(timeout=120) == 0
+        runs = Store(tmp_path / "s.sqlite").runs()
+        assert len(runs) == 200 and set(runs.values()) == {1}, "nothing lost, and no result computed twice"
+    finally:
+        for process in processes:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def test_a_worker_that_dies_is_replaced(tmp_path):
