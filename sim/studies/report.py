@@ -185,7 +185,7 @@ def _draw(found: Found, output: Path) -> None:
     study = found.space.study
     names = [OBJECTIVES[name] for name in study.objectives][:2]
     x, y = names if len(names) == 2 else (names[0], "bits")
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    figure = Figure(figsize=(10, 5), layout="constrained")
     axes = figure.subplots()
     if found.sample:
         axes.scatter(found.sample[x], found.sample[y], s=3, color="lightgrey", label="beaten")
@@ -195,7 +195,7 @@ def _draw(found: Found, output: Path) -> None:
         axes.scatter(found.columns[x][some], found.columns[y][some], s=14, color=f"C{number % 10}",
                      marker="osD^v"[number // 10 % 5], label=name)  # fmt: skip
     axes.set(xlabel=x, ylabel=y, xscale="log", yscale="log", title=study.title)
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     for kind in ("png", "svg"):
         with replacing(output / f"front.{kind}") as beside:
             figure.savefig(beside, dpi=130, format=kind)
