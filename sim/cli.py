@@ -214,11 +214,13 @@ def cycles(
     x_period: Annotated[int, typer.Option(help="Cycles per word of activations that memory takes.")] = 1,
     w_period: Annotated[int, typer.Option(help="Cycles per word of weights that memory takes.")] = 1,
     latency: Annotated[int, typer.Option(help="Cycles until memory gives the first words.")] = 0,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for report.json and timeline.png.")] = Path(
-        "build/cycles"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for report.json, timeline.png and a trace.")
+    ] = Path("build/cycles"),
 ) -> None:
     """Says where the cycles of a product would go, from a model that equals the RTL to the cycle.
+
+    The trace is one for Perfetto, https://ui.perfetto.dev, in which a cycle is a microsecond.
 
     A word holds a block of 8 for each row or column of the array. Example, a layer for one token:
     `gosset cycles --design small_ws -M 1 -N 4096 -K 4096 --w-period 2`
@@ -238,7 +240,8 @@ def cycles(
     table.add_row("all", f"{report['cycles']:,}", f"{report['macs_per_cycle']:.1f} MAC/cycle")
     console.print(table)
     console.print(f"{100 * report['utilisation']:.2f} % of the peak for {report['activations']} activations")
-    console.print(f"{output / 'timeline.png'}\n{output / 'report.json'}", soft_wrap=True)
+    for name in ("timeline.png", "timeline.trace.json", "report.json"):
+        console.print(f"{output / name}", soft_wrap=True)
 
 
 def workload(

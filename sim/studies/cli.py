@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperGroup
 
@@ -135,7 +136,8 @@ def front_table(report: dict[str, Any], rows: int) -> Table:
     """The best points by the first objective, and the best of each format."""
     shown = [name for name in UNITS if name in report["front"][0]["figures"]]
     table = Table(
-        title=f"{report['title']}\n{report['workload']}, {report['technology']}, {report['memory']}", padding=(0, 0)
+        title=escape(f"{report['title']}\n{report['workload']}, {report['technology']}, {report['memory']}"),
+        padding=(0, 0),
     )
     for column in ("id", "format", "array", *(UNITS[name][0] for name in shown)):
         left, wide = column in ("id", "format", "array"), column == "format"
@@ -154,7 +156,7 @@ def front_table(report: dict[str, Any], rows: int) -> Table:
 
 def sheet_tables(report: dict[str, Any], sheet: dict[str, Any]) -> list[Table]:
     """One point, as tables."""
-    settings, figures = Table(title=f"{sheet['id']} of {report['title']}"), Table()
+    settings, figures = Table(title=escape(f"{sheet['id']} of {report['title']}")), Table()
     settings.add_column("parameter")
     settings.add_column("value", justify="right")
     for name, value in sheet["settings"].items():
