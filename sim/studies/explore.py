@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from golden.errors import GossetError, ToolError
 from hw.design import DesignPoint
-from sim.silicon.compose import builds
 from sim.studies.evaluate import SLICE, Space
 from sim.studies.front import Front
-from sim.studies.study import LARGEST_GRID, OBJECTIVES, Study
+from sim.studies.study import LARGEST_GRID, OBJECTIVES, Study, formats
 from sim.studies.units import generated_q
 
 Floats = NDArray[np.float64]
@@ -183,7 +182,7 @@ def _search(space: Space, study: Study, take: Callable[[NDArray[np.int64]], None
 
 def design_of(settings: dict[str, Any]) -> DesignPoint | None:
     """The design of a point, which can be generated; None of formats of which there are cells only."""
-    build = builds()[settings["format"]]
+    build = formats()[settings["format"]]
     q = generated_q(build)
     if not q:
         return None

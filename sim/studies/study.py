@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from golden.errors import GossetError
 from golden.files import named, read_bytes
 from golden.given import is_integer, shown
 from hw.design import MAX_DEPTH, MAX_EDGE
-from sim.silicon.compose import builds
+from sim.silicon.compose import Build, builds
 from sim.silicon.tables import memories
 from sim.studies.fabric import BOARDS, Board
 from sim.workloads.language import Request
@@ -129,6 +130,12 @@ class Study:
         except ValueError as error:
             raise GossetError(f"{named(path)} is not a TOML file: {error}.") from error
         return _Reader(path, text, values).study()
+
+
+@cache
+def formats() -> dict[str, Build]:
+    """The formats that both operands can be in, by name."""
+    return {name: build for name, build in builds().items() if not build.int8}
 
 
 def studies() -> list[str]:
@@ -299,7 +306,7 @@ class _Reader:
         return tuple(map(float, values))
 
     def formats(self, value: Any) -> tuple[str, ...]:
-        every, chosen = list(builds()), []
+        every, chosen = list(formats()), []
         for pattern in self.listed("design", "format", value):
             found = [name for name in every if isinstance(pattern, str) and fnmatchcase(name, pattern)]
             if not found:

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden.lattice import DIM
-from hw.rivals.integers import GroupScale
-from sim.silicon.compose import HOP, Build, builds, quality
+from hw.rivals.scales import GroupScale
+from sim.silicon.compose import HOP, Build, quality
 from sim.silicon.rivals import rivals
 from sim.silicon.tables import load, memories
 from sim.studies import fabric
-from sim.studies.study import FABRIC, Study
+from sim.studies.study import FABRIC, Study, formats
 
 SRAM_UM2 = {
     "value": 0.043,
@@ -74,12 +74,12 @@ class Units:
         GossetError
             If there is no table of its technology.
         """
-        formats = [builds()[name] for name in study.axes["format"]]
-        values = np.full((len(formats), 2, 2, 2, len(COLUMNS)), np.nan)
+        chosen = [formats()[name] for name in study.axes["format"]]
+        values = np.full((len(chosen), 2, 2, 2, len(COLUMNS)), np.nan)
         names: dict[tuple[int, int, int, int], tuple[str, ...]] = {}
         on_fabric = study.technology == FABRIC
         table = fabric.table() if on_fabric else load(study.technology)
-        for number, build in enumerate(formats):
+        for number, build in enumerate(chosen):
             for kind in np.ndindex(2, 2, 2):
                 found = _on_fabric(build, *kind) if on_fabric else _in_cells(build, table["units"], *kind)
                 if found:
@@ -88,7 +88,7 @@ class Units:
         return cls(
             values=values,
             names=names,
-            bits=np.array([build.bits for build in formats]),
+            bits=np.array([build.bits for build in chosen]),
             sqnr_db=np.array([sqnr(name) for name in study.axes["format"]]),
             about={"units": table["about"], "sram_area": SRAM_UM2, "memories": memories()},
             dram_pj=memories()[study.memory]["value"],
@@ -99,7 +99,7 @@ class Units:
 @cache
 def sqnr(format: str) -> float:
     """SQNR of a format on Gaussian rows, dB."""
-    return quality(builds()[format].codec)
+    return quality(formats()[format].codec)
 
 
 def generated_q(build: Build) -> int | None:
