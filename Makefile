@@ -12,7 +12,7 @@ DESIGN ?= small
 BOARD ?= ulx3s
 SEEDS ?= 1
 
-.PHONY: help sim test lint large accept benches bench waves quality fuzz boards fpga flash clean here
+.PHONY: help sim test lint large accept benches bench waves quality explore fuzz boards fpga flash clean here
 
 help:
 	@echo "make sim      the main job: generate, lint, simulate, compare, read digits on the RTL (DESIGN=$(DESIGN))"
@@ -23,6 +23,7 @@ help:
 	@echo "make bench    measured speed ratios"
 	@echo "make waves    the waves of a short product, as FST"
 	@echo "make quality  distortion over the bound, hostile matrices, real networks: two hours"
+	@echo "make explore  how many bits for a language model on 32 GB/s: the front of designs, as a page"
 	@echo "make fuzz     100,000 mutilated commands to a simulated board, 500 products over a faulty line"
 	@echo "make fpga     the bitstream of a board (BOARD=$(BOARD) SEEDS=$(SEEDS)): minutes to an hour"
 	@echo "make boards   the bitstreams of all boards that PyPI has tools for: an hour or two"
@@ -58,6 +59,9 @@ waves: $(READY)
 
 quality: $(NETWORKS)
 	$(BIN)/gosset quality --output build/quality
+
+explore: $(READY)
+	$(BIN)/gosset explore llm-decode --output build/explore
 
 fuzz: $(READY)
 	$(BIN)/python -m fpga.host.fuzz
@@ -104,10 +108,10 @@ $(READY): pyproject.toml | here
 	@echo 'Setting up $(VENV), once ...'
 	@if command -v uv >/dev/null; then \
 	  uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
-	  uv pip install --quiet --python $(BIN)/python --editable '.[dev,network,language,workloads]'; \
+	  uv pip install --quiet --python $(BIN)/python --editable '.[dev,network,language,workloads,explore]'; \
 	else \
 	  { $(PYTHON) -m venv $(VENV) || \
 	    { echo "Python's venv is missing. Install with: sudo apt-get install python3-venv" >&2; exit 2; }; } && \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,network,language,workloads]'; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,network,language,workloads,explore]'; \
 	fi
 	@touch $@

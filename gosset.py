@@ -7,6 +7,7 @@ import golden.cli
 import sim.cli
 import sim.networks.cli
 import sim.silicon.cli
+import sim.studies.cli
 from golden.exits import ending
 
 app = typer.Typer(
@@ -40,6 +41,7 @@ for panel, commands in PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 app.add_typer(board_app, name="board", rich_help_panel="Build for a board")
+app.add_typer(sim.studies.cli.explore_app, name="explore", rich_help_panel="Measure")
 board_app.command("list")(fpga.cli.list_ports)
 board_app.command()(fpga.cli.identify)
 board_app.command()(fpga.cli.run)

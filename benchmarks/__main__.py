@@ -1,6 +1,6 @@
 """Runs every benchmark."""
 
-from benchmarks import cpu_kernels, cycle_model, golden_codec, simulators
+from benchmarks import cpu_kernels, cycle_model, explorer, golden_codec, simulators
 from golden.exits import ending
 
 
@@ -8,6 +8,7 @@ def main() -> None:
     """Runs them one after the other, so that none slows another down."""
     simulators.main()
     cycle_model.main()
+    explorer.main()
     golden_codec.main()
     cpu_kernels.main()
 

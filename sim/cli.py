@@ -25,6 +25,10 @@ def generate(
             "last two have AXI4-Lite registers."
         ),
     ] = "stream",
+    study: Annotated[
+        Path | None, typer.Option(help="Folder of a study of gosset explore, whose point --id says the design.")
+    ] = None,
+    id: Annotated[str | None, typer.Option("--id", help="The ID of a point of the study, or how it begins.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the files.")] = Path("build/rtl"),
 ) -> None:
     """Writes the Verilog of a design, and a JSON file with its ports, latency, parameters and tool versions.
@@ -38,7 +42,14 @@ def generate(
     from hw.generate import generate_axi, generate_design
     from sim.benches.catalogue import with_example
 
-    point = DesignPoint.load(design)
+    if (id is None) != (study is None):
+        raise GossetError("A point of a study is told by its folder, --study, and its --id.")
+    if study is None or id is None:
+        point = DesignPoint.load(design)
+    else:
+        from sim.studies.report import design_in
+
+        point = design_in(study, id)
     generated = generate_design(point) if bus == "stream" else generate_axi(point, bus)  # type: ignore[arg-type]
     if bus == "axi":
         generated = with_example(generated)
@@ -203,11 +214,13 @@ def cycles(
     x_period: Annotated[int, typer.Option(help="Cycles per word of activations that memory takes.")] = 1,
     w_period: Annotated[int, typer.Option(help="Cycles per word of weights that memory takes.")] = 1,
     latency: Annotated[int, typer.Option(help="Cycles until memory gives the first words.")] = 0,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for report.json and timeline.png.")] = Path(
-        "build/cycles"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for report.json, timeline.png and a trace.")
+    ] = Path("build/cycles"),
 ) -> None:
     """Says where the cycles of a product would go, from a model that equals the RTL to the cycle.
+
+    The trace is one for Perfetto, https://ui.perfetto.dev, in which a cycle is a microsecond.
 
     A word holds a block of 8 for each row or column of the array. Example, a layer for one token:
     `gosset cycles --design small_ws -M 1 -N 4096 -K 4096 --w-period 2`
@@ -227,7 +240,8 @@ def cycles(
     table.add_row("all", f"{report['cycles']:,}", f"{report['macs_per_cycle']:.1f} MAC/cycle")
     console.print(table)
     console.print(f"{100 * report['utilisation']:.2f} % of the peak for {report['activations']} activations")
-    console.print(f"{output / 'timeline.png'}\n{output / 'report.json'}", soft_wrap=True)
+    for name in ("timeline.png", "timeline.trace.json", "report.json"):
+        console.print(f"{output / name}", soft_wrap=True)
 
 
 def workload(

@@ -28,6 +28,7 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 
 REQUIRED = {"m": "4", "n": "4", "k": "16", "port": "/dev/null", "packed": "packed", "w": "packed", "matrix": "matrix"}
 REQUIRED |= {"source": "matrix", "target": "made", "model": "matrix", "inputs": "matrix"}
+REQUIRED |= {"study": "llm-decode", "id": "0"}
 """What a parameter gets where another one is bad."""
 
 FILES = {"matrix", "packed", "x", "w", "source", "calibrate", "hessian", "model", "inputs"}

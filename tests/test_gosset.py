@@ -1,5 +1,6 @@
 """The command line: what it makes, and what it says of mistakes."""
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -58,6 +59,10 @@ def test_cycles_says_where_they_go(tmp_path):
     report = json.loads((tmp_path / "report.json").read_text())
     assert sum(report["counters"].values()) == report["cycles"] and report["counters"]["w_late"] > 0
     assert (tmp_path / "timeline.png").stat().st_size > 10000
+    events = json.loads((tmp_path / "timeline.trace.json").read_text())["traceEvents"]
+    computing = [event for event in events if event["ph"] == "X" and event["tid"] == 2]
+    assert 0 < sum(event["dur"] for event in computing) <= json.loads((tmp_path / "report.json").read_text())["cycles"]
+    assert all(a["ts"] + a["dur"] <= b["ts"] for a, b in itertools.pairwise(computing)), "one job after the other"
 
 
 def test_quantize_info_and_matmul(tmp_path, matrix):

@@ -28,7 +28,7 @@ def breakdown(design: DesignPoint, m: int, n: int, k: int, kind: str, memory: Me
         Activations.
     memory : Memory
     output : Path
-        Folder for `report.json` and `timeline.png`.
+        Folder for `report.json`, `timeline.png` and `timeline.trace.json`.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def breakdown(design: DesignPoint, m: int, n: int, k: int, kind: str, memory: Me
     takes = [*design.activations, *(["raw"] if design.front_end else [])]
     if kind not in takes:
         raise GossetError(f"{design.name} takes {' and '.join(takes)} activations, but not {kind} ones.")
-    for name in ("report.json", "timeline.png"):
+    for name in ("report.json", "timeline.png", "timeline.trace.json"):
         writable(output / name)
     machine = Machine.of(design)
     int8, raw = kind == "int8", kind == "raw"
@@ -77,20 +77,35 @@ def breakdown(design: DesignPoint, m: int, n: int, k: int, kind: str, memory: Me
     }
     write_text(output / "report.json", json.dumps(report, indent=2) + "\n")
     draw(report, spans, output / "timeline.png")
+    write_text(output / "timeline.trace.json", json.dumps(trace(design.name, spans)) + "\n")
     return report
+
+
+LANES = (("activations load", "x_start", "x_end"), ("weights load", "w_start", "w_end"), ("array", "start", "end"))
+"""What a job is in, and the fields of a span in which it is."""
+
+
+def trace(name: str, spans: list[Span]) -> dict[str, Any]:
+    """The jobs as a Chrome trace, which Perfetto shows; a cycle is a microsecond there."""
+    events: list[dict[str, Any]] = [{"ph": "M", "pid": 0, "name": "process_name", "args": {"name": name}}]
+    for row, (lane, first, last) in enumerate(LANES):
+        events.append({"ph": "M", "pid": 0, "tid": row, "name": "thread_name", "args": {"name": lane}})
+        for number, span in enumerate(spans):
+            start, end = getattr(span, first), getattr(span, last) + 1
+            events.append({"ph": "X", "pid": 0, "tid": row, "name": f"job {number}", "ts": start, "dur": end - start})
+    return {"traceEvents": events, "otherData": {"unit": "a microsecond is a cycle"}}
 
 
 def draw(report: dict[str, Any], spans: list[Span], path: Path) -> None:
     """Draws the first jobs of a product over time, and where all of its cycles went, as a PNG file."""
     figure = Figure(figsize=(13, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 1))
-    lanes = (("activations load", "x_start", "x_end"), ("weights load", "w_start", "w_end"), ("array", "start", "end"))
-    for row, (_, first, last) in enumerate(lanes):
+    for row, (_, first, last) in enumerate(LANES):
         for number, span in enumerate(spans):
             start, end = getattr(span, first), getattr(span, last) + 1
             left.barh(row, end - start, left=start, color=f"C{number % 10}", edgecolor="white", height=0.7)
             left.text((start + end) / 2, row, str(number), ha="center", va="center", color="white", clip_on=True)
-    left.set_yticks(range(len(lanes)), [name for name, *_ in lanes])
+    left.set_yticks(range(len(LANES)), [name for name, *_ in LANES])
     left.invert_yaxis()
     m, k, n = report["shape"]
     jobs = report["jobs"]

@@ -1,0 +1,164 @@
+"""Figures of units, per format and dataflow, as arrays that a grid is evaluated with."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.lattice import DIM
+from hw.rivals.scales import GroupScale
+from sim.silicon.compose import HOP, Build, quality
+from sim.silicon.rivals import rivals
+from sim.silicon.tables import load, memories
+from sim.studies import fabric
+from sim.studies.study import FABRIC, Study, formats
+
+SRAM_UM2 = {
+    "value": 0.043,
+    "unit": "µm²/bit",
+    "source": "OpenROAD-flow-scripts, FakeRAM models of ASAP7: 256×32 bits 0.0429, 2048×39 bits 0.0424",
+    "confidence": "A, of a model of memories",
+}
+"""Area of a bit of the banks and queues."""
+
+BANDS = {"time": (0.8, 1.2), "area": (1.0, 1.7)}
+"""What may become of times and areas in standard cells, as factors: the clock has a quarter of slack and no wires yet;
+cells fill 60 to all of the area. Assumed, not measured."""
+
+PARTS = ("cell", "edge", "column", "hop_x", "hop_w")
+"""Kinds of units: per cell; per row and per column; per eight cells; per block that waits for its row or column."""
+
+FIGURES = ("area", "compute", "idle", "leakage")
+COLUMNS = (*(f"{part}_{figure}" for part in PARTS for figure in FIGURES), "cell_drain", "cell_stored", "period_s",
+           "block_bits", "luts_cell", "luts_edge", "dsps_cell")  # fmt: skip
+"""What there is of a kind of array: µm², pJ, nW, seconds, bits of a block, LUTs."""
+
+COLUMN = {name: number for number, name in enumerate(COLUMNS)}
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """Figures of all kinds of arrays of a study.
+
+    Attributes
+    ----------
+    values : float64 `(formats, 2, 2, 2, columns)`
+        By format; whether weight-stationary; int8; DSPs. NaN where a unit was not measured.
+    names : nested mapping
+        The units, by the same four.
+    bits, sqnr_db : float64 `(formats,)`
+    about : mapping
+        Where the figures are from.
+    dram_pj : float
+        Per bit.
+    fabric : bool
+        Whether they are of LUTs.
+    """
+
+    values: NDArray[np.float64]
+    names: dict[tuple[int, int, int, int], tuple[str, ...]]
+    bits: NDArray[np.float64]
+    sqnr_db: NDArray[np.float64]
+    about: dict[str, Any]
+    dram_pj: float
+    fabric: bool
+
+    @classmethod
+    def of(cls, study: Study) -> "Units":
+        """The figures of a study's formats.
+
+        Raises
+        ------
+        GossetError
+            If there is no table of its technology.
+        """
+        chosen = [formats()[name] for name in study.axes["format"]]
+        values = np.full((len(chosen), 2, 2, 2, len(COLUMNS)), np.nan)
+        names: dict[tuple[int, int, int, int], tuple[str, ...]] = {}
+        on_fabric = study.technology == FABRIC
+        table = fabric.table() if on_fabric else load(study.technology)
+        for number, build in enumerate(chosen):
+            for kind in np.ndindex(2, 2, 2):
+                found = _on_fabric(build, *kind) if on_fabric else _in_cells(build, table["units"], *kind)
+                if found:
+                    row, names[number, *kind] = found
+                    values[number, *kind] = [row.get(name, 0.0) for name in COLUMNS]
+        return cls(
+            values=values,
+            names=names,
+            bits=np.array([build.bits for build in chosen]),
+            sqnr_db=np.array([sqnr(name) for name in study.axes["format"]]),
+            about={"units": table["about"], "sram_area": SRAM_UM2, "memories": memories()},
+            dram_pj=memories()[study.memory]["value"],
+            fabric=on_fabric,
+        )
+
+
+@cache
+def sqnr(format: str) -> float:
+    """SQNR of a format on Gaussian rows, dB."""
+    return quality(formats()[format].codec)
+
+
+def generated_q(build: Build) -> int | None:
+    """q of a format whose arrays `gosset generate` makes; None of others."""
+    q = build.cell.removeprefix("cell_q")
+    return int(q) if q.isdigit() else None
+
+
+def _in_cells(
+    build: Build, units: dict[str, Any], stationary: int, int8: int, dsps: int
+) -> tuple[dict[str, float], tuple[str, ...]] | None:
+    """A row of figures in standard cells, and the units' names; None if one was not measured."""
+    q = generated_q(build)
+    if int8 or dsps or (stationary and not q):
+        return None
+    cell = f"stationary_{build.cell}" if stationary else build.cell
+    own_hop = f"hop_{build.cell.rpartition('_')[2]}"
+    hop = own_hop if own_hop in units else HOP
+    needed = (cell, hop, *build.edge, *build.column)
+    if any(name not in units for name in needed):
+        return None
+    rival = rivals().get(build.cell.removeprefix("rival_"))
+    x_bits, w_bits = (rival.arithmetic.x.size, rival.arithmetic.w.size) if rival else (units[hop]["flops"],) * 2
+    per_bit = 1 / units[hop]["flops"]
+    row = {"period_s": max(units[name]["period_ps"] for name in needed) * 1e-12, "block_bits": DIM * build.bits}
+    row["cell_drain"] = _event(units[cell], "drain") - _event(units[cell], "idle") if not stationary else 0.0
+    # Weights pass a decoder and a norm when they are loaded.
+    row["cell_stored"] = sum(_event(units[name], "compute") - _event(units[name], "idle") for name in build.edge)
+    for part, names, share in (
+        ("cell", (cell,), 1.0),
+        ("edge", build.edge, 1.0),
+        ("column", build.column, 1 / GroupScale.ROWS),
+        ("hop_x", (hop,), x_bits * per_bit),
+        ("hop_w", (hop,), w_bits * per_bit),
+    ):
+        row[f"{part}_area"] = share * sum(units[name]["area_um2"] for name in names)
+        row[f"{part}_compute"] = share * sum(_event(units[name], "compute") for name in names)
+        row[f"{part}_idle"] = share * sum(_event(units[name], "idle") for name in names)
+        row[f"{part}_leakage"] = share * sum(units[name]["leakage_nw"] for name in names)
+    return row, needed
+
+
+def _event(unit: dict[str, Any], event: str) -> float:
+    return float(unit["events"][event]["total"])
+
+
+def _on_fabric(build: Build, stationary: int, int8: int, dsps: int) -> tuple[dict[str, float], tuple[str, ...]] | None:
+    """A row of LUTs, and the units' names; None if one was not measured."""
+    units, q = fabric.table()["units"], generated_q(build)
+    if not q:
+        return None
+    needed = (fabric.cell_name(q, bool(stationary), bool(int8), bool(dsps)), f"decoder_q{q}", f"norm_q{q}")
+    if any(name not in units for name in needed):
+        return None
+    cell, *edge = (units[name] for name in needed)
+    row = {
+        "block_bits": DIM * build.bits,
+        "luts_cell": cell["lut4_equivalents"],
+        "luts_edge": sum(unit["lut4_equivalents"] for unit in edge),
+        "dsps_cell": cell["dsp"],
+    }
+    return row, needed

@@ -1,0 +1,53 @@
+from contextlib import nullcontext
+from dataclasses import replace
+
+import pytest
+
+from hw.design import PRESETS
+from sim.models.cycles import cycles
+from sim.models.schedule import Machine
+from sim.studies import refine
+from sim.studies.explore import explore
+from sim.studies.report import sheets
+from sim.studies.store import key_of
+from tests.sim.studies.test_evaluate import study_of
+
+
+def test_the_rtl_takes_the_cycles_of_the_model():
+    design = replace(PRESETS["tiny"], name="explored", x_depth=64, w_depth=64)
+    result = refine.simulate(refine.inputs_of(design, False, 3, 2, 100))
+    assert result["equal"]
+    assert result["cycles"] == int(cycles(Machine.of(design), 3, 2, 100).cycles) > 100
+
+
+def test_keys_are_of_what_decides(monkeypatch):
+    def key(**changes):
+        return key_of(refine.inputs_of(replace(PRESETS["tiny"], **changes), False, 3, 2, 100))
+
+    assert key() == key(name="other") != key(x_depth=64)
+    before = key()
+    monkeypatch.setattr(refine, "generator", lambda: "other sources")
+    assert key() != before
+
+
+@pytest.mark.parametrize("off", [0, 1])
+def test_a_point_that_differs_is_counted_and_noted(tmp_path, monkeypatch, off):
+    from sim.studies import cluster
+
+    def run_tasks(task, inputs, store, **options):
+        return [{"cycles": counted(given) + off, "equal": True} for given in inputs]
+
+    def counted(given):
+        design = refine.DesignPoint.from_dict(given["design"])
+        return int(cycles(Machine.of(design), *given["product"]).cycles)
+
+    monkeypatch.setattr(cluster, "run_tasks", run_tasks)
+    found = explore(study_of(tmp_path))
+    store = tmp_path / "s.sqlite"
+    wrong = refine.refine(found, 3, store, progress=lambda name, total: nullcontext(lambda done: None))
+    assert wrong == 3 * off
+    noted = [some for sheet in sheets(found) for some in sheet["refined"]]
+    assert len(noted) == 3
+    for some in noted:
+        assert some["cycles of the RTL"] - some["cycles by the model"] == off
+        assert some["cycles by the model"] <= refine.CYCLES
