@@ -1,4 +1,4 @@
-"""Small design points whose edges and pipelines differ; those who test what a device does share them, so that each is built once."""
+"""Small design points whose edges and pipelines differ; tests of devices share them, so that each is built once."""
 
 from dataclasses import replace
 
