@@ -6,12 +6,15 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from golden.format import PackedMatrix
+from golden.int8 import LIMIT, Int8Matrix
+from golden.lattice import DIM
 from golden.matmul import matmul
 from golden.voronoi import decode
-from hw.array.operands import packed_operand
-from hw.design import ACC_BITS, DesignPoint
+from hw.array.operands import operands
+from hw.design import ACC_BITS, NIBBLE, DesignPoint
 from sim.benches.inside.checks import Mismatch, compare, same
 from sim.benches.inside.labels import hard_pairs, packed, random_matrix
 from sim.benches.inside.signals import Beat
@@ -25,15 +28,18 @@ class Tile:
 
     Attributes
     ----------
+    design : DesignPoint
     number : int
         Tiles are numbered from zero.
-    x, w : PackedMatrix `(rows, K)`, `(cols, K)`
+    x : PackedMatrix or Int8Matrix `(rows, K)`
         Rows beyond `count` take part in the computation, but do not come out.
+    w : PackedMatrix `(cols, K)`
     count : int
     """
 
+    design: DesignPoint
     number: int
-    x: PackedMatrix
+    x: PackedMatrix | Int8Matrix
     w: PackedMatrix
     count: int
 
@@ -49,21 +55,39 @@ class Tile:
         return rows
 
     def decoded(self) -> Iterator[Beat]:
-        """Beats of the array's stream."""
-        point, blocks = Structure(packed_operand(self.x.format).block), self.x.blocks
-        operands = [
-            (decode(matrix.labels, matrix.format.q).tolist(), matrix.betas.tolist()) for matrix in (self.x, self.w)
-        ]
-        for k in range(blocks):
-            x, w = (
-                pack(
-                    [point.pack({"y": y[k], "beta": beta[k]}) for y, beta in zip(points, betas, strict=True)],
-                    point.width,
-                )
-                for points, betas in operands
+        """Beats of the array's stream; a block of int8 takes two, for its high and its low digits."""
+        w, w_factors = _points(self.w)
+        if isinstance(self.x, Int8Matrix):
+            x, x_factors = _digits(self.x, len(operands(self.design)[0].factors))
+            w, w_factors = w.repeat(2, axis=1), w_factors.repeat(2, axis=1)
+        else:
+            x, x_factors = _points(self.x)
+        sides = []
+        for operand, points, factors in zip(operands(self.design), (x, w), (x_factors, w_factors), strict=True):
+            block = Structure(operand.block)
+            fields = zip(points.swapaxes(0, 1).tolist(), factors.T.tolist(), strict=True)
+            sides.append(
+                [
+                    pack([block.pack({"y": y, "beta": f}) for y, f in zip(*rows, strict=True)], block.width)
+                    for rows in fields
+                ]
             )
-            finish = int(k == blocks - 1)
-            yield {"x": x, "w": w, "finish": finish, "count": self.count} | self.flags
+        for k, (of_rows, of_columns) in enumerate(zip(*sides, strict=True)):
+            finish = int(k == len(sides[0]) - 1)
+            yield {"x": of_rows, "w": of_columns, "finish": finish, "count": self.count} | self.flags
+
+
+def _points(matrix: PackedMatrix) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Points `(rows, blocks, 8)` and numbers of their factors `(rows, blocks)`."""
+    return decode(matrix.labels, matrix.format.q), matrix.betas
+
+
+def _digits(matrix: Int8Matrix, factors: int) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Digits of int8, high and low in turns, as `_points`; the last two of so many factors are theirs."""
+    blocks = matrix.values.reshape(len(matrix.values), -1, 1, DIM)
+    digits = np.concatenate([blocks >> NIBBLE, blocks & ((1 << NIBBLE) - 1)], axis=2)
+    digits = digits.reshape(len(digits), -1, DIM)
+    return digits, np.tile([factors - 2, factors - 1], (len(digits), digits.shape[1] // 2))
 
 
 def random_tiles(design: DesignPoint, blocks: int, rng: np.random.Generator, longest: int = 8) -> list[Tile]:
@@ -77,24 +101,36 @@ def random_tiles(design: DesignPoint, blocks: int, rng: np.random.Generator, lon
 
 
 def random_tile(design: DesignPoint, number: int, length: int, rng: np.random.Generator) -> Tile:
-    """A tile of `length` blocks."""
-    x, w = (random_matrix(design.format, edge, length, rng) for edge in (design.rows, design.cols))
-    return Tile(number, x, w, int(rng.integers(1, design.rows + 1)))
+    """A tile of `length` blocks; its activations of one of the kinds that the design has."""
+    w = random_matrix(design.format, design.cols, length, rng)
+    count = int(rng.integers(1, design.rows + 1))
+    if design.int8 and (not design.packed or rng.integers(2)):
+        return Tile(design, number, _int8(rng.integers(-LIMIT, LIMIT + 1, (design.rows, DIM * length))), w, count)
+    return Tile(design, number, random_matrix(design.format, design.rows, length, rng), w, count)
 
 
 def hard_tiles(design: DesignPoint, blocks: int, rng: np.random.Generator, length: int = 4) -> list[Tile]:
-    """Tiles of the largest and smallest inner products, with the largest β or the smallest."""
+    """Tiles of the largest and smallest inner products, with the largest β or the smallest; int8 at its limits, of the
+    signs of the weights or of the others."""
     pairs = hard_pairs(design.format, rng)
     tiles = []
     for number in range(-(-blocks // length)):
         chosen = rng.choice(pairs, length)
         betas = rng.choice([0, len(design.format.betas) - 1], (2, length))
-        x, w = (
+        packed_x, w = (
             packed(design.format, [chosen[:, side]] * edge, [betas[side]] * edge)
             for side, edge in enumerate((design.rows, design.cols))
         )
-        tiles.append(Tile(number, x, w, design.rows))
+        x: PackedMatrix | Int8Matrix = packed_x
+        if design.int8 and (not design.packed or number % 2):
+            signs = np.where(decode(w.labels[:1], w.format.q).reshape(1, -1) < 0, -1, 1) * rng.choice([-1, 1])
+            x = _int8(np.repeat(LIMIT * signs, design.rows, axis=0))
+        tiles.append(Tile(design, number, x, w, design.rows))
     return tiles
+
+
+def _int8(values: NDArray[np.integer]) -> Int8Matrix:
+    return Int8Matrix(values.astype(np.int8), np.ones(len(values), dtype=np.float32))
 
 
 class Row(NamedTuple):

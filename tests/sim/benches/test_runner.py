@@ -1,5 +1,6 @@
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ BLOCKS = 12
         ("accelerator", STATIONARY),
         ("axi_raw", STATIONARY),
         ("cell", MULTIPLYING),
-        ("array", MULTIPLYING),
+        ("array", replace(MULTIPLYING, activations=("packed", "int8"))),
         *((name, LEAN) for name in ("decoder", "cell")),
         ("decoder", Format(q=2, betas=(3,))),
     ],
