@@ -40,7 +40,7 @@ def test_generated_verilog_passes(name: str, design: DesignPoint | Format) -> No
     result = run_bench(name, design, blocks=BLOCKS, progress=lambda done, of: seen.append((done, of)))
     assert result.ok, str(result)
     assert result.passed >= 8
-    assert result.checked > 200
+    assert result.checked > 100
     assert result.folder is None
     assert seen == sorted(seen)
     assert seen[-1] == (result.passed, result.passed)
