@@ -122,7 +122,8 @@ def _in_cells(
     if any(name not in units for name in needed):
         return None
     rival = rivals().get(build.cell.removeprefix("rival_"))
-    x_bits, w_bits = (rival.arithmetic.x.size, rival.arithmetic.w.size) if rival else (units[hop]["flops"],) * 2
+    waiting = build.waiting / 2 if build.waiting and hop == HOP else units[hop]["flops"]
+    x_bits, w_bits = (rival.arithmetic.x.size, rival.arithmetic.w.size) if rival else (waiting,) * 2
     per_bit = 1 / units[hop]["flops"]
     row = {"period_s": max(units[name]["period_ps"] for name in needed) * 1e-12, "block_bits": DIM * build.bits}
     row["cell_drain"] = _event(units[cell], "drain") - _event(units[cell], "idle") if not stationary else 0.0

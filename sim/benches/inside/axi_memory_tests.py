@@ -21,6 +21,9 @@ from sim.tiles import Job
 WAITING = 32
 """Bursts that the memory accepts before it answers the first."""
 
+SHORT = 4
+"""Beats of bursts that may be answered before the next one comes: all bursts of small designs on wide buses."""
+
 GUARD = 64
 """Bytes before and after the results that must not change."""
 
@@ -56,6 +59,8 @@ class ReadSide(AxiSlaveRead):
 
     def __init__(self, bench: AxiBench, bus: Any, target: SparseMemory, failures: Failures):
         self.bench, self.failures = bench, failures
+        self.longest = 0
+        """Beats of the longest burst."""
         self.crossed = 0
         """Times that a burst of another ID was turned to before all of one were answered."""
         super().__init__(bus, bench.clock, target=target)
@@ -68,6 +73,7 @@ class ReadSide(AxiSlaveRead):
             while not waiting or not self.ar_channel.empty():
                 burst = await self.ar_channel.recv()
                 last = int(burst.arlen)
+                self.longest = max(self.longest, last + 1)
                 addresses = (int(burst.araddr) + i * self.byte_lanes for i in range(last + 1))
                 beats = ((address, i == last) for i, address in enumerate(addresses))
                 waiting.setdefault(int(burst.arid), deque()).extend(beats)
@@ -224,7 +230,7 @@ async def large_jobs(dut: HierarchyObject, stall: str) -> None:
     bench = MemoryBench(dut, stall)
     await bench.start()
     await bench.run_jobs(3, large=True)
-    if not bench.reads.crossed:
+    if not bench.reads.crossed and bench.reads.longest > SHORT:
         raise Mismatch("The memory never had bursts of different IDs to interleave.")
     bench.finish()
 

@@ -112,7 +112,7 @@ source = "layers.toml"
 [memory]
 gigabytes_per_second = {speed}
 [design]
-format = "E8 q = 16, as generated"
+format = "E8 q = 16, deep"
 dataflow = "{flow}"
 """
     study = study_of(tmp_path, text)
