@@ -12,6 +12,7 @@ import pytest
 
 from golden.errors import GossetError, ToolError
 from sim.studies.store import Store, key_of
+from tests.children import listens
 
 pytest.importorskip("distributed")
 
@@ -22,7 +23,9 @@ def start(tmp_path, count, seconds, *scheduler):
 
 
 def python(*words, **given):
-    return subprocess.Popen([sys.executable, "-m", *map(str, words)], start_new_session=True, **given)
+    return subprocess.Popen(
+        [sys.executable, "-m", *map(str, words)], start_new_session=True, preexec_fn=listens, **given
+    )
 
 
 def lines(tmp_path):
