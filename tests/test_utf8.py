@@ -22,7 +22,7 @@ def forgetful(text):
         words = {keyword.arg: keyword.value for keyword in node.keywords}
         literals = [value.value for value in (*node.args, *words.values()) if isinstance(value, ast.Constant)]
         binary = any(isinstance(mode, str) and "b" in mode and len(mode) < 4 for mode in literals)
-        text_pipe = any(isinstance(words.get(name), ast.Constant) for name in ("text", "universal_newlines"))
+        text_pipe = any(name in words for name in ("text", "universal_newlines"))
         ours = name == "write_text" and isinstance(node.func, ast.Name)  # golden.files.write_text
         default_binary = name in ("NamedTemporaryFile", "TemporaryFile") and not literals
         if ((name in TEXT and not binary and not ours and not default_binary) or text_pipe) and (

@@ -114,7 +114,7 @@ def write(found: Found, output: Path) -> dict[str, Any]:
     about = {
         "version": VERSION,
         "title": study.title,
-        "study": study.text,
+        "study": study.toml,
         "workload": study.workload.name,
         "macs": study.workload.macs,
         "layers": [[layer.name, layer.m, layer.n, layer.k, layer.count] for layer in study.workload.layers],

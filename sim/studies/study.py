@@ -71,7 +71,7 @@ class Study:
     Attributes
     ----------
     title : str
-    text : str
+    toml : str
         The file.
     workload : Workload
     technology : str
@@ -91,7 +91,7 @@ class Study:
     """
 
     title: str
-    text: str
+    toml: str
     workload: Workload
     technology: str
     board: Board | None
@@ -194,7 +194,7 @@ class _Reader:
         self.suitable(technology, {**most, **least})
         return Study(
             title=title,
-            text=self.text,
+            toml=self.text,
             workload=self.workload(),
             technology=technology,
             board=board,

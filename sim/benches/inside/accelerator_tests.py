@@ -117,6 +117,11 @@ def random_product(design: DesignPoint, rng: np.random.Generator, most: int) -> 
     """A product with edges up to three times the array's, and up to `most` blocks long."""
     m, n = (int(rng.integers(1, 3 * edge + 2)) for edge in (design.rows, design.cols))
     blocks = int(np.exp(rng.uniform(0, np.log(most + 1))))
+    return product(design, rng, m, n, blocks)
+
+
+def product(design: DesignPoint, rng: np.random.Generator, m: int, n: int, blocks: int) -> Job:
+    """A product with activations of one of the kinds that the design has."""
     x: Operand = random_matrix(design.format, m, blocks, rng)
     if rng.choice(design.activations) == "int8":
         x = Int8Matrix(rng.integers(-127, 128, (m, DIM * blocks)).astype(np.int8), np.ones(m, np.float32))
@@ -165,11 +170,8 @@ async def products_in_a_row(dut: HierarchyObject, pause: str, acc: str) -> None:
 async def whole_product(dut: HierarchyObject) -> None:
     """A product whose edges are no multiples of the array's, and whose rows have as many blocks as the bench."""
     bench = AcceleratorBench(dut)
-    x, w = (
-        random_matrix(bench.format, 2 * edge + 1, bench.blocks, bench.rng)
-        for edge in (bench.design.rows, bench.design.cols)
-    )
-    await bench.run([Job(bench.design, x, w)])
+    m, n = (2 * edge + 1 for edge in (bench.design.rows, bench.design.cols))
+    await bench.run([product(bench.design, bench.rng, m, n, bench.blocks)])
 
 
 @cocotb.test

@@ -19,7 +19,7 @@ from sim.benches.inside.words import pack, unpack
 from sim.benches.runner import run_bench
 
 # Few blocks: the benches with their own sizes are another command.
-BLOCKS = 12
+BLOCKS = 20
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_generated_verilog_passes(name: str, design: DesignPoint | Format) -> No
     result = run_bench(name, design, blocks=BLOCKS, progress=lambda done, of: seen.append((done, of)))
     assert result.ok, str(result)
     assert result.passed >= 8
-    assert result.checked > 100
+    assert result.checked > 200
     assert result.folder is None
     assert seen == sorted(seen)
     assert seen[-1] == (result.passed, result.passed)
