@@ -29,11 +29,19 @@ ROWS = 8
 """Bound on the rows between admission and scaler: with rows of a block, the rotator's latency of 5, and two."""
 
 
+def admission(rules: FrontEndRules) -> int:
+    """Cycles from a row's first raw block until it may be let in to be encoded; where the row is measured first, they
+    begin with the row's last block."""
+    if rules.scale == "host":
+        return 0
+    return RowScale.LATENCY + (rotating(rules) if rules.scale == "max" else 0)
+
+
 def latency(rules: FrontEndRules) -> int:
     """Cycles from a row's first raw block to its packed one at the output, which is empty. Where the row is measured
-    first, they begin with the row's last block."""
-    measuring = 0 if rules.scale == "host" else RowScale.LATENCY
-    return measuring + rotating(rules) + Scaler.LATENCY + encoding(rules) + Queue.LATENCY
+    first, they begin with the row's last block. With parallel candidates: serial ones take longer to rotate."""
+    after = Scaler.LATENCY + encoding(rules) + Queue.LATENCY
+    return admission(rules) + (0 if rules.scale == "max" else rotating(rules)) + after
 
 
 def multiplier(rules: FrontEndRules) -> data.StructLayout:

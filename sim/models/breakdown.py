@@ -47,8 +47,6 @@ def breakdown(design: DesignPoint, m: int, n: int, k: int, kind: str, memory: Me
         writable(output / name)
     machine = Machine.of(design)
     int8, raw = kind == "int8", kind == "raw"
-    if raw and design.front_end and design.front_end.candidates == "serial":
-        raise GossetError("The cycle model knows of front ends with parallel candidates only.")
     if raw and design.front_end:
         design.front_end.check_columns(k)
     if raw and memory.x_period > 1:

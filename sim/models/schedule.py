@@ -15,9 +15,11 @@ import numpy as np
 
 from golden.arrays import as_integers
 from golden.errors import GossetError
+from golden.frontend import FrontEndRules
 from golden.given import integer, is_integer
 from golden.lattice import DIM
-from hw.codec.frontend import latency as front_end_latency
+from hw.codec import frontend
+from hw.codec.encoder import cycles_per_block
 from hw.design import DesignPoint
 from hw.engine.sequencer import latency
 
@@ -65,6 +67,9 @@ class Machine:
         Latency of the front end, 0 if there is none.
     measured : bool or bools
         Whether it measures a row before it encodes it.
+    beat, segment, admission : integers
+        Cycles from block to block, blocks of a segment that is rotated after the row was measured, and the latency
+        until a block is let in.
     """
 
     rows: Integers
@@ -77,6 +82,9 @@ class Machine:
     latency: Integers
     encoding: Integers
     measured: Any
+    beat: Integers = 1
+    segment: Integers = 1
+    admission: Integers = 0
 
     @classmethod
     def of(cls, *designs: DesignPoint) -> "Machine":
@@ -84,12 +92,19 @@ class Machine:
         values = [
             [
                 *(d.rows, d.cols, d.panel_rows, d.x_depth, d.w_depth, d.jobs, d.dataflow == "ws", latency(d)),
-                *((front_end_latency(d.front_end), d.front_end.scale != "host") if d.front_end else (0, False)),
+                *(_encoding(d.front_end) if d.front_end else (0, False, 1, 1, 0)),
             ]
             for d in designs
         ]
         columns = values[0] if len(values) == 1 else [np.array(column) for column in zip(*values, strict=True)]
         return cls(*columns)
+
+
+def _encoding(rules: FrontEndRules) -> tuple[Any, ...]:
+    """What a front end is to a `Machine`."""
+    segment = 1 if rules.scale == "max" else rules.segment_blocks
+    through = frontend.latency(rules), rules.scale != "host", cycles_per_block(rules)
+    return *through, segment, frontend.admission(rules)
 
 
 @dataclass(frozen=True, eq=False)
