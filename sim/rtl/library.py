@@ -50,9 +50,9 @@ _COMPILE = (
     "-DVL_USER_FATAL",
 )
 
-# Of the design's hot code, of what runs once, and of Verilator's runtime. -O2 takes a quarter longer to build, and runs
-# no faster.
-_OPTIMISE = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
+# Of the design and of Verilator's runtime. -O2 takes a quarter longer to build, and runs no faster. One file of C++
+# instead of many: its headers take longer than most designs.
+_OPTIMISE = {"OPT_FAST": "-O1", "OPT_GLOBAL": "-O1", "VM_PARALLEL_BUILDS": "0"}
 
 
 class Port(NamedTuple):
@@ -102,19 +102,18 @@ class _Build:
         self.verilate = [*_VERILATE, "--top-module", top]
         self.compile = list(_COMPILE)
         self.shim = [f"-DGOSSET_PUBLIC={int(public)}"]
+        self.libraries = ["-llz4", "-lz"] if waves == "fst" else []
         if public:
             self.verilate.append("--public-flat-rw")
         if waves:
             self.verilate.append("--trace-fst" if waves == "fst" else "--trace")
             self.compile.append(f"-DVM_TRACE_{waves.upper()}=1")
-        if waves == "fst":
-            self.shim += ["-llz4", "-lz"]
         self.compile.append(f"-DVM_TRACE={int(waves is not None)}")
 
     def name(self) -> str:
         """Returns the name of the library's entry in the cache."""
         shim = _SHIM.read_text(encoding="utf-8")
-        return f"model-{self._digest(shim, self.text, self.ports, self.verilate, self.shim)}"
+        return f"model-{self._digest(shim, self.text, self.ports, self.verilate, self.shim, self.libraries)}"
 
     def library(self) -> Path:
         """Returns the library, built if need be."""
@@ -123,7 +122,7 @@ class _Build:
         if entry is None:
             need("make")
             check_compiler(self.compiler[0])
-            if "-lz" in self.shim:
+            if self.libraries:
                 self._need_fst_headers()
             with cache.workplace() as work:
                 self._verilate(work)
@@ -135,8 +134,8 @@ class _Build:
         tools = [self.verilator.version, self.verilator.revision, self.compiler, self.compile, _OPTIMISE]
         return hashlib.sha256(json.dumps([tools, parts]).encode()).hexdigest()
 
-    def _run(self, work: Path, *command: str) -> None:
-        process.call(command, variables=self.verilator.variables(), folder=work)
+    def _run(self, work: Path, *command: str, **variables: str) -> None:
+        process.call(command, variables=self.verilator.variables() | variables, folder=work)
 
     def _need_fst_headers(self) -> None:
         command = [*self.compiler[0], "-x", "c++", "-fsyntax-only", "-"]
@@ -164,7 +163,7 @@ class _Build:
         )
 
     def _compile(self, work: Path) -> None:
-        """Compiles the design, and what no earlier build has left of Verilator's runtime."""
+        """Compiles the design with the shim, and what no earlier build has left of Verilator's runtime."""
         listed = (work / "Vgosset_classes.mk").read_text(encoding="utf-8").partition("VM_GLOBAL_FAST")[2]
         runtime = {
             f"{name}.o": f"runtime-{self._digest('runtime', name)}"
@@ -175,25 +174,20 @@ class _Build:
             if entry := cache.find(name):
                 shutil.copy(entry / made, work)
                 del missing[made]
+        shutil.copy(_SHIM, work)
+        options = {"CXX": shlex.join(self.compiler[0]), "CXXFLAGS": " ".join(self.compile + self.shim), **_OPTIMISE}
         self._run(
             work,
-            *("make", f"-j{os.cpu_count()}", "-f", "Vgosset.mk"),
-            *(f"CXX={shlex.join(self.compiler[0])}", f"CXXFLAGS={' '.join(self.compile)}", *_OPTIMISE),
+            *("make", f"-j{os.cpu_count()}", "-f", "Vgosset.mk", *(f"{name}={text}" for name, text in options.items())),
             *("Vgosset__ALL.a", "libverilated.a"),
+            VM_SUPPORT_SLOW=_SHIM.stem,  # the makefile adds to it
         )
         for made, name in missing.items():
             cache.keep(name, [work / made], work)
 
     def _link(self, work: Path) -> Path:
-        """Compiles the shim and links everything."""
-        shutil.copy(_SHIM, work)
-        include = self.verilator.root / "include"
-        self._run(
-            work,
-            *(*self.compiler[0], "-shared", "-O3", *self.compile),
-            *("-I.", f"-I{include}", f"-I{include / 'vltstd'}"),
-            *("-o", _LIBRARY, _SHIM.name, "Vgosset__ALL.a", "libverilated.a", *self.shim),
-        )
+        objects = ("Vgosset__ALL.o", "libverilated.a", *self.libraries)
+        self._run(work, *self.compiler[0], "-shared", "-o", _LIBRARY, *objects)
         return work / _LIBRARY
 
 

