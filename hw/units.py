@@ -83,7 +83,7 @@ def to_verilog(component: wiring.Component, name: str, library: Library) -> str:
     return rtlil_to_verilog(to_rtlil(component, name, library), name)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def rtlil_to_verilog(source: str, name: str) -> str:
     """Verilog of a module in RTLIL; the last few are kept.
 

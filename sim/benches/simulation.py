@@ -33,9 +33,9 @@ _BUILD_ARGUMENTS = (
     "--no-public-flat-rw",
 )  # fmt: skip
 
-# Cocotb takes longer than the model for anything that is worth a bench. One file of C++ instead of many, as its headers
-# take longer than the design.
-_MAKE = {"OPT_FAST": "-O1", "OPT_GLOBAL": "-O1", "VM_PARALLEL_BUILDS": "0"}
+# For anything that is worth a bench cocotb takes longer than the model, optimised or not. One file of C++ instead of
+# many, as its headers take longer than the design.
+_MAKE = {"OPT_FAST": "-O0", "OPT_GLOBAL": "-O1", "VM_PARALLEL_BUILDS": "0"}
 
 
 class Simulation:

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,11 @@ from sim.rtl import verilator
 
 FRONT_END = DesignPoint(name="raw", rows=2, cols=1, front_end=FrontEndRules(scale="rms", length=64))
 MULTIPLIERS = DesignPoint(name="dsp", rows=2, cols=3, activations=("packed", "int8"), dsp_cols=2)
-DESIGNS = PRESETS | {"raw": FRONT_END, "dsp": MULTIPLIERS}
+LEAN = replace(PRESETS["silicon"], name="lean", rows=2, cols=1)
+DESIGNS = PRESETS | {"raw": FRONT_END, "dsp": MULTIPLIERS, "lean": LEAN}
+
+LARGE = ("medium", "silicon")
+"""Like others, but for their size."""
 
 
 def random_design(seed):
@@ -83,7 +88,7 @@ def read(folder, tops, names):
         assert not done.stderr, done.stderr
 
 
-@pytest.mark.parametrize("name", [name for name in DESIGNS if name != "medium"])  # as small, but for its size
+@pytest.mark.parametrize("name", [name for name in DESIGNS if name not in LARGE])
 def test_every_preset_is_accepted(name, tmp_path):
     source = generated(name, "plain")
     check(source.write(tmp_path), source.description["top"])

@@ -55,8 +55,8 @@ def test_fidelity_of_a_copy_is_one_and_of_noise_is_not():
 
 
 def test_e8_beats_what_users_have_at_its_rate():
-    """A small twin of the whole evaluation: 60 sentences, weights and activations both quantised."""
-    rows = evaluate(60, ["E8 q=16, rotated", "int4-g64", "MXFP4", "NVFP4", "search on packed codes, E8 q=16"])
+    """A small twin of the whole evaluation: 30 sentences, weights and activations both quantised."""
+    rows = evaluate(30, ["E8 q=16, rotated", "int4-g64", "MXFP4", "NVFP4", "search on packed codes, E8 q=16"])
     e8 = rows["E8 q=16, rotated"]
     for rival in ("int4-g64", "MXFP4", "NVFP4"):
         assert e8["bits"] <= rows[rival]["bits"]
