@@ -6,6 +6,7 @@ computing): as much as if loading overlapped computing wholly; if not at all, it
 sums of `sim.silicon.model`, for any format; waiting costs what idle units take and leak.
 """
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -19,7 +20,7 @@ from sim.models.cycles import Cycles, cycles
 from sim.models.schedule import Machine, schedule
 from sim.silicon.tables import memories
 from sim.studies import fabric
-from sim.studies.study import Study
+from sim.studies.study import DEFAULTS, Study
 from sim.studies.units import COLUMN, SRAM_UM2, Units
 
 Floats = NDArray[np.float64]
@@ -27,6 +28,9 @@ Numbers = NDArray[np.int64]
 
 MACHINE_AXES = 7
 """The first axes, on which cycles depend."""
+
+FORMAT = list(DEFAULTS).index("format")
+"""The axis of formats."""
 
 JOBS = 4
 """Jobs that can wait, in every design of a grid."""
@@ -42,9 +46,17 @@ SLICE = 1 << 16
 
 
 @cache
-def _latency(rows: int, cols: int, stationary: bool, int8: bool) -> int:
-    flow, kinds = ("ws", "os")[not stationary], ("int8",) if int8 else ("packed",)
-    return latency(DesignPoint(name="d", rows=rows, cols=cols, dataflow=flow, activations=kinds))  # type: ignore[arg-type]
+def _ways(rows: int, cols: int, stationary: bool, int8: bool) -> tuple[int, int, int, int]:
+    """The latency of a deep array, and how much less a lean one's is; the rows that the output queue of either holds."""
+    point = DesignPoint(
+        name="d",
+        rows=rows,
+        cols=cols,
+        dataflow="ws" if stationary else "os",
+        activations=("int8",) if int8 else ("packed",),
+    )
+    lean = replace(point, pipeline="lean", drain_rows=0)
+    return latency(point), latency(point) - latency(lean), point.drain_rows, lean.drain_rows
 
 
 class Space:
@@ -87,13 +99,18 @@ class Space:
         rows, _, stationary, panel_rows, *_ = values
         return values, (panel_rows >= rows) & ((stationary == 0) | (at[5] == 0))
 
+    def ways(self, values: list[Numbers]) -> Numbers:
+        """What pipelines decide about, `(machines, 4)`: the latency of a deep array, the cycles that a lean one takes
+        less for each product, and rows of the output queue of either."""
+        found = [_ways(*map(int, kind)) for kind in zip(*(values[i] for i in (0, 1, 2, 6)), strict=True)]
+        return np.array(found, dtype=np.int64).reshape(-1, 4)
+
     def cycles(self, values: list[Numbers]) -> tuple[Cycles, Any]:
-        """Cycles and schedules of the workload's layers: arrays `(machines, layers)`."""
+        """Cycles, of deep arrays, and schedules of the workload's layers: arrays `(machines, layers)`."""
         rows, cols, stationary, panel_rows, x_depth, w_depth, int8 = (v[:, None] for v in values)
-        through = [_latency(*map(int, kind)) for kind in zip(*(values[i] for i in (0, 1, 2, 6)), strict=True)]
         machine = Machine(
             rows, cols, panel_rows, x_depth, np.where(stationary, 0, w_depth), JOBS, stationary != 0,
-            np.array(through, dtype=np.int64)[:, None], 0, False,
+            self.ways(values)[:, :1], 0, False,
         )  # fmt: skip
         m, n, k, _ = self._layers
         return cycles(machine, m, n, k, int8=int8 != 0), schedule(machine, m, n, k, int8 != 0)
@@ -125,7 +142,7 @@ class Space:
         fit, known = fabric.fit(), memories()
         _points(
             machine, format[keep], products[keep], self._clock[at[2]][keep] * 1e6, speed, np.stack(values, axis=1),
-            work, self._layers[3].astype(np.float64), self.units.values, self.units.fabric, self.units.dram_pj,
+            self.ways(values), work, self._layers[3].astype(np.float64), self.units.values, self.units.lean, self.units.fabric, self.units.dram_pj,
             known["sram_read"]["value"], known["sram_write"]["value"], fit.fixed, fit.share, columns,
         )  # fmt: skip
         found = dict(zip(RESULTS, columns, strict=True))
@@ -170,8 +187,8 @@ class Space:
 
 @njit(cache=True)
 def _points(  # type: ignore[no-untyped-def]
-    machine, format, products, clock, speed, machines, work, count, units, on_fabric, dram_pj, sram_read, sram_write,
-    fixed, share, columns,
+    machine, format, products, clock, speed, machines, ways, work, count, units, are_lean, on_fabric, dram_pj,
+    sram_read, sram_write, fixed, share, columns,
 ):  # pragma: no cover  # fmt: skip
     """Fills in `RESULTS`, but for memories of FPGAs."""
     sums = np.zeros((len(work), 6))
@@ -179,10 +196,12 @@ def _points(  # type: ignore[no-untyped-def]
         for layer in range(len(count)):
             for i in range(6):
                 sums[u, i] += count[layer] * work[u, layer, i]
+    products_in_all = count.sum()
     for p in range(len(machine)):
         u = machine[p]
         rows, cols, stationary, panel, x_depth, w_depth, int8 = machines[u]
-        unit = units[format[p], stationary, int8, products[p]]
+        unit, lean = units[format[p], stationary, int8, products[p]], are_lean[format[p]]
+        saved = ways[u, 1] if lean else 0
         bits, period = unit[_BITS], unit[_PERIOD]
         if clock[p] > 0:
             period = max(period, 1 / clock[p])
@@ -194,8 +213,9 @@ def _points(  # type: ignore[no-untyped-def]
             if speed[p] > 0:
                 took = moved / speed[p]
                 loading += count[layer] * took
-                waiting += count[layer] * max(0.0, took - work[u, layer, 0] * period)
+                waiting += count[layer] * max(0.0, took - (work[u, layer, 0] - saved) * period)
         cycles, busy, w_blocks, x_blocks, results, moves = sums[u]
+        cycles -= saved * products_in_all
         columns[0, p], columns[1, p], columns[2, p] = cycles * period, waiting, loading
         outside = w_blocks * bits + x_blocks * x_bits
         columns[11, p] = (outside + results * ACC_BITS) / 8
@@ -225,10 +245,7 @@ def _points(  # type: ignore[no-untyped-def]
         columns[8, p] = (cycles + late) * period * 1e12 * leaks * 1e-9  # ps · nW is 1e-21 J
         area = cells * (unit[_CELL] + unit[_COLUMN]) + (rows + cols) * unit[_EDGE]
         columns[9, p] = area + hops_x * unit[_HOP_X] + hops_w * unit[_HOP_W]
-        queue = 1
-        while queue < 28 + 3 * rows + cols:
-            queue *= 2
-        stored = 2 * x_depth * rows * bits + queue * cols * ACC_BITS
+        stored = 2 * x_depth * rows * bits + ways[u, 3 if lean else 2] * cols * ACC_BITS
         stored += panel * cols * ACC_BITS if stationary else 2 * w_depth * cols * bits
         columns[10, p] = stored * _SRAM
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,26 @@ def products(found: Found, design: DesignPoint, int8: bool) -> list[tuple[str, i
     return [(f"{name}, cut", m, n, k)]
 
 
+def smallest(found: Found, most: int) -> dict[int, DesignPoint]:
+    """The smallest arrays of each format and dataflow of the front, in turn, by the points' numbers.
+
+    Raises
+    ------
+    GossetError
+        If no array of the front can be generated.
+    """
+    kinds: dict[tuple[str, str], list[tuple[int, int, DesignPoint]]] = {}
+    for number in map(int, found.ids):
+        settings = found.space.settings(number)
+        if design := design_of(settings):
+            kind = kinds.setdefault((settings["format"], settings["dataflow"]), [])
+            kind.append((design.rows * design.cols, number, design))
+    if not kinds:
+        raise GossetError("No array of the front can be generated: of its formats there are cells only.")
+    turns = zip_longest(*(sorted(kind, key=lambda point: point[:2]) for kind in kinds.values()))
+    return {point[1]: point[2] for point in islice(filter(None, chain.from_iterable(turns)), most)}
+
+
 def refine(
     found: Found,
     most: int,
@@ -78,7 +99,8 @@ def refine(
     workers: int = 1,
     progress: Callable[[str, int], Any],
 ) -> int:
-    """Simulates the smallest arrays of the front, and notes the results with its points.
+    """Simulates the smallest arrays of each format and dataflow of the front, in turn, and notes the results with its
+    points.
 
     Returns
     -------
@@ -93,16 +115,8 @@ def refine(
     """
     from sim.studies.cluster import run_tasks
 
-    designs = {}
-    for number in found.ids:
-        if design := design_of(found.space.settings(int(number))):
-            designs[int(number)] = design
-    if not designs:
-        raise GossetError("No array of the front can be generated: of its formats there are cells only.")
-    chosen = sorted(designs, key=lambda number: designs[number].rows * designs[number].cols)[:most]
     places, inputs = [], []
-    for number in chosen:
-        design = designs[number]
+    for number, design in smallest(found, most).items():
         for name, m, n, k in products(found, design, design.int8):
             places.append((number, name, int(cycles(Machine.of(design), m, n, k, int8=design.int8).cycles)))
             inputs.append(inputs_of(design, design.int8, m, n, k))

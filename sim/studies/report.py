@@ -17,7 +17,7 @@ from hw.engine.counters import COUNTERS
 from sim.provenance import provenance
 from sim.silicon.model import BAND
 from sim.studies import fabric
-from sim.studies.evaluate import ENERGIES, MACHINE_AXES
+from sim.studies.evaluate import ENERGIES, FORMAT, MACHINE_AXES
 from sim.studies.explore import Found, design_of, name_of
 from sim.studies.study import OBJECTIVES
 from sim.studies.units import BANDS
@@ -60,14 +60,17 @@ def sheets(found: Found) -> list[dict[str, Any]]:
     space, study = found.space, found.space.study
     machines = found.ids // int(np.prod(space.shape[MACHINE_AXES:]))
     distinct, inverse = np.unique(machines, return_inverse=True)
-    counted, _ = space.cycles(space.machines(distinct)[0])
+    values, _ = space.machines(distinct)
+    counted, _ = space.cycles(values)
     count = np.array([layer.count for layer in study.workload.layers])
     causes = {name: (cycles * count).sum(axis=1)[inverse] for name, cycles in counted.counters().items()}
+    lean = space.units.lean[np.unravel_index(found.ids, space.shape)[FORMAT]]
+    causes["idle"] -= lean * (space.ways(values)[:, 1] * count.sum())[inverse]
     bands, made = band(found.columns, space.units.fabric), []
     for place, number in enumerate(found.ids):
         settings = space.settings(int(number))
         at = np.unravel_index(int(number), space.shape)
-        kind = (int(at[8]), int(settings["dataflow"] == "ws"), int(settings["activations"] == "int8"),
+        kind = (int(at[FORMAT]), int(settings["dataflow"] == "ws"), int(settings["activations"] == "int8"),
                 int(settings["products"] == "dsps"))  # fmt: skip
         row = {name: float(column[place]) for name, column in found.columns.items() if not np.isnan(column[place])}
         design = design_of(settings)
@@ -89,7 +92,7 @@ def sheets(found: Found) -> list[dict[str, Any]]:
                 + ", ".join(f"{some['name']} reached {some['fmax_mhz']:g} MHz" for some in fabric.table()["designs"])
             )
         if not design:
-            sheet["notes"].append("cycles are those of an output-stationary array of this project with other cells")
+            sheet["notes"].append("cycles are those of a lean output-stationary array of this project with other cells")
         fit = fabric.fit()
         if space.units.fabric and not fit.lowest <= sums <= fit.highest:
             sheet["notes"].append(
