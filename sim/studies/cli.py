@@ -46,7 +46,12 @@ def run(
     output: Folder = FOLDER,
     rows: Annotated[int, typer.Option(min=0, max=10_000, help="Points of the front to print.")] = 20,
     refine: Annotated[
-        int, typer.Option(min=0, max=10_000, help="Arrays of the front to simulate as Verilog: the smallest ones of each format and dataflow.")
+        int,
+        typer.Option(
+            min=0,
+            max=10_000,
+            help="Arrays of the front to simulate as Verilog: the smallest ones of each format and dataflow.",
+        ),
     ] = 0,
     scheduler: Annotated[
         str | None,

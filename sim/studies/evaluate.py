@@ -14,14 +14,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from hw.array.operands import job_bits
 from hw.design import ACC_BITS, DesignPoint
 from hw.engine.sequencer import latency
 from sim.models.cycles import Cycles, cycles
 from sim.models.schedule import Machine, schedule
 from sim.silicon.tables import memories
 from sim.studies import fabric
-from sim.studies.study import DEFAULTS, Study
-from sim.studies.units import COLUMN, SRAM_UM2, Units
+from sim.studies.study import DEFAULTS, Study, formats
+from sim.studies.units import COLUMN, SRAM_UM2, Units, generated, pipeline
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -47,7 +48,7 @@ SLICE = 1 << 16
 
 @cache
 def _ways(rows: int, cols: int, stationary: bool, int8: bool) -> tuple[int, int, int, int]:
-    """The latency of a deep array, and how much less a lean one's is; the rows that the output queue of either holds."""
+    """The latency of a deep array; how much less a lean one's is; the rows that the output queue of either holds."""
     point = DesignPoint(
         name="d",
         rows=rows,
@@ -57,6 +58,16 @@ def _ways(rows: int, cols: int, stationary: bool, int8: bool) -> tuple[int, int,
     )
     lean = replace(point, pipeline="lean", drain_rows=0)
     return latency(point), latency(point) - latency(lean), point.drain_rows, lean.drain_rows
+
+
+@cache
+def _job_bits(name: str, rows: int, x_depth: int) -> int:
+    """Bits of the accumulators of a weight-stationary array; 0 of formats of which there is none."""
+    build = formats()[name]
+    if not (format := generated(build)):
+        return 0
+    point = DesignPoint(name="d", rows=rows, cols=1, format=format, dataflow="ws", x_depth=x_depth)
+    return job_bits(replace(point, pipeline=pipeline(build)))
 
 
 class Space:
@@ -105,6 +116,13 @@ class Space:
         found = [_ways(*map(int, kind)) for kind in zip(*(values[i] for i in (0, 1, 2, 6)), strict=True)]
         return np.array(found, dtype=np.int64).reshape(-1, 4)
 
+    def accumulators(self, values: list[Numbers]) -> Numbers:
+        """Bits of an accumulator in memory, `(machines, formats)`; only weight-stationary arrays have such."""
+        kinds, place = np.unique(np.stack([values[0], values[4]], axis=1), axis=0, return_inverse=True)
+        names = self.study.axes["format"]
+        found = [[_job_bits(name, *map(int, kind)) for name in names] for kind in kinds]
+        return np.array(found, dtype=np.int64)[place]
+
     def cycles(self, values: list[Numbers]) -> tuple[Cycles, Any]:
         """Cycles, of deep arrays, and schedules of the workload's layers: arrays `(machines, layers)`."""
         rows, cols, stationary, panel_rows, x_depth, w_depth, int8 = (v[:, None] for v in values)
@@ -142,7 +160,8 @@ class Space:
         fit, known = fabric.fit(), memories()
         _points(
             machine, format[keep], products[keep], self._clock[at[2]][keep] * 1e6, speed, np.stack(values, axis=1),
-            self.ways(values), work, self._layers[3].astype(np.float64), self.units.values, self.units.lean, self.units.fabric, self.units.dram_pj,
+            self.ways(values), self.accumulators(values), work, self._layers[3].astype(np.float64), self.units.values,
+            self.units.lean, self.units.fabric, self.units.dram_pj,
             known["sram_read"]["value"], known["sram_write"]["value"], fit.fixed, fit.share, columns,
         )  # fmt: skip
         found = dict(zip(RESULTS, columns, strict=True))
@@ -187,7 +206,7 @@ class Space:
 
 @njit(cache=True)
 def _points(  # type: ignore[no-untyped-def]
-    machine, format, products, clock, speed, machines, ways, work, count, units, are_lean, on_fabric, dram_pj,
+    machine, format, products, clock, speed, machines, ways, sums_in, work, count, units, are_lean, on_fabric, dram_pj,
     sram_read, sram_write, fixed, share, columns,
 ):  # pragma: no cover  # fmt: skip
     """Fills in `RESULTS`, but for memories of FPGAs."""
@@ -246,7 +265,7 @@ def _points(  # type: ignore[no-untyped-def]
         area = cells * (unit[_CELL] + unit[_COLUMN]) + (rows + cols) * unit[_EDGE]
         columns[9, p] = area + hops_x * unit[_HOP_X] + hops_w * unit[_HOP_W]
         stored = 2 * x_depth * rows * bits + ways[u, 3 if lean else 2] * cols * ACC_BITS
-        stored += panel * cols * ACC_BITS if stationary else 2 * w_depth * cols * bits
+        stored += panel * cols * sums_in[u, format[p]] if stationary else 2 * w_depth * cols * bits
         columns[10, p] = stored * _SRAM
 
 

@@ -110,7 +110,7 @@ def sqnr(format: str) -> float:
 
 
 def generated(build: Build) -> Format | None:
-    """The packed format of designs whose arrays `gosset generate` makes; None of formats of which there are cells only."""
+    """The packed format of designs that `gosset generate` makes; None of formats of which there are cells only."""
     ours = build.cell.startswith("cell_") and isinstance(build.codec, Lattice)
     return build.codec.format if ours else None  # type: ignore[attr-defined]
 

@@ -80,7 +80,9 @@ def test_generated_designs_cost_what_the_models_of_one_design_say(space):
         period = max(table["units"][name]["period_ps"] for name in names) * 1e-12
         assert found["compute_s"][place] == pytest.approx(total * period, rel=1e-12)
         assert found["waiting_s"][place] == 0
-    assert len(compared) == 2 * 2 * 3 + 2, "either pipeline and dataflow of three q, and output-stationary of two β sets"
+    assert len(compared) == 2 * 2 * 3 + 2, (
+        "either pipeline and dataflow of three q, and output-stationary of two β sets"
+    )
 
 
 def format_number(space, setting):
