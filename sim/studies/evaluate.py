@@ -21,8 +21,9 @@ from sim.models.cycles import Cycles, cycles
 from sim.models.schedule import Machine, schedule
 from sim.silicon.tables import memories
 from sim.studies import fabric
+from sim.studies.cells import array_area
 from sim.studies.study import DEFAULTS, Study, formats
-from sim.studies.units import COLUMN, SRAM_UM2, Units, generated, pipeline
+from sim.studies.units import COLUMN, FIGURES, SRAM_UM2, Units, generated, pipeline
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -37,7 +38,7 @@ JOBS = 4
 """Jobs that can wait, in every design of a grid."""
 
 RESULTS = ("compute_s", "waiting_s", "waiting_most_s", "compute_pj", "waiting_pj", "drain_pj", "sram_pj", "dram_pj",
-           "leakage_pj", "array_um2", "sram_um2", "traffic_bytes", "luts", "dsps", "brams")  # fmt: skip
+           "leakage_pj", "array_um2", "control_um2", "sram_um2", "traffic_bytes", "luts", "dsps", "brams")  # fmt: skip
 """What the loop fills in, per point."""
 
 ENERGIES = ("compute_pj", "waiting_pj", "drain_pj", "sram_pj", "dram_pj", "leakage_pj")
@@ -157,12 +158,13 @@ class Space:
         work = self._work(values)
         speed = self._speed[at[3]][keep] * 1e9
         columns = np.empty((len(RESULTS), len(machine)))
-        fit, known = fabric.fit(), memories()
+        fit, known = self.units.fit, memories()
         _points(
             machine, format[keep], products[keep], self._clock[at[2]][keep] * 1e6, speed, np.stack(values, axis=1),
             self.ways(values), self.accumulators(values), work, self._layers[3].astype(np.float64), self.units.values,
             self.units.lean, self.units.fabric, self.units.dram_pj,
-            known["sram_read"]["value"], known["sram_write"]["value"], fit.fixed, fit.share, columns,
+            known["sram_read"]["value"], known["sram_write"]["value"],
+            (fit.fixed, fit.share, fit.column), columns,
         )  # fmt: skip
         found = dict(zip(RESULTS, columns, strict=True))
         if self.units.fabric:
@@ -171,7 +173,7 @@ class Space:
             found["brams"] = fabric.memories(rows, cols, x_depth, w_depth, panel_rows, stationary, bits).astype(float)
         found["time_s"] = found["compute_s"] + found["waiting_s"]
         found["energy_j"] = sum((found[name] for name in ENERGIES), np.zeros(len(machine))) * 1e-12
-        found["area_mm2"] = (found["array_um2"] + found["sram_um2"]) * 1e-6
+        found["area_mm2"] = (found["array_um2"] + found["control_um2"] + found["sram_um2"]) * 1e-6
         found["power_w"] = found["energy_j"] / found["time_s"]
         found["bandwidth_gb_s"] = found["traffic_bytes"] / found["compute_s"] * 1e-9
         found["bits"], found["sqnr_db"] = self.units.bits[format[keep]], self.units.sqnr_db[format[keep]]
@@ -207,9 +209,10 @@ class Space:
 @njit(cache=True)
 def _points(  # type: ignore[no-untyped-def]
     machine, format, products, clock, speed, machines, ways, sums_in, work, count, units, are_lean, on_fabric, dram_pj,
-    sram_read, sram_write, fixed, share, columns,
+    sram_read, sram_write, fit, columns,
 ):  # pragma: no cover  # fmt: skip
     """Fills in `RESULTS`, but for memories of FPGAs."""
+    fixed, share, column = fit
     sums = np.zeros((len(work), 6))
     for u in range(len(work)):
         for layer in range(len(count)):
@@ -237,15 +240,15 @@ def _points(  # type: ignore[no-untyped-def]
         cycles -= saved * products_in_all
         columns[0, p], columns[1, p], columns[2, p] = cycles * period, waiting, loading
         outside = w_blocks * bits + x_blocks * x_bits
-        columns[11, p] = (outside + results * ACC_BITS) / 8
+        columns[12, p] = (outside + results * ACC_BITS) / 8
         cells = rows * cols
-        columns[12, p] = fixed + share * (cells * unit[_LUTS_CELL] + (rows + cols) * unit[_LUTS_EDGE])
-        columns[13, p] = cells * unit[_DSPS]
-        columns[14, p] = 0
+        columns[13, p] = fixed + share * (cells * unit[_LUTS_CELL] + (rows + cols) * unit[_LUTS_EDGE])
+        columns[14, p] = cells * unit[_DSPS]
+        columns[15, p] = 0
         if on_fabric:
-            columns[3:11, p] = np.nan
+            columns[3:12, p] = np.nan
             continue
-        columns[12:15, p] = np.nan
+        columns[13:16, p] = np.nan
         edges = rows if stationary else rows + cols
         hops_x = rows * (rows + 1) / 2 if stationary else rows * (rows - 1) / 2
         hops_w = 0.0 if stationary else cols * (cols - 1) / 2
@@ -262,17 +265,19 @@ def _points(  # type: ignore[no-untyped-def]
         columns[6, p] = (x_blocks * bits if stationary else outside) * sram_write + busy * edges * bits * sram_read
         columns[7, p] = (outside + results * ACC_BITS) * dram_pj
         columns[8, p] = (cycles + late) * period * 1e12 * leaks * 1e-9  # ps · nW is 1e-21 J
-        area = cells * (unit[_CELL] + unit[_COLUMN]) + (rows + cols) * unit[_EDGE]
-        columns[9, p] = area + hops_x * unit[_HOP_X] + hops_w * unit[_HOP_W]
+        area = array_area(unit[_AREAS], rows, cols, stationary)
+        columns[9, p] = area
+        columns[10, p] = fixed + (share - 1) * area + (column * cols if stationary else 0.0)
         stored = 2 * x_depth * rows * bits + ways[u, 3 if lean else 2] * cols * ACC_BITS
         stored += panel * cols * sums_in[u, format[p]] if stationary else 2 * w_depth * cols * bits
-        columns[10, p] = stored * _SRAM
+        columns[11, p] = stored * _SRAM
 
 
 # Columns of the table of units, for the loop above.
 _CELL, _EDGE, _COLUMN, _HOP_X, _HOP_W = (
     COLUMN[f"{part}_area"] for part in ("cell", "edge", "column", "hop_x", "hop_w")
 )
+_AREAS = slice(_CELL, _HOP_W + 1, len(FIGURES))
 _DRAIN, _STORED, _PERIOD, _BITS = (COLUMN[name] for name in ("cell_drain", "cell_stored", "period_s", "block_bits"))
 _LUTS_CELL, _LUTS_EDGE, _DSPS = (COLUMN[name] for name in ("luts_cell", "luts_edge", "dsps_cell"))
 _SRAM = SRAM_UM2["value"]

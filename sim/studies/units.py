@@ -15,7 +15,9 @@ from hw.rivals.scales import GroupScale
 from sim.silicon.compose import HOP, Build, quality
 from sim.silicon.rivals import rivals
 from sim.silicon.tables import load, memories
-from sim.studies import fabric
+from sim.studies import cells, fabric
+from sim.studies.cells import PARTS
+from sim.studies.fit import Fit
 from sim.studies.study import FABRIC, Study, formats
 
 SRAM_UM2 = {
@@ -26,12 +28,9 @@ SRAM_UM2 = {
 }
 """Area of a bit of the banks and queues."""
 
-BANDS = {"time": (0.8, 1.2), "area": (1.0, 1.7)}
+BANDS = {"time": (0.8, 1.2), "layout": (1.0, 1.7)}
 """What may become of times and areas in standard cells, as factors: the clock has a quarter of slack and no wires yet;
-cells fill 60 to all of the area. Assumed, not measured."""
-
-PARTS = ("cell", "edge", "column", "hop_x", "hop_w")
-"""Kinds of units: per cell; per row and per column; per eight cells; per block that waits for its row or column."""
+cells fill 60 to all of the area. Assumed, not measured; the error of a fit to whole designs comes on top."""
 
 FIGURES = ("area", "compute", "idle", "leakage")
 COLUMNS = (*(f"{part}_{figure}" for part in PARTS for figure in FIGURES), "cell_drain", "cell_stored", "period_s",
@@ -60,6 +59,8 @@ class Units:
         Per bit.
     fabric : bool
         Whether they are of LUTs.
+    fit : Fit
+        From the sum of an array's units to a design's logic.
     """
 
     values: NDArray[np.float64]
@@ -70,6 +71,7 @@ class Units:
     about: dict[str, Any]
     dram_pj: float
     fabric: bool
+    fit: Fit
 
     @classmethod
     def of(cls, study: Study) -> "Units":
@@ -91,6 +93,11 @@ class Units:
                 if found:
                     row, names[number, *kind] = found
                     values[number, *kind] = [row.get(name, 0.0) for name in COLUMNS]
+
+        def parts(format: str, stationary: bool) -> NDArray[np.float64] | None:
+            found = _in_cells(formats()[format], table["units"], int(stationary), 0, 0)
+            return np.array([found[0][f"{part}_area"] for part in PARTS]) if found else None
+
         return cls(
             values=values,
             names=names,
@@ -100,6 +107,7 @@ class Units:
             about={"units": table["about"], "sram_area": SRAM_UM2, "memories": memories()},
             dram_pj=memories()[study.memory]["value"],
             fabric=on_fabric,
+            fit=fabric.fit() if on_fabric else cells.fit(study.technology, parts),
         )
 
 

@@ -111,7 +111,9 @@ def test_stores_and_schedulers_that_are_not_there(tmp_path, monkeypatch):
     cluster = pytest.importorskip("sim.studies.cluster")
     monkeypatch.setattr(cluster, "CONNECT", 1)
     monkeypatch.chdir(tmp_path)
-    assert "--scheduler and --store are for" in wrong(tmp_path, "--scheduler", "tcp://127.0.0.1:1")
+    assert "--scheduler and --store are for --refine and --synthesise" in wrong(
+        tmp_path, "--scheduler", "tcp://127.0.0.1:1"
+    )
     words = ("--refine", "1", "--rows", "1", "-o", "out")
     said = wrong(tmp_path, *words, "--scheduler", "tcp://127.0.0.1:1")
     assert said == "No scheduler answers at tcp://127.0.0.1:1: start one with dask scheduler, or leave it out."
