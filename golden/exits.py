@@ -3,6 +3,7 @@
 A signal that asks the process to end does what Ctrl-C does, and the exit code is 128 and its number.
 """
 
+import atexit
 import codecs
 import errno
 import logging
@@ -44,6 +45,9 @@ def ending(program: str, main: Callable[[], object]) -> NoReturn:
     """
     _settle(program)
     caught: list[int] = []
+    interrupted: list[int] = []
+    # Registered first, it runs last: taking a large process apart would take seconds in which nothing happens.
+    atexit.register(lambda: interrupted and _leave(interrupted[0]))
 
     def stop(number: int, frame: FrameType | None) -> None:
         caught.append(number)
@@ -64,7 +68,17 @@ def ending(program: str, main: Callable[[], object]) -> NoReturn:
             print(f"{program}: {sentence}", file=sys.stderr, flush=True)
         except OSError:
             _silence()
+    if code > 128:
+        interrupted.append(code)
     sys.exit(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends the process as it stands, when all that asked to be told of its end was."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _outcome(main: Callable[[], object]) -> tuple[int, str]:

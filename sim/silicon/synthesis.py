@@ -2,8 +2,10 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
 
 from golden.errors import ToolError
@@ -14,11 +16,21 @@ from sim.silicon.tools import run, yosys
 FANOUT = 4
 """An output of a design drives as much as this many of the smallest two-input NAND's inputs."""
 
-SCRIPT = (
-    "read_verilog {top}.v; synth -flatten -booth -top {top}; dfflibmap -liberty cells.lib; "
+_MAPPED = (
+    "dfflibmap -liberty cells.lib; "
     "abc -liberty cells.lib -constr cells.constr; setundef -zero; opt_clean -purge; write_json {top}.net.json"
 )
+SCRIPT = "read_verilog {top}.v; synth -flatten -booth -top {top}; " + _MAPPED
 """What yosys does with a design; rows of a table carry it."""
+
+MEMORY = "memory"
+"""The type of what is left of a memory that is kept out of synthesis."""
+
+APART = (
+    "read_verilog {top}.v; hierarchy -check -top {top}; proc; flatten; opt; memory -nomap; "
+    f"chtype -set {MEMORY} {{memories}}; synth -booth -run coarse:check; " + _MAPPED
+)
+"""The same for a design whose large memories are not to become flip-flops."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +51,15 @@ class Netlist:
     gates : list of Gate
     inputs, outputs : dict of str to list of int
         Ports: their nets, the lowest bit first.
+    memory_bits : int
+        Of memories that were left out.
     """
 
     library: Library
     gates: list[Gate]
     inputs: dict[str, list[int]]
     outputs: dict[str, list[int]]
+    memory_bits: int = 0
 
     @property
     def area(self) -> float:
@@ -83,7 +98,7 @@ def constraints(library: Library) -> tuple[str, float]:
     return library.smallest("A", 1), FANOUT * nand.pins[nand.inputs[0]].capacitance
 
 
-def synthesise(verilog: str, top: str, library: Library, folder: Path) -> Netlist:
+def synthesise(verilog: str, top: str, library: Library, folder: Path, memories: Sequence[str] = ()) -> Netlist:
     """The netlist of a design.
 
     Parameters
@@ -94,6 +109,8 @@ def synthesise(verilog: str, top: str, library: Library, folder: Path) -> Netlis
     library : Library
     folder : Path
         For the tools' files and logs.
+    memories : sequence of str
+        How the names of memories end that are left out, as macros would take their place.
 
     Raises
     ------
@@ -110,7 +127,9 @@ def synthesise(verilog: str, top: str, library: Library, folder: Path) -> Netlis
     )
     command, _ = yosys()
     log = f"{top}.yosys.log"
-    run([*command, "-q", "-l", log, "-p", SCRIPT.format(top=top)], folder, log)
+    script = APART if memories else SCRIPT
+    names = " ".join(f"c:*{name}" for name in memories)
+    run([*command, "-q", "-l", log, "-p", script.format(top=top, memories=names)], folder, log)
     return read_netlist(folder / f"{top}.net.json", top, library)
 
 
@@ -120,19 +139,22 @@ def read_netlist(path: Path, top: str, library: Library) -> Netlist:
     Raises
     ------
     ToolError
-        If it holds anything but cells of the library.
+        If it holds anything but cells of the library and memories.
     """
     module = json.loads(path.read_text(encoding="utf-8"))["modules"][top]
 
     def net(bit: int | str) -> int:
         return bit if isinstance(bit, int) else int(bit == "1")  # an undefined bit is a 0
 
-    gates = []
+    gates, bits = [], 0
     for name, cell in module["cells"].items():
+        if cell["type"] == MEMORY:
+            bits += prod(int(cell["parameters"][side], 2) for side in ("SIZE", "WIDTH"))
+            continue
         if cell["type"].lstrip("\\") not in library.texts:
             raise ToolError(f"{top}: yosys found no cell of {library.name} for {name}, {cell['type']}.")
         gates.append(Gate(library[cell["type"]], {pin: net(bits[0]) for pin, bits in cell["connections"].items()}))
     ports: dict[str, dict[str, list[int]]] = {"input": {}, "output": {}}
     for name, port in module["ports"].items():
         ports[port["direction"]][name] = [net(bit) for bit in port["bits"]]
-    return Netlist(library, gates, ports["input"], ports["output"])
+    return Netlist(library, gates, ports["input"], ports["output"], bits)

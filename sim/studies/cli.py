@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from golden.errors import GossetError
 from golden.terminal import console, progress
+from sim.silicon.cli import Liberty
 
 Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder of the study's files.")]
 FOLDER, STORE = Path("build/explore"), Path("build/explore.sqlite")
@@ -46,26 +47,44 @@ def run(
     output: Folder = FOLDER,
     rows: Annotated[int, typer.Option(min=0, max=10_000, help="Points of the front to print.")] = 20,
     refine: Annotated[
-        int, typer.Option(min=0, max=10_000, help="Arrays of the front, the smallest ones, to simulate as Verilog.")
+        int,
+        typer.Option(
+            min=0,
+            max=10_000,
+            help="Arrays of the front to simulate as Verilog: the smallest ones of each format and dataflow.",
+        ),
     ] = 0,
+    synthesise: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=10_000,
+            help="Arrays of the front to synthesise, chosen as for --refine: in LUTs where the study is of FPGAs, else "
+            "in standard cells.",
+        ),
+    ] = 0,
+    liberty: Liberty = None,
     scheduler: Annotated[
         str | None,
-        typer.Option(help="Dask's scheduler for simulations, tcp://HOST:PORT; a cluster on this machine if none."),
+        typer.Option(
+            help="Dask's scheduler for simulations and syntheses, tcp://HOST:PORT; a cluster on this machine if none."
+        ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes of the cluster on this machine.")] = 2,
     store: Annotated[
         Path | None,
         typer.Option(
-            help="Results of simulations, as SQLite: what is there is not simulated again. build/explore.sqlite if not "
-            "given."
+            help="Results of simulations and syntheses, as SQLite: what is there is not done again. "
+            "build/explore.sqlite if not given."
         ),
     ] = None,
 ) -> None:
     """Evaluates a study: writes its front as a page, CSV, Parquet and pictures, and prints the best points.
 
     All points of the grid, or, where they are too many, those that NSGA-II chooses. Times are computing, which equals
-    the RTL to the cycle, and waiting for memory. A point whose RTL takes other cycles than the model says is an error
-    (exit code 1).
+    the RTL to the cycle, and waiting for memory. A point whose RTL takes other cycles than the model says, or whose
+    area is further from the model's than its fit is wrong, is an error (exit code 1). Standard cells are those of
+    --liberty files, or of the study's technology in $GOSSET_PDK.
 
     Example: `gosset explore llm-decode -o build/explore`
     """
@@ -74,8 +93,8 @@ def run(
     from sim.studies.explore import explore
     from sim.studies.study import LARGEST_GRID, Study
 
-    if not refine and (scheduler is not None or store is not None):
-        raise GossetError("--scheduler and --store are for simulations: say how many with --refine.")
+    if not refine and not synthesise and (scheduler is not None or store is not None):
+        raise GossetError("--scheduler and --store are for --refine and --synthesise: say how many.")
     asked = Study.load(study)
     for name in report.FILES:
         writable(output / name)
@@ -84,11 +103,16 @@ def run(
         size *= values
     with progress("points", size if size <= LARGEST_GRID else asked.evaluations) as advance:
         found = explore(asked, advance)
-    wrong = 0
+    differ = outside = 0
+    way: dict[str, Any] = {"scheduler": scheduler, "workers": workers, "progress": progress}
     if refine:
         from sim.studies.refine import refine as simulated
 
-        wrong = simulated(found, refine, store or STORE, scheduler=scheduler, workers=workers, progress=progress)
+        differ = simulated(found, refine, store or STORE, **way)
+    if synthesise:
+        from sim.studies.refine import synthesise as synthesised
+
+        outside = synthesised(found, synthesise, store or STORE, liberty=liberty or (), **way)
     written = report.write(found, output)
     console.print(front_table(written, rows))
     counts, speed = written["points"], found.evaluated / max(found.seconds, 1e-9)
@@ -99,15 +123,26 @@ def run(
         f"beyond a limit, {counts['front']:,} are the front.",
         soft_wrap=True,
     )
-    if refine:
-        done = sum(len(sheet["refined"]) for sheet in written["front"])
-        console.print(f"{done:,} points simulated as Verilog, {wrong:,} of them differ from the model.", soft_wrap=True)
+    done = [some for sheet in written["front"] for some in sheet["refined"]]
+    if simulations := [some for some in done if "cycles of the RTL" in some]:
+        cycles = sum(some["cycles of the RTL"] for some in simulations)
+        console.print(
+            f"{len(simulations):,} points simulated as Verilog, {cycles:,} cycles; {differ:,} of them differ from the "
+            "model.",
+            soft_wrap=True,
+        )
+    if syntheses := len(done) - len(simulations):
+        worst = written["bands"]["fit of areas"]
+        console.print(
+            f"{syntheses:,} points synthesised; {outside:,} of them differ by more than the fit's {100 * worst:.1f} %.",
+            soft_wrap=True,
+        )
     for note in written["unmapped"]:
         console.print(f"Not mapped, and in none of the numbers: {note}", soft_wrap=True, markup=False)
     for name in report.FILES:
         if (output / name).exists():
             console.print(f"{output / name}", soft_wrap=True)
-    if wrong:
+    if differ or outside:
         raise typer.Exit(1)
 
 
@@ -126,7 +161,7 @@ def show(
     console.print(*sheet_tables(report, sheet))
     for done in sheet["refined"]:
         said = ", ".join(f"{name} {value}" for name, value in done.items())
-        console.print(f"Simulated: {said}", soft_wrap=True, markup=False)
+        console.print(f"Refined: {said}", soft_wrap=True, markup=False)
     for note in sheet["notes"]:
         console.print(f"Note: {note}.", soft_wrap=True)
     console.print(f"Units: {', '.join(sheet['units'])} of {report['technology']}", soft_wrap=True)

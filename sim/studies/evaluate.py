@@ -6,6 +6,7 @@ computing): as much as if loading overlapped computing wholly; if not at all, it
 sums of `sim.silicon.model`, for any format; waiting costs what idle units take and leak.
 """
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -13,14 +14,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from hw.array.operands import job_bits
 from hw.design import ACC_BITS, DesignPoint
 from hw.engine.sequencer import latency
 from sim.models.cycles import Cycles, cycles
 from sim.models.schedule import Machine, schedule
 from sim.silicon.tables import memories
 from sim.studies import fabric
-from sim.studies.study import Study
-from sim.studies.units import COLUMN, SRAM_UM2, Units
+from sim.studies.cells import array_area
+from sim.studies.study import DEFAULTS, Study, formats
+from sim.studies.units import COLUMN, FIGURES, SRAM_UM2, Units, generated, pipeline
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -28,11 +31,14 @@ Numbers = NDArray[np.int64]
 MACHINE_AXES = 7
 """The first axes, on which cycles depend."""
 
+FORMAT = list(DEFAULTS).index("format")
+"""The axis of formats."""
+
 JOBS = 4
 """Jobs that can wait, in every design of a grid."""
 
 RESULTS = ("compute_s", "waiting_s", "waiting_most_s", "compute_pj", "waiting_pj", "drain_pj", "sram_pj", "dram_pj",
-           "leakage_pj", "array_um2", "sram_um2", "traffic_bytes", "luts", "dsps", "brams")  # fmt: skip
+           "leakage_pj", "array_um2", "control_um2", "sram_um2", "traffic_bytes", "luts", "dsps", "brams")  # fmt: skip
 """What the loop fills in, per point."""
 
 ENERGIES = ("compute_pj", "waiting_pj", "drain_pj", "sram_pj", "dram_pj", "leakage_pj")
@@ -42,9 +48,27 @@ SLICE = 1 << 16
 
 
 @cache
-def _latency(rows: int, cols: int, stationary: bool, int8: bool) -> int:
-    flow, kinds = ("ws", "os")[not stationary], ("int8",) if int8 else ("packed",)
-    return latency(DesignPoint(name="d", rows=rows, cols=cols, dataflow=flow, activations=kinds))  # type: ignore[arg-type]
+def _ways(rows: int, cols: int, stationary: bool, int8: bool) -> tuple[int, int, int, int]:
+    """The latency of a deep array; how much less a lean one's is; the rows that the output queue of either holds."""
+    point = DesignPoint(
+        name="d",
+        rows=rows,
+        cols=cols,
+        dataflow="ws" if stationary else "os",
+        activations=("int8",) if int8 else ("packed",),
+    )
+    lean = replace(point, pipeline="lean", drain_rows=0)
+    return latency(point), latency(point) - latency(lean), point.drain_rows, lean.drain_rows
+
+
+@cache
+def _job_bits(name: str, rows: int, x_depth: int) -> int:
+    """Bits of the accumulators of a weight-stationary array; 0 of formats of which there is none."""
+    build = formats()[name]
+    if not (format := generated(build)):
+        return 0
+    point = DesignPoint(name="d", rows=rows, cols=1, format=format, dataflow="ws", x_depth=x_depth)
+    return job_bits(replace(point, pipeline=pipeline(build)))
 
 
 class Space:
@@ -87,13 +111,25 @@ class Space:
         rows, _, stationary, panel_rows, *_ = values
         return values, (panel_rows >= rows) & ((stationary == 0) | (at[5] == 0))
 
+    def ways(self, values: list[Numbers]) -> Numbers:
+        """What pipelines decide about, `(machines, 4)`: the latency of a deep array, the cycles that a lean one takes
+        less for each product, and rows of the output queue of either."""
+        found = [_ways(*map(int, kind)) for kind in zip(*(values[i] for i in (0, 1, 2, 6)), strict=True)]
+        return np.array(found, dtype=np.int64).reshape(-1, 4)
+
+    def accumulators(self, values: list[Numbers]) -> Numbers:
+        """Bits of an accumulator in memory, `(machines, formats)`; only weight-stationary arrays have such."""
+        kinds, place = np.unique(np.stack([values[0], values[4]], axis=1), axis=0, return_inverse=True)
+        names = self.study.axes["format"]
+        found = [[_job_bits(name, *map(int, kind)) for name in names] for kind in kinds]
+        return np.array(found, dtype=np.int64)[place]
+
     def cycles(self, values: list[Numbers]) -> tuple[Cycles, Any]:
-        """Cycles and schedules of the workload's layers: arrays `(machines, layers)`."""
+        """Cycles, of deep arrays, and schedules of the workload's layers: arrays `(machines, layers)`."""
         rows, cols, stationary, panel_rows, x_depth, w_depth, int8 = (v[:, None] for v in values)
-        through = [_latency(*map(int, kind)) for kind in zip(*(values[i] for i in (0, 1, 2, 6)), strict=True)]
         machine = Machine(
             rows, cols, panel_rows, x_depth, np.where(stationary, 0, w_depth), JOBS, stationary != 0,
-            np.array(through, dtype=np.int64)[:, None], 0, False,
+            self.ways(values)[:, :1], 0, False,
         )  # fmt: skip
         m, n, k, _ = self._layers
         return cycles(machine, m, n, k, int8=int8 != 0), schedule(machine, m, n, k, int8 != 0)
@@ -122,11 +158,13 @@ class Space:
         work = self._work(values)
         speed = self._speed[at[3]][keep] * 1e9
         columns = np.empty((len(RESULTS), len(machine)))
-        fit, known = fabric.fit(), memories()
+        fit, known = self.units.fit, memories()
         _points(
             machine, format[keep], products[keep], self._clock[at[2]][keep] * 1e6, speed, np.stack(values, axis=1),
-            work, self._layers[3].astype(np.float64), self.units.values, self.units.fabric, self.units.dram_pj,
-            known["sram_read"]["value"], known["sram_write"]["value"], fit.fixed, fit.share, columns,
+            self.ways(values), self.accumulators(values), work, self._layers[3].astype(np.float64), self.units.values,
+            self.units.lean, self.units.fabric, self.units.dram_pj,
+            known["sram_read"]["value"], known["sram_write"]["value"],
+            (fit.fixed, fit.share, fit.column), columns,
         )  # fmt: skip
         found = dict(zip(RESULTS, columns, strict=True))
         if self.units.fabric:
@@ -135,7 +173,7 @@ class Space:
             found["brams"] = fabric.memories(rows, cols, x_depth, w_depth, panel_rows, stationary, bits).astype(float)
         found["time_s"] = found["compute_s"] + found["waiting_s"]
         found["energy_j"] = sum((found[name] for name in ENERGIES), np.zeros(len(machine))) * 1e-12
-        found["area_mm2"] = (found["array_um2"] + found["sram_um2"]) * 1e-6
+        found["area_mm2"] = (found["array_um2"] + found["control_um2"] + found["sram_um2"]) * 1e-6
         found["power_w"] = found["energy_j"] / found["time_s"]
         found["bandwidth_gb_s"] = found["traffic_bytes"] / found["compute_s"] * 1e-9
         found["bits"], found["sqnr_db"] = self.units.bits[format[keep]], self.units.sqnr_db[format[keep]]
@@ -170,19 +208,22 @@ class Space:
 
 @njit(cache=True)
 def _points(  # type: ignore[no-untyped-def]
-    machine, format, products, clock, speed, machines, work, count, units, on_fabric, dram_pj, sram_read, sram_write,
-    fixed, share, columns,
+    machine, format, products, clock, speed, machines, ways, sums_in, work, count, units, are_lean, on_fabric, dram_pj,
+    sram_read, sram_write, fit, columns,
 ):  # pragma: no cover  # fmt: skip
     """Fills in `RESULTS`, but for memories of FPGAs."""
+    fixed, share, column = fit
     sums = np.zeros((len(work), 6))
     for u in range(len(work)):
         for layer in range(len(count)):
             for i in range(6):
                 sums[u, i] += count[layer] * work[u, layer, i]
+    products_in_all = count.sum()
     for p in range(len(machine)):
         u = machine[p]
         rows, cols, stationary, panel, x_depth, w_depth, int8 = machines[u]
-        unit = units[format[p], stationary, int8, products[p]]
+        unit, lean = units[format[p], stationary, int8, products[p]], are_lean[format[p]]
+        saved = ways[u, 1] if lean else 0
         bits, period = unit[_BITS], unit[_PERIOD]
         if clock[p] > 0:
             period = max(period, 1 / clock[p])
@@ -194,19 +235,20 @@ def _points(  # type: ignore[no-untyped-def]
             if speed[p] > 0:
                 took = moved / speed[p]
                 loading += count[layer] * took
-                waiting += count[layer] * max(0.0, took - work[u, layer, 0] * period)
+                waiting += count[layer] * max(0.0, took - (work[u, layer, 0] - saved) * period)
         cycles, busy, w_blocks, x_blocks, results, moves = sums[u]
+        cycles -= saved * products_in_all
         columns[0, p], columns[1, p], columns[2, p] = cycles * period, waiting, loading
         outside = w_blocks * bits + x_blocks * x_bits
-        columns[11, p] = (outside + results * ACC_BITS) / 8
+        columns[12, p] = (outside + results * ACC_BITS) / 8
         cells = rows * cols
-        columns[12, p] = fixed + share * (cells * unit[_LUTS_CELL] + (rows + cols) * unit[_LUTS_EDGE])
-        columns[13, p] = cells * unit[_DSPS]
-        columns[14, p] = 0
+        columns[13, p] = fixed + share * (cells * unit[_LUTS_CELL] + (rows + cols) * unit[_LUTS_EDGE])
+        columns[14, p] = cells * unit[_DSPS]
+        columns[15, p] = 0
         if on_fabric:
-            columns[3:11, p] = np.nan
+            columns[3:12, p] = np.nan
             continue
-        columns[12:15, p] = np.nan
+        columns[13:16, p] = np.nan
         edges = rows if stationary else rows + cols
         hops_x = rows * (rows + 1) / 2 if stationary else rows * (rows - 1) / 2
         hops_w = 0.0 if stationary else cols * (cols - 1) / 2
@@ -223,20 +265,19 @@ def _points(  # type: ignore[no-untyped-def]
         columns[6, p] = (x_blocks * bits if stationary else outside) * sram_write + busy * edges * bits * sram_read
         columns[7, p] = (outside + results * ACC_BITS) * dram_pj
         columns[8, p] = (cycles + late) * period * 1e12 * leaks * 1e-9  # ps · nW is 1e-21 J
-        area = cells * (unit[_CELL] + unit[_COLUMN]) + (rows + cols) * unit[_EDGE]
-        columns[9, p] = area + hops_x * unit[_HOP_X] + hops_w * unit[_HOP_W]
-        queue = 1
-        while queue < 28 + 3 * rows + cols:
-            queue *= 2
-        stored = 2 * x_depth * rows * bits + queue * cols * ACC_BITS
-        stored += panel * cols * ACC_BITS if stationary else 2 * w_depth * cols * bits
-        columns[10, p] = stored * _SRAM
+        area = array_area(unit[_AREAS], rows, cols, stationary)
+        columns[9, p] = area
+        columns[10, p] = fixed + (share - 1) * area + (column * cols if stationary else 0.0)
+        stored = 2 * x_depth * rows * bits + ways[u, 3 if lean else 2] * cols * ACC_BITS
+        stored += panel * cols * sums_in[u, format[p]] if stationary else 2 * w_depth * cols * bits
+        columns[11, p] = stored * _SRAM
 
 
 # Columns of the table of units, for the loop above.
 _CELL, _EDGE, _COLUMN, _HOP_X, _HOP_W = (
     COLUMN[f"{part}_area"] for part in ("cell", "edge", "column", "hop_x", "hop_w")
 )
+_AREAS = slice(_CELL, _HOP_W + 1, len(FIGURES))
 _DRAIN, _STORED, _PERIOD, _BITS = (COLUMN[name] for name in ("cell_drain", "cell_stored", "period_s", "block_bits"))
 _LUTS_CELL, _LUTS_EDGE, _DSPS = (COLUMN[name] for name in ("luts_cell", "luts_edge", "dsps_cell"))
 _SRAM = SRAM_UM2["value"]

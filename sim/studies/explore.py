@@ -15,7 +15,7 @@ from hw.design import DesignPoint
 from sim.studies.evaluate import SLICE, Space
 from sim.studies.front import Front
 from sim.studies.study import LARGEST_GRID, OBJECTIVES, Study, formats
-from sim.studies.units import generated_q
+from sim.studies.units import generated, pipeline
 
 Floats = NDArray[np.float64]
 
@@ -183,15 +183,19 @@ def _search(space: Space, study: Study, take: Callable[[NDArray[np.int64]], None
 def design_of(settings: dict[str, Any]) -> DesignPoint | None:
     """The design of a point, which can be generated; None of formats of which there are cells only."""
     build = formats()[settings["format"]]
-    q = generated_q(build)
-    if not q:
+    if not (format := generated(build)):
         return None
     stationary = settings["dataflow"] == "ws"
-    name = f"e8_q{q}_{settings['rows']}x{settings['cols']}_{settings['dataflow']}"
-    fields = {key: settings[key] for key in ("rows", "cols", "dataflow", "panel_rows", "x_depth")}
-    fields |= {"w_depth": 0 if stationary else settings["w_depth"], "activations": [settings["activations"]]}
-    fields |= {"dsp_cols": settings["cols"] * (settings["products"] == "dsps"), "format": {"q": q}, "name": name}
-    return DesignPoint.from_dict(fields)
+    name = f"e8_{build.cell.removeprefix('cell_')}_{settings['rows']}x{settings['cols']}_{settings['dataflow']}"
+    return DesignPoint(
+        name=name,
+        format=format,
+        pipeline=pipeline(build),
+        activations=(settings["activations"],),
+        dsp_cols=settings["cols"] * (settings["products"] == "dsps"),
+        w_depth=0 if stationary else settings["w_depth"],
+        **{key: settings[key] for key in ("rows", "cols", "dataflow", "panel_rows", "x_depth")},
+    )
 
 
 def name_of(settings: dict[str, Any]) -> str:

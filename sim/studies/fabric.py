@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from sim.studies.fit import Fit, fitted
 
 TABLE = Path(__file__).parent / "tables" / "ecp5.json"
 
@@ -33,26 +34,6 @@ BOARDS = {
 """The boards with the FPGA that the units are measured on; their numbers as nextpnr has them."""
 
 
-@dataclass(frozen=True)
-class Fit:
-    """LUTs of a whole design: `fixed + share · (sum of its units')`.
-
-    Attributes
-    ----------
-    fixed, share : float
-    worst : float
-        The largest relative error, also on designs between others that were left out of the fit.
-    lowest, highest : float
-        Sums of units between which designs were measured; beyond them the fit only says so.
-    """
-
-    fixed: float
-    share: float
-    worst: float
-    lowest: float
-    highest: float
-
-
 @cache
 def table() -> dict[str, Any]:
     """Units and whole designs, as `gosset area` measured them."""
@@ -72,28 +53,13 @@ def units_sum(rows: Any, cols: Any, cell: Any, edge: Any) -> Any:
 
 @cache
 def fit() -> Fit:
-    """The fit, by least squares of relative errors."""
-    units, sums, measured = table()["units"], [], []
-    for design in table()["designs"]:
+    """The fit to the designs that were synthesised as a whole."""
+    units, sums, designs = table()["units"], [], table()["designs"]
+    for design in designs:
         cell = units[cell_name(16, design["ws"], design["int8"], design["dsps"])]["lut4_equivalents"]
         edge = units["decoder_q16"]["lut4_equivalents"] + units["norm_q16"]["lut4_equivalents"]
         sums.append(units_sum(design["rows"], design["cols"], cell, edge))
-        measured.append(design["lut4_equivalents"])
-    x, y = np.array(sums, dtype=float), np.array(measured, dtype=float)
-    errors = []
-    for left_out in range(len(x)):
-        kept = np.arange(len(x)) != left_out
-        fixed, share = _solve(x[kept], y[kept])
-        if x[kept].min() <= x[left_out] <= x[kept].max():  # beyond them it would be no fit
-            errors.append(abs(fixed + share * x[left_out] - y[left_out]) / y[left_out])
-    fixed, share = _solve(x, y)
-    errors += list(abs(fixed + share * x - y) / y)
-    return Fit(fixed, share, float(max(errors)), float(x.min()), float(x.max()))
-
-
-def _solve(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
-    found = np.linalg.lstsq(np.stack([1 / y, x / y], axis=1), np.ones(len(x)), rcond=None)[0]
-    return float(found[0]), float(found[1])
+    return fitted(sums, [0.0] * len(sums), [design["lut4_equivalents"] for design in designs])
 
 
 def memories(rows: Any, cols: Any, x_depth: Any, w_depth: Any, panel_rows: Any, stationary: Any, bits: Any) -> Any:

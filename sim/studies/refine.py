@@ -1,7 +1,10 @@
-"""Points of a front on the real thing: the Verilated design, whose cycles must equal the model's."""
+"""Points of a front on the real thing: the Verilated design, whose cycles must equal the model's; and the synthesised
+one, whose area must be within the error of the model's fit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,9 @@ from hw.design import DesignPoint
 from sim.models.cycles import cycles
 from sim.models.schedule import Machine
 from sim.rtl import verilator
+from sim.silicon.liberty import Library
+from sim.silicon.technologies import libraries
+from sim.studies import synthesis
 from sim.studies.explore import Found, design_of
 from sim.studies.store import Store, generator
 
@@ -69,6 +75,26 @@ def products(found: Found, design: DesignPoint, int8: bool) -> list[tuple[str, i
     return [(f"{name}, cut", m, n, k)]
 
 
+def smallest(found: Found, most: int) -> dict[int, DesignPoint]:
+    """The smallest arrays of each format and dataflow of the front, in turn, by the points' numbers.
+
+    Raises
+    ------
+    GossetError
+        If no array of the front can be generated.
+    """
+    kinds: dict[tuple[str, str], list[tuple[int, int, DesignPoint]]] = {}
+    for number in map(int, found.ids):
+        settings = found.space.settings(number)
+        if design := design_of(settings):
+            kind = kinds.setdefault((settings["format"], settings["dataflow"]), [])
+            kind.append((design.rows * design.cols, number, design))
+    if not kinds:
+        raise GossetError("No array of the front can be generated: of its formats there are cells only.")
+    turns = zip_longest(*(sorted(kind, key=lambda point: point[:2]) for kind in kinds.values()))
+    return {point[1]: point[2] for point in islice(filter(None, chain.from_iterable(turns)), most)}
+
+
 def refine(
     found: Found,
     most: int,
@@ -78,7 +104,8 @@ def refine(
     workers: int = 1,
     progress: Callable[[str, int], Any],
 ) -> int:
-    """Simulates the smallest arrays of the front, and notes the results with its points.
+    """Simulates the smallest arrays of each format and dataflow of the front, in turn, and notes the results with its
+    points.
 
     Returns
     -------
@@ -93,22 +120,13 @@ def refine(
     """
     from sim.studies.cluster import run_tasks
 
-    designs = {}
-    for number in found.ids:
-        if design := design_of(found.space.settings(int(number))):
-            designs[int(number)] = design
-    if not designs:
-        raise GossetError("No array of the front can be generated: of its formats there are cells only.")
-    chosen = sorted(designs, key=lambda number: designs[number].rows * designs[number].cols)[:most]
     places, inputs = [], []
-    for number in chosen:
-        design = designs[number]
+    for number, design in smallest(found, most).items():
         for name, m, n, k in products(found, design, design.int8):
             places.append((number, name, int(cycles(Machine.of(design), m, n, k, int8=design.int8).cycles)))
             inputs.append(inputs_of(design, design.int8, m, n, k))
-    kept = Store(store)
     with progress("simulations", len(inputs)) as advance:
-        results = run_tasks(simulate, inputs, kept, scheduler=scheduler, workers=workers, advance=advance)
+        results = run_tasks(simulate, inputs, Store(store), scheduler=scheduler, workers=workers, advance=advance)
     wrong = 0
     for (number, name, model), given, result in zip(places, inputs, results, strict=True):
         same = result["cycles"] == model and result["equal"]
@@ -116,5 +134,58 @@ def refine(
         found.refined.setdefault(number, []).append(
             {"layer": name, "product": given["product"], "cycles by the model": model, "cycles of the RTL":
              result["cycles"], "accumulators equal golden's": result["equal"]}
+        )  # fmt: skip
+    return wrong
+
+
+def synthesise(
+    found: Found,
+    most: int,
+    store: Path,
+    *,
+    liberty: Sequence[Path] = (),
+    scheduler: str | None = None,
+    workers: int = 1,
+    progress: Callable[[str, int], Any],
+) -> int:
+    """Synthesises the smallest arrays of each format and dataflow of the front, in turn, and notes the results with its
+    points: in LUTs for a study of FPGAs, or else in the standard cells of liberty files.
+
+    Returns
+    -------
+    int: how many of the points differ from the model by more than its fit is wrong.
+
+    Raises
+    ------
+    GossetError
+        If no array of the front can be generated, or the liberty files are another library than the study's.
+    ToolError
+        If yosys or Dask is missing, or a scheduler is not there.
+    """
+    from sim.studies.cluster import run_tasks
+
+    units = found.space.units
+    if units.fabric:
+        task, column = synthesis.luts, "luts"
+    else:
+        liberty = liberty or libraries(found.space.study.technology)
+        library, expected = Library(list(liberty)).name, units.about["units"]["library"]
+        if library != expected:
+            raise GossetError(f"The units of this study were measured in {expected}, and the liberty is {library}.")
+        task, column = partial(synthesis.cells, liberty=liberty), "area_um2"
+    chosen = smallest(found, most)
+    inputs = [synthesis.inputs_of(design, () if units.fabric else liberty) for design in chosen.values()]
+    with progress("syntheses", len(inputs)) as advance:
+        results = run_tasks(task, inputs, Store(store), scheduler=scheduler, workers=workers, advance=advance)
+    wrong, columns = 0, found.columns
+    for number, result in zip(chosen, results, strict=True):
+        place = int(np.flatnonzero(found.ids == number)[0])
+        logic = columns["luts"] if units.fabric else columns["array_um2"] + columns["control_um2"]
+        off = result[column] / logic[place] - 1
+        inside = abs(off) <= units.fit.worst
+        wrong += not inside
+        found.refined.setdefault(number, []).append(
+            {f"{column} by the model": round(float(logic[place]), 1), **result, "off by": f"{100 * off:.1f} %",
+             "within the fit's error": bool(inside)}
         )  # fmt: skip
     return wrong

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hw.engine.counters import COUNTERS
 from sim.provenance import provenance
 from sim.silicon.model import BAND
 from sim.studies import fabric
-from sim.studies.evaluate import ENERGIES, MACHINE_AXES
+from sim.studies.evaluate import ENERGIES, FORMAT, MACHINE_AXES
 from sim.studies.explore import Found, design_of, name_of
 from sim.studies.study import OBJECTIVES
 from sim.studies.units import BANDS
@@ -34,15 +35,17 @@ VERSION = 1
 """Of study.json."""
 
 
-def band(columns: Mapping[str, NDArray[np.float64]], on_fabric: bool) -> dict[str, tuple[Any, Any]]:
-    """What times, energies and areas may really be: the least and the most."""
+def band(columns: Mapping[str, NDArray[np.float64]], on_fabric: bool, worst: float) -> dict[str, tuple[Any, Any]]:
+    """What times, energies and areas may really be: the least and the most.
+
+    `worst` is the error of the fit of areas.
+    """
     low, high = (1.0, 1.0) if on_fabric else BANDS["time"]
     most = columns["compute_s"] * high + columns["waiting_most_s"]
     found = {"time_s": (np.maximum(columns["compute_s"] * low, columns["waiting_most_s"]), most)}
     found["compute_s"] = (columns["compute_s"] * low, columns["compute_s"] * high)
     found["waiting_s"] = (np.minimum(columns["waiting_s"], columns["waiting_most_s"]), columns["waiting_most_s"])
     if on_fabric:
-        worst = fabric.fit().worst
         found["luts"] = (columns["luts"] * (1 - worst), columns["luts"] * (1 + worst))
         return found
     sides = []
@@ -51,7 +54,11 @@ def band(columns: Mapping[str, NDArray[np.float64]], on_fabric: bool) -> dict[st
         parts |= {f"{name}_pj": columns[f"{name}_pj"] * BAND[name][side] for name in ("sram", "dram")}
         sides.append(sum(parts.values(), np.zeros(len(most))) * 1e-12)
     found["energy_j"] = (sides[0], sides[1])
-    found["area_mm2"] = (columns["area_mm2"] * BANDS["area"][0], columns["area_mm2"] * BANDS["area"][1])
+    logic, low, high = columns["array_um2"] + columns["control_um2"], *BANDS["layout"]
+    found["area_mm2"] = (
+        (logic * (1 - worst) + columns["sram_um2"]) * low * 1e-6,
+        (logic * (1 + worst) + columns["sram_um2"]) * high * 1e-6,
+    )
     return found
 
 
@@ -60,18 +67,24 @@ def sheets(found: Found) -> list[dict[str, Any]]:
     space, study = found.space, found.space.study
     machines = found.ids // int(np.prod(space.shape[MACHINE_AXES:]))
     distinct, inverse = np.unique(machines, return_inverse=True)
-    counted, _ = space.cycles(space.machines(distinct)[0])
+    values, _ = space.machines(distinct)
+    counted, _ = space.cycles(values)
     count = np.array([layer.count for layer in study.workload.layers])
     causes = {name: (cycles * count).sum(axis=1)[inverse] for name, cycles in counted.counters().items()}
-    bands, made = band(found.columns, space.units.fabric), []
+    lean = space.units.lean[np.unravel_index(found.ids, space.shape)[FORMAT]]
+    causes["idle"] -= lean * (space.ways(values)[:, 1] * count.sum())[inverse]
+    bands, made = band(found.columns, space.units.fabric, space.units.fit.worst), []
     for place, number in enumerate(found.ids):
         settings = space.settings(int(number))
         at = np.unravel_index(int(number), space.shape)
-        kind = (int(at[8]), int(settings["dataflow"] == "ws"), int(settings["activations"] == "int8"),
+        kind = (int(at[FORMAT]), int(settings["dataflow"] == "ws"), int(settings["activations"] == "int8"),
                 int(settings["products"] == "dsps"))  # fmt: skip
         row = {name: float(column[place]) for name, column in found.columns.items() if not np.isnan(column[place])}
         design = design_of(settings)
-        sums = fabric.units_sum(settings["rows"], settings["cols"], *space.units.values[kind][-3:-1])
+        sums, unit, fit = row.get("array_um2", 0.0), "µm²", space.units.fit
+        if space.units.fabric:
+            sums = fabric.units_sum(settings["rows"], settings["cols"], *space.units.values[kind][-3:-1])
+            unit = "LUTs"
         sheet: dict[str, Any] = {
             "id": name_of(settings),
             "settings": settings,
@@ -89,11 +102,15 @@ def sheets(found: Found) -> list[dict[str, Any]]:
                 + ", ".join(f"{some['name']} reached {some['fmax_mhz']:g} MHz" for some in fabric.table()["designs"])
             )
         if not design:
-            sheet["notes"].append("cycles are those of an output-stationary array of this project with other cells")
-        fit = fabric.fit()
-        if space.units.fabric and not fit.lowest <= sums <= fit.highest:
+            sheet["notes"].append("cycles are those of a lean output-stationary array of this project with other cells")
+        if not fit.designs:
             sheet["notes"].append(
-                f"its units add up to {sums:,.0f} LUTs, and whole designs were measured from {fit.lowest:,.0f} to "
+                "the area is that of the array's units and of memories: of this technology no whole design was "
+                "synthesised, and planner, sequencer and queues are not in it"
+            )
+        elif not fit.lowest <= sums <= fit.highest:
+            sheet["notes"].append(
+                f"its units add up to {sums:,.0f} {unit}, and whole designs were measured from {fit.lowest:,.0f} to "
                 f"{fit.highest:,.0f}: the area is extrapolated"
             )
         made.append(sheet)
@@ -108,7 +125,7 @@ def write(found: Found, output: Path) -> dict[str, Any]:
     GossetError
         If one cannot be written.
     """
-    study, fit = found.space.study, fabric.fit()
+    study, fit = found.space.study, found.space.units.fit
     for name in FILES:
         writable(output / name)
     about = {
@@ -133,7 +150,8 @@ def write(found: Found, output: Path) -> dict[str, Any]:
         },
         "whole grid": found.grid,
         "seconds": round(found.seconds, 3),
-        "bands": {"time": BANDS["time"], "area": BANDS["area"], "energy": BAND, "luts": fit.worst},
+        "bands": {**BANDS, "energy": BAND, "fit of areas": fit.worst},
+        "fit": asdict(fit),
         "sources": found.space.units.about,
         **provenance(),
     }

@@ -144,16 +144,20 @@ def studies() -> list[str]:
 
 
 def line_of(text: str, table: str, key: str) -> int | None:
-    """The line of a TOML file, counted from 1, in which a key of a table is set; None if it cannot be told."""
-    inside = ""
+    """The line of a TOML file, counted from 1, in which a key of a table is set, or else the table, in one line; None
+    if it cannot be told."""
+    inside: list[str] = []
+    found: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
-            inside = header[1]
-            if inside == key and not table:
-                return number
-        elif inside == table and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
-            return number
-    return None
+            inside = [header[1]]
+            found.setdefault(header[1], number)
+        elif set_here := re.match(r"\s*([\w.\"'-]+)\s*=", line):
+            names = [*inside, *(name.strip("\"'") for name in set_here[1].split("."))]
+            for length in range(1 + len(inside), 1 + len(names)):
+                found.setdefault(".".join(names[:length]), number)
+    within = found.get(table)
+    return found.get(f"{table}.{key}" if table else key, within)
 
 
 class _Reader:

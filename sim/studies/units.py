@@ -7,12 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from golden.format import Format
 from golden.lattice import DIM
+from golden.rivals import Lattice
+from hw.design import Pipeline
 from hw.rivals.scales import GroupScale
 from sim.silicon.compose import HOP, Build, quality
 from sim.silicon.rivals import rivals
 from sim.silicon.tables import load, memories
-from sim.studies import fabric
+from sim.studies import cells, fabric
+from sim.studies.cells import PARTS
+from sim.studies.fit import Fit
 from sim.studies.study import FABRIC, Study, formats
 
 SRAM_UM2 = {
@@ -23,12 +28,9 @@ SRAM_UM2 = {
 }
 """Area of a bit of the banks and queues."""
 
-BANDS = {"time": (0.8, 1.2), "area": (1.0, 1.7)}
+BANDS = {"time": (0.8, 1.2), "layout": (1.0, 1.7)}
 """What may become of times and areas in standard cells, as factors: the clock has a quarter of slack and no wires yet;
-cells fill 60 to all of the area. Assumed, not measured."""
-
-PARTS = ("cell", "edge", "column", "hop_x", "hop_w")
-"""Kinds of units: per cell; per row and per column; per eight cells; per block that waits for its row or column."""
+cells fill 60 to all of the area. Assumed, not measured; the error of a fit to whole designs comes on top."""
 
 FIGURES = ("area", "compute", "idle", "leakage")
 COLUMNS = (*(f"{part}_{figure}" for part in PARTS for figure in FIGURES), "cell_drain", "cell_stored", "period_s",
@@ -49,21 +51,27 @@ class Units:
     names : nested mapping
         The units, by the same four.
     bits, sqnr_db : float64 `(formats,)`
+    lean : bool `(formats,)`
+        Whether their arrays have lean edges, as all rivals' have.
     about : mapping
         Where the figures are from.
     dram_pj : float
         Per bit.
     fabric : bool
         Whether they are of LUTs.
+    fit : Fit
+        From the sum of an array's units to a design's logic.
     """
 
     values: NDArray[np.float64]
     names: dict[tuple[int, int, int, int], tuple[str, ...]]
     bits: NDArray[np.float64]
     sqnr_db: NDArray[np.float64]
+    lean: NDArray[np.bool_]
     about: dict[str, Any]
     dram_pj: float
     fabric: bool
+    fit: Fit
 
     @classmethod
     def of(cls, study: Study) -> "Units":
@@ -85,14 +93,21 @@ class Units:
                 if found:
                     row, names[number, *kind] = found
                     values[number, *kind] = [row.get(name, 0.0) for name in COLUMNS]
+
+        def parts(format: str, stationary: bool) -> NDArray[np.float64] | None:
+            found = _in_cells(formats()[format], table["units"], int(stationary), 0, 0)
+            return np.array([found[0][f"{part}_area"] for part in PARTS]) if found else None
+
         return cls(
             values=values,
             names=names,
             bits=np.array([build.bits for build in chosen]),
             sqnr_db=np.array([sqnr(name) for name in study.axes["format"]]),
+            lean=np.array([pipeline(build) == "lean" for build in chosen]),
             about={"units": table["about"], "sram_area": SRAM_UM2, "memories": memories()},
             dram_pj=memories()[study.memory]["value"],
             fabric=on_fabric,
+            fit=fabric.fit() if on_fabric else cells.fit(study.technology, parts),
         )
 
 
@@ -102,21 +117,25 @@ def sqnr(format: str) -> float:
     return quality(formats()[format].codec)
 
 
-def generated_q(build: Build) -> int | None:
-    """q of a format whose arrays `gosset generate` makes; None of others."""
-    q = build.cell.removeprefix("cell_q")
-    return int(q) if q.isdigit() else None
+def generated(build: Build) -> Format | None:
+    """The packed format of designs that `gosset generate` makes; None of formats of which there are cells only."""
+    ours = build.cell.startswith("cell_") and isinstance(build.codec, Lattice)
+    return build.codec.format if ours else None  # type: ignore[attr-defined]
+
+
+def pipeline(build: Build) -> Pipeline:
+    """That of the arrays of a format: rivals' cells have the registers of lean ones."""
+    return "deep" if generated(build) and not build.cell.endswith("_lean") else "lean"
 
 
 def _in_cells(
     build: Build, units: dict[str, Any], stationary: int, int8: int, dsps: int
 ) -> tuple[dict[str, float], tuple[str, ...]] | None:
     """A row of figures in standard cells, and the units' names; None if one was not measured."""
-    q = generated_q(build)
-    if int8 or dsps or (stationary and not q):
+    if int8 or dsps or (stationary and not generated(build)):
         return None
     cell = f"stationary_{build.cell}" if stationary else build.cell
-    own_hop = f"hop_{build.cell.rpartition('_')[2]}"
+    own_hop = f"hop_{build.cell.removeprefix('cell_')}"
     hop = own_hop if own_hop in units else HOP
     needed = (cell, hop, *build.edge, *build.column)
     if any(name not in units for name in needed):
@@ -149,9 +168,10 @@ def _event(unit: dict[str, Any], event: str) -> float:
 
 def _on_fabric(build: Build, stationary: int, int8: int, dsps: int) -> tuple[dict[str, float], tuple[str, ...]] | None:
     """A row of LUTs, and the units' names; None if one was not measured."""
-    units, q = fabric.table()["units"], generated_q(build)
-    if not q:
+    units, format = fabric.table()["units"], generated(build)
+    if not format or pipeline(build) == "lean":
         return None
+    q = format.q
     needed = (fabric.cell_name(q, bool(stationary), bool(int8), bool(dsps)), f"decoder_q{q}", f"norm_q{q}")
     if any(name not in units for name in needed):
         return None

@@ -3,6 +3,7 @@
 Weights are not read, so that a model whose data are in files of their own needs none of them.
 """
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from math import prod
@@ -133,7 +134,8 @@ def _bind(path: Path, graph: Any, dims: Mapping[str, int]) -> None:
             name = dim.dim_param or f"{value.name}:{axis}"
             if name not in dims:
                 raise GossetError(
-                    f"{path}: dimension {axis} of the input {value.name!r} is dynamic; give it with --dim {name}=SIZE."
+                    f"{path}: dimension {axis} of the input {value.name!r} is dynamic; give it with --dim {name}=SIZE, "
+                    f"or in a study as {json.dumps(name)} = SIZE of [workload.dims]."
                 )
             used.add(name)
             dim.dim_value = checked(dims[name], f"The dimension {name!r}")

@@ -40,6 +40,15 @@ def test_exit_codes(body, code, said):
     assert (done.returncode, done.stderr.decode().strip()) == (code, said)
 
 
+def test_an_interrupt_ends_at_once_and_tells_all_that_asked_to_be_told():
+    slow = "__import__('weakref').finalize(sys, print, 'last'); "
+    slow += "sys.slow = type('Slow', (), {'__del__': lambda s, w=__import__('os').write: w(1, b'torn')})()"
+    done = run(f"{slow}; print('first', end=' '); raise KeyboardInterrupt")
+    assert (done.returncode, done.stdout.split()) == (130, [b"first", b"last"])
+    done = run(f"{slow}; print('first', end=' ')")
+    assert (done.returncode, done.stdout.split()) == (0, [b"first", b"last", b"torn"]), "what the test is about"
+
+
 def test_a_fault_of_our_own_is_kept_in_a_file(tmp_path):
     done = run("raise KeyError('odd')", TMPDIR=tmp_path)
     (file,) = tmp_path.glob("gosset-fault-*")

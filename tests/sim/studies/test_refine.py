@@ -30,6 +30,20 @@ def test_keys_are_of_what_decides(monkeypatch):
     assert key() != before
 
 
+def test_sheets_count_the_cycles_of_the_design_that_is_generated(tmp_path):
+    found, kinds = explore(study_of(tmp_path)), set()
+    for sheet in sheets(found):
+        if sheet["design"]:
+            design = refine.DesignPoint.from_dict(sheet["design"])
+            machine, layers = Machine.of(design), found.space.study.workload.layers
+            counted = [cycles(machine, layer.m, layer.n, layer.k) for layer in layers]
+            for name, count in sheet["cycles"].items():
+                exact = [layer.count * int(getattr(c, name)) for layer, c in zip(layers, counted, strict=True)]
+                assert count == sum(exact), (name, design)
+            kinds.add((design.pipeline, design.dataflow))
+    assert len(kinds) >= 3
+
+
 @pytest.mark.parametrize("off", [0, 1])
 def test_a_point_that_differs_is_counted_and_noted(tmp_path, monkeypatch, off):
     from sim.studies import cluster

@@ -1,6 +1,8 @@
 import csv
 import json
 import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 from typer.testing import CliRunner
@@ -9,6 +11,7 @@ from golden.errors import GossetError
 from gosset import app
 from hw.design import DesignPoint
 from sim.studies import fabric
+from sim.studies.store import Store
 from sim.studies.study import BUILTIN, Study, line_of, studies
 from tests.sim.studies.test_evaluate import STUDY, study_of
 
@@ -64,9 +67,70 @@ def test_what_a_study_says_wrong_is_told_with_its_line(tmp_path, old, new, said)
         study_of(tmp_path, STUDY.replace(old, new))
 
 
+def test_networks_that_cannot_be_read_are_told_with_the_line(tmp_path):
+    pytest.importorskip("onnx")
+    from tests.sim.workloads.test_graph import CIRCLE, MATMUL, RECURSIVE, build, constant
+
+    def told(model, dims=""):
+        (tmp_path / "net.onnx").write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
+        with pytest.raises(GossetError) as error:
+            study_of(tmp_path, STUDY.replace('"layers.toml"', '"net.onnx"' + dims))
+        said = str(error.value)
+        assert "s.toml, line 4: " in said and "\n" not in said
+        return said
+
+    assert "is not an ONNX file" in told(b"hello")
+    assert "/a/Add reads 'b', which /b/Relu makes after it: the graph has a circle" in told(CIRCLE)
+    assert "Cycle detected" in told(RECURSIVE)
+    dynamic = build(MATMUL, {"x": ("n", 3)}, [constant("w", 3, 3)])
+    assert 'dynamic; give it with --dim n=SIZE, or in a study as "n" = SIZE of [workload.dims].' in told(dynamic)
+    study = study_of(tmp_path, STUDY.replace('"layers.toml"', '"net.onnx"\ndims = {n = 5}'))
+    assert study.workload.layers[0].m == 5
+    assert "from 1 to" in told(dynamic, "\ndims = {n = 0}")
+
+
+def wrong(tmp_path, *words):
+    """What the command line says of it."""
+    study_of(tmp_path)
+    with pytest.raises(GossetError) as error:
+        CliRunner().invoke(app, ["explore", str(tmp_path / "s.toml"), *words], catch_exceptions=False)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_study_that_is_not_there(tmp_path):
+    for words, said in (
+        (("nothing",), r"No study is called 'nothing'; give lattice-or-integers, llm-decode"),
+        ((str(tmp_path / "none.toml"),), r"none\.toml"),
+    ):
+        with pytest.raises(GossetError, match=said):
+            CliRunner().invoke(app, ["explore", *words], catch_exceptions=False)
+
+
+def test_stores_and_schedulers_that_are_not_there(tmp_path, monkeypatch):
+    cluster = pytest.importorskip("sim.studies.cluster")
+    monkeypatch.setattr(cluster, "CONNECT", 1)
+    monkeypatch.chdir(tmp_path)
+    assert "--scheduler and --store are for --refine and --synthesise" in wrong(
+        tmp_path, "--scheduler", "tcp://127.0.0.1:1"
+    )
+    words = ("--refine", "1", "--rows", "1", "-o", "out")
+    said = wrong(tmp_path, *words, "--scheduler", "tcp://127.0.0.1:1")
+    assert said == "No scheduler answers at tcp://127.0.0.1:1: start one with dask scheduler, or leave it out."
+    (tmp_path / "text").write_text("no database" * 100)
+    assert "text is no store that can be used" in wrong(tmp_path, *words, "--store", "text")
+    with closing(sqlite3.connect(Store(tmp_path / "old").path)) as database, database:
+        database.execute("UPDATE about SET schema = 0")
+    assert "old is a store of version 0, and this gosset reads version" in wrong(tmp_path, *words, "--store", "old")
+    assert not list(tmp_path.glob("out/*")), "nothing half-written"
+
+
 def test_lines_are_found_in_their_table():
     assert line_of("a = 1\n[b]\na = 2\n", "b", "a") == 3
     assert line_of("a = 1\n[b]\na = 2\n", "", "b") == 2
+    assert line_of("a = 1\nb.a = 2\n", "b", "a") == 2
+    assert line_of('a = 1\n"b" = {a = 2}\n', "b", "a") == 2
+    assert line_of("a = 1\n[[b]]\n", "b", "a") is None
     assert line_of("a = 1\n", "b", "a") is None
 
 
