@@ -104,7 +104,8 @@ def _array(
             for key in ("time_s", "energy_j", "area_mm2")
         }
         figures["bytes"] = Figure(float(found["traffic_bytes"][place]), "modelled")
-        bound = "memory" if found["waiting_s"][place] > found["compute_s"][place] else "the array"
+        waits = found["waiting_s"][place] > found["compute_s"][place]
+        bound = f"its memory, assumed to bring {memory.speed / 1e9:.1f} GB/s" if waits else "the array"
         records.append(
             Record(
                 shape.network,

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib import colormaps
 from matplotlib.figure import Figure as Picture
 
 from golden.files import replacing, writable, write_text
@@ -145,13 +146,15 @@ def _roofline(report: Mapping[str, Any], output: Path) -> None:
     axes = picture.subplots()
     rows = report["records"]
     reach = [1e-1, 1e3]
-    for number, platform in enumerate(dict.fromkeys(row["platform"] for row in rows)):
+    platforms = list(dict.fromkeys(row["platform"] for row in rows))
+    for number, platform in enumerate(platforms):
+        colour = colormaps["turbo"](number / max(1, len(platforms) - 1))
         for ours, marker in ((True, "o"), (False, "x")):
             some = [row for row in rows if row["platform"] == platform and row["ours"] == ours]
             x, y = ([place(row)[side] for row in some] for side in (0, 1))
             label = f"{platform}, {'E8' if ours else 'others'}"
             if some:
-                axes.plot(x, y, marker, color=f"C{number % 10}", markersize=4 if ours else 5, alpha=0.7, label=label)
+                axes.plot(x, y, marker, color=colour, markersize=4 if ours else 5, alpha=0.7, label=label)
     for threads, speed in report["reading_bytes_per_second"].items():
         peak = report["peak_macs_per_second"].get(threads)
         roof = [min(speed * at, peak or float("inf")) for at in _spread(reach)]

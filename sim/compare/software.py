@@ -53,7 +53,7 @@ class Machine:
     Attributes
     ----------
     reading : mapping
-        Bytes per second of reading alone.
+        Bytes per second of reading alone, the fastest of several.
     peak : mapping
         Multiply-accumulates per second of VNNI; empty without it.
     """
@@ -69,7 +69,7 @@ def speeds(threads: Sequence[int], seconds: float) -> Machine:
     for count in threads:
         timed = Timed("read", cycle([reading(count)]))
         measure([timed], seconds)
-        reads[count] = STREAMED / timed.seconds
+        reads[count] = STREAMED / timed.best
         if (peak := vnni_peak(Kernels())) is not None:
             peaks[count] = count * peak
     return Machine(reads, peaks)

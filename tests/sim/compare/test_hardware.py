@@ -30,7 +30,7 @@ def test_arrays_wait_for_their_memory_and_no_longer(compared):
     for record in compared:
         least = record.figures["bytes"].value / 1e9
         assert record.figures["time_s"].value >= least * (1 - 1e-9)
-        if record.notes == ("bound by memory",):
+        if "memory" in record.notes[0]:
             assert record.figures["time_s"].value == pytest.approx(least)
 
 
@@ -52,11 +52,8 @@ def test_the_boards_are_those_that_are_built():
         assert DesignPoint.from_dict(board["design"]) == built.design
         assert board["clock_mhz"] * 1e6 == pytest.approx(built.clock_hz)
         assert board["title"] == built.title
-        row = next(
-            line
-            for line in documented.splitlines()
-            if line.startswith(f"| {board['name']} | {built.design.macs_per_cycle}")
-        )
+        begin = f"| {board['name']} | {built.design.macs_per_cycle} |"
+        row = next(line for line in documented.splitlines() if line.startswith(begin))
         cells = [cell.strip() for cell in row.strip("|").split("|")]
         assert int(re.match(r"[\d,]+", cells[2])[0].replace(",", "")) == board["luts"]
         assert (cells[7] == "not placed") == ("no place and route" in board["clock"])

@@ -111,9 +111,10 @@ def test_networks_and_parts_are_chosen_apart():
     assert chosen(["gpu", "minilm", "software"]) == (("minilm",), ("software", "gpu"))
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"about": {}, "records": []}', '{"about": {"machine": "x"}, "records": [1]}']
-)
+NO_RESULTS = ["", "[]", "{}", '{"about": {}, "records": []}', '{"about": {"machine": "x"}, "records": [1]}']
+
+
+@pytest.mark.parametrize("text", NO_RESULTS)
 def test_a_stored_result_must_say_what_it_was_measured_on(text, tmp_path):
     path = tmp_path / "x.json"
     path.write_text(text)
