@@ -22,12 +22,22 @@ TYPES = {
 FAMILIES = {"Q2_K": "K", "Q3_K": "K", "Q4_K": "K", "Q5_K": "K", "IQ2_XS": "IQ", "IQ3_S": "IQ", "IQ4_XS": "IQ"}
 
 FLOAT32 = 0
-OVERHEAD = 1 << 20
-"""Bytes of a context beside its tensors: their headers, a graph, and room to quantise activations in."""
+
+NODES = 16
+"""Room in a graph, which has one product."""
+
+OVERHEAD = 1 << 16
+"""Bytes of a context for each product, beside weights, activations and results: headers and the graph."""
 
 
 class _Init(ctypes.Structure):
     _fields_ = (("size", ctypes.c_size_t), ("buffer", ctypes.c_void_p), ("no_alloc", ctypes.c_bool))
+
+
+class _Plan(ctypes.Structure):
+    """How a graph is computed; what comes after these fields differs between versions, and is only handed back."""
+
+    _fields_ = (("work_size", ctypes.c_size_t), ("work", ctypes.c_void_p), ("rest", ctypes.c_uint8 * 240))
 
 
 @cache
@@ -51,9 +61,10 @@ def library() -> ctypes.CDLL:
         ("ggml_new_tensor_2d", pointer, [pointer, ctypes.c_int, whole, whole]),
         ("ggml_get_data", pointer, [pointer]),
         ("ggml_mul_mat", pointer, [pointer] * 3),
-        ("ggml_new_graph", pointer, [pointer]),
+        ("ggml_new_graph_custom", pointer, [pointer, size, ctypes.c_bool]),
         ("ggml_build_forward_expand", None, [pointer] * 2),
-        ("ggml_graph_compute_with_ctx", ctypes.c_int, [pointer, pointer, ctypes.c_int]),
+        ("ggml_graph_plan", _Plan, [pointer, ctypes.c_int]),
+        ("ggml_graph_compute", ctypes.c_int, [pointer, ctypes.POINTER(_Plan)]),
         ("ggml_quantize_chunk", size, [ctypes.c_int, pointer, pointer, whole, whole, whole, pointer]),
         ("ggml_row_size", size, [ctypes.c_int, whole]),
     ):
@@ -86,16 +97,16 @@ class Ggml:
             raise Unfit(f"K is no multiple of {block}")
         stored = self.quantised(w)
         count = copies(stored.nbytes)
-        graphs: dict[int, list[_Graph]] = {}
+        made: dict[int, _Products] = {}
 
-        def operand(x: Array) -> Array:  # a graph is for one M: those for the last one go
-            if len(x) not in graphs:
-                graphs.clear()
-                graphs[len(x)] = [_Graph(number, stored, w.shape, len(x), threads) for _ in range(count)]
+        def operand(x: Array) -> Array:  # products are for one M: those for the last one go
+            if len(x) not in made:
+                made.clear()
+                made[len(x)] = _Products(number, stored, w.shape, len(x), count, threads)
             return x
 
         def call(place: int, x: Array) -> Array:
-            return graphs[len(x)][place](x)
+            return made[len(x)](place, x)
 
         return Prepared(8 * stored.nbytes / w.size, operand, [partial(call, i) for i in range(count)])
 
@@ -110,29 +121,41 @@ class Ggml:
         return np.resize(out, (len(w), out.shape[1]))
 
 
-class _Graph:
-    """One product in a context of its own, which holds a copy of the weights, the activations and the result."""
+class _Products:
+    """A context with so many copies of the weights, activations, and a graph of one product with each copy."""
 
-    def __init__(self, number: int, stored: Any, shape: tuple[int, ...], m: int, threads: int):
+    def __init__(self, number: int, stored: Any, shape: tuple[int, ...], m: int, count: int, threads: int):
         lib = library()
         n, k = shape
-        room = OVERHEAD + 4 * m * (n + 4 * k)
-        self.context = lib.ggml_init(_Init(stored.nbytes + room, None, False))
-        self.threads = threads
-        weights = lib.ggml_new_tensor_2d(self.context, number, k, n)
-        ctypes.memmove(lib.ggml_get_data(weights), stored.ctypes.data, stored.nbytes)
+        self.context = lib.ggml_init(_Init(count * (stored.nbytes + 4 * m * n + OVERHEAD) + 4 * m * k, None, False))
+        if not self.context:
+            raise ToolError("ggml has no memory for its products.")
         x = lib.ggml_new_tensor_2d(self.context, FLOAT32, k, m)
-        y = lib.ggml_mul_mat(self.context, weights, x)
-        self.graph = lib.ggml_new_graph(self.context)
-        lib.ggml_build_forward_expand(self.graph, y)
-        self.x = np.ctypeslib.as_array((ctypes.c_float * (m * k)).from_address(lib.ggml_get_data(x))).reshape(m, k)
-        self.y = np.ctypeslib.as_array((ctypes.c_float * (m * n)).from_address(lib.ggml_get_data(y))).reshape(m, n)
+        self.x = _floats(lib.ggml_get_data(x), m, k)
+        self.graphs, self.results = [], []
+        for _ in range(count):
+            weights = lib.ggml_new_tensor_2d(self.context, number, k, n)
+            ctypes.memmove(lib.ggml_get_data(weights), stored.ctypes.data, stored.nbytes)
+            y = lib.ggml_mul_mat(self.context, weights, x)
+            graph = lib.ggml_new_graph_custom(self.context, NODES, False)
+            lib.ggml_build_forward_expand(graph, y)
+            self.graphs.append(graph)
+            self.results.append(_floats(lib.ggml_get_data(y), m, n))
+        self.plan = lib.ggml_graph_plan(self.graphs[0], threads)
+        self.work = np.empty(self.plan.work_size + 64, dtype=np.uint8)
+        self.plan.work = self.work.ctypes.data
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, place: int, x: Array) -> Array:
         self.x[:] = x
-        if library().ggml_graph_compute_with_ctx(self.context, self.graph, self.threads):
+        if library().ggml_graph_compute(self.graphs[place], ctypes.byref(self.plan)):
             raise ToolError("ggml failed to multiply.")
-        return self.y
+        return self.results[place]
 
     def __del__(self) -> None:
-        library().ggml_free(self.context)
+        if self.context:
+            library().ggml_free(self.context)
+
+
+def _floats(address: int, rows: int, columns: int) -> Array:
+    """float32 `(rows, columns)` at an address."""
+    return np.ctypeslib.as_array((ctypes.c_float * (rows * columns)).from_address(address)).reshape(rows, columns)

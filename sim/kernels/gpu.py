@@ -63,7 +63,11 @@ class Laid:
         fmt = matrix.format
         labels = _planes(matrix.labels, fmt.label_bits).reshape(-1, 4, *_units(matrix), WARP)
         betas = _planes(matrix.betas, fmt.beta_bits)
-        return cls(matrix, np.ascontiguousarray(labels.transpose(2, 3, 0, 4, 1)), np.ascontiguousarray(betas.transpose(1, 2, 0, 3)))
+        return cls(
+            matrix,
+            np.ascontiguousarray(labels.transpose(2, 3, 0, 4, 1)),
+            np.ascontiguousarray(betas.transpose(1, 2, 0, 3)),
+        )
 
 
 def _units(matrix: PackedMatrix) -> tuple[int, int]:
@@ -189,7 +193,7 @@ class Host:
             acc = np.zeros((count, rows), dtype=np.int32)
             some = np.ascontiguousarray(x[first : first + count])
             _library(laid.matrix.format, count, self.flags).gosset_host_product(
-                *map(_pointer, (laid.labels, laid.betas, some, acc)), rows, laid.tiles, self.splits, self.warps
+                *_pointers(laid.labels, laid.betas, some, acc), rows, laid.tiles, self.splits, self.warps
             )
             parts.append(acc)
         return np.concatenate(parts)
@@ -198,13 +202,13 @@ class Host:
         """As `Backend`."""
         out = np.empty((len(laid.labels) * TILE, laid.tiles * COLUMNS), dtype=np.int8)
         _library(laid.matrix.format, 1, self.flags).gosset_host_expand(
-            *map(_pointer, (laid.labels, laid.betas, out)), len(out), laid.tiles, self.splits, self.warps
+            *_pointers(laid.labels, laid.betas, out), len(out), laid.tiles, self.splits, self.warps
         )
         return out
 
 
-def _pointer(array: NDArray[Any]) -> ctypes.c_void_p:
-    return ctypes.c_void_p(array.ctypes.data)
+def _pointers(*arrays: NDArray[Any]) -> list[ctypes.c_void_p]:
+    return [ctypes.c_void_p(array.ctypes.data) for array in arrays]
 
 
 @cache
