@@ -11,7 +11,6 @@ from cocotbext.axi.axi_slave import AxiSlaveRead, AxiSlaveWrite
 from cocotbext.axi.sparse_memory import SparseMemory
 
 from hw.axi.ports import INCR
-from hw.axi.read import BURST
 from sim.benches.inside.axi_common import AxiBench
 from sim.benches.inside.checks import Mismatch, RuleBroken, same
 from sim.benches.inside.signals import PAUSES, Beat
@@ -194,7 +193,12 @@ class MemoryBench(AxiBench):
 
     def _check_burst(self, cycle: int, burst: Beat) -> None:
         address, beats = burst["addr"], burst["len"] + 1
-        if beats > BURST or 1 << burst["size"] != self.beat or burst["burst"] != INCR or address % self.beat:
+        if (
+            beats > self.design.burst
+            or 1 << burst["size"] != self.beat
+            or burst["burst"] != INCR
+            or address % self.beat
+        ):
             raise RuleBroken(f"A burst in cycle {cycle} is {burst}.")
         if address // 4096 != (address + beats * self.beat - 1) // 4096:
             raise RuleBroken(f"A burst of {beats} beats at 0x{address:x}, in cycle {cycle}, crosses 4 KiB.")
