@@ -35,8 +35,8 @@ PAGE = 4096
 """Bytes of which no burst may cross a multiple."""
 
 LATER = ("burst", "prefetch")
-"""Fields that `DesignPoint.as_dict` leaves out where they are as by default: what describes a design without them stays as
-it was."""
+"""Fields that `DesignPoint.as_dict` leaves out where they are as by default: they came later, and what describes a
+design without them stays as it was."""
 
 MAX_FILE = 1 << 20
 """Bytes of a design file at most."""
