@@ -110,12 +110,9 @@ class MemoryCore(Core):
         addresses = data.View(data.StructLayout(dict.fromkeys(ADDRESSES, ADDRESS_BITS)), plan.tag)
 
         words = {"x": x_word(design), "w": w_word(design)}
-        planes = {
-            f"{side}_{name}": shape
-            for side, word in words.items()
-            for name, shape in reader_shapes(design, word).items()
-        }
-        m.submodules.read = reads = ReadMaster(planes)
+        m.submodules.read = reads = ReadMaster(
+            {f"{side}_{name}": shape for side in words for name, shape in reader_shapes(design, words[side]).items()}
+        )
         m.submodules.write = writes = WriteMaster(
             ACC_BITS * design.cols, design.bus_bits, design.burst, outstanding(design)
         )
@@ -125,7 +122,7 @@ class MemoryCore(Core):
             ("x", 1, plan.x_words, engine.x),
             ("w", plan.tiles, plan.w_words, engine.w),
         ):
-            own = {name: reads.readers[name] for name in planes if name.startswith(side)}
+            own = {name: reads.readers[name] for name in reads.readers if name.startswith(side)}
             m.submodules[f"image_{side}"] = image = Image(own)
             sinks[side] = (image.i.valid, image.i.ready)
             m.d.comb += [
