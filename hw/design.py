@@ -28,6 +28,16 @@ MAX_DEPTH = 32768
 MAX_DSP_Q = 16
 """The largest q whose pairs of coordinates fit multipliers of 18×18 bits; they need 16×16. See `hw.array.pairs`."""
 
+LEAST_PREFETCH, MAX_PREFETCH = 64, 8192
+"""Beats of the bus that a reader asks for ahead, at least and at most."""
+
+PAGE = 4096
+"""Bytes of which no burst may cross a multiple."""
+
+LATER = ("burst", "prefetch")
+"""Fields that `DesignPoint.as_dict` leaves out where they are as by default: they came later, and what describes a
+design without them stays as it was."""
+
 MAX_FILE = 1 << 20
 """Bytes of a design file at most."""
 
@@ -83,6 +93,11 @@ class DesignPoint:
         may then have raw activations too.
     bus_bits : int
         Width of the AXI data bus to memory: 32 to 512, a power of two.
+    burst : int
+        The most beats of a burst on that bus: 16 to 256, a power of two, and 4 KiB at most.
+    prefetch : int
+        Beats of a plane of labels that its reader asks for ahead, and has room for: a power of two from two bursts to
+        8192. It hides as many cycles of memory latency, less a burst or two. A plane of β indices has its share.
 
     Raises
     ------
@@ -105,6 +120,8 @@ class DesignPoint:
     jobs: int = 4
     front_end: FrontEndRules | None = None
     bus_bits: int = 64
+    burst: int = 16
+    prefetch: int = LEAST_PREFETCH
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -144,6 +161,8 @@ class DesignPoint:
         self._check_power("x_depth", 4, MAX_DEPTH)
         self._check_power("drain_rows", self.least_drain_rows, MAX_DEPTH)
         self._check_power("bus_bits", 32, 512)
+        self._check_power("burst", 16, min(256, PAGE // (self.bus_bits // 8)))
+        self._check_power("prefetch", max(LEAST_PREFETCH, 2 * self.burst), MAX_PREFETCH)
         if self.front_end and self.front_end.format != self.format:
             raise GossetError(f"The front end packs as {self.front_end.format}, but the design takes {self.format}.")
         if self.front_end and not self.packed:
@@ -217,7 +236,8 @@ class DesignPoint:
         fields["activations"] = list(self.activations)
         if self.front_end:
             del fields["front_end"]["format"]
-        return fields
+        defaults = self.__dataclass_fields__
+        return {name: value for name, value in fields.items() if name not in LATER or value != defaults[name].default}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "DesignPoint":

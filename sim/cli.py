@@ -213,24 +213,44 @@ def cycles(
     ] = "packed",
     x_period: Annotated[int, typer.Option(help="Cycles per word of activations that memory takes.")] = 1,
     w_period: Annotated[int, typer.Option(help="Cycles per word of weights that memory takes.")] = 1,
-    latency: Annotated[int, typer.Option(help="Cycles until memory gives the first words.")] = 0,
+    latency: Annotated[
+        int, typer.Option(help="Cycles until memory gives the first words; with --bus axi, the first beat of a burst.")
+    ] = 0,
+    bus: Annotated[
+        str,
+        typer.Option(
+            help="stream: words come at the given periods. axi: from memory to memory, through the AXI4 port, a beat "
+            "per cycle at most."
+        ),
+    ] = "stream",
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for report.json, timeline.png and a trace.")
+        Path, typer.Option("--output", "-o", help="Folder for report.json and, of streams, timeline.png and a trace.")
     ] = Path("build/cycles"),
 ) -> None:
     """Says where the cycles of a product would go, from a model that equals the RTL to the cycle.
 
     The trace is one for Perfetto, https://ui.perfetto.dev, in which a cycle is a microsecond.
 
-    A word holds a block of 8 for each row or column of the array. Example, a layer for one token:
+    A word holds a block of 8 for each row or column of the array. Examples, a layer for one token, and the same from
+    a memory of some latency:
     `gosset cycles --design small_ws -M 1 -N 4096 -K 4096 --w-period 2`
+    `gosset cycles --design small_ws -M 1 -N 4096 -K 4096 --bus axi --latency 200`
     """
     from hw.design import DesignPoint
-    from sim.models.breakdown import breakdown
+    from sim.models.breakdown import breakdown, bus_breakdown
     from sim.models.cycles import Memory
 
-    memory = Memory(x_period, w_period, latency, latency)
-    report = breakdown(DesignPoint.load(design), m, n, k, activations, memory, output)
+    if bus not in ("stream", "axi"):
+        raise GossetError(f"The bus is stream or axi, not {bus!r}.")
+    if bus == "axi" and (x_period, w_period) != (1, 1):
+        raise GossetError("Behind --bus axi a beat comes in every cycle: leave --x-period and --w-period out.")
+    point = DesignPoint.load(design)
+    if bus == "axi":
+        report, files = bus_breakdown(point, m, n, k, activations, latency, output), ["report.json"]
+    else:
+        memory = Memory(x_period, w_period, latency, latency)
+        report = breakdown(point, m, n, k, activations, memory, output)
+        files = ["timeline.png", "timeline.trace.json", "report.json"]
     table = Table(title=f"{m} × {k} × {n} on {report['design']['name']}, {report['jobs']} jobs")
     for column in ("cause", "cycles", "share"):
         table.add_column(column, justify="left" if column == "cause" else "right")
@@ -240,7 +260,13 @@ def cycles(
     table.add_row("all", f"{report['cycles']:,}", f"{report['macs_per_cycle']:.1f} MAC/cycle")
     console.print(table)
     console.print(f"{100 * report['utilisation']:.2f} % of the peak for {report['activations']} activations")
-    for name in ("timeline.png", "timeline.trace.json", "report.json"):
+    if bus == "axi":
+        console.print(
+            f"busy in {100 * report['busy']:.1f} % of the cycles, of {100 * report['allowed']:.1f} % that "
+            f"{report['beats']:,} beats of {point.bus_bits} bits allow",
+            soft_wrap=True,
+        )
+    for name in files:
         console.print(f"{output / name}", soft_wrap=True)
 
 

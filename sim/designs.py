@@ -28,6 +28,8 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
     "w_depth": (8, 64),
     "jobs": (2, 3, 7),
     "bus_bits": (32, 64, 256),
+    "burst": (16, 64),
+    "prefetch": (64, 128, 1024),
     "scale": (None, "host", "max", "rms"),
     "candidates": ("parallel", "serial"),
     "length": (8, 16, 64),
@@ -55,6 +57,7 @@ def design(values: Mapping[str, Any], name: str = "drawn") -> DesignPoint | None
         (v["multipliers"] != "none" and (v["q"] > MAX_DSP_Q or v["pipeline"] == "lean"))
         or (v["multipliers"] == "some" and v["cols"] == 1)
         or (v["scale"] and "packed" not in v["activations"])
+        or v["prefetch"] < 2 * v["burst"]
     ):
         return None
     format, front_end = Format(v["q"], v["betas"]), None
@@ -69,7 +72,7 @@ def design(values: Mapping[str, Any], name: str = "drawn") -> DesignPoint | None
         w_depth=v["w_depth"] if v["dataflow"] == "os" else 0,
         front_end=front_end,
         **{key: v[key] for key in ("rows", "cols", "dataflow", "activations", "pipeline", "x_depth")},
-        **{key: v[key] for key in ("jobs", "bus_bits")},
+        **{key: v[key] for key in ("jobs", "bus_bits", "burst", "prefetch")},
     )
 
 

@@ -17,11 +17,13 @@ from golden.format import Format
 from golden.frontend import FrontEndRules
 from hw.array.cell import Cell, SquaredNorm, StationaryCell
 from hw.array.operands import Operand, operands, packed_operand
+from hw.axi.read import Reader, reader_shapes
 from hw.codec.decoder import Decoder
 from hw.codec.encoder import Encoder
 from hw.codec.frontend import FrontEnd, RowScale, Scaler
 from hw.codec.hadamard import Rotator
 from hw.design import PRESETS
+from hw.engine.banks import w_word
 from hw.generate import Generated, generate, generate_design
 from sim.provenance import provenance
 
@@ -60,6 +62,7 @@ def units() -> dict[str, Callable[[], Generated]]:
         "scaler_q16": partial(Scaler, rules),
         "rowscale_max": partial(RowScale, FrontEndRules(scale="max")),
         "frontend_q16": partial(FrontEnd, rules),
+        **{f"{name}_{prefetch}": reader for prefetch in (64, 1024) for name, reader in _readers(prefetch).items()},
     }
 
     def unit(name: str) -> Callable[[], Generated]:
@@ -71,6 +74,12 @@ def units() -> dict[str, Callable[[], Generated]]:
     }
     parts = {name: unit(name) for name in components}
     return parts | {name: partial(generate_design, design) for name, design in designs.items()}
+
+
+def _readers(prefetch: int) -> dict[str, Callable[[], Component]]:
+    """The readers of the weights' planes of `small`."""
+    design = replace(PRESETS["small"], prefetch=prefetch)
+    return {f"reader_{plane}": partial(Reader, shape) for plane, shape in reader_shapes(design, w_word(design)).items()}
 
 
 def measure_all(

@@ -11,8 +11,8 @@ from amaranth.utils import exact_log2
 from hw.axi.core import Core, Top
 from hw.axi.map import ADDRESSES
 from hw.axi.ports import ADDRESS_BITS, forward, memory
-from hw.axi.read import ID_BITS, WORDS_BITS, Reader, ReadMaster, planes_layout
-from hw.axi.write import WriteMaster
+from hw.axi.read import ID_BITS, WORDS_BITS, Reader, ReadMaster, planes_layout, reader_shapes
+from hw.axi.write import WriteMaster, outstanding
 from hw.design import ACC_BITS, DesignPoint
 from hw.engine.banks import w_word, x_word
 from hw.engine.planner import FIELD_BITS
@@ -110,17 +110,20 @@ class MemoryCore(Core):
         addresses = data.View(data.StructLayout(dict.fromkeys(ADDRESSES, ADDRESS_BITS)), plan.tag)
 
         words = {"x": x_word(design), "w": w_word(design)}
-        planes = {f"{side}_{part}": field.width for side, word in words.items() for part, field in word}
-        m.submodules.read = reads = ReadMaster(planes, design.bus_bits)
-        m.submodules.write = writes = WriteMaster(ACC_BITS * design.cols, design.bus_bits)
+        m.submodules.read = reads = ReadMaster(
+            {f"{side}_{name}": shape for side in words for name, shape in reader_shapes(design, words[side]).items()}
+        )
+        m.submodules.write = writes = WriteMaster(
+            ACC_BITS * design.cols, design.bus_bits, design.burst, outstanding(design)
+        )
         m.submodules.results = results = SyncFIFO(width=ADDRESS_BITS, depth=design.jobs)
         sinks = {"engine": (engine.plan.valid, engine.plan.ready), "y": (results.w_en, results.w_rdy)}
         for side, tiles, count, operand in (
             ("x", 1, plan.x_words, engine.x),
             ("w", plan.tiles, plan.w_words, engine.w),
         ):
-            readers = {name: reads.readers[name] for name in planes if name.startswith(side)}
-            m.submodules[f"image_{side}"] = image = Image(readers)
+            own = {name: reads.readers[name] for name in reads.readers if name.startswith(side)}
+            m.submodules[f"image_{side}"] = image = Image(own)
             sinks[side] = (image.i.valid, image.i.ready)
             m.d.comb += [
                 image.i.payload.address.eq(addresses[side]),
@@ -128,7 +131,7 @@ class MemoryCore(Core):
                 image.i.payload.words.eq(count),
             ]
             parts = []
-            for name in readers:
+            for name in own:
                 wiring.connect(m, getattr(image, name), getattr(reads, f"{name}_job"))
                 parts.append(getattr(reads, name))
                 m.d.comb += operand.payload[name.removeprefix(f"{side}_")].as_value().eq(parts[-1].payload)

@@ -1,21 +1,18 @@
 """Planes of words fetched from memory through one AXI4 read port."""
 
+from dataclasses import dataclass
+
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, exact_log2
 
 from hw.axi.gearbox import Gearbox
 from hw.axi.ports import ADDRESS_BITS, BUFFERABLE, INCR, read
+from hw.design import LEAST_PREFETCH, DesignPoint
 from hw.engine.planner import FIELD_BITS
 from hw.streams import broadcast
-
-BURST = 16
-"""The most beats of a burst. Bursts end at multiples of as many beats, and so never cross 4 KiB on any bus."""
-
-BURSTS_AHEAD = 4
-"""Bursts of full length that the queue of a reader has room for, and that can be outstanding."""
 
 ID_BITS = 2
 """Bits of ARID and AWID: a number for each of four readers."""
@@ -47,14 +44,54 @@ def planes_layout(word_bits: int, bus_bits: int) -> data.StructLayout:
     )
 
 
+@dataclass(frozen=True)
+class ReaderShape:
+    """What a reader is made for.
+
+    Attributes
+    ----------
+    word_bits, bus_bits : int
+    burst : int
+        The most beats of a burst.
+    depth : int
+        Beats that its queue has room for.
+    jobs : int
+        Jobs that it can ask for ahead of the one whose words it hands out. If 0, one, which needs no queue.
+    """
+
+    word_bits: int
+    bus_bits: int
+    burst: int
+    depth: int
+    jobs: int
+
+
+def reader_shapes(design: DesignPoint, word: data.StructLayout) -> dict[str, ReaderShape]:
+    """The reader of each plane of an operand, by the plane's name.
+
+    That of the widest plane asks for `prefetch` beats ahead, and any other one for what comes in the same time, a burst
+    more, in whole bursts.
+    """
+    burst, widths = design.burst, {name: field.width for name, field in word}
+    widest = max(widths.values())
+    jobs = design.jobs if design.prefetch > LEAST_PREFETCH else 0
+    shapes = {}
+    for name, bits in widths.items():
+        share = (-(-design.prefetch * bits // (widest * burst)) + 1) * burst
+        depth = design.prefetch if bits == widest else max(LEAST_PREFETCH, 2 * burst, share)
+        shapes[name] = ReaderShape(bits, design.bus_bits, burst, depth, jobs)
+    return shapes
+
+
 class Reader(wiring.Component):
     """Fetches planes and hands out their words.
 
-    Asks for a burst when its own queue has room for all of it, so that what comes back never has to wait.
+    Asks for a burst when its own queue has room for all of it, so that what comes back never has to wait. Bursts end at
+    multiples of their greatest length, and so never cross 4 KiB.
 
     Parameters
     ----------
-    word_bits, bus_bits : int
+    shape : ReaderShape
 
     Members
     -------
@@ -66,16 +103,17 @@ class Reader(wiring.Component):
     o : Out(stream of words)
     """
 
-    def __init__(self, word_bits: int, bus_bits: int):
-        self.word_bits, self.bus_bits = word_bits, bus_bits
+    def __init__(self, shape: ReaderShape):
+        self.shape, self.word_bits, self.bus_bits = shape, shape.word_bits, shape.bus_bits
+        bus_bits, burst = shape.bus_bits, shape.burst
         self.offset_bits = exact_log2(bus_bits // 8)
         super().__init__(
             {
-                "job": In(stream.Signature(planes_layout(word_bits, bus_bits))),
-                "request": Out(stream.Signature(request_layout(bus_bits))),
+                "job": In(stream.Signature(planes_layout(shape.word_bits, bus_bits))),
+                "request": Out(stream.Signature(request_layout(bus_bits, burst))),
                 "beat": In(bus_bits),
                 "push": In(1),
-                "o": Out(stream.Signature(word_bits)),
+                "o": Out(stream.Signature(shape.word_bits)),
             }
         )
 
@@ -87,9 +125,18 @@ class Reader(wiring.Component):
         ask_ready = Signal()
         cut_valid = Signal()
         cut_ready = Signal()
-        broadcast(m, self.job, {"ask": (ask_valid, ask_ready), "cut": (cut_valid, cut_ready)})
+        to_cut = job
+        if self.shape.jobs:
+            shapes = job.shape().members
+            to_cut = Signal(data.StructLayout({name: shapes[name] for name in ("words", "planes")}), name="to_cut")
+            m.submodules.jobs = jobs = SyncFIFO(width=len(to_cut.as_value()), depth=self.shape.jobs)
+            m.d.comb += [jobs.w_data.eq(Cat(job.words, job.planes)), to_cut.as_value().eq(jobs.r_data)]
+            m.d.comb += [cut_valid.eq(jobs.r_rdy), jobs.r_en.eq(cut_ready)]
+            broadcast(m, self.job, {"ask": (ask_valid, ask_ready), "cut": (jobs.w_en, jobs.w_rdy)})
+        else:
+            broadcast(m, self.job, {"ask": (ask_valid, ask_ready), "cut": (cut_valid, cut_ready)})
 
-        depth = BURST * BURSTS_AHEAD
+        burst, depth = self.shape.burst, self.shape.depth
         m.submodules.queue = queue = SyncFIFOBuffered(width=self.bus_bits, depth=depth)
         m.d.comb += [queue.w_data.eq(self.beat), queue.w_en.eq(self.push)]
 
@@ -101,13 +148,13 @@ class Reader(wiring.Component):
         beats = Signal.like(job.beats)
         stride = Signal.like(job.stride)
         planes = Signal(FIELD_BITS)
-        length = Signal(range(BURST + 1))
+        length = Signal(range(burst + 1))
         room = Signal(range(depth + 1), init=depth)
-        to_boundary = Signal(range(BURST + 1))
+        to_boundary = Signal(range(burst + 1))
         asked = Signal()
         m.d.comb += [
             ask_ready.eq(~asking),
-            to_boundary.eq(BURST - at[: exact_log2(BURST)]),
+            to_boundary.eq(burst - at[: exact_log2(burst)]),
             length.eq(Mux(left < to_boundary, left, to_boundary)),
             self.request.payload.at.eq(at),
             self.request.payload.length.eq(length),
@@ -159,13 +206,13 @@ class Reader(wiring.Component):
                 with m.If(more == 1):
                     m.d.sync += cutting.eq(0)
         with m.If(cut_valid & cut_ready):
-            m.d.sync += [cutting.eq(1), word.eq(job.words), words.eq(job.words), more.eq(job.planes)]
+            m.d.sync += [cutting.eq(1), word.eq(to_cut.words), words.eq(to_cut.words), more.eq(to_cut.planes)]
         return m
 
 
-def request_layout(bus_bits: int) -> data.StructLayout:
+def request_layout(bus_bits: int, burst: int) -> data.StructLayout:
     """A burst: where it begins, in beats of the bus, and its beats."""
-    return data.StructLayout({"at": ADDRESS_BITS - exact_log2(bus_bits // 8), "length": range(BURST + 1)})
+    return data.StructLayout({"at": ADDRESS_BITS - exact_log2(bus_bits // 8), "length": range(burst + 1)})
 
 
 class ReadMaster(wiring.Component):
@@ -173,9 +220,8 @@ class ReadMaster(wiring.Component):
 
     Parameters
     ----------
-    word_bits : dict of str to int
-        Width of the words of each reader, by name.
-    bus_bits : int
+    shapes : dict of str to ReaderShape
+        Of the readers, by name; all of one bus.
 
     Members
     -------
@@ -191,10 +237,10 @@ class ReadMaster(wiring.Component):
         A response was an error.
     """
 
-    def __init__(self, word_bits: dict[str, int], bus_bits: int):
-        self.bus_bits = bus_bits
-        self.readers = {name: Reader(bits, bus_bits) for name, bits in word_bits.items()}
-        members: dict[str, wiring.Member] = {"memory": Out(read(bus_bits, ID_BITS))}
+    def __init__(self, shapes: dict[str, ReaderShape]):
+        self.readers = {name: Reader(shape) for name, shape in shapes.items()}
+        self.bus_bits = next(iter(shapes.values())).bus_bits
+        members: dict[str, wiring.Member] = {"memory": Out(read(self.bus_bits, ID_BITS))}
         for name, reader in self.readers.items():
             members |= {f"{name}_job": reader.signature.members["job"], name: reader.signature.members["o"]}
         super().__init__(members | {"halt": In(1), "quiet": Out(1), "error": Out(1)})
@@ -245,7 +291,7 @@ class ReadMaster(wiring.Component):
                     axi.arlen.eq(request.length - 1),
                 ]
 
-        outstanding = Signal(range(BURST * BURSTS_AHEAD * len(readers) + 1))
+        outstanding = Signal(range(sum(reader.shape.depth for _, reader in readers) + 1))
         m.d.sync += outstanding.eq(outstanding + (asks.any() & free) - (axi.rvalid & axi.rlast))
         m.d.comb += self.quiet.eq(outstanding == 0)
         return m

@@ -8,10 +8,16 @@ from amaranth.utils import exact_log2
 
 from hw.axi.gearbox import Gearbox
 from hw.axi.ports import ADDRESS_BITS, BUFFERABLE, INCR, write
-from hw.axi.read import BURST, ID_BITS
+from hw.axi.read import ID_BITS
+from hw.design import DesignPoint
 
-OUTSTANDING = 8
-"""The most bursts that can wait for a response."""
+LEAST_OUTSTANDING = 8
+"""Bursts that can wait for a response, at least."""
+
+
+def outstanding(design: DesignPoint) -> int:
+    """Bursts that can wait for a response: as many as a reader asks for ahead."""
+    return max(LEAST_OUTSTANDING, design.prefetch // design.burst)
 
 
 class WriteMaster(wiring.Component):
@@ -23,6 +29,10 @@ class WriteMaster(wiring.Component):
     Parameters
     ----------
     row_bits, bus_bits : int
+    burst : int
+        The most beats of a burst.
+    outstanding : int
+        Bursts that can wait for a response.
 
     Members
     -------
@@ -42,8 +52,9 @@ class WriteMaster(wiring.Component):
         The last burst of a job was answered, and none since reset by an error.
     """
 
-    def __init__(self, row_bits: int, bus_bits: int):
-        self.row_bits, self.bus_bits = row_bits, bus_bits
+    def __init__(self, row_bits: int, bus_bits: int, burst: int, outstanding: int):
+        self.row_bits, self.bus_bits, self.burst = row_bits, bus_bits, burst
+        self.outstanding = outstanding
         super().__init__(
             {
                 "memory": Out(write(bus_bits, ID_BITS)),
@@ -59,7 +70,7 @@ class WriteMaster(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Joining rows into beats; collecting beats into bursts; the three channels."""
         m = Module()
-        axi, offset_bits = self.memory, exact_log2(self.bus_bits // 8)
+        axi, burst_beats, offset_bits = self.memory, self.burst, exact_log2(self.bus_bits // 8)
 
         m.submodules.gearbox = gearbox = Gearbox(self.row_bits, self.bus_bits)
         beat = gearbox.o.payload
@@ -71,10 +82,10 @@ class WriteMaster(wiring.Component):
         ]
 
         beats_layout = data.StructLayout({"data": self.bus_bits, "units": len(beat.units), "last": 1})
-        m.submodules.beats = beats = SyncFIFOBuffered(width=beats_layout.size, depth=2 * BURST)
-        burst_layout = data.StructLayout({"at": ADDRESS_BITS - offset_bits, "more": range(BURST)})
-        m.submodules.bursts = bursts = SyncFIFO(width=burst_layout.size, depth=OUTSTANDING)
-        m.submodules.answers = answers = SyncFIFO(width=1, depth=OUTSTANDING)
+        m.submodules.beats = beats = SyncFIFOBuffered(width=beats_layout.size, depth=2 * burst_beats)
+        burst_layout = data.StructLayout({"at": ADDRESS_BITS - offset_bits, "more": range(burst_beats)})
+        m.submodules.bursts = bursts = SyncFIFO(width=burst_layout.size, depth=self.outstanding)
+        m.submodules.answers = answers = SyncFIFO(width=1, depth=self.outstanding)
 
         # A burst goes from `first` to `at`, and ends with the job or at a multiple of as many beats as it may have.
         active = Signal()
@@ -85,10 +96,10 @@ class WriteMaster(wiring.Component):
         m.d.comb += [
             gearbox.o.ready.eq(active & ~self.halt & beats.w_rdy & bursts.w_rdy & answers.w_rdy),
             taken.eq(gearbox.o.valid & gearbox.o.ready),
-            ends.eq(beat.last | at[: exact_log2(BURST)].all()),
+            ends.eq(beat.last | at[: exact_log2(burst_beats)].all()),
             beats.w_data.eq(Cat(beat.data, beat.units, ends)),
             beats.w_en.eq(taken),
-            bursts.w_data.eq(Cat(first, (at - first)[: exact_log2(BURST)])),
+            bursts.w_data.eq(Cat(first, (at - first)[: exact_log2(burst_beats)])),
             bursts.w_en.eq(taken & ends),
             answers.w_data.eq(beat.last),
             answers.w_en.eq(taken & ends),
@@ -106,7 +117,7 @@ class WriteMaster(wiring.Component):
 
         # Addresses and data go their own ways.
         burst, out = data.View(burst_layout, bursts.r_data), data.View(beats_layout, beats.r_data)
-        complete = Signal(range(OUTSTANDING + 1))  # bursts of which data are to be sent
+        complete = Signal(range(self.outstanding + 1))  # bursts of which data are to be sent
         sent = Signal()
         m.d.comb += [
             axi.awvalid.eq(bursts.r_rdy),

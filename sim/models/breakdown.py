@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from golden.errors import GossetError
 from golden.files import replacing, writable, write_text
 from hw.design import DesignPoint
+from sim.models.bus import bus_cycles, laid_out
 from sim.models.cycles import Memory, Span, cycles, timeline
 from sim.models.schedule import Machine, schedule
 from sim.provenance import provenance
@@ -76,6 +77,59 @@ def breakdown(design: DesignPoint, m: int, n: int, k: int, kind: str, memory: Me
     write_text(output / "report.json", json.dumps(report, indent=2) + "\n")
     draw(report, spans, output / "timeline.png")
     write_text(output / "timeline.trace.json", json.dumps(trace(design.name, spans)) + "\n")
+    return report
+
+
+def bus_breakdown(
+    design: DesignPoint, m: int, n: int, k: int, kind: str, memory_latency: int, output: Path
+) -> dict[str, Any]:
+    """The cycles of a product from memory to memory, through the memory port.
+
+    Parameters
+    ----------
+    design : DesignPoint
+    m, n, k : int
+    kind : "packed" or "int8"
+        Activations.
+    memory_latency : int
+        As `sim.models.bus.bus_cycles` takes it.
+    output : Path
+        Folder for `report.json`.
+
+    Returns
+    -------
+    The report: `cycles`, `counters`, `utilisation` and `jobs` as those of `breakdown`; `beats`, those that were read;
+    `busy`, the share of cycles in which the array works; and `allowed`, what it would be if a beat were read in every
+    cycle.
+
+    Raises
+    ------
+    GossetError
+        If a number is out of range, the design does not take such activations, or the output cannot be written.
+    """
+    if kind not in design.activations:
+        raise GossetError(f"{design.name} takes {' and '.join(design.activations)} activations, but not {kind} ones.")
+    writable(output / "report.json")
+    jobs = laid_out(design, m, n, k, int8=kind == "int8")
+    counted = bus_cycles(design, jobs, memory_latency)
+    macs = m * n * k
+    report = {
+        "cycles": counted.cycles,
+        "counters": counted.counters,
+        "beats": counted.beats,
+        "busy": counted.busy,
+        "allowed": min(1.0, counted.counters["busy"] / counted.beats),
+        "macs": macs,
+        "macs_per_cycle": macs / counted.cycles,
+        "utilisation": macs / counted.cycles / design.macs_per_cycle * (2 if kind == "int8" else 1),
+        "jobs": len(jobs),
+        "shape": [m, k, n],
+        "activations": kind,
+        "latency": memory_latency,
+        "design": design.as_dict(),
+        **provenance(),
+    }
+    write_text(output / "report.json", json.dumps(report, indent=2) + "\n")
     return report
 
 

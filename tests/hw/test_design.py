@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,6 +24,13 @@ def test_a_toml_file_describes_a_design(tmp_path):
     assert (design.rows, design.cols, design.format, design.drain_rows) == (3, 5, Format(8, (1, 2)), 64)
     assert design.dsp_cols == 2 and DesignPoint.from_dict(design.as_dict()) == design
     assert design.macs_per_cycle == 120 and design.module == "gosset_mine"
+
+
+def test_what_came_later_is_written_down_where_it_is_used():
+    small = PRESETS["small"]
+    assert "prefetch" not in small.as_dict()
+    deep = replace(small, prefetch=1024, burst=64)
+    assert deep.as_dict()["prefetch"] == 1024 and DesignPoint.from_dict(deep.as_dict()) == deep
 
 
 def test_another_format_has_another_name():
@@ -50,6 +58,10 @@ def test_another_format_has_another_name():
         ({"pipeline": "lean", "dsp_cols": 1}, "leave dsp_cols or lean out"),
         ({"jobs": 1}, "jobs must be from 2"),
         ({"bus_bits": 96}, "bus_bits must be a power of two"),
+        ({"burst": 8}, "burst must be from 16 to 256"),
+        ({"burst": 128, "bus_bits": 512}, "burst must be from 16 to 64"),
+        ({"prefetch": 96}, "prefetch must be a power of two"),
+        ({"burst": 64, "prefetch": 64}, "prefetch must be from 128"),
         ({"dataflow": "rs"}, "output-stationary"),
         ({"dataflow": "ws", "w_depth": 512}, "no memory of weights"),
         ({"activations": []}, "not \\(\\)"),
@@ -98,6 +110,8 @@ WRONG = {
     "drain_rows": ["64.0", "0.0", "false", "nan", "'64'"],
     "jobs": ["4.0", "'4'", "[2, 3]"],
     "bus_bits": ["64.0", "true", "''"],
+    "burst": ["16.0", "true", "'16'"],
+    "prefetch": ["64.0", "true", "'64'"],
     "name": ["3", "true", "['x']", "{ x = 1 }", "''", "1979-05-27"],
     "dataflow": ["1", "true", "['os']", "'OS'", "{}", "nan"],
     "activations": ["1", "true", "'packed'", "['packed', 1]", "[['packed']]", "[{}]", "{ packed = 1 }", "[]", "nan"],

@@ -11,7 +11,6 @@ from cocotbext.axi.axi_slave import AxiSlaveRead, AxiSlaveWrite
 from cocotbext.axi.sparse_memory import SparseMemory
 
 from hw.axi.ports import INCR
-from hw.axi.read import BURST
 from sim.benches.inside.axi_common import AxiBench
 from sim.benches.inside.checks import Mismatch, RuleBroken, same
 from sim.benches.inside.signals import PAUSES, Beat
@@ -61,17 +60,28 @@ class ReadSide(AxiSlaveRead):
         self.bench, self.failures = bench, failures
         self.gathers = False
         """Whether it waits for bursts of several IDs, until it has turned from one to another."""
+        self.latency = 0
+        """The most cycles after which a burst can be answered."""
         self.crossed = 0
         """Times that a burst of another ID was turned to before all of one were answered."""
         super().__init__(bus, bench.clock, target=target)
         self.ar_channel.queue_occupancy_limit = WAITING
 
     async def _process_read(self) -> None:
-        rng, waiting = self.bench.rng, dict[int, deque[Any]]()
+        rng, waiting, coming = self.bench.rng, dict[int, deque[Any]](), deque[tuple[int, Any]]()
         present = -1
         while True:
-            while not waiting or not self.ar_channel.empty():
-                burst = await self.ar_channel.recv()
+            while not waiting or not self.ar_channel.empty() or self._is_due(coming):
+                if self._is_due(coming):
+                    _, burst = coming.popleft()
+                elif coming and self.ar_channel.empty():
+                    await self.bench.edge
+                    continue
+                else:
+                    burst = await self.ar_channel.recv()
+                    if self.latency:
+                        coming.append((self.bench.cycle + int(rng.integers(self.latency + 1)), burst))
+                        continue
                 last = int(burst.arlen)
                 addresses = (int(burst.araddr) + i * self.byte_lanes for i in range(last + 1))
                 beats = ((address, i == last) for i, address in enumerate(addresses))
@@ -90,12 +100,17 @@ class ReadSide(AxiSlaveRead):
             reply.rdata = int.from_bytes(self.target.read(address, self.byte_lanes), "little")
             await self.r_channel.send(reply)
 
+    def _is_due(self, coming: deque[tuple[int, Any]]) -> bool:
+        return bool(coming) and self.bench.cycle >= coming[0][0]
+
 
 class WriteSide(AxiSlaveWrite):
     """Takes bursts; of one that is answered by an error nothing is kept."""
 
     def __init__(self, bench: AxiBench, bus: Any, target: SparseMemory, failures: Failures):
         self.burst: list[tuple[int, bytes]] = []
+        self.latency = 0
+        """The most cycles after which a burst is answered."""
         super().__init__(bus, bench.clock, target=target)
         send = self.b_channel.send
 
@@ -105,6 +120,8 @@ class WriteSide(AxiSlaveWrite):
                 for address, data in self.burst:
                     target.write(address, data)
             self.burst.clear()
+            if self.latency:
+                await bench.cycles(1 + int(bench.rng.integers(self.latency)))
             await send(reply)
 
         self.b_channel.send = answer
@@ -194,7 +211,12 @@ class MemoryBench(AxiBench):
 
     def _check_burst(self, cycle: int, burst: Beat) -> None:
         address, beats = burst["addr"], burst["len"] + 1
-        if beats > BURST or 1 << burst["size"] != self.beat or burst["burst"] != INCR or address % self.beat:
+        if (
+            beats > self.design.burst
+            or 1 << burst["size"] != self.beat
+            or burst["burst"] != INCR
+            or address % self.beat
+        ):
             raise RuleBroken(f"A burst in cycle {cycle} is {burst}.")
         if address // 4096 != (address + beats * self.beat - 1) // 4096:
             raise RuleBroken(f"A burst of {beats} beats at 0x{address:x}, in cycle {cycle}, crosses 4 KiB.")
@@ -235,6 +257,17 @@ async def large_jobs(dut: HierarchyObject, stall: str) -> None:
     await bench.run_jobs(3, large=True)
     if not bench.reads.crossed:
         raise Mismatch("The memory never had bursts of different IDs to interleave.")
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(latency=(50, 500))
+async def slow_memory(dut: HierarchyObject, latency: int) -> None:
+    """Any burst is answered as late as it likes, up to so many cycles; reads of different IDs in any order."""
+    bench = MemoryBench(dut, "random")
+    await bench.start()
+    bench.reads.latency = bench.writes.latency = latency
+    await bench.run_jobs(max(4, bench.blocks // 5))
     bench.finish()
 
 

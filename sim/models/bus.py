@@ -1,0 +1,156 @@
+"""The cycle model of the accelerator behind its memory port, cycle for cycle.
+
+What a memory's latency does to readers that share a bus has no closed form: here the registers that decide about time
+are followed cycle by cycle, in compiled code and without any data. Names are those of the RTL (`hw.axi.memory`,
+`hw.axi.read`, `hw.axi.write`, `hw.engine.sequencer`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import gcd
+
+import numpy as np
+
+from golden.errors import GossetError
+from golden.given import integer
+from hw.axi.read import beats_of, reader_shapes
+from hw.axi.write import outstanding
+from hw.design import ACC_BITS, DesignPoint
+from hw.engine.banks import w_word, x_word
+from hw.engine.counters import COUNTERS
+from hw.engine.sequencer import latency
+from sim.models.bus_loop import run
+from sim.models.schedule import Machine, divide, schedule
+
+MAX_LATENCY = 1 << 16
+"""Cycles of latency at most."""
+
+MAX_CYCLES = 1 << 32
+"""Where a run is given up: minutes."""
+
+
+@dataclass(frozen=True)
+class BusJob:
+    """A job as the registers describe it.
+
+    Attributes
+    ----------
+    rows, tiles, steps : int
+    passes : int
+        Words of activations per step, 2 for int8.
+    x, w, y : int
+        Addresses, in bytes: multiples of the bus width.
+    """
+
+    rows: int
+    tiles: int
+    steps: int
+    passes: int
+    x: int
+    w: int
+    y: int
+
+
+@dataclass(frozen=True)
+class BusCycles:
+    """What the accelerator counts.
+
+    Attributes
+    ----------
+    cycles : int
+        From the cycle in which the first job is offered to the one in which the last response to a write comes.
+    counters : dict of str to int
+        Cycles by cause; their sum is `cycles`.
+    beats : int
+        Beats that were read.
+    """
+
+    cycles: int
+    counters: dict[str, int]
+    beats: int
+
+    @property
+    def busy(self) -> float:
+        """The share of cycles in which the array works."""
+        return self.counters["busy"] / self.cycles
+
+
+def operand_beats(design: DesignPoint, side: str, words: int) -> list[int]:
+    """Beats of each plane of an operand of so many words, of one tile."""
+    word = {"x": x_word, "w": w_word}[side](design)
+    return [beats_of(words, field.width, design.bus_bits) for _, field in word]
+
+
+def words_of(design: DesignPoint, rows: int, steps: int, passes: int) -> tuple[int, int]:
+    """Words of the activations of a job, and of a tile of its weights."""
+    stationary = design.dataflow == "ws"
+    units = rows if stationary else divide(rows, design.rows)
+    return units * steps * passes, steps * (design.rows if stationary else 1)
+
+
+def laid_out(design: DesignPoint, m: int, n: int, k: int, *, int8: bool = False) -> list[BusJob]:
+    """The jobs of a product, their images one after the other in memory: activations, weights, results of each job.
+
+    Raises
+    ------
+    GossetError
+        If a size is out of range.
+    """
+    plan = schedule(Machine.of(design), m, n, k, int8)
+    panel, chunk, passes = int(plan.panel), int(plan.chunk), int(plan.passes)
+    bus_bytes = design.bus_bits // 8
+    jobs: list[BusJob] = []
+    free = 0
+    for row in range(0, m, panel):
+        for step in range(0, int(plan.steps), chunk):
+            rows, steps = min(panel, m - row), min(chunk, int(plan.steps) - step)
+            x_words, w_words = words_of(design, rows, steps, passes)
+            at = {"x": free}
+            at["w"] = at["x"] + sum(operand_beats(design, "x", x_words)) * bus_bytes
+            at["y"] = at["w"] + int(plan.tiles) * sum(operand_beats(design, "w", w_words)) * bus_bytes
+            jobs.append(BusJob(rows, int(plan.tiles), steps, passes, **at))
+            free = at["y"] + divide(rows * int(plan.tiles) * design.cols * ACC_BITS // 8, bus_bytes) * bus_bytes
+    return jobs
+
+
+def bus_cycles(design: DesignPoint, jobs: Sequence[BusJob], memory_latency: int = 0) -> BusCycles:
+    """Cycles of jobs that are offered as fast as they are taken.
+
+    The memory takes a burst in every cycle. Its first beat is on offer `memory_latency` + 1 cycles later, or when all
+    beats asked for before have been: a beat per cycle, in their order. A write is answered as many cycles after its
+    last beat.
+
+    Parameters
+    ----------
+    design : DesignPoint
+    jobs : sequence of BusJob
+        Legal ones.
+    memory_latency : int
+
+    Raises
+    ------
+    GossetError
+        If the latency is out of range, or the jobs take more than `MAX_CYCLES`.
+    """
+    delay = integer(memory_latency, "The latency of the memory", 0, MAX_LATENCY)
+    stationary, bus, offset = design.dataflow == "ws", design.bus_bits, design.bus_bits // 8
+    of_readers = []
+    for side, word in enumerate((x_word(design), w_word(design))):
+        for shape in reader_shapes(design, word).values():
+            unit = gcd(bus, shape.word_bits)
+            in_units = bus // unit, shape.word_bits // unit
+            of_readers.append([side, shape.depth, shape.jobs, *in_units, shape.word_bits])
+    table = []
+    for job in jobs:
+        x_words, w_words = words_of(design, job.rows, job.steps, job.passes)
+        units = job.rows if stationary else divide(job.rows, design.rows)
+        fields = [job.rows, job.tiles, job.steps, job.passes, x_words, w_words, units]
+        table.append([*fields, job.x // offset, job.w // offset, job.y // offset])
+    unit = gcd(bus, ACC_BITS * design.cols)
+    machine = [stationary, design.rows, design.jobs, latency(design), design.drain_rows, design.burst, bus, delay]
+    machine += [ACC_BITS * design.cols // unit, bus // unit, outstanding(design)]
+    counts = run(*(np.array(array, dtype=np.int64) for array in (machine, table, of_readers)), MAX_CYCLES)
+    if counts[0] < 0:
+        raise GossetError(f"The cycle model behind a bus counts to {MAX_CYCLES:,} cycles, but the jobs take more.")
+    total, beats, *causes = (int(count) for count in counts)
+    return BusCycles(total, dict(zip(COUNTERS, causes, strict=True)), beats)

@@ -1,0 +1,422 @@
+"""The loop of `sim.models.bus`: the registers that decide about time, one cycle of the memory port after the other."""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+# Columns of the table of jobs.
+_ROWS, _TILES, _STEPS, _PASSES, _X_WORDS, _W_WORDS, _UNITS, _X, _W, _Y = range(10)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64]:  # pragma: no cover
+    """Total, beats that were read, and the counters in the order of `COUNTERS`; −1 as the total if it exceeds `most`.
+
+    `machine` holds numbers in the order in which they are unpacked below, `jobs` a line per job, and `of_readers` for
+    each reader: side (0 for x), depth and jobs of its queues, units of a beat and of a word, and bits of a word.
+    """
+    """Total, beats and counters; −1 as the total if it is more than `most`."""
+    stationary, height, queue_depth, latency, drain_rows, burst, bus, delay = machine[:8]
+    row_units, beat_units, out_depth = machine[8:]
+    count, sides = len(jobs), len(of_readers)
+
+    # Planner, and who has taken the plan on offer: engine, y, and the images of x and w.
+    planning, planned, counting = 0, 0, 0  # the state; the job; cycles of counting left
+    has = np.zeros(4, np.int64)
+    # Followers, each with its queue: fill_x, fill_w, run. `left` are the rounds to go of each loop.
+    level = np.zeros(3, np.int64)
+    there = np.zeros(3, np.int64)
+    job_of = np.full(3, -1)  # the present job, the last one if there is none
+    x_left = w_steps = w_tiles = 0
+    digits = inner = middle = tiles = 0  # run: os blocks and row tiles, ws rows and slices
+    # Turns of x and w; the cells' weights.
+    x_both = x_reading = x_filling = 0
+    w_both = w_reading = w_filling = 0
+    w_row = full = 0
+    # The sequencer.
+    first, congested, since = 1, 0, height
+    unseen = 2 if stationary or height <= 2 else 0
+    room, has_room, set_aside = drain_rows, 1, 0
+    # Rows on their way through the array, by the cycle in which they get to the output queue: 1, or 2 for a job's last.
+    slots = 4096
+    coming = np.zeros(slots, np.int8)
+    queue_inner = queue_ready = 0
+    ends_in = np.zeros(slots, np.int64)  # numbers, counted from the first, of the rows that end jobs
+    ends_put = ends_got = rows_put = rows_got = 0
+    # The writer.
+    y_level = y_next = 0
+    gear = ending = active = at_y = began_y = 0
+    beats_inner = beats_ready = complete = sent = 0
+    lengths, lasts = np.zeros(slots, np.int64), np.zeros(slots, np.int64)
+    bursts_put = bursts_out = addresses_out = answered = 0
+    due = np.zeros(slots, np.int64)
+    due_put = due_got = 0
+    # Images.
+    image_full = np.zeros(2, np.int64)
+    image_job = np.zeros(2, np.int64)
+    # Readers.
+    has_plane, has_ask, has_cut = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
+    asking, plane, at = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
+    left, beats, stride = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
+    planes, room_of = np.zeros(sides, np.int64), of_readers[:, 1].copy()
+    cut_queue, cut_put, cut_got = np.zeros((sides, 64), np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
+    inner_of, ready_of = np.zeros(sides, np.int64), np.zeros(sides, np.int64)
+    held, cutting, word = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
+    words, more = np.zeros(sides, np.int64), np.zeros(sides, np.int64)
+    # The read port and the memory.
+    latest = ar_valid = ar_of = ar_length = ar_next_length = 0
+    asked_of, asked_length = np.zeros(slots, np.int64), np.zeros(slots, np.int64)
+    asked_due = np.zeros(slots, np.int64)
+    asked_put = asked_got = beat = 0
+
+    done = now = read = 0
+    busy = x_late = w_late = drain_blocked = idle = 0
+    while done < count:
+        if now > most:
+            return np.full(7, -1)
+
+        # The writer's gearbox: beats out, rows in.
+        burst_room = bursts_put - addresses_out < out_depth and bursts_put - answered < out_depth
+        beat_valid = ending or gear >= beat_units
+        moved = beat_valid and active and beats_inner != 2 * burst - 1 and burst_room
+        few = gear <= beat_units
+        beat_last = moved and ending and few
+        rest = (0 if few else gear - beat_units) if moved else gear
+        row_taken = queue_ready and not ending and rest < beat_units
+        row_ends = row_taken and ends_got < ends_put and ends_in[ends_got % slots] == rows_got
+
+        # The sequencer.
+        job = job_of[2]
+        last_digits, last_inner, last_middle, last_tiles = digits <= 1, inner <= 1, middle <= 1, tiles <= 1
+        if stationary:
+            finish = last_digits and last_middle
+            tile_ends = last_digits and last_inner and last_middle
+        else:
+            finish = last_digits and last_inner
+            tile_ends = finish and last_middle
+        job_ends = tile_ends and last_tiles
+        w_there = (full or not first) if stationary else w_reading
+        blocked = congested or (finish and not has_room)
+        go = bool(there[2]) and x_reading and w_there and not blocked
+        starts = go and first
+
+        if not there[2]:
+            idle += 1
+        elif go:
+            busy += 1
+        elif congested or (x_reading and w_there and blocked):
+            drain_blocked += 1
+        elif not x_reading:
+            x_late += 1
+        else:
+            w_late += 1
+
+        # Filling.
+        x_valid = w_valid = True
+        for i in range(sides):
+            if not (cutting[i] and held[i] >= of_readers[i, 4]):
+                if of_readers[i, 0]:
+                    w_valid = False
+                else:
+                    x_valid = False
+        x_ready = bool(x_filling)
+        w_ready = bool(there[1]) and (w_row > 0 or not full or starts) if stationary else bool(w_filling)
+        x_moves, w_moves = x_valid and x_ready, w_valid and w_ready
+
+        # Readers: who asks; beats into their queues; words out of them.
+        granted = -1
+        for k in range(sides):
+            i = (latest + 1 + k) % sides
+            to_boundary = burst - at[i] % burst
+            if asking[i] and room_of[i] >= min(left[i], to_boundary):
+                granted = i
+                break
+        push, push_last = -1, False
+        if asked_got < asked_put and now >= asked_due[asked_got % slots]:
+            push = asked_of[asked_got % slots]
+            push_last = beat == asked_length[asked_got % slots] - 1
+            read += 1
+
+        # Jobs on their way.
+        on_offer = planning == 2
+        engine_ready = level.max() < queue_depth - 1
+        ready_0, ready_1 = engine_ready, y_level < queue_depth
+        ready_2, ready_3 = not image_full[0], not image_full[1]
+        plan_taken = (has[0] or ready_0) and (has[1] or ready_1) and (has[2] or ready_2) and (has[3] or ready_3)
+        to_engine = on_offer and not has[0] and ready_0
+        to_y = on_offer and not has[1] and ready_1
+
+        # ---- The edge of the clock: readers. ----
+        for side in range(2):
+            image_taken = True
+            for i in range(sides):
+                if of_readers[i, 0] != side:
+                    continue
+                cut_room = cut_put[i] - cut_got[i] < of_readers[i, 2] if of_readers[i, 2] else not cutting[i]
+                job_ready = (has_ask[i] or not asking[i]) and (has_cut[i] or cut_room)
+                image_taken = image_taken and (has_plane[i] or job_ready)
+            for i in range(sides):
+                if of_readers[i, 0] != side:
+                    continue
+                given = image_full[side] and not has_plane[i]
+                queued = of_readers[i, 2] > 0
+                cut_room = cut_put[i] - cut_got[i] < of_readers[i, 2] if queued else not cutting[i]
+                take_ask = given and not has_ask[i] and not asking[i]
+                take_cut = given and not has_cut[i] and cut_room
+                job_ready = (has_ask[i] or not asking[i]) and (has_cut[i] or cut_room)
+                new = jobs[image_job[side]]
+                start_cut = -1
+                if queued:
+                    if not cutting[i] and cut_got[i] < cut_put[i]:
+                        start_cut = cut_queue[i, cut_got[i] % 64]
+                        cut_got[i] += 1
+                    if take_cut:
+                        cut_queue[i, cut_put[i] % 64] = image_job[side]
+                        cut_put[i] += 1
+                elif take_cut:
+                    start_cut = image_job[side]
+
+                # Words out, beats in.
+                cut = x_moves if side == 0 else w_moves
+                drop = cut and word[i] == 1
+                units = held[i]
+                if cut:
+                    units = 0 if drop else units - of_readers[i, 4]
+                beat_out = ready_of[i] and cutting[i] and units < of_readers[i, 4]
+                if beat_out:
+                    units += of_readers[i, 3]
+                held[i] = units
+                if cut:
+                    word[i] -= 1
+                    if drop:
+                        word[i] = words[i]
+                        more[i] -= 1
+                        if more[i] == 0:
+                            cutting[i] = 0
+                if start_cut >= 0:
+                    cutting[i] = 1
+                    words[i] = jobs[start_cut, _W_WORDS if side else _X_WORDS]
+                    word[i] = words[i]
+                    more[i] = jobs[start_cut, _TILES] if side else 1
+                inner_read = inner_of[i] > 0 and (not ready_of[i] or beat_out)
+                inner_of[i] += (push == i) - inner_read
+                if inner_read:
+                    ready_of[i] = 1
+                elif beat_out:
+                    ready_of[i] = 0
+
+                # Asking.
+                if granted == i:
+                    length = min(left[i], burst - at[i] % burst)
+                    room_of[i] -= length
+                    ar_next_length = length
+                    at[i] += length
+                    left[i] -= length
+                    if left[i] == 0:
+                        plane[i] += stride[i]
+                        at[i] = plane[i]
+                        left[i] = beats[i]
+                        planes[i] -= 1
+                        if planes[i] == 0:
+                            asking[i] = 0
+                room_of[i] += beat_out
+                if take_ask:
+                    amount = new[_W_WORDS] if side else new[_X_WORDS]
+                    address, total = new[_W] if side else new[_X], 0
+                    for j in range(sides):
+                        if of_readers[j, 0] == side:
+                            here = -(-amount * of_readers[j, 5] // bus)
+                            if j == i:
+                                beats[i] = here
+                                plane[i] = address + total
+                            total += here
+                    stride[i] = total
+                    at[i], left[i], asking[i] = plane[i], beats[i], 1
+                    planes[i] = new[_TILES] if side else 1
+                has_ask[i] = given and not job_ready and (has_ask[i] or take_ask)
+                has_cut[i] = given and not job_ready and (has_cut[i] or take_cut)
+                has_plane[i] = image_full[side] and not image_taken and (has_plane[i] or job_ready)
+            if image_taken:
+                image_full[side] = 0
+            if on_offer and not has[2 + side] and (ready_3 if side else ready_2):
+                image_full[side] = 1
+                image_job[side] = planned
+
+        # ---- The read port and the memory. ----
+        if push >= 0:
+            beat += 1
+            if push_last:
+                beat = 0
+                asked_got += 1
+        if ar_valid:
+            asked_of[asked_put % slots], asked_length[asked_put % slots] = ar_of, ar_length
+            asked_due[asked_put % slots] = now + 1 + delay
+            asked_put += 1
+        ar_valid = granted >= 0
+        if granted >= 0:
+            latest = ar_of = granted
+            ar_length = ar_next_length
+
+        # ---- The writer. ----
+        begins = y_level > 0 and not active
+        wrote = beats_ready and complete > 0
+        wrote_last = wrote and sent == lengths[bursts_out % slots] - 1
+        if due_got < due_put and now >= due[due_got % slots]:
+            due_got += 1
+            done += lasts[answered % slots]
+            answered += 1
+        if addresses_out < bursts_put:
+            addresses_out += 1
+        if wrote:
+            sent += 1
+            if wrote_last:
+                sent = 0
+                bursts_out += 1
+                complete -= 1
+                due[due_put % slots] = now + 1 + delay
+                due_put += 1
+        if moved and (beat_last or at_y % burst == burst - 1):
+            lengths[bursts_put % slots] = at_y - began_y + 1
+            lasts[bursts_put % slots] = beat_last
+            bursts_put += 1
+            complete += 1
+            began_y = at_y + 1
+        if moved:
+            at_y += 1
+        inner_read = beats_inner > 0 and (not beats_ready or wrote)
+        beats_inner += moved - inner_read
+        if inner_read:
+            beats_ready = 1
+        elif wrote:
+            beats_ready = 0
+        gear = rest + (row_units if row_taken else 0)
+        if beat_last:
+            ending = 0
+            active = 0
+        if row_taken:
+            ending = row_ends
+            ends_got += row_ends
+            rows_got += 1
+        if begins:
+            active = 1
+            at_y = began_y = jobs[y_next, _Y]
+            y_next += 1
+        y_level += to_y - begins
+
+        # ---- The output queue. ----
+        arrives = coming[now % slots]
+        coming[now % slots] = 0
+        if arrives:
+            if arrives == 2:
+                ends_in[ends_put % slots] = rows_put
+                ends_put += 1
+            rows_put += 1
+        inner_read = queue_inner > 0 and (not queue_ready or row_taken)
+        queue_inner += (arrives > 0) - inner_read
+        if inner_read:
+            queue_ready = 1
+        elif row_taken:
+            queue_ready = 0
+
+        # ---- The sequencer. ----
+        finished = 0
+        if go and finish:
+            finished = 1
+            if not stationary:
+                tail = jobs[job, _ROWS] - (jobs[job, _UNITS] - 1) * height
+                finished = tail if last_middle else height
+            for r in range(finished):
+                ends = last_tiles and r == finished - 1 and (last_inner if stationary else last_middle)
+                coming[(now + latency - 2 + r) % slots] = 2 if ends else 1
+        has_room = room >= unseen + (1 if stationary else height)
+        room += row_taken - set_aside
+        set_aside = finished
+        next_job = job if there[2] and not (go and job_ends) else job + 1
+        if not stationary:
+            gap = 0
+            if next_job < count:
+                gap = max(0, height - jobs[next_job, _STEPS] * jobs[next_job, _PASSES])
+            later = since if since == height else since + 1
+            congested = (finish and gap > 0) if go else (first and later < gap)
+            since = 0 if go and finish else later
+            if go:
+                first = finish
+        elif go:
+            first = last_digits and last_inner
+
+        # ---- Banks, the cells' weights, and the loops of the followers. ----
+        loaded = w_moves and (not stationary or w_row == height - 1)
+        ends_x = x_moves and x_left == 1
+        ends_w = loaded and w_steps == 1 and w_tiles == 1
+        x_filled, x_done = ends_x, go and job_ends
+        w_filled, w_done = w_moves and w_steps == 1, go and tile_ends
+        if stationary:
+            if w_moves:
+                w_row = 0 if w_row == height - 1 else w_row + 1
+            full = loaded or (full and not starts)
+        if x_moves:
+            x_left -= 1
+        if loaded:
+            w_steps -= 1
+            if w_steps == 0:
+                w_steps = jobs[job_of[1], _STEPS]
+                w_tiles -= 1
+        if go:
+            digits -= 1
+            if digits == 0:
+                digits = jobs[job, _PASSES]
+                inner -= 1
+                if inner == 0:
+                    inner = jobs[job, _UNITS] if stationary else jobs[job, _STEPS]
+                    middle -= 1
+                    if middle == 0:
+                        middle = jobs[job, _STEPS] if stationary else jobs[job, _UNITS]
+                        tiles -= 1
+        for follower in range(3):
+            if follower == 0:
+                moves_on = bool(not there[0] or ends_x)
+            elif follower == 1:
+                moves_on = bool(not there[1] or ends_w)
+            else:
+                moves_on = bool(not there[2] or (go and job_ends))
+            pops = moves_on and level[follower] > 0
+            if moves_on:
+                there[follower] = pops
+            level[follower] += to_engine - pops
+            if pops:
+                job_of[follower] += 1
+                came = jobs[job_of[follower]]
+                if follower == 0:
+                    x_left = came[_X_WORDS]
+                elif follower == 1:
+                    w_steps, w_tiles = came[_STEPS], came[_TILES]
+                else:
+                    digits, tiles = came[_PASSES], came[_TILES]
+                    inner = came[_UNITS] if stationary else came[_STEPS]
+                    middle = came[_STEPS] if stationary else came[_UNITS]
+        both = int((x_both or (x_reading and x_filled)) and not x_done)
+        x_reading = int(x_both or x_filled or (x_reading and not x_done))
+        x_both, x_filling = both, int(there[0] and not both)
+        both = int((w_both or (w_reading and w_filled)) and not w_done)
+        w_reading = int(w_both or w_filled or (w_reading and not w_done))
+        w_both, w_filling = both, int(there[1] and not both)
+
+        # ---- The planner. ----
+        if on_offer:
+            has[0] = not plan_taken and (has[0] or ready_0)
+            has[1] = not plan_taken and (has[1] or ready_1)
+            has[2] = not plan_taken and (has[2] or ready_2)
+            has[3] = not plan_taken and (has[3] or ready_3)
+            if plan_taken:
+                planning = 0
+                planned += 1
+        elif planning == 1:
+            counting -= 1
+            if counting == 0:
+                planning = 2
+        elif planned < count:
+            planning, counting = 1, jobs[planned, _UNITS]
+        now += 1
+    return np.array([now, read, busy, x_late, w_late, drain_blocked, idle])

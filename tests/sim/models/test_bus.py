@@ -1,0 +1,60 @@
+"""The cycle model behind the memory port against the RTL, per counter: not a cycle of difference."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from golden.errors import GossetError
+from hw.design import PRESETS
+from sim.models.bus import bus_cycles, laid_out
+from sim.rtl.model import Model
+from tests.sim.memory import generated, measure
+from tests.sim.points import POINTS
+
+LATENCIES = (0, 0, 1, 7, 50, 200, 500)
+
+DESIGNS = [
+    replace(POINTS[2], name="b2", bus_bits=32, prefetch=256, burst=32),
+    replace(POINTS[6], name="b6"),
+]
+
+
+@pytest.mark.parametrize("design", DESIGNS, ids=lambda design: design.name)
+def test_every_counter_equals_the_rtl(design):
+    rng, model = np.random.default_rng(1), Model.of(generated(design))
+    for _ in range(30):
+        m, n, k = int(rng.integers(1, 41)), int(rng.integers(1, 21)), int(np.exp(rng.uniform(0, 6)))
+        int8, latency = bool(rng.integers(2)), int(rng.choice(LATENCIES))
+        jobs = laid_out(design, m, n, k, int8=int8)
+        told, seen = bus_cycles(design, jobs, latency), measure(model, jobs, latency)
+        what = f"{m} × {k} × {n}, int8 {int8}, latency {latency}"
+        assert told.counters == seen.counters and told.cycles == seen.cycles, what
+        assert sum(told.counters.values()) == told.cycles
+    model.close()
+
+
+def in_a_row(prefetch, latency, count=8):
+    """Jobs of 4 rows, 24 tiles and 64 steps; the share of busy cycles, and of what the bus allows."""
+    design = replace(PRESETS["small"], panel_rows=4, prefetch=prefetch)
+    counted = bus_cycles(design, laid_out(design, 4 * count, 96, 512), latency)
+    return counted.busy, counted.busy * counted.beats / counted.counters["busy"]
+
+
+@pytest.mark.parametrize("latency", [0, 1, 13, 50, 100, 200, 333, 500])
+def test_prefetch_hides_the_latency(latency):
+    assert in_a_row(1024, latency)[1] >= 0.95
+    assert latency < 100 or in_a_row(64, latency)[1] < 0.6
+
+
+def test_short_jobs_are_asked_for_ahead():
+    """A tile each, 272 beats: of 500 cycles of latency more than one has to be under way."""
+    design = replace(PRESETS["small"], panel_rows=4, prefetch=1024)
+    counted = bus_cycles(design, laid_out(design, 4 * 128, 4, 512), 500)
+    assert counted.beats / counted.cycles >= 0.95
+
+
+def test_what_is_out_of_range_is_refused():
+    jobs = laid_out(PRESETS["tiny"], 1, 1, 8)
+    with pytest.raises(GossetError, match="latency of the memory must be from 0 to 65536"):
+        bus_cycles(PRESETS["tiny"], jobs, -1)
