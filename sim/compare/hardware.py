@@ -94,7 +94,7 @@ def _array(
     )
     space = Space(study)
     numbers, found = space.evaluate(np.arange(space.size))
-    bands = band(found, False)
+    bands = band(found, False, space.units.fit.worst)
     records = []
     for place, number in enumerate(numbers):
         name = str(space.settings(int(number))["format"])
