@@ -62,7 +62,9 @@ def caches() -> dict[str, int]:
     found: dict[str, int] = {}
     for index in sorted(SYSTEM.glob("index*")):
         try:
-            level, kind, size = ((index / name).read_text().strip() for name in ("level", "type", "size"))
+            level, kind, size = (
+                (index / name).read_text(encoding="utf-8").strip() for name in ("level", "type", "size")
+            )
         except OSError:
             continue
         if kind != "Instruction":
@@ -153,13 +155,13 @@ MEASURED_S, RETRIES = 0.3, 3
 
 def _counts(folder: Path) -> bool:
     try:
-        return "package" in (folder / "name").read_text() and _read(folder / "energy_uj") >= 0
+        return "package" in (folder / "name").read_text(encoding="utf-8") and _read(folder / "energy_uj") >= 0
     except (OSError, ValueError):
         return False
 
 
 def _read(path: Path) -> int:
-    return int(path.read_text())
+    return int(path.read_text(encoding="utf-8"))
 
 
 def load() -> list[float]:
