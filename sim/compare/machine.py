@@ -155,13 +155,17 @@ MEASURED_S, RETRIES = 0.3, 3
 
 def _counts(folder: Path) -> bool:
     try:
-        return "package" in (folder / "name").read_text(encoding="utf-8") and _read(folder / "energy_uj") >= 0
+        return "package" in _text(folder / "name") and _read(folder / "energy_uj") >= 0
     except (OSError, ValueError):
         return False
 
 
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8").strip()
+
+
 def _read(path: Path) -> int:
-    return int(path.read_text(encoding="utf-8"))
+    return int(_text(path))
 
 
 def load() -> list[float]:
