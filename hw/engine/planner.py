@@ -158,7 +158,7 @@ class Planner(wiring.Component):
                         m.next = "count"
             with m.State("count"):
                 m.d.sync += [over.eq(over + beats), row_tiles.eq(row_tiles + 1), tail.eq(left), left.eq(left - tile)]
-                with m.If(left <= tile):
+                with m.If(left <= tile if design.panel_rows > tile else Const(1)):
                     m.next = "hand over"
                 refuse_long()
             with m.State("hand over"):

@@ -102,6 +102,12 @@ def test_presets_for_a_system_are_accepted(name, kind, tmp_path):
     check(source.write(tmp_path), source.description["top"])
 
 
+@pytest.mark.parametrize("rows", [1, 3])
+def test_designs_of_one_row_tile_are_accepted(rows, tmp_path):
+    design = DesignPoint(name="one", rows=rows, cols=1, panel_rows=rows, x_depth=16, w_depth=16, format=Format(2, (1,)))
+    verilator.lint(generate_design(design).write(tmp_path), design.module)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_random_design_points_are_accepted(seed, tmp_path):
     source = generated(str(seed), ["plain", *AXI_TOPS][seed % 3])

@@ -30,7 +30,7 @@ DESIGNS = {
         x_depth=32,
         front_end=FrontEndRules(format=FORMAT, length=16, scale=scale, row_blocks=32),
     )
-    for flow, scale in (("os", "host"), ("os", "rms"), ("ws", "host"), ("ws", "max"))
+    for flow, scale in (("os", "rms"), ("ws", "host"))
 }
 
 

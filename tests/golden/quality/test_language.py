@@ -63,7 +63,7 @@ def test_rotations_meet_their_inverses(model, rotate, kinds, monkeypatch):
 
 
 def test_coarser_caches_lose_more(model):
-    ids = windows(model, 256)[:, :129]
+    ids = windows(model, 512)[:, :129]
     plain, found = model.perplexity(ids), {}
     for name in ("E8 q=16, rotated", "E8 q=8, rotated", "E8 q=4, rotated", "int2-g64"):
         codec, rotate = caches()[name]
