@@ -3,8 +3,8 @@
 python -m benchmarks.zigzag_dse
 
 Cells of eight lanes, output-stationary, operands and results as fast as the array takes them: ZigZag's memories have
-the ports for it. Cells of packed operands take a block per cycle as those of int8 do, so that the RTL is this project's.
-ZigZag searches mappings; it is told the one that the RTL has.
+the ports for it, and it is told the mapping that the RTL has. Cells of packed operands take a block per cycle as those
+of int8 do, so that the RTL is this project's.
 """
 
 import contextlib
@@ -105,10 +105,8 @@ def main() -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "layer.toml").write_text(f'[[layer]]\nname = "layer"\nm = {m}\nn = {n}\nk = {k}\n')
-        axes = (
-            "rows = {from = 1, to = 32, step = 1}\ncols = {from = 1, to = 32, step = 1}\npanel_rows = [32, 64, 128]\n"
-        )
-        text = f'[workload]\nsource = "layer.toml"\n[design]\nformat = "int8*"\n{axes}'
+        text = '[workload]\nsource = "layer.toml"\n[design]\nformat = "int8*"\npanel_rows = [32, 64, 128]\n'
+        text += "rows = {from = 1, to = 32, step = 1}\ncols = {from = 1, to = 32, step = 1}\n"
         (folder / "study.toml").write_text(text + "x_depth = {from = 64, to = 8192, times = 2}\n")
         explore(Study.load(str(folder / "study.toml")))  # compiled before the clock starts
         found = explore(Study.load(str(folder / "study.toml")))
