@@ -1,6 +1,6 @@
 """Runs every benchmark."""
 
-from benchmarks import cpu_kernels, cycle_model, explorer, golden_codec, simulators
+from benchmarks import cpu_kernels, cycle_model, explorer, golden_codec, page, simulators, zigzag_dse
 from golden.exits import ending
 
 
@@ -9,6 +9,8 @@ def main() -> None:
     simulators.main()
     cycle_model.main()
     explorer.main()
+    zigzag_dse.main()
+    page.main()
     golden_codec.main()
     cpu_kernels.main()
 

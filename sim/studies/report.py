@@ -169,9 +169,14 @@ def write(found: Found, output: Path) -> dict[str, Any]:
         for name in SHOWN
         if name in found.sample and not np.isnan(found.sample[name]).any()
     }
-    data = json.dumps({**report, "sample": sample}, ensure_ascii=False).replace("</", "<\\/")
-    write_text(output / "index.html", PAGE.read_text(encoding="utf-8").replace("/*DATA*/null", data))
+    write_text(output / "index.html", page(report, sample))
     return report
+
+
+def page(report: Mapping[str, Any], sample: Mapping[str, list[float]]) -> str:
+    """The page of a report, with points beside its front: one HTML file that asks for nothing else."""
+    data = json.dumps({**report, "sample": sample}, ensure_ascii=False).replace("</", "<\\/")
+    return PAGE.read_text(encoding="utf-8").replace("/*DATA*/null", data)
 
 
 def table(front: list[dict[str, Any]]) -> list[dict[str, Any]]:

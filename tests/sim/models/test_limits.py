@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import sim.models.cycles as model
 from golden.errors import GossetError
 from golden.frontend import FrontEndRules
 from golden.quantize import quantize
 from hw.design import PRESETS
+from hw.engine.counters import COUNTERS
+from sim.models import recurrence as of
 from sim.models.breakdown import breakdown
 from sim.models.cycles import MAX_CYCLES, MAX_JOBS, Memory, cycles, timeline
 from sim.models.schedule import LONGEST, Machine, schedule
@@ -40,6 +43,26 @@ def test_counts_are_right_or_refused(m, n, k, period, latency, name):
     assert total == sum(parts) < MAX_CYCLES and min(parts) >= 0
     assert total * machine.rows * machine.cols >= m * n * blocks
     assert total >= latency + (blocks - 1) * period
+
+
+@given(m=NUMBERS, n=NUMBERS, k=NUMBERS, period=NUMBERS, latency=NUMBERS, name=st.sampled_from([*MACHINES]))
+@settings(max_examples=100, deadline=None)
+def test_counts_are_those_of_pythons_integers(m, n, k, period, latency, name):
+    """The same loop, as Python runs it, in integers that do not end."""
+    machine, memory = MACHINES[name], Memory(period, 1, 0, latency)
+    try:
+        counted = cycles(machine, m, n, k, memory=memory)
+    except GossetError:
+        return
+    values = [np.array([value]) for value in (*model._values(machine), m, n, k, False, False, *model._values(memory))]
+    table = model._table(values)
+    if table[0, of.PANELS] * table[0, of.CHUNKS] > 100:
+        return
+    exact = np.empty((1, 1 + len(COUNTERS)), dtype=object)
+    of.products.py_func(table.astype(object), exact, np.empty((0, 7), dtype=object))
+    assert exact[0].tolist() == [int(counted.cycles), *map(int, counted.counters().values())]
+    assert int(table[0, of.PANELS]) == -(-m // int(table[0, of.PANEL]))
+    assert int(table[0, of.TILES]) == -(-n // machine.cols)
 
 
 @pytest.mark.parametrize("sizes", [(4 * 10**9,) * 3, (1, 10**18, 1), (2**63, 1, 1), (1, 1, 2**63 - 1), (1, 1, 2**1000)])

@@ -11,11 +11,13 @@ from sim.models.schedule import Machine
 from sim.silicon.compose import cost
 from sim.silicon.model import estimate
 from sim.silicon.tables import load
-from sim.studies import fabric
+from sim.studies import cells, fabric
 from sim.studies.evaluate import ENERGIES, Space
 from sim.studies.explore import design_of, explore, objectives
+from sim.studies.fit import fitted
 from sim.studies.front import Front
 from sim.studies.study import Study, formats
+from sim.studies.units import SRAM_UM2
 
 STUDY = """
 title = "small"
@@ -184,6 +186,32 @@ def test_a_large_grid_is_searched(tmp_path, monkeypatch):
     assert not found.grid and (found.columns["area_mm2"] <= 0.05).all()
     best, reached = (objectives(study, f.columns)[:, 0].min() for f in (whole, found))
     assert best <= reached <= 1.5 * best
+
+
+def test_areas_of_whole_designs_are_within_the_band(tmp_path):
+    """Of every design that was synthesised, not of the best ones; and memories have the bits that the model says."""
+    fit, kinds = Space(study_of(tmp_path)).units.fit, set()
+    assert fit.designs == len(cells.designs("asap7")) >= 12 and fit.worst < 0.15
+    for design in cells.designs("asap7"):
+        format, flow = design["format"], design["dataflow"]
+        keys = "".join(f"{key} = {design[key]}\n" for key in ("rows", "cols", "x_depth", "w_depth"))
+        text = f'[workload]\nsource = "layers.toml"\n[design]\nformat = "{format}"\ndataflow = "{flow}"\n{keys}'
+        _, found = Space(study_of(tmp_path, text)).evaluate(np.arange(1))
+        logic = found["array_um2"][0] + found["control_um2"][0]
+        assert abs(logic / design["area_um2"] - 1) <= fit.worst, design
+        assert found["sram_um2"][0] / SRAM_UM2["value"] == pytest.approx(design["memory_bits"], rel=0.02), design
+        kinds.add((format.split(", ")[1], flow))
+    assert len(kinds) == 4
+
+
+def test_a_fit_says_how_wrong_it_is():
+    units, columns = [100.0, 200.0, 400.0, 800.0, 1600.0], [0.0, 4.0, 0.0, 8.0, 2.0]
+    exact = [50 + 0.9 * u + 3 * c for u, c in zip(units, columns, strict=True)]
+    found = fitted(units, columns, exact)
+    assert (found.fixed, found.share, found.column) == pytest.approx((50, 0.9, 3)) and found.worst < 1e-9
+    off = fitted(units, columns, [*exact[:2], 1.3 * exact[2], *exact[3:]])
+    assert off.worst > 0.1 and (off.lowest, off.highest, off.designs) == (100, 1600, 5)
+    assert fitted(units, [0.0] * 5, [2 * u for u in units]).column == 0
 
 
 def test_luts_of_whole_designs_are_within_the_band():

@@ -30,7 +30,6 @@ DESIGNS = (
     ("E8 q = 4, lean", 1, 1, "ws", 1024),
     ("E8 q = 16, deep", 2, 2, "os", 64),
     ("E8 q = 4, deep", 2, 2, "ws", 256),
-    ("E8 q = 8, lean", 4, 4, "ws", 256),
 )
 """Format, rows, columns, dataflow, and words of either memory's banks."""
 
