@@ -12,7 +12,7 @@ from golden.errors import GossetError, ToolError
 from golden.format import Format
 from golden.matmul import matmul
 from golden.quantize import quantize
-from sim.kernels import gpu
+from sim.kernels import gpu, sass
 from tests.sim.kernels.test_product import random_int8, random_packed
 
 COMPILED = [Format(16), Format(2, (1,)), Format(64, (1, 2, 3, 5, 7, 11, 13, 15)), Format(8, (3, 4, 9))]
@@ -121,3 +121,45 @@ def test_without_cupy_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "cupy", None)
     with pytest.raises(ToolError, match=r"gosset\[gpu\]"):
         gpu.Cuda()
+
+
+LISTING = """\
+.text.gosset_expand:
+.L_x_1:
+        /*0000*/                   LOP3.LUT R1, R2, R3, R4, 0x96, !PT ;
+        /*0010*/                   LOP3.LUT R1, R2, R3, R4, 0x96, !PT ;
+        /*0020*/              @!P0 BRA `(.L_x_1) ;
+.text.gosset_product:
+        /*0000*/                   MOV R1, c[0x0][0x28] ;
+.L_x_2:
+        /*0010*/                   LDG.E.128 R4, desc[UR4][R2.64] ;
+        /*0020*/              @P1  LOP3.LUT R1, R2, R3, R4, 0x96, !PT ;
+        /*0030*/                   IDP.4A.S8.S8 R1, R2, R3, R4 ;
+        /*0040*/              @!P0 BRA `(.L_x_2) ;
+        /*0050*/               @P0 BRA `(.L_x_3) ;
+.L_x_3:
+        /*0060*/                   EXIT ;
+"""
+
+
+def test_the_loop_is_what_is_counted():
+    assert sass.loop(LISTING, "gosset_product") == {"LDG": 1, "LOP3": 1, "IDP": 1, "BRA": 1}
+    assert sass.loop(LISTING, "gosset_expand") == {"LOP3": 2, "BRA": 1}
+    with pytest.raises(ToolError, match="has no loop"):
+        sass.loop(LISTING, "gosset_other")
+
+
+def test_what_limits_a_gpu():
+    """At 640 operations for 32 blocks, 20 each, 132 · 64 · 1.98e9 / 20 blocks a second of 4.25 bytes are 3.55 TB/s."""
+    found = sass.bound({"LOP3": 600, "SHF": 40, "IMAD": 500}, Format(16))
+    assert found == pytest.approx({"H100": 1.0, "H200": 3.554e12 / 4.8e12}, rel=1e-3)
+
+
+def test_machine_code():
+    try:
+        counts = sass.loop(sass.listing(Format(4), 1, "sm_90"), "gosset_product")
+    except ToolError as error:
+        pytest.skip(str(error))
+    # A decoder of 178 operations, and no more than twice as many again to expand its planes.
+    assert 178 < counts["LOP3"] < 3 * 178
+    assert counts["IDP"] == 64 + 16
