@@ -1,0 +1,30 @@
+"""All claims, and which of them are meant."""
+
+from fnmatch import fnmatchcase
+
+from golden.errors import GossetError
+from sim.formal import decoding
+from sim.formal.claim import Claim
+
+GROUPS = {"Decoder": decoding.claims}
+"""What makes the claims, by what they are about."""
+
+
+def all_claims() -> dict[str, list[Claim]]:
+    """The claims of each group."""
+    return {group: make() for group, make in GROUPS.items()}
+
+
+def chosen(patterns: list[str]) -> list[Claim]:
+    """The claims whose name is given, or has a pattern's shape, such as `decoder_q16_*`; all if none is given.
+
+    Raises
+    ------
+    GossetError
+        If there is no claim of such a name.
+    """
+    claims = [claim for group in all_claims().values() for claim in group]
+    for pattern in patterns:
+        if not any(fnmatchcase(claim.name, pattern) for claim in claims):
+            raise GossetError(f"No claim is called {pattern!r}: gosset formal --list names all of them.")
+    return [claim for claim in claims if not patterns or any(fnmatchcase(claim.name, p) for p in patterns)]
