@@ -1,21 +1,26 @@
 """All claims, and which of them are meant."""
 
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from golden.errors import GossetError
-from sim.formal import decoding
+from sim.formal import decoding, products
+from sim.formal.arithmetic import Implication
 from sim.formal.claim import Claim
 
-GROUPS = {"Decoder": decoding.claims}
+GROUPS: Mapping[str, Callable[[], Sequence[Claim | Implication]]] = {
+    "Decoder": decoding.claims,
+    "Cells": products.claims,
+}
 """What makes the claims, by what they are about."""
 
 
-def all_claims() -> dict[str, list[Claim]]:
+def all_claims() -> dict[str, list[Claim | Implication]]:
     """The claims of each group."""
-    return {group: make() for group, make in GROUPS.items()}
+    return {group: list(make()) for group, make in GROUPS.items()}
 
 
-def chosen(patterns: list[str]) -> list[Claim]:
+def chosen(patterns: list[str]) -> list[Claim | Implication]:
     """The claims whose name is given, or has a pattern's shape, such as `decoder_q16_*`; all if none is given.
 
     Raises

@@ -11,7 +11,7 @@ from rich.table import Table
 from golden.terminal import console
 
 if TYPE_CHECKING:
-    from sim.formal.claim import Verdict
+    from sim.formal.verdict import Verdict
 
 
 def formal(
@@ -57,7 +57,7 @@ def formal(
         verdicts.append(verdict)
         seconds = sum(verdict.seconds.values())
         console.print(
-            f"{len(verdicts):3} of {len(claims)}  {verdict.claim.name:28} {verdict.status:11} {seconds:7.1f} s",
+            f"{len(verdicts):3} of {len(claims)}  {verdict.name:28} {verdict.status:11} {seconds:7.1f} s",
             highlight=False,
         )
 
@@ -67,18 +67,18 @@ def formal(
     wrong = [verdict for verdict in bad if verdict.status in WRONG]
     for verdict in bad:
         print(told_of(verdict), file=sys.stderr)
-        if verdict.counterexample:
-            print(f"  waves: {output / verdict.claim.name}.vcd", file=sys.stderr)
+        if verdict.waves:
+            print(f"  waves: {output / verdict.name}.vcd", file=sys.stderr)
     if wrong:
         raise typer.Exit(1)
     if bad:
-        names = ", ".join(verdict.claim.name for verdict in bad)
+        names = ", ".join(verdict.name for verdict in bad)
         raise ToolError(f"There is no answer for {names}: give more time with --limit, or the claim more to go by.")
 
 
 def claims_table(report: dict[str, Any]) -> Table:
     """What became of the claims."""
-    table = Table(title=f"Claims on the generated Verilog, {report['about']['solver']}")
+    table = Table(title=f"Claims on the generated Verilog, bitwuzla {report['about']['solvers']['bitwuzla']}")
     for column in ("claim", "is", "proof", "cases reached", "planted bug"):
         table.add_column(column, justify="left" if column in ("claim", "is") else "right", no_wrap=True)
     for name, claim in report["claims"].items():

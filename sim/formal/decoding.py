@@ -10,8 +10,9 @@ from golden.lattice import DIM, INFORMATION, REDUNDANT, codeword, minimal_vector
 from golden.voronoi import RATES, decode_lanes, encode_lanes, label_dtype
 from hw.codec.decoder import Decoder
 from hw.generate import generate
-from sim.formal.claim import Bug, Claim, Pauses, Window
+from sim.formal.claim import Bug, Claim
 from sim.formal.harness import Harness, lanes
+from sim.formal.methods import Pauses, Window
 
 STAGES = {"deep": Decoder.ALL, "lean": Decoder.STAGES["lean"], "two": (3, 6)}
 """The pipelines that are looked at: an FPGA's, standard cells', and one between."""

@@ -1,11 +1,12 @@
 """The circuit around generated units that says whether a claim holds."""
 
+import re
 from collections.abc import Iterable
 from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
-from amaranth import Cat, ClockSignal, Instance, Module, ResetSignal, Signal, Value
+from amaranth import Cat, ClockDomain, ClockSignal, Instance, Module, ResetSignal, Signal, Value
 from amaranth.back import rtlil
 from amaranth.hdl import ShapeLike
 from amaranth.lib import wiring
@@ -36,12 +37,14 @@ class Harness:
 
     def __init__(self) -> None:
         self.m = Module()
+        self.m.domains.sync = self._clock = ClockDomain("sync")
         self.verilog: dict[str, str] = {}
         self.proved: dict[str, Value] = {}
         self.covered: dict[str, Value] = {}
         self.assumed: list[Value] = []
         self.probes: dict[str, str] = {}
         self._free: dict[str, Signal] = {}
+        self._tops: dict[str, str] = {}
 
     def place(self, unit: wiring.Component | Generated, name: str = "dut", **tied: Any) -> Any:
         """Adds an instance of a unit as `hw.generate` writes it.
@@ -51,11 +54,14 @@ class Harness:
         generated = unit if isinstance(unit, Generated) else generate(unit, f"unit_{name}")
         description = generated.description
         self.verilog[description["top"]] = generated.verilog
+        self._tops[name] = description["top"]
         ports: dict[str, Signal] = {}
         wires: dict[str, Value] = {}
         for port in description["ports"]:
             key, inward = port["name"], port["direction"] == "in"
             if key in (description["clock"], description["reset"]):
+                if f"  input {key};" not in generated.verilog:  # nothing in it has a clock
+                    continue
                 reset = ResetSignal()
                 wires[f"i_{key}"] = ClockSignal() if key == description["clock"] else reset
                 if key.endswith("n") and key == description["reset"]:
@@ -78,11 +84,26 @@ class Harness:
         self._free[name] = Value.cast(signal)
         return signal
 
-    def probe(self, wire: str, shape: ShapeLike = 1) -> Any:
-        """What a wire inside a unit is, such as `dut.core.level`: for what an induction has to know of a state."""
+    def probe(self, wire: str, bits: int | None = None) -> Signal:
+        """What a wire inside a unit is, such as `dut.core.level`: for what a proof has to know of a state.
+
+        Its bits are those that the Verilog gives a wire of the name, if they are not given.
+
+        Raises
+        ------
+        KeyError
+            If the unit's Verilog has no wire of this name.
+        """
         name = "probe_" + wire.replace(".", "_")
-        self.probes[name] = wire
-        return self.free(name, shape)
+        if name not in self.probes:
+            unit, leaf = wire.partition(".")[0], wire.rpartition(".")[2]
+            declared = rf"^ *(?:reg|wire) (?:\[(\d+):0\] )?\\?{re.escape(leaf)}[ ;]"
+            found = re.search(declared, self.verilog[self._tops[unit]], re.MULTILINE)
+            if found is None:
+                raise KeyError(f"{unit} has no wire {leaf}.")
+            self.probes[name] = wire
+            self.free(name, int(found[1] or 0) + 1 if bits is None else bits)
+        return self._free[name]
 
     def always(self, name: str, shape: ShapeLike = 1) -> Any:
         """A value that the solver chooses once."""
@@ -119,7 +140,7 @@ class Harness:
     @cached_property
     def rtlil(self) -> str:
         """The circuit, with the outputs `assume`, `prove_<i>` and `cover_<i>`."""
-        ports = dict(self._free)
+        ports = {"clk": self._clock.clk, "rst": self._clock.rst, **self._free}
         outputs = {"assume": _all(self.assumed)}
         outputs |= {f"prove_{i}": value for i, value in enumerate(self.proved.values())}
         outputs |= {f"cover_{i}": value for i, value in enumerate(self.covered.values())}

@@ -10,12 +10,14 @@ from sim.formal.harness import Harness
 from sim.silicon.tools import yosys
 
 # Nothing here looks at a register: merged, or taken for a constant, it could not have every value at the beginning.
-SCRIPT = """
+BEFORE = """
 read_rtlil top.il
 hierarchy -check -top top
 proc -noopt
 flatten
 setattr -unset init w:*
+"""
+AFTER = """
 memory_collect
 memory_map
 opt_expr
@@ -63,7 +65,8 @@ def model(harness: Harness, verilog: dict[str, str]) -> Model:
         for name, text in verilog.items():
             (folder / f"{name}.v").write_text(text, encoding="utf-8")
         reads = "".join(f"read_verilog {name}.v\n" for name in verilog)
-        (folder / "script.ys").write_text(reads + SCRIPT, encoding="utf-8")
+        keeps = "".join(f"setattr -set keep 1 top/w:{wire}\n" for wire in harness.probes.values())
+        (folder / "script.ys").write_text(reads + BEFORE + keeps + AFTER, encoding="utf-8")
         done = process.run([*command, "-q", "-l", "log.txt", "-s", "script.ys"], folder=folder)
         if done.code:
             raise process.failed(done, _errors(folder, done), folder)
@@ -80,7 +83,7 @@ def model(harness: Harness, verilog: dict[str, str]) -> Model:
 def _errors(folder: Path, done: process.Finished) -> list[str]:
     log = folder / "log.txt"
     lines = (log.read_text(encoding="utf-8", errors="replace") if log.exists() else done.said).splitlines()
-    return [line for line in lines if line.startswith("ERROR")] or lines[-20:]
+    return [line for line in lines if line.startswith(("ERROR", "Warning"))] or lines[-20:]
 
 
 def planted(verilog: dict[str, str], pattern: str, replacement: str) -> dict[str, str]:
