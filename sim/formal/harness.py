@@ -9,7 +9,7 @@ from typing import Any
 from amaranth import Cat, ClockDomain, ClockSignal, Instance, Module, ResetSignal, Signal, Value
 from amaranth.back import rtlil
 from amaranth.hdl import ShapeLike
-from amaranth.lib import wiring
+from amaranth.lib import stream, wiring
 from numpy.typing import DTypeLike
 
 from hw.generate import Generated, generate
@@ -51,7 +51,7 @@ class Harness:
 
         Returns its ports by name, as signals: free, but for those inputs that are tied here.
         """
-        generated = unit if isinstance(unit, Generated) else generate(unit, f"unit_{name}")
+        generated = unit if isinstance(unit, Generated) else generated_unit(unit, f"unit_{name}")
         description = generated.description
         self.verilog[description["top"]] = generated.verilog
         self._tops[name] = description["top"]
@@ -148,6 +148,40 @@ class Harness:
             ports[name] = Signal(name=name)
             self.m.d.comb += ports[name].eq(value.bool())
         return rtlil.convert(self.m, name="top", ports={key: (s, None) for key, s in ports.items()}, emit_src=False)
+
+
+class Leaves(wiring.Component):
+    """A component behind a port for each signal of each of its interfaces, `<member>_<signal>`.
+
+    Parameters
+    ----------
+    component : Component
+    """
+
+    def __init__(self, component: wiring.Component):
+        self.component = component
+        leaves = list(component.signature.flatten(component))
+        self._inner = {"_".join(map(str, path)): Value.cast(value) for path, _, value in leaves}
+        shapes = [
+            (member.flow, value.shape()) for (_, member, _), value in zip(leaves, self._inner.values(), strict=True)
+        ]
+        super().__init__({name: flow(shape) for name, (flow, shape) in zip(self._inner, shapes, strict=True)})
+
+    def elaborate(self, platform: object) -> Module:
+        """Connects the ports."""
+        m = Module()
+        m.submodules.core = self.component
+        for name, inner in self._inner.items():
+            port, flow = getattr(self, name), self.signature.members[name].flow
+            m.d.comb += inner.eq(port) if flow == wiring.In else port.eq(inner)
+        return m
+
+
+def generated_unit(unit: wiring.Component, top: str) -> Generated:
+    """A unit's Verilog; one with a bus, which has no ports of its own, behind its leaves."""
+    streams = stream.Signature
+    plain = all(member.is_port or isinstance(member.signature, streams) for member in unit.signature.members.values())
+    return generate(unit if plain else Leaves(unit), top)
 
 
 def lanes(packed: Value, bits: int, count: int = 8) -> list[Value]:

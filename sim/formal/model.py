@@ -22,7 +22,8 @@ memory_collect
 memory_map
 opt_expr
 opt_clean
-check -assert -initdrv
+setundef -undriven -anyseq
+check -assert
 setundef -anyseq
 dffunmap
 write_smt2 -stbv -wires top.smt2
