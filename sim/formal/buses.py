@@ -3,16 +3,17 @@
 from typing import Any
 
 from amaranth import Cat, Mux, Value
+from amaranth.utils import bits_for, exact_log2
 
 from hw.axi.lite import Registers
 from hw.axi.memory import AxiMemoryTop
 from hw.axi.read import BURST, BURSTS_AHEAD, ID_BITS, ReadMaster, planes_layout
-from hw.generate import generate_axi
+from hw.axi.write import OUTSTANDING, WriteMaster
 from sim.formal.claim import Bug, Claim
 from sim.formal.harness import Harness
 from sim.formal.methods import Induction
-from sim.formal.rules import AxiLiteRules, AxiReadRules
-from sim.formal.streams import OUTPUT
+from sim.formal.rules import AxiLiteRules, AxiReadRules, AxiWriteRules
+from sim.formal.streams import OUTPUT, queue
 
 
 def watch(h: Harness, rules: Any, dut: Any, prefix: str) -> Any:
@@ -90,8 +91,34 @@ def reads(h: Harness) -> None:
     h.cover("both readers", rules.bursts_0.any() & rules.bursts_1.any())
 
 
-def bus_top(kind: str) -> Any:
-    return generate_axi(OUTPUT, kind)
+def writes(h: Harness) -> None:
+    """Any rows of any jobs, any memory that keeps the rules."""
+    dut, path = h.place(WriteMaster(32, 32)), "dut.core.core"
+    rules = watch(h, AxiWriteRules(32, ID_BITS, OUTSTANDING), dut, "memory")
+    h.assume(rules.subordinate)
+    h.prove("the manager's rules", rules.manager)
+    h.prove("it is always ready for a response", dut.memory_bready)
+    h.prove("bursts of 16 beats at most", ~dut.memory_awvalid | (dut.memory_awlen < BURST))
+    h.prove("one ID", ~dut.memory_awid.any())
+    for name in ("bursts", "answers"):
+        queue(h, f"{path}.{name}", OUTSTANDING)
+    level, due = (h.probe(f"{path}.{name}.level", bits_for(OUTSTANDING)) for name in ("bursts", "answers"))
+    h.prove("a response is due to each burst", due == rules.asked + level)
+    complete = h.probe(f"{path}.complete")
+    h.prove("bursts whose data are not sent are counted", due == rules.sent + complete)
+    h.prove("and none is under way when it says so", dut.quiet == ~due.any())
+
+    # A burst lies within a multiple of its most beats, while it is collected and while it waits.
+    bits = exact_log2(BURST)
+    active, first, at = (h.probe(f"{path}.{name}") for name in ("active", "first", "at"))
+    h.prove("a burst is collected in its place", ~active | ((first[bits:] == at[bits:]) & (first[:bits] <= at[:bits])))
+    consume = h.probe(f"{path}.bursts.consume", exact_log2(OUTSTANDING))
+    for i in range(OUTSTANDING):
+        word = h.probe(f"{path}.bursts.storage[{i}]", len(first) + bits)
+        waits = (i - consume)[: exact_log2(OUTSTANDING)] < level
+        h.prove(f"burst {i} waits in its place", ~waits | (word[:bits] + word[len(first) :] < BURST))
+    h.cover("data before their address", rules.sent > rules.asked)
+    h.cover("a response", dut.memory_bvalid)
 
 
 def claims() -> list[Claim]:
@@ -99,17 +126,28 @@ def claims() -> list[Claim]:
     return [
         Claim(
             "axi_lite_registers",
-            "Registers behind AXI4-Lite keep a subordinate's rules with any manager that keeps its own: a response to each "
-            "request, once, none without, stable until it is taken; address and data of a write in either order.",
+            "Registers behind AXI4-Lite keep a subordinate's rules with any manager that keeps its own: a response to "
+            "each request, once, none without, stable until it is taken; address and data of a write in either order.",
             registers,
             Induction(1, reach=8),
-            Bug("x", "has_address & has_data", "has_address | has_data"),
+            Bug("an address alone is answered", "has_address & has_data", "has_address"),
         ),
         Claim(
             "axi_read_master",
-            "",
+            "Readers behind an AXI4 port keep a manager's rules with any memory that keeps its own: requests stable "
+            "until they are taken, bursts of at most 16 beats within a page, at most 64 beats of a reader under way. "
+            "Whatever comes back finds room, so that the port is always ready.",
             reads,
             Induction(1, reach=8),
             Bug("a queue counts room that a burst has taken", r"^(  assign \w+ = )room - (\w+);", r"\1room;"),
+        ),
+        Claim(
+            "axi_write_master",
+            "The writer of results keeps a manager's rules with any memory that keeps its own: what is offered is "
+            "stable until it is taken, bursts of at most 16 beats stay within a page, at most 8 are under way, and it is "
+            "ready for every response.",
+            writes,
+            Induction(1, reach=12),
+            Bug("data are withdrawn while a job comes", r"(assign memory__wvalid = .*);", r"\1 & ~job__valid;"),
         ),
     ]

@@ -4,16 +4,17 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from golden.errors import GossetError
-from sim.formal import buses, decoding, order, products, streams
+from sim.formal import buses, decoding, encoding, order, products, streams
 from sim.formal.arithmetic import Implication
 from sim.formal.claim import Claim
 
 GROUPS: Mapping[str, Callable[[], Sequence[Claim | Implication]]] = {
-    "Decoder": decoding.claims,
+    "Decoders": decoding.claims,
     "Cells": products.claims,
-    "Streams": streams.claims,
-    "Order": order.claims,
-    "Buses": buses.claims,
+    "Rules of streams": streams.claims,
+    "Nothing lost, doubled or reordered": order.claims,
+    "AXI": buses.claims,
+    "Encoder": encoding.claims,
 }
 """What makes the claims, by what they are about."""
 

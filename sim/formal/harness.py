@@ -96,13 +96,15 @@ class Harness:
         """
         name = "probe_" + wire.replace(".", "_")
         if name not in self.probes:
-            unit, leaf = wire.partition(".")[0], wire.rpartition(".")[2]
-            declared = rf"^ *(?:reg|wire) (?:\[(\d+):0\] )?\\?{re.escape(leaf)}[ ;]"
-            found = re.search(declared, self.verilog[self._tops[unit]], re.MULTILINE)
-            if found is None:
-                raise KeyError(f"{unit} has no wire {leaf}.")
+            if bits is None:
+                unit, leaf = wire.partition(".")[0], wire.rpartition(".")[2]
+                declared = rf"^ *(?:reg|wire) (?:\[(\d+):0\] )?\\?{re.escape(leaf)}[ ;]"
+                found = re.search(declared, self.verilog[self._tops[unit]], re.MULTILINE)
+                if found is None:
+                    raise KeyError(f"{unit} has no wire {leaf}.")
+                bits = int(found[1] or 0) + 1
             self.probes[name] = wire
-            self.free(name, int(found[1] or 0) + 1 if bits is None else bits)
+            self.free(name, bits)
         return self._free[name]
 
     def always(self, name: str, shape: ShapeLike = 1) -> Any:

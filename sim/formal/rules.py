@@ -175,14 +175,16 @@ class AxiReadRules(wiring.Component):
 
 
 class AxiWriteRules(wiring.Component):
-    """The rules of AXI4 for writes of one manager that uses one ID and whose bursts increase: streams; bursts within a
-    page; as many beats of data as a burst says, the last one marked; a response to each burst, after all of its data.
+    """The rules of AXI4 for writes of one manager whose bursts increase, all of one ID: streams; bursts within a page,
+    of beats as wide as the bus; a response to each burst, after its address and all of its data.
+
+    That a burst has as many beats of data as its address says is not among them.
 
     Parameters
     ----------
     bus_bits, id_bits : int
     most : int
-        Bursts that are not answered, at most, a power of two; more break the manager's rules.
+        Bursts that are not answered, at most; more break the manager's rules.
 
     Members
     -------
@@ -200,43 +202,20 @@ class AxiWriteRules(wiring.Component):
         super().__init__(members | dict.fromkeys(("asked", "sent"), Out(range(most + 2))))
 
     def elaborate(self, platform: object) -> Module:
-        """Channels; lengths by address and by data, compared burst by burst; what waits for a response."""
+        """Channels; bursts; what waits for a response."""
         m = Module()
-        bus, most, quiet = self.bus, self.most, after_reset(m)
+        bus, quiet = self.bus, after_reset(m)
         ok = [channel(m, "aw", bus, burst_fields("aw")), channel(m, "w", bus, ("wdata", "wstrb", "wlast"))]
         answers = channel(m, "b", bus, ("bid", "bresp"))
         asks, ends, done = bus.awvalid & bus.awready, bus.wvalid & bus.wready & bus.wlast, bus.bvalid & bus.bready
         m.d.sync += [self.asked.eq(self.asked + asks - done), self.sent.eq(self.sent + ends - done)]
-
-        # The lengths of whichever came first wait for those of the other.
-        beat = Signal(8)
-        with m.If(bus.wvalid & bus.wready):
-            m.d.sync += beat.eq(Mux(bus.wlast, 0, beat + 1))
-        lengths = [Signal(8, name=f"length_{k}") for k in range(most)]
-        ahead = Signal(range(-most - 1, most + 2))  # bursts with an address and no data; negative: the other way round
-        m.d.sync += ahead.eq(ahead + asks - ends)
-        first = Mux(ahead.any(), lengths[0], Mux(asks, bus.awlen, beat))
-        waits = Signal(range(most + 1))
-        m.d.comb += waits.eq(Mux(ahead < 0, -ahead, ahead))
-        by_address, by_data = asks & (ahead >= 0) & ~(ends & ~ahead.any()), ends & (ahead <= 0) & ~(asks & ~ahead.any())
-        adds, takes = by_address | by_data, (asks & (ahead < 0)) | (ends & (ahead > 0))
-        left = Mux(takes, waits - 1, waits)
-        for k, length in enumerate(lengths):
-            behind = lengths[k + 1] if k + 1 < most else length
-            new = Mux(by_address, bus.awlen, beat)
-            m.d.sync += length.eq(Mux(adds & (left == k), new, Mux(takes, behind, length)))
-        equal = [
-            ~(ends & ((ahead > 0) | (asks & ~ahead.any()))) | (beat == first),
-            ~(asks & (ahead < 0)) | (bus.awlen == lengths[0]),
-            ~(bus.wvalid & (ahead > 0)) | (bus.wlast == (beat == lengths[0])),
-        ]
-        few = [~asks | (self.asked < most), ~ends | (self.sent < most)]
-        shape = [within_page(bus, "aw", self.bus_bits)]
+        few = [~asks | (self.asked < self.most), ~ends | (self.sent < self.most)]
+        due = ~bus.bvalid | (self.asked.any() & self.sent.any())
         m.d.comb += [
-            self.manager.eq(Cat(*ok, *equal, *few, *shape).all() & ~(quiet & (bus.awvalid | bus.wvalid))),
-            self.subordinate.eq(
-                Cat(answers, ~bus.bvalid | (self.asked.any() & self.sent.any())).all() & ~(quiet & bus.bvalid)
+            self.manager.eq(
+                Cat(*ok, *few, within_page(bus, "aw", self.bus_bits)).all() & ~(quiet & (bus.awvalid | bus.wvalid))
             ),
+            self.subordinate.eq(Cat(answers, due).all() & ~(quiet & bus.bvalid)),
         ]
         return m
 

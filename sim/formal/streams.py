@@ -26,8 +26,8 @@ from sim.formal.methods import Induction
 from sim.formal.rules import StreamRules
 
 OUTPUT = DesignPoint(name="os", rows=1, cols=2, x_depth=4, w_depth=4, panel_rows=2)
-STATIONARY = DesignPoint(
-    name="ws", rows=2, cols=1, dataflow="ws", activations=("packed", "int8"), x_depth=4, panel_rows=2
+LEAN = DesignPoint(
+    name="lean", rows=1, cols=1, pipeline="lean", format=Format(2, (1,)), x_depth=4, w_depth=4, panel_rows=2, jobs=2
 )
 RAW = DesignPoint(name="raw", rows=1, cols=1, x_depth=4, w_depth=4, front_end=FrontEndRules(length=16))
 """Small designs: the rules of a unit hang on no size."""
@@ -88,14 +88,9 @@ UNITS: dict[str, tuple[str, Unit, Bug]] = {
         _image,
         Bug("one reader is only told when the other is", r"(assign label__valid = .*);", r"\1 & beta__ready;"),
     ),
-    "accelerator_os": (
-        "a whole output-stationary accelerator",
-        lambda: Accelerator(OUTPUT),
-        Bug("the output queue reads on while it waits", r"assign r_port__en = .*;", "assign r_port__en = inner_r_rdy;"),
-    ),
-    "accelerator_ws": (
-        "a whole weight-stationary accelerator",
-        lambda: Accelerator(STATIONARY),
+    "accelerator": (
+        "a whole accelerator of one lean cell",
+        lambda: Accelerator(LEAN),
         Bug("the output queue reads on while it waits", r"assign r_port__en = .*;", "assign r_port__en = inner_r_rdy;"),
     ),
     "rows": (
@@ -151,7 +146,7 @@ def claims() -> list[Claim]:
             f"The streams out of {what} keep the rules, if those into it do: what is offered stays on offer, as it is, "
             "until it is taken, whatever the pauses.",
             raw_rows if name == "rows" else partial(keeps_rules, unit),
-            Induction(1, reach=50 if name.startswith("acc") else 12),
+            Induction(1, reach=32 if name.startswith("acc") else 12),
             bug,
         )
         for name, (what, unit, bug) in UNITS.items()

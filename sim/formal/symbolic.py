@@ -43,6 +43,8 @@ class Symbol(NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         """What golden's operators, and NumPy's functions, come to."""
+        if ufunc is np.floor_divide and isinstance(inputs[1], int) and inputs[1].bit_count() == 1:
+            return inputs[0] >> (inputs[1].bit_length() - 1)  # of which there is a circuit
         if method != "__call__" or ufunc not in _CIRCUITS or set(options) - {"out"}:
             return NotImplemented
         dtype = np.result_type(*(x.dtype if isinstance(x, Symbol) else x for x in inputs))
@@ -78,7 +80,6 @@ _CIRCUITS: dict[np.ufunc, Callable[..., Value]] = {
     np.add: lambda a, b: a + b,
     np.subtract: lambda a, b: a - b,
     np.multiply: lambda a, b: a * b,
-    np.floor_divide: lambda a, b: a // b,
     np.bitwise_and: lambda a, b: a & b,
     np.bitwise_or: lambda a, b: a | b,
     np.bitwise_xor: lambda a, b: a ^ b,

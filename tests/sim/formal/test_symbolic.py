@@ -45,7 +45,7 @@ def test_of_a_point():
 
 def test_numbers_wrap_around_as_those_of_numpy():
     def made(a, b):
-        return [a + b, a * b, np.abs(a), np.minimum(a, b), a < b, a // b, (a >> np.int8(1)).view(np.uint8), -1 * a]
+        return [a + b, a * b, np.abs(a), np.minimum(a, b), a < b, a // 4, (a >> np.int8(1)).view(np.uint8), -1 * a]
 
     pairs = np.array([[127, 1], [-128, -1], [-128, 127], [-7, 2], [7, -2], [0, 3], [100, 100]], dtype=np.int8)
     with np.errstate(over="ignore"):
