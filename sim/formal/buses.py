@@ -144,8 +144,8 @@ def claims() -> list[Claim]:
         Claim(
             "axi_write_master",
             "The writer of results keeps a manager's rules with any memory that keeps its own: what is offered is "
-            "stable until it is taken, bursts of at most 16 beats stay within a page, at most 8 are under way, and it is "
-            "ready for every response.",
+            "stable until it is taken, bursts of at most 16 beats stay within a page, at most 8 are under way, and it "
+            "is ready for every response.",
             writes,
             Induction(1, reach=12),
             Bug("data are withdrawn while a job comes", r"(assign memory__wvalid = .*);", r"\1 & ~job__valid;"),

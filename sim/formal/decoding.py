@@ -8,6 +8,7 @@ from amaranth import Cat, Mux, Value
 from golden.format import Format
 from golden.lattice import DIM, INFORMATION, REDUNDANT, codeword, minimal_vectors
 from golden.voronoi import RATES, decode_lanes, encode_lanes, label_dtype
+from hw.array.cell import tree
 from hw.codec.decoder import Decoder
 from hw.generate import generate
 from sim.formal.claim import Bug, Claim
@@ -19,6 +20,9 @@ STAGES = {"deep": Decoder.ALL, "lean": Decoder.STAGES["lean"], "two": (3, 6)}
 
 LEAST = (2, 4, 8, 16)
 """The q for which a solver sees within minutes that the energy is the least."""
+
+BOUNDED = (2, 4, 8, 16)
+"""The q for which it sees that the energy is bounded."""
 
 TIE = Bug(
     "of two equally cheap pairs the upper one is turned over",
@@ -62,6 +66,14 @@ def least(format: Format, h: Harness) -> None:
     h.cover("a facet is touched", size[0] + size[1] + size[2] + size[3] == 2 * format.q)
 
 
+def bounded(format: Format, h: Harness) -> None:
+    """The energy of what comes out."""
+    dut = h.place(Decoder(format, stages=(Decoder.LATENCY,)), o_ready=1)
+    norm = h.wire(tree([lane * lane for lane in lanes(dut.o_y, format.point_bits)]))
+    h.prove("‖y‖² ≤ 2q²", norm <= format.norm_bound)
+    h.cover("‖y‖² = 2q²", norm == format.norm_bound)
+
+
 def pauses(format: Format, stages: tuple[int, ...], h: Harness) -> None:
     """The decoder whose consumer may stop it, beside one whose consumer does not."""
     unit = generate(Decoder(format, stages=stages), "decoder")
@@ -101,4 +113,7 @@ def claims() -> list[Claim]:
             "the Voronoi cell of Λ."
         )
         found.append(Claim(f"decoder_q{q}_least", sentence, partial(least, fmt), Window(1), DEAR))
+    for q in BOUNDED:
+        sentence = f"What the decoder of q = {q} gives has ‖y‖² ≤ 2q² = {Format(q).norm_bound}, for every label."
+        found.append(Claim(f"decoder_q{q}_norm", sentence, partial(bounded, Format(q)), Window(1), DEAR))
     return found

@@ -192,7 +192,7 @@ def claims() -> list[Claim | Implication]:
         Claim(
             "rotator_8_stages",
             f"The rotator of segments of eight coordinates of {rules.raw_bits} bits takes the seed's signs, −x of the "
-            "least number being the greatest, and three stages of exact sums and differences: for every block and seed.",
+            "least number being the greatest, and three stages of exact sums and differences, for every block.",
             partial(rotated, rules),
             Window(rotating(rules)),
             Bug("a sum in place of a difference", r"(signed\(within_1_0\)) - ", r"\1 + "),

@@ -13,8 +13,10 @@ from golden.format import Format
 from golden.lattice import DIM, INFORMATION, REDUNDANT, codeword
 from golden.matmul import MAX_ACCUMULATOR, max_columns
 from hw.array.cell import Cell, SquaredNorm, tree
+from hw.array.lean import DotCell
 from hw.array.operands import PAIRS, Operand, acc_bits, inner_bits, packed_operand
 from hw.array.pairs import Pairing
+from hw.array.products import Products
 from sim.formal.arithmetic import Implication, total
 from sim.formal.claim import Bug, Claim
 from sim.formal.harness import Harness, lanes
@@ -72,6 +74,16 @@ def claims() -> list[Claim | Implication]:
             _follows(q, side, "pairs"),
             _never_overflows(q),
         ]
+    side = packed_operand(Format(2))
+    found.append(
+        Claim(
+            "cell_lean_q2",
+            "The lean cell of q = 2 adds β·β·⟨x, w⟩/2 to its accumulator for any two points of Λ with ‖x‖², ‖w‖² ≤ 2q².",
+            partial(lean, side),
+            Window(4),
+            Bug("an inner product is inverted", r"^( *inner <= )(.*);", r"\1~\2;"),
+        )
+    )
     return found
 
 
@@ -138,6 +150,22 @@ def sum_of_products(side: Operand, h: Harness) -> None:
     dut = h.place(Cell(side, side, multiply=True))
     inner = (-tree(_middles(side, h)) >> 1)[: inner_bits(side, side)].as_signed()
     _accumulated(side, h, dut, inner)
+
+
+def lean(side: Operand, h: Harness) -> None:
+    """Two tiles of one block each, one after the other: what comes out of the second is its product alone."""
+    bits = acc_bits(side)
+    dut = h.place(DotCell(Products((side, side), bits)))
+    (x, by_x, _), (w, by_w, _) = _fields(side, dut.x), _fields(side, dut.w)
+    bound = [h.wire(tree([v * v for v in y])) <= side.norm_bound for y in (x, w)]
+    ends = dut.token == 0b11
+    alone = h.past(ends & h.past(ends) & _in_lattice(x) & _in_lattice(w) & bound[0] & bound[1], 3)
+    inner = h.wire(tree([a * b for a, b in zip(x, w, strict=True)]) >> 1)
+    h.prove(
+        "it is the product",
+        ~alone | (dut.o[:bits].as_signed() == h.past(inner * _factor(side, by_x) * _factor(side, by_w), 3)),
+    )
+    h.cover("a product of two least coordinates", alone & h.past((x[0] == -2) & (w[0] == -2), 3))
 
 
 def _fields(side: Operand, block: Value) -> tuple[list[Value], Value, Value]:
