@@ -9,10 +9,12 @@ from hw.axi.lite import Registers
 from hw.axi.memory import AxiMemoryTop
 from hw.axi.read import BURST, BURSTS_AHEAD, ID_BITS, ReadMaster, planes_layout
 from hw.axi.write import OUTSTANDING, WriteMaster
+from hw.design import ACC_BITS
+from hw.generate import generate_axi
 from sim.formal.claim import Bug, Claim
 from sim.formal.harness import Harness
-from sim.formal.methods import Induction
-from sim.formal.rules import AxiLiteRules, AxiReadRules, AxiWriteRules
+from sim.formal.methods import Induction, Window
+from sim.formal.rules import AxiLiteRules, AxiReadRules, AxiStreamRules, AxiWriteRules
 from sim.formal.streams import OUTPUT, queue
 
 
@@ -121,9 +123,29 @@ def writes(h: Harness) -> None:
     h.cover("a response", dut.memory_bvalid)
 
 
+def results(h: Harness) -> None:
+    """A whole accelerator, whatever it is doing."""
+    dut = h.place(generate_axi(OUTPUT, "axis"))
+    rules = watch(h, AxiStreamRules(ACC_BITS * OUTPUT.cols), dut, "m_axis_acc")
+    h.prove("the transmitter's rules", rules.transmitter)
+    h.cover("a row that waits", dut.m_axis_acc_tvalid & ~dut.m_axis_acc_tready)
+
+
 def claims() -> list[Claim]:
     """All of them."""
     return [
+        Claim(
+            "axi_stream_results",
+            "The results of a whole accelerator with AXI4-Stream keep a transmitter's rules in any state, through a "
+            "soft reset as well: a row on offer stays, as it is, until it is taken.",
+            results,
+            Window(1),
+            Bug(
+                "a row goes that nobody has taken",
+                r"assign m_axis_acc__tready = \w+ \| .*;",
+                "assign m_axis_acc__tready = 1'h1;",
+            ),
+        ),
         Claim(
             "axi_lite_registers",
             "Registers behind AXI4-Lite keep a subordinate's rules with any manager that keeps its own: a response to "

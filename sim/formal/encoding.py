@@ -95,6 +95,7 @@ def nearest(rules: FrontEndRules, h: Harness) -> None:
     for support in sorted({tuple(abs(v).tolist()) for v in minimal_vectors()}):
         total: Value = sum((size[i] << (support[i] - 1) for i in range(DIM) if support[i]), Value.cast(0))
         h.prove(f"⟨z − p, v⟩ ≤ 2 for v = {support} with any signs", total <= 2 * unit)
+    h.cover("a facet is touched", size[0] + size[1] + size[2] + size[3] == 2 * unit)
 
 
 def rotated(rules: FrontEndRules, h: Harness) -> None:

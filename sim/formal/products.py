@@ -78,7 +78,8 @@ def claims() -> list[Claim | Implication]:
     found.append(
         Claim(
             "cell_lean_q2",
-            "The lean cell of q = 2 adds β·β·⟨x, w⟩/2 to its accumulator for any two points of Λ with ‖x‖², ‖w‖² ≤ 2q².",
+            "The lean cell of q = 2 adds β·β·⟨x, w⟩/2 to its accumulator for any two points of Λ with ‖x‖², "
+            "‖w‖² ≤ 2q².",
             partial(lean, side),
             Window(4),
             Bug("an inner product is inverted", r"^( *inner <= )(.*);", r"\1~\2;"),

@@ -15,7 +15,6 @@ from hw.axi.memory import Image
 from hw.axi.read import Reader
 from hw.codec.decoder import Decoder
 from hw.design import DesignPoint
-from hw.engine.accelerator import Accelerator
 from hw.engine.planner import Planner
 from hw.engine.rows import RowFramer
 from hw.generate import generate
@@ -26,9 +25,6 @@ from sim.formal.methods import Induction
 from sim.formal.rules import StreamRules
 
 OUTPUT = DesignPoint(name="os", rows=1, cols=2, x_depth=4, w_depth=4, panel_rows=2)
-LEAN = DesignPoint(
-    name="lean", rows=1, cols=1, pipeline="lean", format=Format(2, (1,)), x_depth=4, w_depth=4, panel_rows=2, jobs=2
-)
 RAW = DesignPoint(name="raw", rows=1, cols=1, x_depth=4, w_depth=4, front_end=FrontEndRules(length=16))
 """Small designs: the rules of a unit hang on no size."""
 
@@ -88,11 +84,6 @@ UNITS: dict[str, tuple[str, Unit, Bug]] = {
         _image,
         Bug("one reader is only told when the other is", r"(assign label__valid = .*);", r"\1 & beta__ready;"),
     ),
-    "accelerator": (
-        "a whole accelerator of one lean cell",
-        lambda: Accelerator(LEAN),
-        Bug("the output queue reads on while it waits", r"assign r_port__en = .*;", "assign r_port__en = inner_r_rdy;"),
-    ),
     "rows": (
         "the framer of raw rows",
         lambda: RowFramer(RAW),
@@ -146,7 +137,7 @@ def claims() -> list[Claim]:
             f"The streams out of {what} keep the rules, if those into it do: what is offered stays on offer, as it is, "
             "until it is taken, whatever the pauses.",
             raw_rows if name == "rows" else partial(keeps_rules, unit),
-            Induction(1, reach=32 if name.startswith("acc") else 12),
+            Induction(1, reach=12),
             bug,
         )
         for name, (what, unit, bug) in UNITS.items()
