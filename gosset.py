@@ -6,6 +6,7 @@ import fpga.cli
 import golden.cli
 import sim.cli
 import sim.compare.cli
+import sim.formal.cli
 import sim.networks.cli
 import sim.silicon.cli
 import sim.studies.cli
@@ -30,7 +31,7 @@ board_app = typer.Typer(
 
 PANELS = {
     "Describe and generate": (sim.cli.generate,),
-    "Verify": (sim.cli.sim, sim.cli.bench, sim.cli.waves),
+    "Verify": (sim.cli.sim, sim.cli.bench, sim.cli.waves, sim.formal.cli.formal),
     "Pack and multiply": (sim.networks.cli.quantize, golden.cli.info, golden.cli.fit, sim.cli.matmul),
     "Measure": (sim.cli.cycles, sim.cli.workload, fpga.cli.area, sim.silicon.cli.silicon, sim.silicon.cli.energy),
     "Compare": (sim.compare.cli.compare, sim.networks.cli.run, sim.networks.cli.quality),

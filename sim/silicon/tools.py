@@ -39,7 +39,7 @@ def yosys() -> tuple[list[str], str]:
             found.append(f"{path} is {match[0] if match else 'none'}")
     oldest = ".".join(map(str, OLDEST))
     raise ToolError(
-        f"Silicon figures need yosys {oldest} or newer ({'; '.join(found) or 'there is none'}): "
+        f"Silicon figures and proofs need yosys {oldest} or newer ({'; '.join(found) or 'there is none'}): "
         "pip install 'gosset[fpga]' brings one."
     )
 

@@ -1,0 +1,175 @@
+"""Claims on AXI: both sides' rules, on the units that speak it and on whole accelerators."""
+
+from typing import Any
+
+from amaranth import Cat, Mux, Value
+from amaranth.utils import bits_for, exact_log2
+
+from hw.axi.lite import Registers
+from hw.axi.memory import AxiMemoryTop
+from hw.axi.read import BURST, BURSTS_AHEAD, ID_BITS, ReadMaster, planes_layout
+from hw.axi.write import OUTSTANDING, WriteMaster
+from hw.design import ACC_BITS
+from hw.generate import generate_axi
+from sim.formal.claim import Bug, Claim
+from sim.formal.harness import Harness
+from sim.formal.methods import Induction, Window
+from sim.formal.rules import AxiLiteRules, AxiReadRules, AxiStreamRules, AxiWriteRules
+from sim.formal.streams import OUTPUT, queue
+
+
+def watch(h: Harness, rules: Any, dut: Any, prefix: str) -> Any:
+    """Connects rules to the ports of a bus."""
+    h.m.submodules[f"rules_{prefix}"] = rules
+    for name in rules.bus.signature.members:
+        if hasattr(dut, f"{prefix}_{name}"):
+            h.m.d.comb += getattr(rules.bus, name).eq(getattr(dut, f"{prefix}_{name}"))
+    return rules
+
+
+def registers(h: Harness) -> None:
+    """The registers of an accelerator, behind any manager that keeps the rules."""
+    map = AxiMemoryTop(OUTPUT).map
+    dut = h.place(Registers(map))
+    registers_of(h, dut, map.address_bits, "dut.core.core")
+
+
+def registers_of(h: Harness, dut: Any, address_bits: int, path: str) -> None:
+    """What is assumed of the manager, what is proved of the registers, and what they know."""
+    rules = watch(h, AxiLiteRules(address_bits, 2), dut, "s_axi_ctrl")
+    h.assume(rules.manager)
+    h.prove("the subordinate's rules", rules.subordinate)
+    has_address, has_data, written, has_wanted = (
+        h.probe(f"{path}.{name}") for name in ("has_address", "has_data", "written", "has_wanted")
+    )
+    answer = written + dut.s_axi_ctrl_bvalid
+    h.prove(
+        "what is held or done waits for its answer",
+        (rules.addresses == has_address + answer) & (rules.data == has_data + answer),
+    )
+    h.prove("one is done at a time", answer <= 1)
+    h.prove("a read waits for its answer", rules.reads == has_wanted + dut.s_axi_ctrl_rvalid)
+    h.cover("data before its address", has_data & ~has_address)
+    h.cover("an answer that waits", dut.s_axi_ctrl_bvalid & ~dut.s_axi_ctrl_bready & has_address & has_data)
+
+
+def reads(h: Harness) -> None:
+    """Two readers, any jobs, any memory that keeps the rules."""
+    bus, depth = 32, BURST * BURSTS_AHEAD
+    master = ReadMaster({"label": 16, "beta": 8}, bus)
+    dut = h.place(master)
+    rules = watch(h, AxiReadRules(bus, ID_BITS, depth), dut, "memory")
+    h.assume(rules.subordinate)
+    h.prove("the manager's rules", rules.manager)
+    h.prove("it is always ready", dut.memory_rready)
+    h.prove("bursts of 16 beats at most", ~dut.memory_arvalid | (dut.memory_arlen < BURST))
+    waits = Value.cast(0)
+    for i, name in enumerate(master.readers):
+        path, layout = f"dut.core.core.{name}", planes_layout(master.readers[name].word_bits, bus)
+        job = layout(getattr(dut, f"{name}_job_payload"))
+        h.assume(~getattr(dut, f"{name}_job_valid") | job.beats.any())
+        bits = len(job.beats)
+        asking, left, each = (
+            h.probe(f"{path}.{wire}", n) for wire, n in (("asking", 1), ("left", bits), ("beats", bits))
+        )
+        h.prove(f"{name}: whoever asks has something to ask for", ~asking | (left.any() & each.any()))
+        room = h.probe(f"{path}.room", len(range(depth + 1)).bit_length())
+        inner, front = h.probe(f"{path}.queue.inner_level", (depth - 1).bit_length()), h.probe(f"{path}.queue.r_rdy", 1)
+        beats, bursts = getattr(rules, f"beats_{i}"), getattr(rules, f"bursts_{i}")
+        pending = dut.memory_arvalid & (dut.memory_arid == i)
+        asked = Mux(pending, dut.memory_arlen + 1, 0)
+        h.prove(f"{name}: what is owed has its room", room + inner + front + beats + asked == depth)
+        h.prove(f"{name}: a word is in front where there are two", front | (inner <= 1))
+        h.prove(f"{name}: a burst that is owed has beats", (bursts <= beats) & (bursts.any() == beats.any()))
+        comes = dut.memory_rvalid & (dut.memory_rid == i)
+        h.prove(f"{name}: a beat that comes finds room", ~comes | (inner < depth - 1))
+        waits = waits + bursts + pending
+    outstanding = h.probe("dut.core.core.outstanding")
+    h.prove("it knows how many bursts are under way", outstanding == waits)
+    h.prove("and whether none is", dut.quiet == ~waits.any())
+    h.prove("no other IDs", ~dut.memory_arvalid | (dut.memory_arid < len(master.readers)))
+    h.prove("nothing is owed to others", ~Cat(rules.beats_2, rules.bursts_2, rules.beats_3, rules.bursts_3).any())
+    h.cover("two bursts of one reader", rules.bursts_0 == 2)
+    h.cover("both readers", rules.bursts_0.any() & rules.bursts_1.any())
+
+
+def writes(h: Harness) -> None:
+    """Any rows of any jobs, any memory that keeps the rules."""
+    dut, path = h.place(WriteMaster(32, 32)), "dut.core.core"
+    rules = watch(h, AxiWriteRules(32, ID_BITS, OUTSTANDING), dut, "memory")
+    h.assume(rules.subordinate)
+    h.prove("the manager's rules", rules.manager)
+    h.prove("it is always ready for a response", dut.memory_bready)
+    h.prove("bursts of 16 beats at most", ~dut.memory_awvalid | (dut.memory_awlen < BURST))
+    h.prove("one ID", ~dut.memory_awid.any())
+    for name in ("bursts", "answers"):
+        queue(h, f"{path}.{name}", OUTSTANDING)
+    level, due = (h.probe(f"{path}.{name}.level", bits_for(OUTSTANDING)) for name in ("bursts", "answers"))
+    h.prove("a response is due to each burst", due == rules.asked + level)
+    complete = h.probe(f"{path}.complete")
+    h.prove("bursts whose data are not sent are counted", due == rules.sent + complete)
+    h.prove("and none is under way when it says so", dut.quiet == ~due.any())
+
+    # A burst lies within a multiple of its most beats, while it is collected and while it waits.
+    bits = exact_log2(BURST)
+    active, first, at = (h.probe(f"{path}.{name}") for name in ("active", "first", "at"))
+    h.prove("a burst is collected in its place", ~active | ((first[bits:] == at[bits:]) & (first[:bits] <= at[:bits])))
+    consume = h.probe(f"{path}.bursts.consume", exact_log2(OUTSTANDING))
+    for i in range(OUTSTANDING):
+        word = h.probe(f"{path}.bursts.storage[{i}]", len(first) + bits)
+        waits = (i - consume)[: exact_log2(OUTSTANDING)] < level
+        h.prove(f"burst {i} waits in its place", ~waits | (word[:bits] + word[len(first) :] < BURST))
+    h.cover("data before their address", rules.sent > rules.asked)
+    h.cover("a response", dut.memory_bvalid)
+
+
+def results(h: Harness) -> None:
+    """A whole accelerator, whatever it is doing."""
+    dut = h.place(generate_axi(OUTPUT, "axis"))
+    rules = watch(h, AxiStreamRules(ACC_BITS * OUTPUT.cols), dut, "m_axis_acc")
+    h.prove("the transmitter's rules", rules.transmitter)
+    h.cover("a row that waits", dut.m_axis_acc_tvalid & ~dut.m_axis_acc_tready)
+
+
+def claims() -> list[Claim]:
+    """All of them."""
+    return [
+        Claim(
+            "axi_stream_results",
+            "The results of a whole accelerator with AXI4-Stream keep a transmitter's rules in any state, through a "
+            "soft reset as well: a row on offer stays, as it is, until it is taken.",
+            results,
+            Window(1),
+            Bug(
+                "a row goes that nobody has taken",
+                r"assign m_axis_acc__tready = \w+ \| .*;",
+                "assign m_axis_acc__tready = 1'h1;",
+            ),
+        ),
+        Claim(
+            "axi_lite_registers",
+            "Registers behind AXI4-Lite keep a subordinate's rules with any manager that keeps its own: a response to "
+            "each request, once, none without, stable until it is taken; address and data of a write in either order.",
+            registers,
+            Induction(1, reach=8),
+            Bug("an address alone is answered", "has_address & has_data", "has_address"),
+        ),
+        Claim(
+            "axi_read_master",
+            "Readers behind an AXI4 port keep a manager's rules with any memory that keeps its own: requests stable "
+            "until they are taken, bursts of at most 16 beats within a page, at most 64 beats of a reader under way. "
+            "Whatever comes back finds room, so that the port is always ready.",
+            reads,
+            Induction(1, reach=8),
+            Bug("a queue counts room that a burst has taken", r"^(  assign \w+ = )room - (\w+);", r"\1room;"),
+        ),
+        Claim(
+            "axi_write_master",
+            "The writer of results keeps a manager's rules with any memory that keeps its own: what is offered is "
+            "stable until it is taken, bursts of at most 16 beats stay within a page, at most 8 are under way, and it "
+            "is ready for every response.",
+            writes,
+            Induction(1, reach=12),
+            Bug("data are withdrawn while a job comes", r"(assign memory__wvalid = .*);", r"\1 & ~job__valid;"),
+        ),
+    ]

@@ -1,0 +1,39 @@
+"""All claims, and which of them are meant."""
+
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from golden.errors import GossetError
+from sim.formal import buses, decoding, encoding, order, products, streams
+from sim.formal.arithmetic import Implication
+from sim.formal.claim import Claim
+
+GROUPS: Mapping[str, Callable[[], Sequence[Claim | Implication]]] = {
+    "Decoders": decoding.claims,
+    "Cells": products.claims,
+    "Rules of streams": streams.claims,
+    "Nothing lost, doubled or reordered": order.claims,
+    "AXI": buses.claims,
+    "Encoder": encoding.claims,
+}
+"""What makes the claims, by what they are about."""
+
+
+def all_claims() -> dict[str, list[Claim | Implication]]:
+    """The claims of each group."""
+    return {group: list(make()) for group, make in GROUPS.items()}
+
+
+def chosen(patterns: list[str]) -> list[Claim | Implication]:
+    """The claims whose name is given, or has a pattern's shape, such as `decoder_q16_*`; all if none is given.
+
+    Raises
+    ------
+    GossetError
+        If there is no claim of such a name.
+    """
+    claims = [claim for group in all_claims().values() for claim in group]
+    for pattern in patterns:
+        if not any(fnmatchcase(claim.name, pattern) for claim in claims):
+            raise GossetError(f"No claim is called {pattern!r}: gosset formal --list names all of them.")
+    return [claim for claim in claims if not patterns or any(fnmatchcase(claim.name, p) for p in patterns)]

@@ -1,0 +1,207 @@
+"""Claims on the front end: the encoder's search for the nearest point, and the rotator."""
+
+from functools import partial
+from typing import Any
+from unittest import mock
+
+from amaranth import Cat, Mux, Value
+
+import golden.lattice
+from golden.format import Format
+from golden.frontend import FrontEndRules
+from golden.lattice import DIM, INFORMATION, REDUNDANT, minimal_vectors
+from golden.voronoi import reduce_lanes
+from hw.codec.encoder import Candidate
+from hw.codec.hadamard import Rotator, rotating
+from sim.formal.arithmetic import Implication, total
+from sim.formal.claim import Bug, Claim
+from sim.formal.harness import Harness, lanes
+from sim.formal.methods import Window
+
+TIE = Bug(
+    "of two equally cheap pairs the upper one is turned over", "turn_even_1 < turn_even_0", "turn_even_1 <= turn_even_0"
+)
+
+DEAR = Bug("the dearer of two pairs is turned over", "turn_even_1 < turn_even_0", "turn_even_1 > turn_even_0")
+
+POINT = 8
+"""Cycles from coordinates to the nearest point, which is then decoded."""
+
+
+def decisions(rules: FrontEndRules, h: Harness) -> None:
+    """What golden gives to its soft decoder, and what it makes of the codeword that it gets from it."""
+    dut = h.place(Candidate(rules))
+    word = [h.probe(f"dut.core.word_{i}") for i in range(DIM)]
+    given: list[Any] = []
+
+    def decode(hard: Any, reliability: Any) -> list[Any]:
+        given.extend((hard, reliability))
+        return [h.golden(bit, "?") for bit in word]
+
+    z = lanes(dut.z, rules.candidate_bits)
+    with mock.patch.object(golden.lattice, "soft_decode", decode):
+        now: list[Any] = [h.golden(lane, "i2") for lane in z]
+        golden.lattice.nearest_lanes(now, unit=1 << rules.fraction_bits, dtype="i2")
+        before: list[Any] = [h.golden(h.past(lane, POINT - 1), "i2") for lane in z]
+        point: list[Any] = golden.lattice.nearest_lanes(before, unit=1 << rules.fraction_bits, dtype="i2")
+    hard, reliability = given[:2]
+    for i in range(DIM):
+        cost, decision = h.probe(f"dut.core.cost_{i}"), h.probe(f"dut.core.hard_{i}")
+        h.prove(f"the hard decision {i} is golden's", decision == h.past(hard[i].value))
+        h.prove(f"its reliability is half of golden's, {i}", cost << 1 == h.past(reliability[i].value))
+        p = h.probe(f"dut.core.p_{i}")
+        h.prove(f"coordinate {i} is golden's, modulo 4q", p == h.past(point[i].value)[: len(p)])
+    h.cover("a codeword of ones", Cat(word).all())
+
+
+def codewords(rules: FrontEndRules, h: Harness) -> None:
+    """From the registers of decisions to those of the codeword."""
+    h.place(Candidate(rules))
+    hard: list[Any] = [h.golden(h.probe(f"dut.core.hard_{i}"), "?") for i in range(DIM)]
+    cost: list[Any] = [h.golden(h.probe(f"dut.core.cost_{i}"), "i1") for i in range(DIM)]
+    word: list[Any] = golden.lattice.soft_decode(hard, cost)
+    for i in range(DIM):
+        h.prove(f"bit {i} is golden's", h.probe(f"dut.core.word_{i}") == h.past(word[i].value, POINT - 2))
+    h.cover("a codeword of ones", Cat(h.probe(f"dut.core.word_{i}") for i in range(DIM)).all())
+
+
+def reduced(rules: FrontEndRules, h: Harness) -> None:
+    """From the registers of the point on."""
+    dut = h.place(Candidate(rules))
+    point: list[Any] = [h.golden(h.probe(f"dut.core.p_{i}").as_signed(), "i2") for i in range(DIM)]
+    least: list[Any] = reduce_lanes(point, rules.format.q)
+    parity = golden.lattice.codeword([point[i].value[0] for i in INFORMATION])
+    h.assume(Cat(parity[i] == point[i].value[0] for i in REDUNDANT).all())
+    overload = h.wire(Cat((a != b).value for a, b in zip(point, least, strict=True)).any())
+    later = [h.past(lane.value, Candidate.LATENCY - POINT) for lane in least]
+    y = lanes(dut.y, rules.format.point_bits)
+    h.prove("y is golden's", Cat(a == b for a, b in zip(y, later, strict=True)).all())
+    h.prove("overload is golden's", dut.overload == h.past(overload, Candidate.LATENCY - POINT))
+    h.cover("overload", dut.overload)
+    h.cover("no overload", ~dut.overload)
+
+
+def nearest(rules: FrontEndRules, h: Harness) -> None:
+    """What is left of a block without its point lies in the Voronoi cell of Λ."""
+    h.place(Candidate(rules))
+    dut_z = h.probe("dut.z", DIM * rules.candidate_bits)
+    point = [h.probe(f"dut.core.p_{i}").as_signed() for i in range(DIM)]
+    unit = 1 << rules.fraction_bits
+    rest = [
+        h.wire((h.past(z, POINT) - (p << rules.fraction_bits))[: rules.candidate_bits].as_signed(), "rest")
+        for z, p in zip(lanes(dut_z, rules.candidate_bits), point, strict=True)
+    ]
+    size = [h.wire(Mux(lane < 0, -lane, lane), "size") for lane in rest]
+    for support in sorted({tuple(abs(v).tolist()) for v in minimal_vectors()}):
+        total: Value = sum((size[i] << (support[i] - 1) for i in range(DIM) if support[i]), Value.cast(0))
+        h.prove(f"⟨z − p, v⟩ ≤ 2 for v = {support} with any signs", total <= 2 * unit)
+    h.cover("a facet is touched", size[0] + size[1] + size[2] + size[3] == 2 * unit)
+
+
+def rotated(rules: FrontEndRules, h: Harness) -> None:
+    """The signs; and the three stages of sums and differences, each from the registers before it."""
+    dut = h.place(Rotator(rules))
+    x, most = lanes(dut.i_x, rules.raw_bits), (1 << (rules.raw_bits - 1)) - 1
+    before = [h.probe(f"dut.core.signed_{i}").as_signed() for i in range(DIM)]
+    for i, (v, sign) in enumerate(zip(x, dut.seed[:DIM], strict=True)):
+        h.prove(f"sign {i}", before[i] == h.past(Mux(sign, Mux(-v > most, most, -v), v), 2))
+    for k in STEPS:
+        after = [h.probe(f"dut.core.within_{k}_{j}").as_signed() for j in range(DIM)]
+        for j in range(DIM):
+            made = before[j ^ k] - before[j] if j & k else before[j] + before[j ^ k]
+            h.prove(f"step {k}, {j}", after[j] == h.past(made))
+        before = after
+    out = lanes(dut.o_w, rules.word_bits)
+    h.prove("the last step comes out", Cat(a == b for a, b in zip(out, before, strict=True)).all())
+    latency = rotating(rules)
+    h.prove("last comes with it", dut.o_last == h.past(dut.i_last, latency))
+    h.prove("valid comes with it", dut.o_valid == h.past(dut.i_valid, latency))
+    h.cover("the least number, negated", h.past(dut.seed[0] & (x[0] == -most - 1), 2))
+
+
+def signed_sums() -> Implication:
+    """What three stages make of eight numbers."""
+    names, facts = [f"x{i}" for i in range(DIM)], {}
+    for step, (k, kind, before) in enumerate(zip(STEPS, "abc", "xab", strict=True), 1):
+        sums = [f"(- {before}{j ^ k} {before}{j})" if j & k else f"(+ {before}{j} {before}{j ^ k})" for j in range(DIM)]
+        facts[f"stage {step}"] = f"(and {' '.join(f'(= {kind}{j} {made})' for j, made in enumerate(sums))})"
+    terms = [[f"(- {n})" if (i & j).bit_count() & 1 else n for i, n in enumerate(names)] for j in range(DIM)]
+    goal = f"(and {' '.join(f'(= c{j} {total(term)})' for j, term in enumerate(terms))})"
+    return Implication(
+        "rotator_8",
+        "From rotator_8_stages follows: word j that comes out is the sum of the eight coordinates x_i with their "
+        "signs, negated where i and j have an odd number of ones in common.",
+        facts,
+        goal,
+        "stage 2",
+    )
+
+
+STEPS = (1, 2, 4)
+"""Distances of what is added and subtracted, in their order."""
+
+
+def claims() -> list[Claim | Implication]:
+    """All of them."""
+    found: list[Claim | Implication] = []
+    for q in (2, 4, 8, 16):
+        rules = FrontEndRules(format=Format(q))
+        what = f"In the search for the nearest point, q = {q}, with {rules.fraction_bits} fraction bits,"
+        found += [
+            Claim(
+                f"encoder_q{q}_decisions",
+                f"{what} the hard decisions and reliabilities of any eight coordinates are what golden gives to its "
+                "soft decoder, and of any codeword the point becomes what golden makes of it.",
+                partial(decisions, rules),
+                Window(POINT),
+                Bug("a coordinate goes the wrong way", r"p_3 <= \{ (.*), word_3 \};", r"p_3 <= { \1, ~word_3 };"),
+            ),
+            Claim(
+                f"encoder_q{q}_reduced",
+                f"{what} any point of Λ is brought to golden's member of least energy of its coset, and overload is "
+                "flagged exactly when that is another point.",
+                partial(reduced, rules),
+                Window(Candidate.LATENCY - POINT),
+                TIE,
+            ),
+        ]
+    for bits in SEARCHES:
+        rules = FrontEndRules(format=Format(4), fraction_bits=bits)
+        what = f"With {bits} fraction bits the search for the nearest point"
+        found += [
+            Claim(
+                f"encoder_f{bits}_codeword",
+                f"{what} finds golden's codeword, ties included, for any hard decisions and reliabilities.",
+                partial(codewords, rules),
+                Window(POINT - 2),
+                TIE,
+            ),
+        ]
+    rules = FrontEndRules(format=Format(4), fraction_bits=2)
+    found.append(
+        Claim(
+            "encoder_f2_nearest",
+            "With 2 fraction bits the search gives the nearest point of Λ, modulo 4q, to any eight coordinates: what "
+            "is left has ⟨z − p, v⟩ ≤ 2 for all 240 minimal vectors v.",
+            partial(nearest, rules),
+            Window(POINT),
+            DEAR,
+        )
+    )
+    rules = FrontEndRules(length=8)
+    found.append(
+        Claim(
+            "rotator_8_stages",
+            f"The rotator of segments of eight coordinates of {rules.raw_bits} bits takes the seed's signs, −x of the "
+            "least number being the greatest, and three stages of exact sums and differences, for every block.",
+            partial(rotated, rules),
+            Window(rotating(rules)),
+            Bug("a sum in place of a difference", r"(signed\(within_1_0\)) - ", r"\1 + "),
+        )
+    )
+    found.append(signed_sums())
+    return found
+
+
+SEARCHES = (2, 3, 4)
+"""The fraction bits with which the search for a codeword is looked at."""

@@ -1,0 +1,123 @@
+"""docs/verification.md: what is proved, how, in which seconds, and what is not.
+
+The page is made of the claims and of docs/proofs.json, the report of `make formal`:
+`python -m tests.proofs build/formal/report.json` takes a new report and writes the page anew.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from golden.errors import GossetError
+from golden.files import read_bytes, write_text
+from sim.formal.catalogue import all_claims
+from sim.formal.run import GOOD
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE, PROOFS = DOCS / "verification.md", DOCS / "proofs.json"
+
+INTRODUCTION = """# Verification: what is proved
+
+`make formal` (`gosset formal`) proves claims on the generated Verilog for all inputs. A claim is a sentence about a
+unit. yosys reads the unit's Verilog, as `hw.generate` writes it, and a circuit around it that says when the sentence is
+broken; a solver then looks for inputs and states that break it, and finds that there are none.
+
+- **Golden itself.** Where a rule of `golden/` is part of a claim, golden's own functions are run on symbols instead of
+  numbers (`sim/formal/symbolic.py`), with NumPy's types and their overflow. Nothing is written down a second time.
+- **Any state.** No proof takes a register's first value from the Verilog. "From any state" begins with every register
+  as the solver likes; "induction" begins with one cycle of reset in any state.
+- **Cases.** Each claim names cases that it is about, and shows a run that reaches each.
+- **Planted bugs.** For each claim a bug is planted in the same Verilog, and the same proof has to find it. In a claim
+  by linear arithmetic, one of its facts is left out instead, and it must no longer follow.
+- **How one ends.** `proved`; `holds`, for so many cycles from reset only; `refuted`, with values and waves.
+
+`gosset formal --only 'decoder_q4_*'` proves some, `gosset formal --list` says what the claims are. The test suite
+proves a few of them each time.
+"""
+
+TRUSTED = """## What the proofs rest on
+
+yosys' reading of Verilog and its formulas of it; Bitwuzla and Z3, which are believed when they find nothing; that the
+240 minimal vectors of Λ are the facets of its Voronoi cell (Conway and Sloane, *Sphere packings, lattices and groups*,
+chapter 21); and the step from lemmas to a sum that the sentence of a claim names. Seconds are those of the solver on
+the machine where `make formal` ran, two claims at a time.
+"""
+
+NOT_PROVED = (
+    "Cells of the lean pipeline but for q = 2: their carry-save trees are beyond the solver. Benches and tests compare "
+    "their sums.",
+    "Cells whose activations are int8.",
+    "That the decoder's energy is the least for q = 32 and 64: it is golden's point there as well, by proof, but the "
+    "certificate by minimal vectors is proved up to q = 16.",
+    "Arrays: that a beat reaches the row it belongs to, skew, drain, and the accumulators' memory of a "
+    "weight-stationary array.",
+    "The encoder's division by β, its choice of β, and that the point is the nearest one with more than two fraction "
+    "bits: for those only that each part does what golden does.",
+    "The rotator for segments of more than eight coordinates, the measurement of scales, and the front end as a whole.",
+    "Queues by themselves, banks, and the order of words through readers, framers and the engine.",
+    "That a burst of results has as many beats of data as its address says; the AXI tops as a whole: soft reset, "
+    "interrupts, what every register means.",
+    "That the sequencer, the readers and the link never come to a stop, and that every job ends within a bound.",
+    "The board's gateware: link, UART, memory, PLL.",
+    "Two-valued logic only: that no output is undefined after a reset is not shown by a four-valued simulation.",
+    "Anything about timing, synthesis, or place and route.",
+)
+"""What no claim says."""
+
+
+def page(report: dict[str, Any]) -> str:
+    """The page, of the claims as they are and the report on them.
+
+    Raises
+    ------
+    GossetError
+        If the report is not on these claims, or one of them is not as it should be.
+    """
+    groups, found = all_claims(), report["claims"]
+    sentences = {claim.name: claim.sentence for group in groups.values() for claim in group}
+    if sentences != {name: entry["claim"] for name, entry in found.items()}:
+        raise GossetError(
+            "The claims have changed since the report was made: run make formal, then make the page anew."
+        )
+    if bad := [name for name, entry in found.items() if entry["status"] not in GOOD]:
+        raise GossetError(f"{bad[0]} is {found[bad[0]]['status']}: there is no page of that.")
+    seconds = sum(sum(entry["seconds"].values()) for entry in found.values())
+    cases = sum(len(entry["reached"]) for entry in found.values())
+    tools = ", ".join(f"{name} {version}" for name, version in report["about"]["solvers"].items())
+    lines = [
+        INTRODUCTION,
+        f"**{len(found)} claims hold, {cases} cases are reached, {len(found)} planted bugs are found**: {seconds:,.0f} "
+        f"seconds of solvers in all ({tools}, {report['about']['yosys']}).",
+        "",
+    ]
+    for group, claims in groups.items():
+        lines += [f"## {group}", "", "| claim | what it says | how | is | proof | cases | bug found |"]
+        lines += ["|---|---|---|---|---|---|---|"]
+        for claim in claims:
+            entry = found[claim.name]
+            proof, covers, bug = (f"{entry['seconds'][part]:.1f} s" for part in ("proof", "covers", "bug"))
+            reached = f"{'; '.join(entry['reached'])}: {covers}" if entry["reached"] else ""
+            cells = (
+                f"`{claim.name}`",
+                claim.sentence,
+                entry["method"],
+                entry["status"],
+                proof,
+                reached,
+                f"{entry['bug']}: {bug}",
+            )
+            lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+        lines.append("")
+    return "\n".join([*lines, TRUSTED, "## What is not proved", "", *(f"- {gap}" for gap in NOT_PROVED), ""])
+
+
+def main(path: str) -> None:
+    """Takes a report and writes the page."""
+    text = read_bytes(path).decode("utf-8")
+    write_text(PAGE, page(json.loads(text)))
+    write_text(PROOFS, text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
