@@ -114,7 +114,7 @@ class MemoryCore(Core):
             {f"{side}_{name}": shape for side in words for name, shape in reader_shapes(design, words[side]).items()}
         )
         m.submodules.write = writes = WriteMaster(
-            ACC_BITS * design.cols, design.bus_bits, design.burst, outstanding(design)
+            ACC_BITS * design.cols, design.bus_bits, design.burst, outstanding(design), keeps=bool(design.keep_rows)
         )
         m.submodules.results = results = SyncFIFO(width=ADDRESS_BITS, depth=design.jobs)
         sinks = {"engine": (engine.plan.valid, engine.plan.ready), "y": (results.w_en, results.w_rdy)}
@@ -147,7 +147,7 @@ class MemoryCore(Core):
             writes.job.valid.eq(results.r_rdy),
             results.r_en.eq(writes.job.ready),
             writes.rows.payload.values.eq(engine.acc.payload.values),
-            writes.rows.payload.end.eq(engine.acc.payload.end),
+            *(writes.rows.payload[name].eq(engine.acc.payload[name]) for name in writes.ends),
             writes.rows.valid.eq(engine.acc.valid),
             engine.acc.ready.eq(writes.rows.ready),
             reads.halt.eq(self.halt),
