@@ -157,7 +157,8 @@ def test_the_description_groups_the_ports() -> None:
 def test_everything_a_project_needs_is_written(tmp_path) -> None:
     path = generated("uneven", "axi").write(tmp_path)
     top = path.stem
-    beside = {f"{top}{end}" for end in (".v", ".json", ".h", ".core", ".sdc", "_registers.json", "_registers.md")}
+    texts = ("_registers.json", "_registers.md", "_driver.h")
+    beside = {f"{top}{end}" for end in (".v", ".json", ".h", ".core", ".sdc", *texts)}
     assert {child.name for child in tmp_path.iterdir()} == beside
     core = (tmp_path / f"{top}.core").read_text()
     assert core.startswith("CAPI=2:\n")
