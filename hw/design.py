@@ -37,7 +37,7 @@ LEAST_PREFETCH, MAX_PREFETCH = 64, 8192
 PAGE = 4096
 """Bytes of which no burst may cross a multiple."""
 
-LATER = ("keep_rows", "burst", "prefetch")
+LATER = ("keep_rows", "burst", "prefetch", "axcache", "axprot")
 """Fields that `DesignPoint.as_dict` leaves out where they are as by default: they came later, and what describes a
 design without them stays as it was."""
 
@@ -104,6 +104,9 @@ class DesignPoint:
     prefetch : int
         Beats of a plane of labels that its reader asks for ahead, and has room for: a power of two from two bursts to
         8192. It hides as many cycles of memory latency, less a burst or two. A plane of β indices has its share.
+    axcache, axprot : int
+        ARCACHE and AWCACHE, ARPROT and AWPROT of all transfers: normal, not cacheable, bufferable, 3, and unprivileged,
+        secure, data, 0, if not given. 15 makes a coherent port look into caches.
 
     Raises
     ------
@@ -129,6 +132,8 @@ class DesignPoint:
     bus_bits: int = 64
     burst: int = 16
     prefetch: int = LEAST_PREFETCH
+    axcache: int = 0b0011
+    axprot: int = 0b000
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -172,6 +177,8 @@ class DesignPoint:
         self._check_power("bus_bits", 32, 512)
         self._check_power("burst", 16, min(256, PAGE // (self.bus_bits // 8)))
         self._check_power("prefetch", max(LEAST_PREFETCH, 2 * self.burst), MAX_PREFETCH)
+        self._check_range("axcache", 0, 15)
+        self._check_range("axprot", 0, 7)
         if self.front_end and self.front_end.format != self.format:
             raise GossetError(f"The front end packs as {self.front_end.format}, but the design takes {self.format}.")
         if self.front_end and not self.packed:

@@ -31,6 +31,8 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
     "bus_bits": (32, 64, 256),
     "burst": (16, 64),
     "prefetch": (64, 128, 1024),
+    "axcache": (3, 15),
+    "axprot": (0, 3),
     "scale": (None, "host", "max", "rms"),
     "candidates": ("parallel", "serial"),
     "length": (8, 16, 64),
@@ -75,7 +77,7 @@ def design(values: Mapping[str, Any], name: str = "drawn") -> DesignPoint | None
         w_depth=v["w_depth"] if v["dataflow"] == "os" else 0,
         front_end=front_end,
         **{key: v[key] for key in ("rows", "cols", "dataflow", "activations", "pipeline", "x_depth")},
-        **{key: v[key] for key in ("jobs", "bus_bits", "burst", "prefetch")},
+        **{key: v[key] for key in ("jobs", "bus_bits", "burst", "prefetch", "axcache", "axprot")},
     )
 
 

@@ -7,9 +7,9 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from hw.axi.gearbox import Gearbox
-from hw.axi.ports import ADDRESS_BITS, BUFFERABLE, INCR, write
+from hw.axi.ports import ADDRESS_BITS, INCR, write
 from hw.axi.read import ID_BITS
-from hw.design import DesignPoint
+from hw.design import ACC_BITS, DesignPoint
 
 LEAST_OUTSTANDING = 8
 """Bursts that can wait for a response, at least."""
@@ -28,13 +28,7 @@ class WriteMaster(wiring.Component):
 
     Parameters
     ----------
-    row_bits, bus_bits : int
-    burst : int
-        The most beats of a burst.
-    outstanding : int
-        Bursts that can wait for a response.
-    keeps : bool
-        Whether there are jobs that keep their rows: of those nothing is written.
+    design : DesignPoint
 
     Members
     -------
@@ -54,10 +48,11 @@ class WriteMaster(wiring.Component):
         The last burst of a job was answered, and none since reset by an error; or one that keeps its rows is next.
     """
 
-    def __init__(self, row_bits: int, bus_bits: int, burst: int, outstanding: int, *, keeps: bool):
-        self.row_bits, self.bus_bits, self.burst = row_bits, bus_bits, burst
-        self.outstanding = outstanding
-        self.ends = ("end", "kept") if keeps else ("end",)
+    def __init__(self, design: DesignPoint):
+        row_bits, bus_bits = ACC_BITS * design.cols, design.bus_bits
+        self.row_bits, self.bus_bits, self.burst, self.axcache = row_bits, bus_bits, design.burst, design.axcache
+        self.outstanding = outstanding(design)
+        self.ends = ("end", "kept") if design.keep_rows else ("end",)
         """Fields of a row beside its values."""
         super().__init__(
             {
@@ -138,7 +133,7 @@ class WriteMaster(wiring.Component):
             axi.awlen.eq(burst.more),
             axi.awsize.eq(offset_bits),
             axi.awburst.eq(INCR),
-            axi.awcache.eq(BUFFERABLE),
+            axi.awcache.eq(self.axcache),
             axi.wvalid.eq(beats.r_rdy & complete.any()),
             beats.r_en.eq(axi.wready & complete.any()),
             axi.wdata.eq(out.data),

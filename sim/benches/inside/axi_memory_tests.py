@@ -146,7 +146,7 @@ class MemoryBench(AxiBench):
         self.asked = 0
         """Bursts that were read."""
         for name, on_burst in (("ar", self._ask), ("aw", self._check_burst)):
-            fields = ("id", "addr", "len", "size", "burst")
+            fields = ("id", "addr", "len", "size", "burst", "cache", "prot")
             self.watch(f"m_axi_mem_{name}", fields, on_burst, independent=independent)
         self.watch("m_axi_mem_w", ("data", "strb", "last"), independent=independent)
         self.beat = self.design.bus_bits // 8
@@ -240,6 +240,8 @@ class MemoryBench(AxiBench):
             or address % self.beat
         ):
             raise RuleBroken(f"A burst in cycle {cycle} is {burst}.")
+        if (burst["cache"], burst["prot"]) != (self.design.axcache, self.design.axprot):
+            raise RuleBroken(f"The attributes of a burst in cycle {cycle} are not those of the design: {burst}.")
         if address // 4096 != (address + beats * self.beat - 1) // 4096:
             raise RuleBroken(f"A burst of {beats} beats at 0x{address:x}, in cycle {cycle}, crosses 4 KiB.")
 

@@ -14,8 +14,22 @@ from hw.generate import Generated, generate_axi
 from sim.rtl.verilator import lint
 
 DESIGNS = {
-    "uneven": DesignPoint(name="uneven", rows=3, cols=2, panel_rows=6, x_depth=32, w_depth=16, format=Format(8)),
-    "one": DesignPoint(name="one", rows=1, cols=1, panel_rows=4, x_depth=32, bus_bits=256, format=Format(2, (3,))),
+    "uneven": DesignPoint(
+        name="uneven", rows=3, cols=2, panel_rows=6, x_depth=32, w_depth=16, format=Format(8), keep_rows=16
+    ),
+    "one": DesignPoint(
+        name="one",
+        rows=1,
+        cols=1,
+        panel_rows=4,
+        x_depth=32,
+        format=Format(2, (3,)),
+        bus_bits=256,
+        burst=64,
+        prefetch=128,
+        axcache=15,
+        axprot=3,
+    ),
 }
 
 
@@ -142,6 +156,13 @@ def test_ports_have_the_names_and_widths_of_axi() -> None:
     assert streams["s_axis_x_tdata"] == ("in", 80) and streams["m_axis_acc_tdata"] == ("out", 64)
     header = re.search(r"module gosset_uneven_axis\(([^)]*)\)", generated("uneven", "axis").verilog)
     assert header and {name.strip() for name in header[1].split(",")} == set(streams)
+
+
+def test_transfers_have_the_attributes_of_the_design() -> None:
+    for name, attributes, prot in (("one", "4'hf", "3'h3"), ("uneven", "4'h3", "3'h0")):
+        text = generated(name, "axi").verilog
+        for signal, value in (("cache", attributes), ("prot", prot)):
+            assert all(re.search(rf"{channel}{signal}\S* = {value};", text) for channel in ("ar", "aw"))
 
 
 def test_the_description_groups_the_ports() -> None:
