@@ -25,6 +25,9 @@ MAX_EDGE = 32
 MAX_DEPTH = 32768
 """The most words of a memory bank."""
 
+KEEPING = 3
+"""Cycles that a row of accumulators takes past those that are kept on chip, of designs that keep any."""
+
 MAX_DSP_Q = 16
 """The largest q whose pairs of coordinates fit multipliers of 18×18 bits; they need 16×16. See `hw.array.pairs`."""
 
@@ -34,7 +37,7 @@ LEAST_PREFETCH, MAX_PREFETCH = 64, 8192
 PAGE = 4096
 """Bytes of which no burst may cross a multiple."""
 
-LATER = ("burst", "prefetch")
+LATER = ("keep_rows", "burst", "prefetch", "axcache", "axprot")
 """Fields that `DesignPoint.as_dict` leaves out where they are as by default: they came later, and what describes a
 design without them stays as it was."""
 
@@ -88,6 +91,9 @@ class DesignPoint:
         beat is taken. At least, and if 0 is given, as many as keep the array busy with a consumer that is always ready.
     jobs : int
         Jobs that can wait: 2 to 16.
+    keep_rows : int
+        Rows of accumulators, of `cols` each, that jobs can leave on chip for others to add to, so that a K too long for
+        a bank is summed up there: a power of two from `panel_rows` on; 0 for none, the host adds then.
     front_end : FrontEndRules, optional
         A front end in front of the activations' memory, which rotates and packs raw rows; of the design's format. Jobs
         may then have raw activations too.
@@ -98,6 +104,9 @@ class DesignPoint:
     prefetch : int
         Beats of a plane of labels that its reader asks for ahead, and has room for: a power of two from two bursts to
         8192. It hides as many cycles of memory latency, less a burst or two. A plane of β indices has its share.
+    axcache, axprot : int
+        ARCACHE and AWCACHE, ARPROT and AWPROT of all transfers: normal, not cacheable, bufferable, 3, and unprivileged,
+        secure, data, 0, if not given. 15 makes a coherent port look into caches.
 
     Raises
     ------
@@ -118,10 +127,13 @@ class DesignPoint:
     w_depth: int = 0
     drain_rows: int = 0
     jobs: int = 4
+    keep_rows: int = 0
     front_end: FrontEndRules | None = None
     bus_bits: int = 64
     burst: int = 16
     prefetch: int = LEAST_PREFETCH
+    axcache: int = 0b0011
+    axprot: int = 0b000
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -159,10 +171,14 @@ class DesignPoint:
         if self.dataflow == "os":
             self._check_power("w_depth", 4, MAX_DEPTH)
         self._check_power("x_depth", 4, MAX_DEPTH)
+        if integer(self.keep_rows, "keep_rows", 0, MAX_DEPTH):
+            self._check_power("keep_rows", self.panel_rows, MAX_DEPTH)
         self._check_power("drain_rows", self.least_drain_rows, MAX_DEPTH)
         self._check_power("bus_bits", 32, 512)
         self._check_power("burst", 16, min(256, PAGE // (self.bus_bits // 8)))
         self._check_power("prefetch", max(LEAST_PREFETCH, 2 * self.burst), MAX_PREFETCH)
+        self._check_range("axcache", 0, 15)
+        self._check_range("axprot", 0, 7)
         if self.front_end and self.front_end.format != self.format:
             raise GossetError(f"The front end packs as {self.front_end.format}, but the design takes {self.format}.")
         if self.front_end and not self.packed:
@@ -210,7 +226,8 @@ class DesignPoint:
     @property
     def least_drain_rows(self) -> int:
         """Rows on their way from the array's input to the output queue, at most, and what is set aside meanwhile."""
-        return (28 if self.pipeline == "deep" else 15) + 3 * self.rows + self.cols
+        keeping = KEEPING if self.keep_rows else 0
+        return (28 if self.pipeline == "deep" else 15) + 3 * self.rows + self.cols + keeping
 
     @property
     def macs_per_cycle(self) -> int:

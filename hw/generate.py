@@ -11,6 +11,7 @@ from amaranth.lib import wiring
 
 from golden.errors import GossetError
 from golden.files import writable, write_text
+from hw.axi.driver import driver
 from hw.axi.memory import AxiMemoryTop
 from hw.axi.ports import AxiPorts
 from hw.axi.streaming import AxiStreamTop
@@ -101,8 +102,9 @@ def generate_design(design: DesignPoint) -> Generated:
 def generate_axi(design: DesignPoint, kind: Literal["axis", "axi"]) -> Generated:
     """Verilog of the accelerator of a design point for a system, `gosset_<name>_axis` or `gosset_<name>_axi`.
 
-    Beside it come the register map (`<top>_registers.json`, `<top>.h`, `<top>_registers.md`), a FuseSoC core file and
-    constraints. The description has the AXI interfaces, grouped, under `interfaces`.
+    Beside it come the register map (`<top>_registers.json`, `<top>.h`, `<top>_registers.md`), a driver in C for kind
+    "axi" (`<top>_driver.h`), a FuseSoC core file and constraints. The description has the AXI interfaces, grouped,
+    under `interfaces`.
 
     Parameters
     ----------
@@ -141,6 +143,8 @@ def generate_axi(design: DesignPoint, kind: Literal["axis", "axi"]) -> Generated
         f"{top}.core": _fusesoc(top, version("gosset")),
         f"{top}.sdc": _CONSTRAINTS,
     }
+    if kind == "axi":
+        files[f"{top}_driver.h"] = driver(design, registers)
     return Generated(_annotated(_verilog(flat, top), flat), description, files)
 
 

@@ -27,9 +27,12 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
     "x_depth": (16, 64),
     "w_depth": (8, 64),
     "jobs": (2, 3, 7),
+    "kept": (0, 1, 6),
     "bus_bits": (32, 64, 256),
     "burst": (16, 64),
     "prefetch": (64, 128, 1024),
+    "axcache": (3, 15),
+    "axprot": (0, 3),
     "scale": (None, "host", "max", "rms"),
     "candidates": ("parallel", "serial"),
     "length": (8, 16, 64),
@@ -38,7 +41,8 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
     "row_blocks": (8, 13),
 }
 """Values of each parameter, in terms in which nearly all go together: `multipliers` says in how many columns there are
-some, `panels` is how many times as many rows as the array's a job can have. `scale` is None without a front end."""
+some, `panels` is how many times as many rows as the array's a job can have, `kept` how many times as many as those
+there is room for on chip, at least. `scale` is None without a front end."""
 
 OF_FRONT_END = ("candidates", "length", "raw_bits", "fraction_bits", "row_blocks")
 """The parameters of a front end."""
@@ -69,10 +73,11 @@ def design(values: Mapping[str, Any], name: str = "drawn") -> DesignPoint | None
         format=format,
         dsp_cols={"none": 0, "some": -(-v["cols"] // 2), "all": v["cols"]}[v["multipliers"]],
         panel_rows=v["rows"] * v["panels"],
+        keep_rows=1 << (v["rows"] * v["panels"] * v["kept"] - 1).bit_length() if v["kept"] else 0,
         w_depth=v["w_depth"] if v["dataflow"] == "os" else 0,
         front_end=front_end,
         **{key: v[key] for key in ("rows", "cols", "dataflow", "activations", "pipeline", "x_depth")},
-        **{key: v[key] for key in ("jobs", "bus_bits", "burst", "prefetch")},
+        **{key: v[key] for key in ("jobs", "bus_bits", "burst", "prefetch", "axcache", "axprot")},
     )
 
 

@@ -20,31 +20,11 @@ from golden.lattice import DIM
 from golden.matmul import Operand, check
 from hw.design import NIBBLE, DesignPoint
 from hw.engine.banks import w_lane, x_lane
-from hw.engine.planner import FIELD_BITS
-from sim.models.schedule import Machine, divide, schedule
+from hw.engine.planner import FIELD_BITS, KINDS, modes
+from sim.models.schedule import Part, divide, parts
 
 Payload = dict[str, NDArray[np.uint32]]
 """Beats of a stream: for each payload port its values, uint32 `(beats, words of the port)`."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """One job of the accelerator: some rows of activations and some blocks of K, and all columns.
-
-    Attributes
-    ----------
-    first_row, rows : int
-    first_block, blocks : int
-    steps, tiles : int
-        As the accelerator counts them.
-    """
-
-    first_row: int
-    rows: int
-    first_block: int
-    blocks: int
-    steps: int
-    tiles: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,17 +88,7 @@ class Job:
     @cached_property
     def parts(self) -> list[Part]:
         """The jobs, in the order in which they run."""
-        m, n, k = self.shape
-        plan = schedule(Machine.of(self.design), m, n, k, self.int8)
-        depth = self.design.rows if self.design.dataflow == "ws" else 1  # blocks of a step
-        parts = []
-        for row in range(0, m, int(plan.panel)):
-            for step in range(0, int(plan.steps), int(plan.chunk)):
-                steps = min(int(plan.chunk), int(plan.steps) - step)
-                blocks = min(steps * depth, self.w.blocks - step * depth)
-                rows = min(int(plan.panel), m - row)
-                parts.append(Part(row, rows, step * depth, blocks, steps, int(plan.tiles)))
-        return parts
+        return parts(self.design, *self.shape, int8=self.int8)
 
     @property
     def beats(self) -> int:
@@ -137,7 +107,7 @@ class Job:
     @property
     def output_rows(self) -> int:
         """Beats of the output stream."""
-        return sum(part.rows * part.tiles for part in self.parts)
+        return sum(part.output_rows for part in self.parts)
 
     def jobs(self) -> Payload:
         """The beats of the stream `job`; raises GossetError where a job has more tiles than it can be told."""
@@ -146,8 +116,16 @@ class Job:
                 f"A job of {self.design.name} has at most {(1 << FIELD_BITS) - 1} tiles of {self.design.cols} columns, "
                 f"but {self.shape[1]} columns are {tiles}: cut the weights into parts."
             )
-        table = np.array([[p.rows, p.tiles, p.steps, self.int8, 0] for p in self.parts], dtype=np.uint32)
-        return {f"job_{name}": table[:, [i]] for i, name in enumerate(("rows", "tiles", "steps", "int8", "raw"))}
+        names = ("rows", "tiles", "steps", *modes(self.design))
+        table = np.array([[self._field(part, name) for name in names] for part in self.parts], dtype=np.uint32)
+        return {f"job_{name}": table[:, [i]] for i, name in enumerate(names)}
+
+    def modes(self, part: Part) -> dict[str, int]:
+        """The modes of a job, those of `hw.engine.planner.modes`; of raw rows nothing is known here."""
+        return {name: self._field(part, name) for name in modes(self.design)}
+
+    def _field(self, part: Part, name: str) -> int:
+        return int({"int8": self.int8, "raw": False}[name] if name in KINDS else getattr(part, name))
 
     def inputs(self) -> dict[str, Payload]:
         """The beats of the streams `job`, `x` and `w`."""
@@ -162,21 +140,25 @@ class Job:
     def w_words(self) -> Iterator[Payload]:
         """The words of weights of each job."""
         fields = self._fields("w", self.w, w_lane(self.design))
-        made: dict[int, Payload] = {}
+        made: dict[tuple[int, int], Payload] = {}
         for part in self.parts:
-            if part.first_block not in made:
-                made[part.first_block] = {port: self._w_words(bits, part) for port, bits in fields.items()}
-            yield made[part.first_block]
+            place = part.first_tile, part.first_block
+            if place not in made:
+                made[place] = {port: self._w_words(bits, part) for port, bits in fields.items()}
+            yield made[place]
 
     def accumulators(self, rows: NDArray[np.uint32]) -> NDArray[np.int32]:
         """Puts the rows that came out, uint32 `(output_rows, cols)`, in their places: int32 `(M, N)`."""
         (m, n), width = self.accumulators_shape, self.design.cols
-        result = np.zeros((m, self.parts[0].tiles * width), dtype=np.int32)
+        result = np.zeros((m, max(part.first_tile + part.tiles for part in self.parts) * width), dtype=np.int32)
         values, start = rows.view(np.int32), 0
         for part in self.parts:
-            came = values[start : start + part.rows * part.tiles].reshape(part.tiles, part.rows, width)
-            start += part.rows * part.tiles
-            panel = result[part.first_row : part.first_row + part.rows]
+            if part.keep:
+                continue
+            came = values[start : start + part.output_rows].reshape(part.tiles, part.rows, width)
+            start += part.output_rows
+            columns = slice(part.first_tile * width, (part.first_tile + part.tiles) * width)
+            panel = result[part.first_row : part.first_row + part.rows, columns]
             panel += came.transpose(1, 0, 2).reshape(part.rows, -1)
         return np.ascontiguousarray(result[:, :n])
 
@@ -206,7 +188,9 @@ class Job:
         return _words(order)
 
     def _w_words(self, bits: NDArray[np.uint8], part: Part) -> NDArray[np.uint32]:
-        some = _pad(bits[:, part.first_block : part.first_block + part.blocks], 0, self.design.cols)
+        first, cols = part.first_tile * self.design.cols, self.design.cols
+        some = bits[first : first + part.tiles * cols, part.first_block : part.first_block + part.blocks]
+        some = _pad(some, 0, cols)
         if self.design.dataflow == "ws":
             some = _pad(some, 1, self.design.rows)
         order = some.reshape(part.tiles, self.design.cols, *some.shape[1:]).transpose(0, 2, 3, 1, 4)

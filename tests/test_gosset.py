@@ -48,8 +48,8 @@ def test_generate_for_a_system_writes_the_register_map_too(tmp_path):
     done = gosset("generate", "--design", "tiny", "--bus", "axi", "-o", tmp_path)
     assert done.returncode == 0, done.stderr
     names = {path.name.removeprefix("gosset_tiny_axi") for path in tmp_path.iterdir()}
-    assert names == {".v", ".json", ".h", ".core", ".sdc", "_registers.json", "_registers.md", "_layer.py"}
-    assert len(done.stdout.splitlines()) == 8
+    assert names == {".v", ".json", ".h", ".core", ".sdc", "_registers.json", "_registers.md", "_driver.h", "_layer.py"}
+    assert len(done.stdout.splitlines()) == 9
 
 
 def test_cycles_says_where_they_go(tmp_path):

@@ -13,6 +13,7 @@ from hw.axi.map import ADDRESSES, SHAPE, front_end_layout, job_layout
 from hw.axi.ports import lite
 from hw.design import DesignPoint
 from hw.engine.counters import COUNTER_BITS, COUNTERS
+from hw.engine.planner import SUMS
 from hw.registers import RegisterMap
 
 
@@ -64,7 +65,7 @@ class Control(wiring.Component):
                 "core_reset": Out(1),
                 "halt": Out(1),
                 "quiet": In(1),
-                "job": Out(stream.Signature(job_layout(self._addressed))),
+                "job": Out(stream.Signature(job_layout(design, self._addressed))),
                 "errors": In(data.StructLayout(dict.fromkeys(names, 1))),
                 "accepted": In(1),
                 "done": In(1),
@@ -104,6 +105,8 @@ class Control(wiring.Component):
         for name in SHAPE:
             m.d.comb += job[name].eq(getattr(registers, f"job_{name}"))
         m.d.comb += job.int8.eq(registers.job_mode_int8)
+        if self.design.keep_rows:
+            m.d.comb += [job[name].eq(getattr(registers, f"job_mode_{name}")) for name in SUMS]
         if self._front_end:
             m.d.comb += [
                 job.raw.eq(registers.job_mode_raw),

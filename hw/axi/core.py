@@ -11,7 +11,7 @@ from hw.axi.map import ADDRESSES, front_end_layout, job_layout, register_map
 from hw.axi.ports import ADDRESS_BITS, lite
 from hw.design import DesignPoint
 from hw.engine.counters import COUNTER_BITS, COUNTERS
-from hw.engine.planner import ERRORS, KINDS, RAW_ERROR, Planner, errors
+from hw.engine.planner import KEPT_ERROR, RAW_ERROR, Planner, errors, modes
 from hw.engine.sequencer import Engine
 from hw.registers import RegisterMap
 
@@ -23,6 +23,8 @@ REFUSALS = {
     "activations": "A job was refused whose kind of activations the design does not take.",
     RAW_ERROR: "A raw job was refused because no row of so many steps fits the front end: longer than it can measure, "
     "or no whole number of segments.",
+    KEPT_ERROR: "A job was refused that adds to rows which were kept, or keeps its own: its rows times tiles are less "
+    "than 4, or more than can be kept.",
 }
 """What each of the planner's errors means."""
 
@@ -63,7 +65,7 @@ class Core(wiring.Component):
         self.design = design
         super().__init__(
             {
-                "job": In(stream.Signature(job_layout(self.ADDRESSED))),
+                "job": In(stream.Signature(job_layout(design, self.ADDRESSED))),
                 "errors": Out(data.StructLayout(dict.fromkeys(self.meanings(design), 1))),
                 "accepted": Out(1),
                 "done": Out(1),
@@ -78,7 +80,7 @@ class Core(wiring.Component):
     @classmethod
     def meanings(cls, design: DesignPoint) -> dict[str, str]:
         """What each error means."""
-        reasons = ERRORS if cls.ADDRESSED else errors(design)
+        reasons = (name for name in errors(design) if name != RAW_ERROR or not cls.ADDRESSED)
         return {name: REFUSALS[name] for name in reasons} | cls.ERRORS
 
     def place(self, m: Module) -> tuple[Any, Engine]:
@@ -88,7 +90,7 @@ class Core(wiring.Component):
         m.submodules.planner = planner = Planner(self.design, tag_bits=ADDRESS_BITS * len(addresses))
         m.submodules.engine = engine = Engine(self.design)
         wanted = planner.i.payload
-        m.d.comb += [wanted[name].eq(raw[name]) for name in ("rows", "tiles", "steps", *KINDS)]
+        m.d.comb += [wanted[name].eq(raw[name]) for name in ("rows", "tiles", "steps", *modes(self.design))]
         if addresses:
             m.d.comb += wanted.tag.eq(Cat(raw[name] for name in addresses))
         m.d.comb += [planner.i.valid.eq(self.job.valid), self.job.ready.eq(planner.i.ready)]

@@ -10,7 +10,7 @@ from golden.frontend import GAIN_EXPONENT_BITS, MANTISSA_BITS, SEED, SEED_BITS, 
 from hw.axi.ports import ADDRESS_BITS
 from hw.design import DesignPoint
 from hw.engine.counters import COUNTERS
-from hw.engine.planner import FIELD_BITS, KINDS
+from hw.engine.planner import FIELD_BITS, SUMS, modes
 from hw.registers import Access, Field, Register, RegisterMap
 
 IDENTIFICATION = int.from_bytes(b"GOSS", "big")
@@ -26,9 +26,9 @@ SHAPE = {
 }
 
 
-def job_layout(addressed: bool) -> data.StructLayout:
-    """A job as the registers give it: shape, kind of activations, and addresses in the memory variant."""
-    fields: dict[str, ShapeLike] = {**dict.fromkeys(SHAPE, FIELD_BITS), **KINDS}
+def job_layout(design: DesignPoint, addressed: bool) -> data.StructLayout:
+    """A job as the registers give it: shape, modes, and addresses in the memory variant."""
+    fields: dict[str, ShapeLike] = {**dict.fromkeys(SHAPE, FIELD_BITS), **modes(design)}
     return data.StructLayout(fields | (dict.fromkeys(ADDRESSES, ADDRESS_BITS) if addressed else {}))
 
 
@@ -198,6 +198,11 @@ def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, ad
     if design.front_end and not addressed:
         registers += _front_end_registers(design.front_end)
         kinds.append(Field("raw", 1, 1, "RW", "Activations: 1 raw rows through the front end."))
+    if design.keep_rows:
+        kept = (constant("rows", 0, 32, design.keep_rows, "Rows of accumulators, a tile wide."),)
+        registers.append(Register("kept", 0x020, "What is kept on chip from job to job.", kept))
+        texts = "1: adds to the accumulators that were kept.", "1: keeps the accumulators; no results come out."
+        kinds += [Field(name, 2 + i, 1, "RW", texts[i]) for i, name in enumerate(SUMS)]
     registers.append(Register("job_mode", 0x08C, "Kind.", tuple(kinds)))
     if addressed:
         for i, name in enumerate(ADDRESSES):

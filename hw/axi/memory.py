@@ -12,8 +12,8 @@ from hw.axi.core import Core, Top
 from hw.axi.map import ADDRESSES
 from hw.axi.ports import ADDRESS_BITS, forward, memory
 from hw.axi.read import ID_BITS, WORDS_BITS, Reader, ReadMaster, planes_layout, reader_shapes
-from hw.axi.write import WriteMaster, outstanding
-from hw.design import ACC_BITS, DesignPoint
+from hw.axi.write import WriteMaster
+from hw.design import DesignPoint
 from hw.engine.banks import w_word, x_word
 from hw.engine.planner import FIELD_BITS
 from hw.streams import broadcast
@@ -110,12 +110,11 @@ class MemoryCore(Core):
         addresses = data.View(data.StructLayout(dict.fromkeys(ADDRESSES, ADDRESS_BITS)), plan.tag)
 
         words = {"x": x_word(design), "w": w_word(design)}
-        m.submodules.read = reads = ReadMaster(
-            {f"{side}_{name}": shape for side in words for name, shape in reader_shapes(design, words[side]).items()}
-        )
-        m.submodules.write = writes = WriteMaster(
-            ACC_BITS * design.cols, design.bus_bits, design.burst, outstanding(design)
-        )
+        shapes = {
+            f"{side}_{name}": shape for side in words for name, shape in reader_shapes(design, words[side]).items()
+        }
+        m.submodules.read = reads = ReadMaster(shapes, design.axcache)
+        m.submodules.write = writes = WriteMaster(design)
         m.submodules.results = results = SyncFIFO(width=ADDRESS_BITS, depth=design.jobs)
         sinks = {"engine": (engine.plan.valid, engine.plan.ready), "y": (results.w_en, results.w_rdy)}
         for side, tiles, count, operand in (
@@ -147,7 +146,7 @@ class MemoryCore(Core):
             writes.job.valid.eq(results.r_rdy),
             results.r_en.eq(writes.job.ready),
             writes.rows.payload.values.eq(engine.acc.payload.values),
-            writes.rows.payload.end.eq(engine.acc.payload.end),
+            *(writes.rows.payload[name].eq(engine.acc.payload[name]) for name in writes.ends),
             writes.rows.valid.eq(engine.acc.valid),
             engine.acc.ready.eq(writes.rows.ready),
             reads.halt.eq(self.halt),
@@ -157,6 +156,8 @@ class MemoryCore(Core):
             self.errors.read_error.eq(reads.error),
             self.errors.write_error.eq(writes.error),
         ]
+        if design.axprot:
+            m.d.comb += [reads.memory.arprot.eq(design.axprot), writes.memory.awprot.eq(design.axprot)]
         forward(m, self.memory, reads.memory)
         forward(m, self.memory, writes.memory)
         return m

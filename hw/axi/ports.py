@@ -18,9 +18,6 @@ OKAY, SLVERR = 0b00, 0b10
 INCR = 0b01
 """The type of a burst whose addresses increase."""
 
-BUFFERABLE = 0b0011
-"""Memory attributes of all transfers: normal, not cacheable, bufferable."""
-
 
 class AxiSignature(wiring.Signature):
     """An AXI interface.

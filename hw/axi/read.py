@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, exact_log2
 
 from hw.axi.gearbox import Gearbox
-from hw.axi.ports import ADDRESS_BITS, BUFFERABLE, INCR, read
+from hw.axi.ports import ADDRESS_BITS, INCR, read
 from hw.design import LEAST_PREFETCH, DesignPoint
 from hw.engine.planner import FIELD_BITS
 from hw.streams import broadcast
@@ -222,6 +222,8 @@ class ReadMaster(wiring.Component):
     ----------
     shapes : dict of str to ReaderShape
         Of the readers, by name; all of one bus.
+    axcache : int
+        ARCACHE of all bursts.
 
     Members
     -------
@@ -237,9 +239,9 @@ class ReadMaster(wiring.Component):
         A response was an error.
     """
 
-    def __init__(self, shapes: dict[str, ReaderShape]):
+    def __init__(self, shapes: dict[str, ReaderShape], axcache: int):
         self.readers = {name: Reader(shape) for name, shape in shapes.items()}
-        self.bus_bits = next(iter(shapes.values())).bus_bits
+        self.bus_bits, self.axcache = next(iter(shapes.values())).bus_bits, axcache
         members: dict[str, wiring.Member] = {"memory": Out(read(self.bus_bits, ID_BITS))}
         for name, reader in self.readers.items():
             members |= {f"{name}_job": reader.signature.members["job"], name: reader.signature.members["o"]}
@@ -252,7 +254,7 @@ class ReadMaster(wiring.Component):
         m.d.comb += [
             axi.arsize.eq(exact_log2(self.bus_bits // 8)),
             axi.arburst.eq(INCR),
-            axi.arcache.eq(BUFFERABLE),
+            axi.arcache.eq(self.axcache),
             axi.rready.eq(1),
             self.error.eq(axi.rvalid & axi.rresp[1]),
         ]

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from amaranth import Const, Module, Signal, Value
+from amaranth import Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -51,6 +51,8 @@ class StreamCore(Core):
     s_axis_raw, m_axis_codes, m_axis_multipliers, s_axis_multipliers : AXI4-Stream, of designs with a front end
     taken : In(1)
         The last row of a job has left for good.
+    empty : In(1), of designs that keep rows
+        No row waits outside.
     """
 
     ERRORS: ClassVar = {
@@ -60,7 +62,7 @@ class StreamCore(Core):
     ADDRESSED: ClassVar = False
 
     def __init__(self, design: DesignPoint):
-        super().__init__(design, _streams(design) | {"taken": In(1)})
+        super().__init__(design, _streams(design) | {"taken": In(1)} | ({"empty": In(1)} if design.keep_rows else {}))
 
     @classmethod
     def meanings(cls, design: DesignPoint) -> dict[str, str]:
@@ -106,11 +108,18 @@ class StreamCore(Core):
             w.job.payload.words.eq(plan.w_words),
             self.m_axis_acc.tdata.eq(engine.acc.payload.values),
             self.m_axis_acc.tlast.eq(engine.acc.payload.end),
-            self.m_axis_acc.tvalid.eq(engine.acc.valid),
-            engine.acc.ready.eq(self.m_axis_acc.tready),
-            self.done.eq(self.taken),
             self.quiet.eq(1),
         ]
+        rows, out = engine.acc, self.m_axis_acc
+        if self.design.keep_rows:  # a job that keeps its rows is done when those before it have left
+            ends = rows.valid & rows.payload.kept & self.empty
+            m.d.comb += [
+                out.tvalid.eq(rows.valid & ~rows.payload.kept),
+                rows.ready.eq(Mux(rows.payload.kept, self.empty, out.tready)),
+                self.done.eq(self.taken | ends),
+            ]
+        else:
+            m.d.comb += [out.tvalid.eq(rows.valid), rows.ready.eq(out.tready), self.done.eq(self.taken)]
         return m
 
     def _front_end(self, m: Module, design: DesignPoint, engine: Engine) -> Routed:
@@ -193,4 +202,6 @@ class AxiStreamTop(Top):
                 if name == "m_axis_acc":
                     m.d.core += fresh.eq(1)
         m.d.comb += core.taken.eq(acc.tvalid & acc.tready & acc.tlast & fresh)
+        if self.design.keep_rows:
+            m.d.comb += core.empty.eq(~acc.tvalid)
         return m

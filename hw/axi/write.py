@@ -1,15 +1,15 @@
 """Rows of results written to memory through an AXI4 write port."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from hw.axi.gearbox import Gearbox
-from hw.axi.ports import ADDRESS_BITS, BUFFERABLE, INCR, write
+from hw.axi.ports import ADDRESS_BITS, INCR, write
 from hw.axi.read import ID_BITS
-from hw.design import DesignPoint
+from hw.design import ACC_BITS, DesignPoint
 
 LEAST_OUTSTANDING = 8
 """Bursts that can wait for a response, at least."""
@@ -28,11 +28,7 @@ class WriteMaster(wiring.Component):
 
     Parameters
     ----------
-    row_bits, bus_bits : int
-    burst : int
-        The most beats of a burst.
-    outstanding : int
-        Bursts that can wait for a response.
+    design : DesignPoint
 
     Members
     -------
@@ -40,8 +36,8 @@ class WriteMaster(wiring.Component):
         The channels that write.
     job : In(stream of addresses)
         Multiples of the bus width.
-    rows : In(stream of values, end)
-        `end` marks the last row of a job.
+    rows : In(stream of values, end, and kept if there are jobs that keep)
+        `end` marks the last row of a job; with `kept` it is none, and all that there is of the job.
     halt : In(1)
         No burst is begun.
     quiet : Out(1)
@@ -49,17 +45,20 @@ class WriteMaster(wiring.Component):
     error : Out(1)
         A response was an error.
     done : Out(1)
-        The last burst of a job was answered, and none since reset by an error.
+        The last burst of a job was answered, and none since reset by an error; or one that keeps its rows is next.
     """
 
-    def __init__(self, row_bits: int, bus_bits: int, burst: int, outstanding: int):
-        self.row_bits, self.bus_bits, self.burst = row_bits, bus_bits, burst
-        self.outstanding = outstanding
+    def __init__(self, design: DesignPoint):
+        row_bits, bus_bits = ACC_BITS * design.cols, design.bus_bits
+        self.row_bits, self.bus_bits, self.burst, self.axcache = row_bits, bus_bits, design.burst, design.axcache
+        self.outstanding = outstanding(design)
+        self.ends = ("end", "kept") if design.keep_rows else ("end",)
+        """Fields of a row beside its values."""
         super().__init__(
             {
                 "memory": Out(write(bus_bits, ID_BITS)),
                 "job": In(stream.Signature(ADDRESS_BITS)),
-                "rows": In(stream.Signature(data.StructLayout({"values": row_bits, "end": 1}))),
+                "rows": In(stream.Signature(data.StructLayout({"values": row_bits, **dict.fromkeys(self.ends, 1)}))),
                 "halt": In(1),
                 "quiet": Out(1),
                 "error": Out(1),
@@ -72,20 +71,24 @@ class WriteMaster(wiring.Component):
         m = Module()
         axi, burst_beats, offset_bits = self.memory, self.burst, exact_log2(self.bus_bits // 8)
 
+        # A row that is none is all there is of its job: it is taken when nothing of the job before is left.
+        keeps = "kept" in self.ends
+        none = self.rows.payload.kept if keeps else Const(0, 1)
+        kept = Signal()
         m.submodules.gearbox = gearbox = Gearbox(self.row_bits, self.bus_bits)
         beat = gearbox.o.payload
         m.d.comb += [
             gearbox.i.payload.data.eq(self.rows.payload.values),
             gearbox.i.payload.last.eq(self.rows.payload.end),
-            gearbox.i.valid.eq(self.rows.valid),
-            self.rows.ready.eq(gearbox.i.ready),
+            gearbox.i.valid.eq(self.rows.valid & ~none if keeps else self.rows.valid),
+            self.rows.ready.eq(Mux(none, kept, gearbox.i.ready) if keeps else gearbox.i.ready),
         ]
 
         beats_layout = data.StructLayout({"data": self.bus_bits, "units": len(beat.units), "last": 1})
         m.submodules.beats = beats = SyncFIFOBuffered(width=beats_layout.size, depth=2 * burst_beats)
         burst_layout = data.StructLayout({"at": ADDRESS_BITS - offset_bits, "more": range(burst_beats)})
         m.submodules.bursts = bursts = SyncFIFO(width=burst_layout.size, depth=self.outstanding)
-        m.submodules.answers = answers = SyncFIFO(width=1, depth=self.outstanding)
+        m.submodules.answers = answers = SyncFIFO(width=len(self.ends), depth=self.outstanding)
 
         # A burst goes from `first` to `at`, and ends with the job or at a multiple of as many beats as it may have.
         active = Signal()
@@ -101,8 +104,8 @@ class WriteMaster(wiring.Component):
             beats.w_en.eq(taken),
             bursts.w_data.eq(Cat(first, (at - first)[: exact_log2(burst_beats)])),
             bursts.w_en.eq(taken & ends),
-            answers.w_data.eq(beat.last),
-            answers.w_en.eq(taken & ends),
+            answers.w_data.eq(Cat(beat.last, kept) if keeps else beat.last),
+            answers.w_en.eq((taken & ends) | kept if keeps else taken & ends),
             self.job.ready.eq(~active),
         ]
         with m.If(taken):
@@ -110,6 +113,10 @@ class WriteMaster(wiring.Component):
             with m.If(ends):
                 m.d.sync += first.eq(at + 1)
             with m.If(beat.last):
+                m.d.sync += active.eq(0)
+        if keeps:
+            m.d.comb += kept.eq(self.rows.valid & none & active & ~gearbox.o.valid & ~self.halt & answers.w_rdy)
+            with m.If(kept):
                 m.d.sync += active.eq(0)
         with m.If(self.job.valid & self.job.ready):
             begin = self.job.payload[offset_bits:]
@@ -126,7 +133,7 @@ class WriteMaster(wiring.Component):
             axi.awlen.eq(burst.more),
             axi.awsize.eq(offset_bits),
             axi.awburst.eq(INCR),
-            axi.awcache.eq(BUFFERABLE),
+            axi.awcache.eq(self.axcache),
             axi.wvalid.eq(beats.r_rdy & complete.any()),
             beats.r_en.eq(axi.wready & complete.any()),
             axi.wdata.eq(out.data),
@@ -140,11 +147,14 @@ class WriteMaster(wiring.Component):
         failed = Signal()
         with m.If(self.error):
             m.d.sync += failed.eq(1)
+        none_next = answers.r_rdy & answers.r_data[1] if keeps else Const(0, 1)
+        answered = axi.bvalid & axi.bready if keeps else axi.bvalid
+        done = answered & answers.r_data[0] & ~self.error & ~failed
         m.d.comb += [
-            axi.bready.eq(1),
-            answers.r_en.eq(axi.bvalid),
-            self.error.eq(axi.bvalid & axi.bresp[1]),
-            self.done.eq(axi.bvalid & answers.r_data & ~self.error & ~failed),
+            axi.bready.eq(~none_next if keeps else 1),
+            answers.r_en.eq(answered | none_next if keeps else answered),
+            self.error.eq(answered & axi.bresp[1]),
+            self.done.eq(done | (none_next & ~failed) if keeps else done),
             self.quiet.eq(~answers.r_rdy),
         ]
         return m

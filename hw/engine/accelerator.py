@@ -167,10 +167,10 @@ class Accelerator(wiring.Component):
     """
 
     def __init__(self, design: DesignPoint):
-        self.planner, self.engine = Planner(design), Engine(design)
+        self.design, self.planner, self.engine = design, Planner(design), Engine(design)
         self.routed = Routed(design) if design.front_end else None
         members = {
-            "job": In(stream.Signature(job())),
+            "job": In(stream.Signature(job(design))),
             "x": In(stream.Signature(x_word(design))),
             "w": In(stream.Signature(w_word(design))),
             "acc": Out(stream.Signature(row(design))),
@@ -190,7 +190,15 @@ class Accelerator(wiring.Component):
         connect(m, flipped(self.job), self.planner.i)
         connect(m, flipped(self.x), self.engine.x)
         connect(m, flipped(self.w), self.engine.w)
-        connect(m, self.engine.acc, flipped(self.acc))
+        rows = self.engine.acc
+        if self.design.keep_rows:  # the end of a job that keeps its rows is of no use here
+            m.d.comb += [
+                self.acc.valid.eq(rows.valid & ~rows.payload.kept),
+                rows.ready.eq(self.acc.ready | rows.payload.kept),
+                *(self.acc.payload[name].eq(rows.payload[name]) for name in self.acc.payload.shape().members),
+            ]
+        else:
+            connect(m, rows, flipped(self.acc))
         m.d.comb += self.errors.eq(self.planner.errors)
         m.d.comb += [getattr(self, name).eq(getattr(self.engine, name)) for name in COUNTERS]
         if not self.routed:

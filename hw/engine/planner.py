@@ -22,23 +22,41 @@ RAW_ERROR = "raw_rows"
 can measure, or no whole number of segments."""
 
 
+KEPT_ERROR = "kept_rows"
+"""Why a job that adds or keeps is refused beside: its rows times tiles are fewer than `LEAST_KEPT`, or more than are
+kept, rows of an output-stationary array counted in whole row tiles."""
+
+LEAST_KEPT = 4
+"""Rows of accumulators that a job which adds or keeps has at least: the next job's are read when they are in place."""
+
+
 def errors(design: DesignPoint) -> tuple[str, ...]:
-    """Why jobs are refused: `ERRORS`, and `RAW_ERROR` of a design with a front end."""
-    return (*ERRORS, RAW_ERROR) if design.front_end else ERRORS
+    """Why jobs are refused: `ERRORS`; `RAW_ERROR` of a design with a front end; `KEPT_ERROR` of one that keeps rows."""
+    raw, kept = (RAW_ERROR,) if design.front_end else (), (KEPT_ERROR,) if design.keep_rows else ()
+    return (*ERRORS, *raw, *kept)
 
 
 KINDS = {"int8": 1, "raw": 1}
 """Fields of a job that say what its activations are: int8; or raw rows, from the front end; or else packed."""
 
+SUMS = {"add": 1, "keep": 1}
+"""Fields of a job of a design that keeps rows: its accumulators are added to those that were kept; they are kept, and
+do not come out."""
 
-def job(tag_bits: int = 0) -> data.StructLayout:
+
+def modes(design: DesignPoint) -> dict[str, int]:
+    """Fields of a job of one bit each: `KINDS`, and `SUMS` of a design that keeps rows."""
+    return KINDS | (SUMS if design.keep_rows else {})
+
+
+def job(design: DesignPoint, tag_bits: int = 0) -> data.StructLayout:
     """A job as it is given: acc[rows, tiles·cols].
 
     `rows` of activations; `tiles` of `cols` columns each; `steps`, the words per row of activations, which are blocks
     (output-stationary) or slices of `rows` blocks (weight-stationary), counted once for int8; the kind of the
-    activations, see `KINDS`; and a `tag` that goes through unchanged.
+    activations and what becomes of the accumulators, see `modes`; and a `tag` that goes through unchanged.
     """
-    fields: dict[str, ShapeLike] = {"rows": FIELD_BITS, "tiles": FIELD_BITS, "steps": FIELD_BITS, **KINDS}
+    fields: dict[str, ShapeLike] = {"rows": FIELD_BITS, "tiles": FIELD_BITS, "steps": FIELD_BITS, **modes(design)}
     return data.StructLayout(fields | ({"tag": tag_bits} if tag_bits else {}))
 
 
@@ -53,7 +71,7 @@ def plan(design: DesignPoint, tag_bits: int = 0) -> data.StructLayout:
         "rows": range(design.panel_rows + 1),
         "tiles": FIELD_BITS,
         "steps": range(design.x_depth + 1),
-        **KINDS,
+        **modes(design),
         "row_tiles": range(design.panel_rows + 1),
         "tail": range(design.rows + 1),
         "x_words": range(design.x_depth + 1),
@@ -90,7 +108,7 @@ class Planner(wiring.Component):
         self.design, self._tag_bits = design, tag_bits
         super().__init__(
             {
-                "i": In(stream.Signature(job(tag_bits))),
+                "i": In(stream.Signature(job(design, tag_bits))),
                 "o": Out(stream.Signature(plan(design, tag_bits))),
                 "errors": Out(len(errors(design))),
             }
@@ -112,13 +130,16 @@ class Planner(wiring.Component):
         }
         if output_stationary:
             bad["w_too_long"] = given.steps > design.w_depth
+        if design.keep_rows:
+            few = ~(given.rows[2:].any() | given.tiles[2:].any() | (given.rows[1:].any() & given.tiles[1:].any()))
+            bad[KEPT_ERROR] = (given.add | given.keep) & few
         reasons = errors(design)
         refused = Signal(len(reasons))
         dropped = Signal(len(reasons))
         m.d.comb += refused.eq(Cat(bad.get(name, 0) for name in reasons))
         m.d.sync += self.errors.eq(dropped)
 
-        held = Signal(job(self._tag_bits), reset_less=True)
+        held = Signal(job(design, self._tag_bits), reset_less=True)
         beats = Signal(range(2 * design.x_depth + 1), reset_less=True)  # words of a row tile
         # By how many words the job is too long, less one: what counts is the sign.
         over = Signal(range(-design.x_depth - 1, 2 * design.x_depth), reset_less=True)
@@ -134,35 +155,50 @@ class Planner(wiring.Component):
             found.row_tiles.eq(row_tiles),
             found.tail.eq(tail),
         ]
-        for name in ("rows", "tiles", "steps", *KINDS, *(["tag"] if self._tag_bits else [])):
+        for name in ("rows", "tiles", "steps", *modes(design), *(["tag"] if self._tag_bits else [])):
             m.d.comb += found[name].eq(held[name])
 
         unfit = Signal()
         if design.front_end:
             self._raw(m, held, unfit)
 
+        too_many: Value = Const(0, 1)
+        if design.keep_rows:
+            # By how many the row tiles times tiles are more than are kept, less one.
+            most = design.keep_rows // tile
+            over_kept = Signal(range(-most - 1, 2 << FIELD_BITS), reset_less=True)
+            too_many = (held.add | held.keep) & ~over_kept[-1]
+
         def refuse_long() -> None:
             """What was counted up to the cycle before may be too much."""
             with m.If(too_long):
                 m.d.comb += dropped[reasons.index("x_too_long")].eq(1)
                 m.next = "take"
+            if design.keep_rows:
+                with m.If(too_many):
+                    m.d.comb += dropped[reasons.index(KEPT_ERROR)].eq(1)
+                    m.next = "take"
 
         with m.FSM():
             with m.State("take"):
                 m.d.comb += self.i.ready.eq(1)
                 m.d.sync += [held.eq(given), beats.eq(Mux(given.int8, given.steps << 1, given.steps))]
                 m.d.sync += [over.eq(-design.x_depth - 1), row_tiles.eq(0), left.eq(given.rows)]
+                if design.keep_rows:
+                    m.d.sync += over_kept.eq(-most - 1)
                 with m.If(self.i.valid):
                     m.d.comb += dropped.eq(refused)
                     with m.If(~refused.any()):
                         m.next = "count"
             with m.State("count"):
                 m.d.sync += [over.eq(over + beats), row_tiles.eq(row_tiles + 1), tail.eq(left), left.eq(left - tile)]
+                if design.keep_rows:
+                    m.d.sync += over_kept.eq(over_kept + held.tiles)
                 with m.If(left <= tile if design.panel_rows > tile else Const(1)):
                     m.next = "hand over"
                 refuse_long()
             with m.State("hand over"):
-                m.d.comb += self.o.valid.eq(~too_long & ~unfit)
+                m.d.comb += self.o.valid.eq(~too_long & ~unfit & ~too_many if design.keep_rows else ~too_long & ~unfit)
                 with m.If(self.o.ready):
                     m.next = "take"
                 if design.front_end:

@@ -13,16 +13,17 @@ from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from golden.lattice import DIM
-from hw.array.edges import beat, row
+from hw.array.edges import beat
 from hw.array.edges import latency as array_latency
 from hw.array.output_stationary import OutputStationaryArray
 from hw.array.weight_stationary import WeightStationaryArray
 from hw.codec.decoder import Decoder
-from hw.design import NIBBLE, DesignPoint
+from hw.design import KEEPING, NIBBLE, DesignPoint
 from hw.engine.banks import READING, Turns, banks, fill_by_block, w_lane, w_word, x_lane, x_word
 from hw.engine.counters import COUNTER_BITS, COUNTERS
 from hw.engine.follower import Follower
-from hw.engine.planner import FIELD_BITS, plan
+from hw.engine.keeper import Keeper, kept_row
+from hw.engine.planner import FIELD_BITS, SUMS, plan
 from hw.streams import packed_block
 from hw.units import place
 from hw.values import register
@@ -36,7 +37,12 @@ def decoding(design: DesignPoint) -> int:
 def latency(design: DesignPoint) -> int:
     """Cycles from the last beat of a tile to valid of its first row at `acc` (output-stationary), or from the beat that
     finishes a row to valid of the row (weight-stationary), the output queue being empty."""
-    return READING + decoding(design) + array_latency(design) + 2
+    return through_array(design) + (KEEPING if design.keep_rows else 0) + 2
+
+
+def through_array(design: DesignPoint) -> int:
+    """The same, to where rows leave the array."""
+    return READING + decoding(design) + array_latency(design)
 
 
 class Engine(wiring.Component):
@@ -64,6 +70,7 @@ class Engine(wiring.Component):
     plan : In(stream of plans)
     x, w : In(stream of words)
     acc : Out(stream of rows)
+        As `hw.engine.keeper.kept_row` has them.
     blocks : In(stream of label, beta, and last of a row), of designs with a front end
         Rows of as many steps as their job says.
     busy, x_late, w_late, drain_blocked, idle : Out(32)
@@ -79,7 +86,7 @@ class Engine(wiring.Component):
                 "plan": In(stream.Signature(plan(design))),
                 "x": In(stream.Signature(x_word(design))),
                 "w": In(stream.Signature(w_word(design))),
-                "acc": Out(stream.Signature(row(design))),
+                "acc": Out(stream.Signature(kept_row(design))),
                 **({"blocks": In(stream.Signature(block))} if design.front_end else {}),
                 **{name: Out(COUNTER_BITS) for name in COUNTERS},
             }
@@ -151,12 +158,16 @@ class Engine(wiring.Component):
         # set aside in the last two cycles is not seen yet: two such beats, or one if there are two rows, or none.
         unseen = 2 if not output_stationary or design.rows == 1 else 2 * (design.rows == 2)
         room = Signal(range(design.drain_rows + 1), init=design.drain_rows)
+        given_back = Signal()
         has_room = Signal(init=1)
         set_aside = Signal.like(finished)
         blocked = Signal()
+        taken = self.acc.valid & self.acc.ready
+        if design.keep_rows:
+            taken = taken + given_back
         m.d.sync += [
             set_aside.eq(Mux(go & flags.finish, finished, 0)),
-            room.eq(room - set_aside + (self.acc.valid & self.acc.ready)),
+            room.eq(room - set_aside + taken),
             has_room.eq(room >= unseen + (design.rows if output_stationary else 1)),
         ]
         m.d.comb += blocked.eq(congested | (flags.finish & ~has_room))
@@ -241,10 +252,11 @@ class Engine(wiring.Component):
         for name in flags.shape().members:
             m.d.comb += array.i.payload[name].eq(late[name])
 
-        m.submodules.queue = queue = SyncFIFOBuffered(width=row(design).size, depth=design.drain_rows)
+        out = self._keep(m, go & flags.finish, run.now, given_back) if design.keep_rows else array.o
+        m.submodules.queue = queue = SyncFIFOBuffered(width=kept_row(design).size, depth=design.drain_rows)
         m.d.comb += [
-            queue.w_data.eq(array.o.payload),
-            queue.w_en.eq(array.o.valid),
+            queue.w_data.eq(out.payload),
+            queue.w_en.eq(out.valid),
             self.acc.payload.eq(queue.r_data),
             self.acc.valid.eq(queue.r_rdy),
             queue.r_en.eq(self.acc.ready),
@@ -267,6 +279,24 @@ class Engine(wiring.Component):
                 m.d.sync += counter.eq(counter + 1)
         return m
 
+    def _keep(self, m: Module, finishes: Value, plan: data.View, given_back: Signal) -> stream.Interface:
+        """Rows on their way past those that are kept; what their job wants is there when the first of them is, and
+        stays until that of the next beat which finishes rows."""
+        m.submodules.keeper = keeper = Keeper(self.design)
+        through = through_array(self.design)
+        came = register(m, "sums", Cat(finishes, plan.add, plan.keep), cycles=through, reset_less=False)
+        held = Signal(2)
+        m.d.sync += held.eq(Mux(came[0], came[1:], held))
+        wanted = Mux(came[0], came[1:], held)
+        m.d.comb += [
+            keeper.add.eq(wanted[0]),
+            keeper.keep.eq(wanted[1]),
+            keeper.i.payload.eq(self.array.o.payload),
+            keeper.i.valid.eq(self.array.o.valid),
+            given_back.eq(keeper.given_back),
+        ]
+        return keeper.o
+
     def _followers(self, m: Module) -> list[Follower]:
         """Those who fill the memory of activations and that of weights, and the sequencer; each gets all plans."""
         design, plan = self.design, self.plan.payload
@@ -286,6 +316,8 @@ class Engine(wiring.Component):
             beats = Mux(plan.int8, plan.steps << 1, plan.steps)
             m.d.comb += gap.eq(Mux(beats >= design.rows, 0, design.rows - beats))
             beside |= {"tail": plan.tail, "gap": gap}
+        if design.keep_rows:
+            beside |= {name: plan[name] for name in SUMS}
         nest = ("digits", "steps", "rows", "tiles") if design.dataflow == "os" else ("digits", "rows", "steps", "tiles")
         rows = {name: plan[name] for name in ("raw", "rows")} if design.front_end else {}
         parts: dict[str, tuple[tuple[str, ...], dict[str, Value]]] = {

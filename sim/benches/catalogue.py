@@ -117,8 +117,10 @@ BENCHES = {
 }
 """The testbenches by name."""
 
-SMALL = DesignPoint(name="uneven", rows=3, cols=2, panel_rows=9, x_depth=32, w_depth=16)
-"""A small design point whose edges differ, with memories that most products do not fit."""
+SMALL = DesignPoint(
+    name="uneven", rows=3, cols=2, panel_rows=9, x_depth=32, w_depth=16, keep_rows=32, axcache=15, axprot=3
+)
+"""A small design point whose edges differ, with memories that most products do not fit, and sums that stay on chip."""
 
 STATIONARY = replace(SMALL, name="uneven_ws", dataflow="ws", w_depth=0, activations=("packed", "int8"))
 """The same, weight-stationary, and with int8 activations as well."""

@@ -56,7 +56,7 @@ async def layer(dut: HierarchyObject) -> None:
         images = {
             "x": operand_image(design, "x", x_words),
             "w": operand_image(design, "w", w_words, part.tiles),
-            "y": bytes(result_bytes(design, part.rows * part.tiles)),
+            "y": bytes(result_bytes(design, part.output_rows)),
         }
         addresses = {}
         for name, image in images.items():
@@ -78,7 +78,7 @@ async def layer(dut: HierarchyObject) -> None:
 
     # Results: accumulators, times the scales of rows and columns.
     rows = [
-        result_rows(design, memory.read(addresses["y"], result_bytes(design, part.rows * part.tiles)))
+        result_rows(design, memory.read(addresses["y"], result_bytes(design, part.output_rows)))
         for part, addresses in jobs
     ]
     y = Product(job.accumulators(np.concatenate(rows)), x.scales, w.scales).result

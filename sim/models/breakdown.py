@@ -67,7 +67,7 @@ def breakdown(design: DesignPoint, m: int, n: int, k: int, kind: str, memory: Me
         "macs": macs,
         "macs_per_cycle": macs / total,
         "utilisation": macs / total / design.macs_per_cycle * (2 if int8 else 1),
-        "jobs": int(plan.panels * plan.chunks),
+        "jobs": int(plan.panels * plan.groups * plan.chunks),
         "shape": [m, k, n],
         "activations": kind,
         "memory": {name: int(getattr(memory, name)) for name in Memory.__dataclass_fields__},

@@ -20,7 +20,7 @@ from hw.engine.banks import w_word, x_word
 from hw.engine.counters import COUNTERS
 from hw.engine.sequencer import latency
 from sim.models.bus_loop import run
-from sim.models.schedule import Machine, divide, schedule
+from sim.models.schedule import divide, parts
 
 MAX_LATENCY = 1 << 16
 """Cycles of latency at most."""
@@ -40,6 +40,8 @@ class BusJob:
         Words of activations per step, 2 for int8.
     x, w, y : int
         Addresses, in bytes: multiples of the bus width.
+    add, keep : bool
+        Of designs that keep rows: whether it adds to those that were kept, and keeps its own.
     """
 
     rows: int
@@ -49,6 +51,8 @@ class BusJob:
     x: int
     w: int
     y: int
+    add: bool = False
+    keep: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,20 +100,15 @@ def laid_out(design: DesignPoint, m: int, n: int, k: int, *, int8: bool = False)
     GossetError
         If a size is out of range.
     """
-    plan = schedule(Machine.of(design), m, n, k, int8)
-    panel, chunk, passes = int(plan.panel), int(plan.chunk), int(plan.passes)
-    bus_bytes = design.bus_bits // 8
+    passes, bus_bytes = 1 + int8, design.bus_bits // 8
     jobs: list[BusJob] = []
     free = 0
-    for row in range(0, m, panel):
-        for step in range(0, int(plan.steps), chunk):
-            rows, steps = min(panel, m - row), min(chunk, int(plan.steps) - step)
-            x_words, w_words = words_of(design, rows, steps, passes)
-            at = {"x": free}
-            at["w"] = at["x"] + sum(operand_beats(design, "x", x_words)) * bus_bytes
-            at["y"] = at["w"] + int(plan.tiles) * sum(operand_beats(design, "w", w_words)) * bus_bytes
-            jobs.append(BusJob(rows, int(plan.tiles), steps, passes, **at))
-            free = at["y"] + divide(rows * int(plan.tiles) * design.cols * ACC_BITS // 8, bus_bytes) * bus_bytes
+    for part in parts(design, m, n, k, int8=int8):
+        x_words, w_words = words_of(design, part.rows, part.steps, passes)
+        w = free + sum(operand_beats(design, "x", x_words)) * bus_bytes
+        y = w + part.tiles * sum(operand_beats(design, "w", w_words)) * bus_bytes
+        jobs.append(BusJob(part.rows, part.tiles, part.steps, passes, free, w, y, part.add, part.keep))
+        free = y + divide(part.output_rows * design.cols * ACC_BITS // 8, bus_bytes) * bus_bytes
     return jobs
 
 
@@ -145,7 +144,7 @@ def bus_cycles(design: DesignPoint, jobs: Sequence[BusJob], memory_latency: int 
         x_words, w_words = words_of(design, job.rows, job.steps, job.passes)
         units = job.rows if stationary else divide(job.rows, design.rows)
         fields = [job.rows, job.tiles, job.steps, job.passes, x_words, w_words, units]
-        table.append([*fields, job.x // offset, job.w // offset, job.y // offset])
+        table.append([*fields, job.x // offset, job.w // offset, job.y // offset, job.keep])
     unit = gcd(bus, ACC_BITS * design.cols)
     machine = [stationary, design.rows, design.jobs, latency(design), design.drain_rows, design.burst, bus, delay]
     machine += [ACC_BITS * design.cols // unit, bus // unit, outstanding(design)]

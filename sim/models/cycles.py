@@ -159,7 +159,7 @@ def timeline(
     m, n, k = (bounded(size, name, 1) for name, size in (("M", m), ("N", n), ("K", k)))
     values = [np.array([value]) for value in (*_values(machine), m, n, k, int8, raw, *_values(memory or Memory()))]
     table, counts = _table(values), np.empty((1, 1 + len(COUNTERS)), dtype=np.int64)
-    jobs = int(table[0, of.PANELS] * table[0, of.CHUNKS])
+    jobs = int(table[0, of.PANELS] * table[0, of.GROUPS] * table[0, of.CHUNKS])
     spans = np.empty((jobs if most is None else min(jobs, most), len(fields(Span))), dtype=np.int64)
     products(table, counts, spans)
     return [Span(*row) for row in spans.tolist()]
@@ -193,6 +193,7 @@ def _table(values: list[NDArray[Any]]) -> Times:
     gate = machine.admission + np.where(machine.measured, row_blocks - 1, 0)
     behind = machine.encoding - machine.admission + (machine.segment - 1) * (machine.beat - 1)
     columns += [np.where(raw, machine.beat, 1), gate, behind, memory.x_latency + RowFramer.LATENCY]
+    columns += [plan.group, plan.groups]
     table = np.stack([np.asarray(column, dtype=np.int64) for column in columns], axis=1)
     _check_counts(table)
     return table
@@ -202,7 +203,7 @@ def _check_counts(table: Times) -> None:
     """Whether the loop below ends soon, and no time in it can leave int64; the bound adds up what may overlap."""
     t = table.astype(np.float64).T
     height, panel, chunk = t[of.ROWS], t[of.PANEL], t[of.CHUNK]
-    jobs = t[of.PANELS] * t[of.CHUNKS]
+    jobs = t[of.PANELS] * t[of.GROUPS] * t[of.CHUNKS]
     if (jobs > MAX_JOBS).any():
         raise GossetError(f"The cycle model takes products of up to {MAX_JOBS:,} jobs, but one has {jobs.max():,.0f}.")
     units = t[of.TILES] * np.where(t[of.WS] != 0, chunk, 1) + 3

@@ -23,7 +23,7 @@ OVERHEAD = Planner.OVERHEAD
 # Columns of the table that describes products.
 WS, ROWS, JOBS, LATENCY, M, PANEL, PANELS, STEPS, CHUNK, CHUNKS, TILES, PASSES = range(12)
 RAW, X_PERIOD, W_PERIOD, X_LATENCY, W_LATENCY, ENCODING, ROW_BLOCKS = range(12, 19)
-BEAT, GATE, BEHIND, ARRIVAL = range(19, 23)
+BEAT, GATE, BEHIND, ARRIVAL, GROUP, GROUPS = range(19, 25)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -33,7 +33,8 @@ def products(table: Times, counts: Times, spans: Times) -> None:  # pragma: no c
     ends = np.empty(16, dtype=np.int64)  # last beats of the last jobs, each at its number modulo 16
     for line in range(len(table)):
         ws, height = table[line, WS] != 0, table[line, ROWS]
-        m, panel, tiles, passes = table[line, M], table[line, PANEL], table[line, TILES], table[line, PASSES]
+        m, panel, every, passes = table[line, M], table[line, PANEL], table[line, TILES], table[line, PASSES]
+        group, groups = table[line, GROUP], table[line, GROUPS]
         steps, chunk, chunks = table[line, STEPS], table[line, CHUNK], table[line, CHUNKS]
         px, pw, queue, beat = table[line, X_PERIOD], table[line, W_PERIOD], table[line, JOBS], table[line, BEAT]
         unit_rows = 1 if ws else height
@@ -45,8 +46,9 @@ def products(table: Times, counts: Times, spans: Times) -> None:  # pragma: no c
         end, before_end, slice_start = -1, NEVER, NEVER
         let_in = NEVER  # the last block that began to be encoded
         rows = row_tiles = 1
-        for number in range(table[line, PANELS] * chunks):
-            rows = min(panel, m - number // chunks * panel)
+        for number in range(table[line, PANELS] * groups * chunks):
+            rows = min(panel, m - number // (groups * chunks) * panel)
+            tiles = min(group, every - number // chunks % groups * group)
             row_tiles = -(-rows // unit_rows)
             depth = min(chunk, steps - number % chunks * chunk)
             beats = depth * passes  # of a row tile, or of a row

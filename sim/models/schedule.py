@@ -1,14 +1,17 @@
 """How a product of any shape is cut into jobs that fit a design: panels of rows, and chunks of K.
 
 Panels come first: as many rows as `panel_rows` and one bank of activations allow, so that the weights are read as few
-times as possible. Where a row is too long for what remains of a bank, K is cut into equal chunks, whose accumulators
-the host adds up. Each chunk of a panel is a job, over all columns. Raw rows are not cut, for a piece of a row has
-another scale than the rest: as many are a panel as a bank holds.
+times as possible. Where a row is too long for what remains of a bank, K is cut into equal chunks. Each chunk of a panel
+is a job, over all columns, and the host adds up their accumulators. Where the design keeps rows of accumulators, the
+tiles of columns are cut into groups of which it keeps all rows of a panel, and each chunk of a group is a job: the
+first keeps what it computes, the others add to it, and the last one's sums come out. Raw rows are not cut, for a piece
+of a row has another scale than the rest: as many are a panel as a bank holds.
 
-All functions take integers, or arrays of them that broadcast.
+`schedule` takes integers, or arrays of them that broadcast.
 """
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,7 @@ from golden.lattice import DIM
 from hw.codec import frontend
 from hw.codec.encoder import cycles_per_block
 from hw.design import DesignPoint
+from hw.engine.planner import LEAST_KEPT
 from hw.engine.sequencer import latency
 
 Integers = Any
@@ -70,6 +74,7 @@ class Machine:
     beat, segment, admission : integers
         Cycles from block to block, blocks of a segment that is rotated after the row was measured, and the latency
         until a block is let in.
+    keep_rows : integers
     """
 
     rows: Integers
@@ -85,6 +90,7 @@ class Machine:
     beat: Integers = 1
     segment: Integers = 1
     admission: Integers = 0
+    keep_rows: Integers = 0
 
     @classmethod
     def of(cls, *designs: DesignPoint) -> "Machine":
@@ -93,6 +99,7 @@ class Machine:
             [
                 *(d.rows, d.cols, d.panel_rows, d.x_depth, d.w_depth, d.jobs, d.dataflow == "ws", latency(d)),
                 *(_encoding(d.front_end) if d.front_end else (0, False, 1, 1, 0)),
+                d.keep_rows,
             ]
             for d in designs
         ]
@@ -118,6 +125,8 @@ class Schedule:
     chunk : steps of a job; the last chunk of a panel has what is left.
     panels, chunks : how many panels there are, and how many chunks of each.
     tiles : tiles of `cols` columns.
+    group, groups : tiles of a job, the last group has what is left; and how many groups there are.
+    kept : whether the chunks of a group are summed up on chip.
     passes : words of activations per step, 2 for int8.
     """
 
@@ -127,6 +136,9 @@ class Schedule:
     chunk: Integers
     chunks: Integers
     tiles: Integers
+    group: Integers
+    groups: Integers
+    kept: Any
     passes: Integers
 
 
@@ -153,4 +165,64 @@ def schedule(machine: Machine, m: Integers, n: Integers, k: Integers, int8: Any,
     chunk = divide(steps, divide(steps, most))
     panel = np.minimum(units * unit, m)
     tiles = divide(np.asarray(n), machine.cols)
-    return Schedule(panel, divide(m, panel), steps, chunk, divide(steps, chunk), tiles, passes)
+    panels, chunks = divide(m, panel), divide(steps, chunk)
+    # Groups as equal as can be; the least job, of the last panel and the last group, has to have enough rows.
+    fits = np.minimum(machine.keep_rows // (units * unit), tiles)
+    group = divide(tiles, divide(tiles, np.maximum(fits, 1)))
+    least = (m - (panels - 1) * panel) * (tiles - (divide(tiles, group) - 1) * group)
+    kept = (chunks > 1) & (fits > 0) & (least >= LEAST_KEPT)
+    group = np.where(kept, group, tiles)
+    return Schedule(panel, panels, steps, chunk, chunks, tiles, group, divide(tiles, group), kept, passes)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One job of the accelerator: some rows of activations, some blocks of K, and all tiles of columns, or some where
+    accumulators are kept on chip.
+
+    Attributes
+    ----------
+    first_row, rows : int
+    first_block, blocks : int
+    steps, tiles : int
+        As the accelerator counts them.
+    first_tile : int
+    add, keep : bool
+        Whether it adds to the accumulators that were kept; whether it keeps its own, and nothing comes out.
+    """
+
+    first_row: int
+    rows: int
+    first_block: int
+    blocks: int
+    steps: int
+    tiles: int
+    first_tile: int = 0
+    add: bool = False
+    keep: bool = False
+
+    @property
+    def output_rows(self) -> int:
+        """Rows of accumulators that come out."""
+        return 0 if self.keep else self.rows * self.tiles
+
+
+def parts(design: DesignPoint, m: int, n: int, k: int, *, int8: bool = False) -> list[Part]:
+    """The jobs of a product, in the order in which they run.
+
+    Raises
+    ------
+    GossetError
+        As `schedule`.
+    """
+    plan = schedule(Machine.of(design), m, n, k, int8)
+    depth = design.rows if design.dataflow == "ws" else 1  # blocks of a step
+    found = []
+    for row, tile in product(range(0, m, int(plan.panel)), range(0, int(plan.tiles), int(plan.group))):
+        rows, tiles = min(int(plan.panel), m - row), min(int(plan.group), int(plan.tiles) - tile)
+        for step in range(0, int(plan.steps), int(plan.chunk)):
+            steps = min(int(plan.chunk), int(plan.steps) - step)
+            blocks = min(steps * depth, divide(k, DIM) - step * depth)
+            add, keep = bool(plan.kept) and step > 0, bool(plan.kept) and step + steps < plan.steps
+            found.append(Part(row, rows, step * depth, blocks, steps, tiles, tile, add, keep))
+    return found

@@ -138,6 +138,8 @@ def estimate(
         If there are no figures of the design or of the memory.
     """
     known = memories()
+    if design.keep_rows:
+        raise GossetError("The energy model knows nothing of rows that are kept on chip: leave keep_rows out.")
     if dram not in known or dram.startswith("sram"):
         raise GossetError(f"A memory is {', '.join(name for name in known if name[:4] != 'sram')}, not {dram!r}.")
     unit, machine = rows(design, table), Machine.of(design)

@@ -9,7 +9,7 @@ from golden.errors import GossetError
 from hw.axi.core import REFUSALS
 from hw.design import DesignPoint
 from hw.engine.counters import COUNTERS
-from hw.engine.planner import ERRORS, RAW_ERROR
+from hw.engine.planner import ERRORS, KEPT_ERROR, RAW_ERROR
 from hw.generate import AXI_TOPS
 from hw.registers import Field, Register, RegisterMap
 
@@ -36,7 +36,7 @@ def test_constants_are_those_of_the_design(registers: RegisterMap) -> None:
 
 def test_every_error_and_every_counter_has_its_place(registers: RegisterMap) -> None:
     errors = {field.name for field in registers.by_name["error"].fields}
-    assert {*ERRORS, RAW_ERROR} == set(REFUSALS) and errors >= {*ERRORS, "queue_full"}
+    assert {*ERRORS, RAW_ERROR, KEPT_ERROR} == set(REFUSALS) and errors >= {*ERRORS, "queue_full"}
     assert {f"count_{name}" for name in COUNTERS} <= set(registers.by_name)
     beside = {"axi": {"misaligned", "read_error", "write_error"}, "axis": {"x_framing", "w_framing"}}
     assert errors >= beside["axi" if registers is MAPS["axi"] else "axis"]
@@ -96,3 +96,11 @@ def test_contradictions_are_refused() -> None:
         RegisterMap("m", (register, replace(register, offset=4)))
     with pytest.raises(GossetError, match="the same offset"):
         RegisterMap("m", (register, replace(register, name="s")))
+
+
+@pytest.mark.parametrize("top", AXI_TOPS.values(), ids=AXI_TOPS)
+def test_a_design_that_keeps_rows_says_how_many(top) -> None:
+    registers = top.registers(replace(DESIGN, keep_rows=128))
+    assert registers.by_name["kept"].reset == 128 and "kept" not in top.registers(DESIGN).by_name
+    assert {field.name for field in registers.by_name["job_mode"].fields} == {"int8", "add", "keep"}
+    assert "kept_rows" in {field.name for field in registers.by_name["error"].fields}

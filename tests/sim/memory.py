@@ -15,6 +15,7 @@ from hw.axi.map import job_layout
 from hw.axi.memory import MemoryCore
 from hw.design import DesignPoint
 from hw.engine.counters import COUNTER_BITS, COUNTERS
+from hw.engine.planner import SUMS
 from hw.generate import Generated, generate
 from sim.models.bus import BusCycles, BusJob
 from sim.rtl.model import Model
@@ -30,7 +31,7 @@ class Memory(wiring.Component):
         self.core = MemoryCore(design)
         super().__init__(
             {
-                "job": In(stream.Signature(job_layout(addressed=True))),
+                "job": In(stream.Signature(job_layout(design, addressed=True))),
                 "latency": In(16),
                 "ended": Out(stream.Signature(1, always_ready=True)),
                 **{name: Out(COUNTER_BITS) for name in COUNTERS},
@@ -87,8 +88,10 @@ def generated(design: DesignPoint) -> Generated:
 
 def measure(model: Model, jobs: list[BusJob], latency: int) -> BusCycles:
     """Runs jobs on the RTL, from a reset on; beats are not counted."""
-    table = np.array([[j.rows, j.tiles, j.steps, j.passes - 1, 0] for j in jobs], dtype=np.uint32)
-    words = {f"job_{name}": table[:, [i]] for i, name in enumerate(("rows", "tiles", "steps", "int8", "raw"))}
+    table = np.array([[j.rows, j.tiles, j.steps, j.passes - 1, 0, j.add, j.keep] for j in jobs], dtype=np.uint32)
+    names = ("rows", "tiles", "steps", "int8", "raw", *SUMS)
+    fields = {field.port for field in model.layout("job").fields}
+    words = {f"job_{name}": table[:, [i]] for i, name in enumerate(names) if f"job_{name}" in fields}
     for name in "xwy":
         addresses = np.array([getattr(job, name) for job in jobs], dtype=np.uint64)
         words[f"job_{name}"] = addresses[:, None].view(np.uint32)

@@ -13,14 +13,15 @@ from golden.lattice import DIM
 from golden.matmul import Operand, matmul
 from hw.design import ACC_BITS, DesignPoint
 from hw.engine.counters import COUNTER_BITS, COUNTERS
-from hw.engine.planner import ERRORS, FIELD_BITS
+from hw.engine.planner import FIELD_BITS, KEPT_ERROR, SUMS, errors, modes
 from sim.benches.inside.checks import Mismatch, compare, same
 from sim.benches.inside.labels import random_matrix
 from sim.benches.inside.signals import PAUSES, Beat, signal
 from sim.benches.inside.streams import Monitor, Sink, Source, watch_independence
 from sim.benches.inside.testbench import Scoreboard, Testbench, patience
 from sim.benches.inside.words import unpack
-from sim.tiles import Job, Part, Payload
+from sim.models.schedule import Part
+from sim.tiles import Job, Payload
 
 
 class Row(NamedTuple):
@@ -136,12 +137,16 @@ def _beats(stream: str, payload: Payload) -> Iterator[Beat]:
 
 
 def _rows(name: str, product: Job) -> Iterator[Row]:
-    """The rows of a product, job by job."""
-    cols = product.design.cols
+    """The rows of a product, job by job; of those that add, with what was kept."""
+    cols, kept = product.design.cols, np.zeros((1, 1), dtype=np.int32)
     for number, part in enumerate(product.parts):
         accumulators = matmul(*(_cut(matrix, part) for matrix in (product.x, product.w))).accumulators
-        some = accumulators[part.first_row : part.first_row + part.rows]
-        padded = np.pad(some, ((0, 0), (0, part.tiles * cols - some.shape[1])))
+        first = part.first_tile * cols
+        some = accumulators[part.first_row : part.first_row + part.rows, first : first + part.tiles * cols]
+        padded = np.pad(some, ((0, 0), (0, part.tiles * cols - some.shape[1]))) + part.add * kept
+        if part.keep:
+            kept = padded
+            continue
         for tile in range(part.tiles):
             for r in range(part.rows):
                 last = r == part.rows - 1
@@ -214,7 +219,7 @@ async def illegal_jobs(dut: HierarchyObject) -> None:
     """Jobs that are refused, each with its reason, and sound ones between them."""
     bench = AcceleratorBench(dut)
     design, most = bench.design, (1 << FIELD_BITS) - 1
-    sound = {"rows": 1, "tiles": 1, "steps": 1, "int8": int(not design.packed), "raw": 0}
+    sound = {"rows": 1, "tiles": 1, "steps": 1, **dict.fromkeys(modes(design), 0), "int8": int(not design.packed)}
     cases = [(name, sound | {name: 0}, "empty") for name in ("rows", "tiles", "steps")]
     cases += [("rows", sound | {"rows": n}, "too_many_rows") for n in (design.panel_rows + 1, most)]
     cases += [("steps", sound | {"steps": n}, "x_too_long") for n in (design.x_depth + 1, most)]
@@ -224,6 +229,9 @@ async def illegal_jobs(dut: HierarchyObject) -> None:
         cases += [("x", sound | {"rows": design.panel_rows, "steps": longest}, "x_too_long")]
     if design.dataflow == "os":
         cases += [("w", sound | {"steps": design.w_depth + 1}, "w_too_long")]
+    if design.keep_rows:
+        cases += [(mode, sound | {mode: 1}, KEPT_ERROR) for mode in SUMS]
+        cases += [("tiles", sound | {"keep": 1, "tiles": design.keep_rows + 1}, KEPT_ERROR)]
     if not design.front_end:
         cases += [("raw", sound | {"raw": 1}, "activations")]
     elif design.int8:
@@ -249,7 +257,7 @@ async def illegal_jobs(dut: HierarchyObject) -> None:
                 break
             await bench.edge
         await bench.cycles(20 + design.panel_rows)
-        if len(seen) != 1 or not seen[0] >> ERRORS.index(reason) & 1:
+        if len(seen) != 1 or not seen[0] >> errors(design).index(reason) & 1:
             raise Mismatch(f"A job with bad {what} ({job}) should be refused for {reason}; the errors were {seen}.")
         beats += bench.send([random_product(design, bench.rng, 3)])
     seen.clear()

@@ -10,6 +10,7 @@ from cocotb.handle import HierarchyObject
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
 
 from golden.int8 import Int8Matrix
+from golden.lattice import DIM
 from golden.matmul import matmul
 from hw.axi.map import IDENTIFICATION
 from hw.design import ACC_BITS
@@ -21,6 +22,9 @@ from sim.benches.inside.signals import Beat, Stream, pauses, signal
 from sim.benches.inside.streams import Monitor, watch_independence
 from sim.benches.inside.testbench import PATIENCE, PERIOD, Testbench
 from sim.tiles import Job
+
+KEPT = ((1, "add"), (1, "keep"), (3, "keep"))
+"""Jobs of one row with too few tiles for what they want of rows that are kept."""
 
 
 class Channel(Stream):
@@ -96,6 +100,19 @@ class AxiBench(Testbench):
         k = most if large else int(rng.integers(1, min(most, 6) + 1))
         w = random_matrix(design.format, n, k, rng)
         if not int8:
+            return self.expected(Job(design, random_matrix(design.format, m, k, rng), w))
+        values = rng.integers(-127, 128, (m, w.columns)).astype(np.int8)
+        return self.expected(Job(design, Int8Matrix(values, np.ones(m, dtype=np.float32)), w))
+
+    def long_product(self) -> Job:
+        """A product of several jobs: a row does not fit a bank."""
+        design, rng = self.design, self.rng
+        m = int(rng.integers(1, 2 * design.rows + 1))
+        n = int(rng.integers(1, 6)) * design.cols - int(rng.integers(design.cols))
+        blocks = min(design.x_depth, design.w_depth or design.x_depth) * (design.rows if design.dataflow == "ws" else 1)
+        k = DIM * blocks * int(rng.integers(1, 4)) + int(rng.integers(1, DIM * blocks))
+        w = random_matrix(design.format, n, k, rng)
+        if design.packed:
             return self.expected(Job(design, random_matrix(design.format, m, k, rng), w))
         values = rng.integers(-127, 128, (m, w.columns)).astype(np.int8)
         return self.expected(Job(design, Int8Matrix(values, np.ones(m, dtype=np.float32)), w))
@@ -202,6 +219,10 @@ class AxiBench(Testbench):
             kinds.append(({"x_too_long"}, {"rows": design.panel_rows, "steps": most}))
         if design.w_depth:
             kinds.append(({"w_too_long"}, {"rows": 1, "steps": design.w_depth + 1}))
+        if design.keep_rows:
+            many = design.keep_rows + 1
+            kinds += [({"kept_rows"}, {"rows": 1, "tiles": tiles, "steps": 1, mode: 1}) for tiles, mode in KEPT]
+            kinds.append(({"kept_rows"}, {"rows": 1, "tiles": many, "steps": 1, "add": 1, "keep": 1}))
         kinds += [
             ({"activations"}, {"int8": int8}) for int8 in (False, True) if not (design.int8 if int8 else design.packed)
         ]

@@ -9,13 +9,15 @@ from cocotb.handle import HierarchyObject
 from cocotbext.axi import AxiReadBus, AxiResp, AxiWriteBus
 from cocotbext.axi.axi_slave import AxiSlaveRead, AxiSlaveWrite
 from cocotbext.axi.sparse_memory import SparseMemory
+from numpy.typing import NDArray
 
 from hw.axi.ports import INCR
 from sim.benches.inside.axi_common import AxiBench
 from sim.benches.inside.checks import Mismatch, RuleBroken, same
 from sim.benches.inside.signals import PAUSES, Beat
 from sim.image import operand_image, result_bytes, result_rows
-from sim.tiles import Job
+from sim.models.schedule import Part
+from sim.tiles import Job, Payload
 
 WAITING = 32
 """Bursts that the memory accepts before it answers the first."""
@@ -144,7 +146,7 @@ class MemoryBench(AxiBench):
         self.asked = 0
         """Bursts that were read."""
         for name, on_burst in (("ar", self._ask), ("aw", self._check_burst)):
-            fields = ("id", "addr", "len", "size", "burst")
+            fields = ("id", "addr", "len", "size", "burst", "cache", "prot")
             self.watch(f"m_axi_mem_{name}", fields, on_burst, independent=independent)
         self.watch("m_axi_mem_w", ("data", "strb", "last"), independent=independent)
         self.beat = self.design.bus_bits // 8
@@ -160,27 +162,47 @@ class MemoryBench(AxiBench):
 
     def lay_out(self, job: Job) -> dict[str, int]:
         """Puts the operands of a job in memory, and noise where its results will be; returns the addresses."""
-        part = job.parts[0]
+        return self.lay_out_part(job.parts[0], next(job.x_words()), next(job.w_words()))
+
+    def lay_out_part(self, part: Part, x_words: Payload, w_words: Payload) -> dict[str, int]:
+        """The same for a part of a product that is several jobs."""
         images = {
-            "x": operand_image(self.design, "x", next(job.x_words())),
-            "w": operand_image(self.design, "w", next(job.w_words()), part.tiles),
+            "x": operand_image(self.design, "x", x_words),
+            "w": operand_image(self.design, "w", w_words, part.tiles),
         }
         addresses = {}
         for name, image in images.items():
             addresses[name] = self.place(len(image))
             self.memory.write(addresses[name], image)
-        size = result_bytes(self.design, job.output_rows)
+        size = result_bytes(self.design, part.output_rows)
         addresses["y"] = self.place(size)
         self.memory.write(addresses["y"] - GUARD, b"\xa5" * (size + 2 * GUARD))
         return addresses
 
     def check(self, what: str, job: Job, y: int) -> None:
         """Compares the results of a job in memory, and what is around them."""
-        size = result_bytes(self.design, job.output_rows)
+        self.compare(what, job, self.results(what, job.parts[0], y))
+
+    def results(self, what: str, part: Part, y: int) -> NDArray[np.uint32]:
+        """The rows of results of a job; looks at what is around them."""
+        size = result_bytes(self.design, part.output_rows)
         data = self.memory.read(y - GUARD, size + 2 * GUARD)
         if data[:GUARD] + data[GUARD + size :] != b"\xa5" * (2 * GUARD):
             raise Mismatch(f"{what} wrote beside its results.")
-        self.compare(what, job, result_rows(self.design, data[GUARD : GUARD + size]))
+        return result_rows(self.design, data[GUARD : GUARD + size])
+
+    async def run_product(self, job: Job) -> None:
+        """A product of several jobs, whose sums are kept on chip where the design can."""
+        driver, placed = self.driver, []
+        before = await driver.value("jobs_done")
+        for part, x_words, w_words in zip(job.parts, job.x_words(), job.w_words(), strict=True):
+            placed.append((part, self.lay_out_part(part, x_words, w_words)))
+            await driver.submit(part, int8=job.int8, addresses=placed[-1][1])
+        await driver.until("status", lambda status: not status["busy"])
+        same("jobs done", before + len(placed), await driver.value("jobs_done"), 32)
+        rows = [self.results(f"job {i}", part, addresses["y"]) for i, (part, addresses) in enumerate(placed)]
+        self.compare(f"product {job.shape} of {len(placed)} jobs", job, np.concatenate(rows))
+        same("errors", 0, len(await driver.errors()), 8)
 
     async def submit(self, job: Job, addresses: dict[str, int]) -> None:
         """Queues a job."""
@@ -218,6 +240,8 @@ class MemoryBench(AxiBench):
             or address % self.beat
         ):
             raise RuleBroken(f"A burst in cycle {cycle} is {burst}.")
+        if (burst["cache"], burst["prot"]) != (self.design.axcache, self.design.axprot):
+            raise RuleBroken(f"The attributes of a burst in cycle {cycle} are not those of the design: {burst}.")
         if address // 4096 != (address + beats * self.beat - 1) // 4096:
             raise RuleBroken(f"A burst of {beats} beats at 0x{address:x}, in cycle {cycle}, crosses 4 KiB.")
 
@@ -268,6 +292,19 @@ async def slow_memory(dut: HierarchyObject, latency: int) -> None:
     await bench.start()
     bench.reads.latency = bench.writes.latency = latency
     await bench.run_jobs(max(4, bench.blocks // 5))
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(stall=PAUSES)
+async def long_products(dut: HierarchyObject, stall: str) -> None:
+    """Products whose K is cut, and jobs of another product in between."""
+    bench = MemoryBench(dut, stall)
+    await bench.start()
+    bench.reads.latency = bench.writes.latency = 60
+    for _ in range(max(2, bench.blocks // 10)):
+        await bench.run_product(bench.long_product())
+        await bench.run_jobs(1)
     bench.finish()
 
 

@@ -67,6 +67,18 @@ class StreamBench(AxiBench):
         same("jobs done", before + count, await self.driver.value("jobs_done"), 32)
         await self.idle()
 
+    async def run_product(self, job: Job) -> None:
+        """A product of several jobs, whose sums are kept on chip where the design can; of those no packet comes out."""
+        before, driver = await self.driver.value("jobs_done"), self.driver
+        for part, *words in zip(job.parts, job.x_words(), job.w_words(), strict=True):
+            for side, payload in zip(SIDES, words, strict=True):
+                self.sources[side].send_nowait(packet(self.design, side, payload).tobytes())
+            await driver.submit(part, int8=job.int8)
+        packets = [await self.receive(f"job of {part}") for part in job.parts if not part.keep]
+        self.compare(f"product {job.shape} of {len(job.parts)} jobs", job, result_rows(self.design, b"".join(packets)))
+        await driver.until("status", lambda status: not status["busy"])
+        same("jobs done", before + len(job.parts), await driver.value("jobs_done"), 32)
+
     async def idle(self) -> None:
         """Nothing is left to do or to take."""
         status = await self.driver.read("status")
@@ -109,6 +121,18 @@ async def random_jobs(dut: HierarchyObject, stall: str) -> None:
     bench = StreamBench(dut, stall)
     await bench.start()
     await bench.run_jobs(bench.blocks)
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(stall=PAUSES)
+async def long_products(dut: HierarchyObject, stall: str) -> None:
+    """Products whose K is cut, and jobs of another product in between."""
+    bench = StreamBench(dut, stall)
+    await bench.start()
+    for _ in range(max(2, bench.blocks // 10)):
+        await bench.run_product(bench.long_product())
+        await bench.run_jobs(1)
     bench.finish()
 
 

@@ -6,10 +6,11 @@ from cocotb.simtime import get_sim_time
 from cocotb.triggers import ClockCycles
 from cocotbext.axi import AxiResp
 
+from hw.engine.planner import SUMS
 from hw.registers import RegisterMap
 from sim.benches.inside.checks import Mismatch
 from sim.benches.inside.testbench import patience
-from sim.tiles import Part
+from sim.models.schedule import Part
 
 REGISTERS = 400
 """Cycles that a job's registers take to be written."""
@@ -60,6 +61,7 @@ class Driver:
     async def submit(self, part: Part, *, int8: bool, addresses: dict[str, int] | None = None, **kinds: int) -> None:
         """Queues a job, as soon as there is room."""
         await self.until("status", lambda status: status["room"] > 0)
+        kinds |= {name: 1 for name in SUMS if getattr(part, name)}
         await self.describe(part.rows, part.tiles, part.steps, int8=int8, addresses=addresses, **kinds)
         await self.write("doorbell", go=1)
 

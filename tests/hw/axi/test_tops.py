@@ -14,8 +14,22 @@ from hw.generate import Generated, generate_axi
 from sim.rtl.verilator import lint
 
 DESIGNS = {
-    "uneven": DesignPoint(name="uneven", rows=3, cols=2, panel_rows=6, x_depth=32, w_depth=16, format=Format(8)),
-    "one": DesignPoint(name="one", rows=1, cols=1, panel_rows=4, x_depth=32, bus_bits=256, format=Format(2, (3,))),
+    "uneven": DesignPoint(
+        name="uneven", rows=3, cols=2, panel_rows=6, x_depth=32, w_depth=16, format=Format(8), keep_rows=16
+    ),
+    "one": DesignPoint(
+        name="one",
+        rows=1,
+        cols=1,
+        panel_rows=4,
+        x_depth=32,
+        format=Format(2, (3,)),
+        bus_bits=256,
+        burst=64,
+        prefetch=128,
+        axcache=15,
+        axprot=3,
+    ),
 }
 
 
@@ -144,6 +158,13 @@ def test_ports_have_the_names_and_widths_of_axi() -> None:
     assert header and {name.strip() for name in header[1].split(",")} == set(streams)
 
 
+def test_transfers_have_the_attributes_of_the_design() -> None:
+    for name, attributes, prot in (("one", "4'hf", "3'h3"), ("uneven", "4'h3", "3'h0")):
+        text = generated(name, "axi").verilog
+        for signal, value in (("cache", attributes), ("prot", prot)):
+            assert all(re.search(rf"{channel}{signal}\S* = {value};", text) for channel in ("ar", "aw"))
+
+
 def test_the_description_groups_the_ports() -> None:
     interfaces = {entry["name"]: entry for entry in generated("uneven", "axi").description["interfaces"]}
     assert interfaces["m_axi_mem"]["protocol"] == "AXI4" and interfaces["m_axi_mem"]["role"] == "manager"
@@ -157,7 +178,8 @@ def test_the_description_groups_the_ports() -> None:
 def test_everything_a_project_needs_is_written(tmp_path) -> None:
     path = generated("uneven", "axi").write(tmp_path)
     top = path.stem
-    beside = {f"{top}{end}" for end in (".v", ".json", ".h", ".core", ".sdc", "_registers.json", "_registers.md")}
+    texts = ("_registers.json", "_registers.md", "_driver.h")
+    beside = {f"{top}{end}" for end in (".v", ".json", ".h", ".core", ".sdc", *texts)}
     assert {child.name for child in tmp_path.iterdir()} == beside
     core = (tmp_path / f"{top}.core").read_text()
     assert core.startswith("CAPI=2:\n")

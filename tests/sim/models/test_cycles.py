@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from golden.format import PackedMatrix
-from golden.int8 import Int8Matrix
+from golden.int8 import Int8Matrix, quantize_int8
+from golden.matmul import matmul
+from golden.quantize import quantize
 from golden.voronoi import label_dtype
 from hw.design import PRESETS
 from sim.device import RtlDevice
@@ -58,6 +60,25 @@ def test_every_counter_equals_the_rtl(number):
     device.close()
     assert seen["w_late"] > 5
     assert design.dataflow == "ws" or design.rows == 1 or seen["drain_blocked"] > 5
+
+
+@pytest.mark.parametrize("design", [point for point in POINTS if point.keep_rows], ids=lambda point: point.name)
+def test_sums_are_kept_on_chip(design):
+    """The same accumulators and the same counters, though fewer come out."""
+    rng, device, kept = np.random.default_rng(5), RtlDevice(design), 0
+    for i in range(12):
+        m, n, k = int(rng.integers(1, 30)), int(rng.integers(1, 16)), int(rng.integers(200, 900))
+        x, w = (quantize(rng.normal(size=(rows, k)), design.format) for rows in (m, n))
+        job = Job(design, quantize_int8(rng.normal(size=(m, k))) if design.int8 and i % 2 else x, w)
+        device.stalls = 0.3 if i % 3 == 2 else 0.0
+        report = device.run(job)
+        np.testing.assert_array_equal(report.product.accumulators, matmul(job.x, w).accumulators)
+        if not device.stalls:
+            model = cycles(Machine.of(design), m, n, k, int8=job.int8)
+            assert {name: int(count) for name, count in model.counters().items()} == report.counters
+        kept += job.parts[0].keep
+    device.close()
+    assert kept >= 8
 
 
 def test_many_pairs_at_once_are_as_one_by_one():

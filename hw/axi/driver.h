@@ -1,0 +1,295 @@
+/* Driver of @prefix@: freestanding C99, nothing but this file and @prefix@.h.
+ *
+ * Where registers are not plain memory, define @PREFIX@_READ(device, offset) and @PREFIX@_WRITE(device, offset, word)
+ * before this file is included. Memory that the accelerator reads has to be written back from caches before
+ * @prefix@_submit, and what it wrote has to be read past them after @prefix@_wait.
+ */
+#ifndef @PREFIX@_DRIVER_H
+#define @PREFIX@_DRIVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "@prefix@.h"
+
+/* An accelerator: where its registers are. */
+typedef struct {
+    volatile uint32_t *registers;
+} @prefix@_device;
+
+#ifndef @PREFIX@_READ
+#define @PREFIX@_READ(device, offset) ((device)->registers[(offset) / 4u])
+#define @PREFIX@_WRITE(device, offset, word) ((device)->registers[(offset) / 4u] = (word))
+#endif
+
+/* What functions return. */
+enum {
+    @PREFIX@_OK = 0,
+    @PREFIX@_OTHER_HARDWARE = -1, /* what the registers say is not what the header says */
+    @PREFIX@_NO_ROOM = -2,        /* the queue takes no job now: wait, and try again */
+    @PREFIX@_TIMEOUT = -3,        /* patience is over */
+    @PREFIX@_FAILED = -4,         /* an address is no multiple of the bus width; or bits of the register error are set */
+};
+
+/* A job: rows of activations, tiles of weights, steps of K; see the table of jobs in the documentation. Addresses are
+ * those of the bus, multiples of its width. */
+typedef struct {
+    uint32_t rows, tiles, steps;
+    uint32_t mode; /* masks of the register job_mode, or 0 */
+    uint64_t x, w, y;
+} @prefix@_job;
+
+/* A packed matrix: the two planes that a packed file holds. */
+typedef struct {
+    const uint8_t *labels; /* of each row back to back */
+    const uint8_t *betas;  /* indices, of each row filled up to whole words of 32 bits; none if there is one beta only */
+    uint32_t rows, blocks; /* of the whole matrix */
+} @prefix@_matrix;
+
+#define @PREFIX@_VALUE(name) (@PREFIX@_##name##_CONSTANT)
+#define @PREFIX@_BUS_BYTES (@PREFIX@_VALUE(LANES_BUS_BITS) / 8u)
+
+/* Soft reset, within so many looks at the status. */
+static inline int @prefix@_reset(@prefix@_device *device, uint32_t patience)
+{
+    @PREFIX@_WRITE(device, @PREFIX@_CONTROL, @PREFIX@_CONTROL_RESET_MASK);
+    while (!(@PREFIX@_READ(device, @PREFIX@_STATUS) & @PREFIX@_STATUS_IN_RESET_MASK))
+        if (patience-- == 0)
+            return @PREFIX@_TIMEOUT;
+    @PREFIX@_WRITE(device, @PREFIX@_CONTROL, 0);
+    while (@PREFIX@_READ(device, @PREFIX@_STATUS) & @PREFIX@_STATUS_IN_RESET_MASK)
+        if (patience-- == 0)
+            return @PREFIX@_TIMEOUT;
+    return @PREFIX@_OK;
+}
+
+/* Reads the errors and clears those that it returns: masks of the register error. */
+static inline uint32_t @prefix@_errors(@prefix@_device *device)
+{
+    uint32_t errors = @PREFIX@_READ(device, @PREFIX@_ERROR);
+    if (errors)
+        @PREFIX@_WRITE(device, @PREFIX@_ERROR, errors);
+    return errors;
+}
+
+/* Finds out whether the hardware is that of the header, resets it and clears errors and causes of interrupts. */
+static inline int @prefix@_init(@prefix@_device *device, uint32_t patience)
+{
+    static const uint32_t expected[][2] = {
+@CONSTANTS@
+    };
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
+        if (@PREFIX@_READ(device, expected[i][0]) != expected[i][1])
+            return @PREFIX@_OTHER_HARDWARE;
+    int status = @prefix@_reset(device, patience);
+    @PREFIX@_WRITE(device, @PREFIX@_IRQ_ENABLE, 0);
+    @PREFIX@_WRITE(device, @PREFIX@_IRQ_STATUS, ~(uint32_t)0);
+    @prefix@_errors(device);
+    return status;
+}
+
+/* Has the interrupt tell of finished jobs and errors. */
+static inline void @prefix@_enable_interrupt(@prefix@_device *device, bool job_done, bool error)
+{
+    uint32_t word = (job_done ? @PREFIX@_IRQ_ENABLE_JOB_DONE_MASK : 0) | (error ? @PREFIX@_IRQ_ENABLE_ERROR_MASK : 0);
+    @PREFIX@_WRITE(device, @PREFIX@_IRQ_ENABLE, word);
+}
+
+/* What an interrupt handler does first: returns the causes, and has whatever happens from now on raise it anew. */
+static inline uint32_t @prefix@_acknowledge(@prefix@_device *device)
+{
+    uint32_t causes = @PREFIX@_READ(device, @PREFIX@_IRQ_STATUS);
+    @PREFIX@_WRITE(device, @PREFIX@_IRQ_STATUS, causes);
+    return causes;
+}
+
+/* Jobs done since the last reset, modulo 2^32. */
+static inline uint32_t @prefix@_done(@prefix@_device *device)
+{
+    return @PREFIX@_READ(device, @PREFIX@_JOBS_DONE);
+}
+
+/* Jobs that the queue takes now. */
+static inline uint32_t @prefix@_room(@prefix@_device *device)
+{
+    uint32_t status = @PREFIX@_READ(device, @PREFIX@_STATUS);
+    return (status & @PREFIX@_STATUS_ROOM_MASK) >> @PREFIX@_STATUS_ROOM_SHIFT;
+}
+
+/* Queues a job, if there is room. Whether it is a legal one is found out later, and told by @prefix@_wait. */
+static inline int @prefix@_submit(@prefix@_device *device, const @prefix@_job *job)
+{
+    if ((job->x | job->w | job->y) % @PREFIX@_BUS_BYTES)
+        return @PREFIX@_FAILED;
+    if (@prefix@_room(device) == 0)
+        return @PREFIX@_NO_ROOM;
+    @PREFIX@_WRITE(device, @PREFIX@_JOB_ROWS, job->rows);
+    @PREFIX@_WRITE(device, @PREFIX@_JOB_TILES, job->tiles);
+    @PREFIX@_WRITE(device, @PREFIX@_JOB_STEPS, job->steps);
+    @PREFIX@_WRITE(device, @PREFIX@_JOB_MODE, job->mode);
+    @PREFIX@_WRITE(device, @PREFIX@_JOB_X_LOW, (uint32_t)job->x);
+    @PREFIX@_WRITE(device, @PREFIX@_JOB_X_HIGH, (uint32_t)(job->x >> 32));
+    @PREFIX@_WRITE(device, @PREFIX@_JOB_W_LOW, (uint32_t)job->w);
+    @PREFIX@_WRITE(device, @PREFIX@_JOB_W_HIGH, (uint32_t)(job->w >> 32));
+    @PREFIX@_WRITE(device, @PREFIX@_JOB_Y_LOW, (uint32_t)job->y);
+    @PREFIX@_WRITE(device, @PREFIX@_JOB_Y_HIGH, (uint32_t)(job->y >> 32));
+    @PREFIX@_WRITE(device, @PREFIX@_DOORBELL, @PREFIX@_DOORBELL_GO_MASK);
+    return @PREFIX@_OK;
+}
+
+/* Waits until so many jobs are done since the last reset, within so many looks; an error ends it. */
+static inline int @prefix@_wait(@prefix@_device *device, uint32_t jobs, uint32_t patience)
+{
+    while ((int32_t)(@prefix@_done(device) - jobs) < 0) {
+        if (@PREFIX@_READ(device, @PREFIX@_ERROR))
+            return @PREFIX@_FAILED;
+        if (patience-- == 0)
+            return @PREFIX@_TIMEOUT;
+    }
+    return @PREFIX@_OK;
+}
+
+/* Cycles by cause, all of the same moment, in the order of the registers; begins at zero again. */
+static inline void @prefix@_counters(@prefix@_device *device, uint32_t counters[@COUNTERS@])
+{
+    @PREFIX@_WRITE(device, @PREFIX@_COUNTER_CONTROL,
+                   @PREFIX@_COUNTER_CONTROL_SNAPSHOT_MASK | @PREFIX@_COUNTER_CONTROL_CLEAR_MASK);
+    for (uint32_t i = 0; i < @COUNTERS@u; i++)
+        counters[i] = @PREFIX@_READ(device, @PREFIX@_COUNT_@FIRST_COUNTER@ + 4u * i);
+}
+
+/* ---- Images. Each function returns the bytes of an image; with a null pointer as the image, nothing else. ---- */
+
+/* Copies up to 8·bytes bits from one place of a bit string to another, whose bits are zero there. */
+static inline void @prefix@_copy_bits(uint8_t *to, uint64_t to_bit, const uint8_t *from, uint64_t from_bit, uint32_t bits)
+{
+    while (bits) {
+        uint32_t here = 8u - (uint32_t)(to_bit & 7u), there = 8u - (uint32_t)(from_bit & 7u);
+        uint32_t count = here < there ? here : there;
+        if (count > bits)
+            count = bits;
+        uint32_t chunk = ((uint32_t)from[from_bit >> 3] >> (from_bit & 7u)) & ((1u << count) - 1u);
+        to[to_bit >> 3] |= (uint8_t)(chunk << (to_bit & 7u));
+        to_bit += count;
+        from_bit += count;
+        bits -= count;
+    }
+}
+
+/* Bytes of a plane of so many words of so many lanes of so many bits. */
+static inline size_t @prefix@_plane_bytes(uint64_t words, uint32_t lanes, uint32_t bits)
+{
+    uint64_t beat = @PREFIX@_VALUE(LANES_BUS_BITS);
+    return (size_t)((words * lanes * bits + beat - 1) / beat * @PREFIX@_BUS_BYTES);
+}
+
+/* A block of a matrix to a lane of a word. */
+static inline void @prefix@_put_block(uint8_t *labels, uint32_t lane_bits, uint8_t *betas, const @prefix@_matrix *matrix,
+                                      uint32_t row, uint32_t block, uint64_t lane)
+{
+    if (row >= matrix->rows || block >= matrix->blocks)
+        return;
+    const uint32_t label_bits = @PREFIX@_VALUE(FORMAT_LABEL_BITS), beta_bits = @PREFIX@_VALUE(FORMAT_BETA_BITS);
+    size_t stride = (size_t)matrix->blocks * label_bits / 8;
+    @prefix@_copy_bits(labels, lane * lane_bits, matrix->labels + row * stride, (uint64_t)block * label_bits, label_bits);
+    if (beta_bits) {
+        stride = ((size_t)matrix->blocks * beta_bits + 31) / 32 * 4;
+        @prefix@_copy_bits(betas, lane * beta_bits, matrix->betas + row * stride, (uint64_t)block * beta_bits, beta_bits);
+    }
+}
+
+/* Weights of a job: so many tiles from a first one on, so many steps from a first one on. */
+static inline size_t @prefix@_w_image(uint8_t *image, const @prefix@_matrix *w, uint32_t first_tile, uint32_t tiles,
+                                      uint32_t first_step, uint32_t steps)
+{
+    const uint32_t cols = @PREFIX@_VALUE(ARRAY_COLS), depth = @DEPTH@u;
+    const uint32_t label_bits = @PREFIX@_VALUE(FORMAT_LABEL_BITS), beta_bits = @PREFIX@_VALUE(FORMAT_BETA_BITS);
+    const uint64_t words = (uint64_t)steps * depth;
+    const size_t labels = @prefix@_plane_bytes(words, cols, label_bits);
+    const size_t tile_bytes = labels + @prefix@_plane_bytes(words, cols, beta_bits);
+    if (!image)
+        return tiles * tile_bytes;
+    for (size_t i = 0; i < tiles * tile_bytes; i++)
+        image[i] = 0;
+    for (uint32_t tile = 0; tile < tiles; tile++, image += tile_bytes)
+        for (uint32_t word = 0; word < words; word++)
+            for (uint32_t c = 0; c < cols; c++)
+                @prefix@_put_block(image, label_bits, image + labels, w, (first_tile + tile) * cols + c,
+                                   first_step * depth + word, (uint64_t)word * cols + c);
+    return tiles * tile_bytes;
+}
+
+/* Where lane l of word i of the activations of a job comes from, the two digits of int8 counted once. */
+static inline void @prefix@_x_place(uint32_t rows, uint32_t steps, uint64_t i, uint32_t l, uint32_t *row, uint32_t *block)
+{
+    const uint32_t height = @PREFIX@_VALUE(ARRAY_ROWS);
+    if (@PREFIX@_VALUE(ARRAY_WEIGHT_STATIONARY)) {
+        *row = (uint32_t)(i % rows);
+        *block = (uint32_t)(i / rows) * height + l;
+    } else {
+        *row = (uint32_t)(i / steps) * height + l;
+        *block = (uint32_t)(i % steps);
+    }
+}
+
+/* Words of the activations of a job, the two digits of int8 counted once. */
+static inline uint64_t @prefix@_x_words(uint32_t rows, uint32_t steps)
+{
+    const uint32_t height = @PREFIX@_VALUE(ARRAY_ROWS);
+    return (uint64_t)steps * (@PREFIX@_VALUE(ARRAY_WEIGHT_STATIONARY) ? rows : (rows + height - 1) / height);
+}
+
+/* Packed activations of a job: so many rows and steps from first ones on. */
+static inline size_t @prefix@_x_image(uint8_t *image, const @prefix@_matrix *x, uint32_t first_row, uint32_t rows,
+                                      uint32_t first_step, uint32_t steps)
+{
+    const uint32_t height = @PREFIX@_VALUE(ARRAY_ROWS), lane_bits = @PREFIX@_VALUE(LANES_X_LANE_BITS);
+    const uint64_t words = @prefix@_x_words(rows, steps);
+    const size_t labels = @prefix@_plane_bytes(words, height, lane_bits);
+    const size_t bytes = labels + @prefix@_plane_bytes(words, height, @PREFIX@_VALUE(LANES_X_BETA_BITS));
+    if (!image)
+        return bytes;
+    for (size_t i = 0; i < bytes; i++)
+        image[i] = 0;
+    for (uint64_t i = 0; i < words; i++)
+        for (uint32_t l = 0; l < height; l++) {
+            uint32_t row, block;
+            @prefix@_x_place(rows, steps, i, l, &row, &block);
+            if (row < rows)
+                @prefix@_put_block(image, lane_bits, image + labels, x, first_row + row, first_step * @DEPTH@u + block,
+                                   i * height + l);
+        }
+    return bytes;
+}
+
+/* int8 activations of a job, from a matrix of so many columns, row by row: as @prefix@_x_image. */
+static inline size_t @prefix@_int8_image(uint8_t *image, const int8_t *x, uint32_t columns, uint32_t first_row,
+                                         uint32_t rows, uint32_t first_step, uint32_t steps)
+{
+    const uint32_t height = @PREFIX@_VALUE(ARRAY_ROWS), lane_bits = @PREFIX@_VALUE(LANES_X_LANE_BITS);
+    const uint64_t words = @prefix@_x_words(rows, steps);
+    const size_t bytes = @prefix@_plane_bytes(2 * words, height, lane_bits) +
+                         @prefix@_plane_bytes(2 * words, height, @PREFIX@_VALUE(LANES_X_BETA_BITS));
+    if (!image)
+        return bytes;
+    for (size_t i = 0; i < bytes; i++)
+        image[i] = 0;
+    for (uint64_t i = 0; i < words; i++)
+        for (uint32_t l = 0; l < height; l++) {
+            uint32_t row, block;
+            @prefix@_x_place(rows, steps, i, l, &row, &block);
+            for (uint32_t k = 0; k < 8; k++) {
+                uint32_t column = (first_step * @DEPTH@u + block) * 8u + k;
+                if (row >= rows || column >= columns)
+                    continue;
+                uint8_t value = (uint8_t)x[(size_t)(first_row + row) * columns + column];
+                uint8_t digits[2] = {(uint8_t)(value >> 4), (uint8_t)(value & 15u)};
+                for (uint32_t digit = 0; digit < 2; digit++)
+                    @prefix@_copy_bits(image, ((2 * i + digit) * height + l) * lane_bits + 4u * k, digits + digit, 0, 4);
+            }
+        }
+    return bytes;
+}
+
+#endif /* @PREFIX@_DRIVER_H */

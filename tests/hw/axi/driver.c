@@ -1,0 +1,51 @@
+/* The driver's functions for ctypes; registers are read and written by whoever calls. */
+#include <stdint.h>
+
+static uint32_t (*read_word)(uint32_t offset);
+static void (*write_word)(uint32_t offset, uint32_t word);
+
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+#define NAME(name) JOIN(TOP, _##name)
+
+static uint32_t shim_read(uint32_t offset) { return read_word(offset); }
+static void shim_write(uint32_t offset, uint32_t word) { write_word(offset, word); }
+
+/* The macros that the driver looks for are defined on the command line, in terms of these. */
+#include DRIVER
+
+static NAME(device) device;
+
+void use(uint32_t (*read)(uint32_t), void (*write)(uint32_t, uint32_t)) { read_word = read, write_word = write; }
+int init(uint32_t patience) { return NAME(init)(&device, patience); }
+uint32_t errors(void) { return NAME(errors)(&device); }
+void enable_interrupt(int job_done, int error) { NAME(enable_interrupt)(&device, job_done, error); }
+uint32_t acknowledge(void) { return NAME(acknowledge)(&device); }
+int wait(uint32_t jobs, uint32_t patience) { return NAME(wait)(&device, jobs, patience); }
+void counters(uint32_t *values) { NAME(counters)(&device, values); }
+
+int submit(uint32_t rows, uint32_t tiles, uint32_t steps, uint32_t mode, uint64_t x, uint64_t w, uint64_t y)
+{
+    NAME(job) job = {rows, tiles, steps, mode, x, w, y};
+    return NAME(submit)(&device, &job);
+}
+
+uint64_t w_image(uint8_t *image, const uint8_t *labels, const uint8_t *betas, uint32_t rows, uint32_t blocks,
+                 uint32_t first_tile, uint32_t tiles, uint32_t first_step, uint32_t steps)
+{
+    NAME(matrix) matrix = {labels, betas, rows, blocks};
+    return NAME(w_image)(image, &matrix, first_tile, tiles, first_step, steps);
+}
+
+uint64_t x_image(uint8_t *image, const uint8_t *labels, const uint8_t *betas, uint32_t all_rows, uint32_t blocks,
+                 uint32_t first_row, uint32_t rows, uint32_t first_step, uint32_t steps)
+{
+    NAME(matrix) matrix = {labels, betas, all_rows, blocks};
+    return NAME(x_image)(image, &matrix, first_row, rows, first_step, steps);
+}
+
+uint64_t int8_image(uint8_t *image, const int8_t *x, uint32_t columns, uint32_t first_row, uint32_t rows,
+                    uint32_t first_step, uint32_t steps)
+{
+    return NAME(int8_image)(image, x, columns, first_row, rows, first_step, steps);
+}

@@ -1,0 +1,223 @@
+"""The driver in C, compiled for this machine: against the registers in Amaranth's simulator, and `sim.image`."""
+
+import ctypes
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from amaranth import ClockDomain, ClockSignal, Module, ResetSignal
+from amaranth.sim import Simulator
+
+from golden.format import Format, PackedMatrix
+from golden.int8 import quantize_int8
+from golden.quantize import quantize
+from hw.axi.control import Control
+from hw.axi.driver import driver
+from hw.axi.memory import AxiMemoryTop
+from hw.design import DesignPoint
+from hw.engine.planner import errors
+from sim.image import operand_image
+from sim.rtl.tools import compiler
+from sim.tiles import Job
+
+DESIGNS = {
+    "os": DesignPoint(
+        name="os", rows=3, cols=2, panel_rows=6, x_depth=16, w_depth=8, jobs=2, format=Format(8), keep_rows=32
+    ),
+    "ws": DesignPoint(
+        name="ws", rows=3, cols=2, panel_rows=6, x_depth=16, dataflow="ws", activations=("packed", "int8"), bus_bits=128
+    ),
+    "one": DesignPoint(
+        name="one", rows=2, cols=3, panel_rows=4, x_depth=16, w_depth=8, format=Format(4, (3,)), activations=("int8",)
+    ),
+}
+OK, OTHER_HARDWARE, NO_ROOM, TIMEOUT, FAILED = range(0, -5, -1)
+
+FLAGS = ["-x", "c", "-std=c99", "-ffreestanding", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+FLAGS += ["-O1", "-shared", "-fPIC"]
+
+
+@cache
+def compiled(name: str, folder: Path) -> ctypes.CDLL:
+    """The driver of a design, as a shared library, which is warned of by nothing."""
+    map = AxiMemoryTop.registers(DESIGNS[name])
+    (folder / f"{map.name}.h").write_text(map.header())
+    (folder / "driver.h").write_text(driver(DESIGNS[name], map))
+    top = map.name.upper()
+    macros = [
+        f"-DTOP={map.name}",
+        '-DDRIVER="driver.h"',
+        f"-D{top}_READ(device,offset)=((void)(device),shim_read(offset))",
+    ]
+    macros.append(f"-D{top}_WRITE(device,offset,word)=((void)(device),shim_write(offset,word))")
+    (command, _), built = compiler(), folder / f"{name}.so"
+    source = Path(__file__).with_name("driver.c")
+    done = subprocess.run(
+        [*command, *FLAGS, f"-I{folder}", *macros, "-o", built, source], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    library = ctypes.CDLL(str(built))
+    for function in (library.w_image, library.x_image, library.int8_image):
+        function.restype = ctypes.c_uint64
+    library.submit.argtypes = [ctypes.c_uint32] * 4 + [ctypes.c_uint64] * 3
+    library.errors.restype = library.acknowledge.restype = ctypes.c_uint32
+    return library
+
+
+@pytest.fixture
+def library(request, tmp_path_factory):
+    return compiled(request.param, tmp_path_factory.getbasetemp())
+
+
+class Hardware:
+    """The registers of a design in the simulator, and something that takes jobs."""
+
+    def __init__(self, name: str):
+        design = DESIGNS[name]
+        self.map = AxiMemoryTop.registers(design)
+        self.control = control = Control(design, self.map, errors(design), AxiMemoryTop.CORE.FATAL)
+        m = Module()
+        m.domains.core = ClockDomain("core")
+        m.d.comb += [ClockSignal("core").eq(ClockSignal()), ResetSignal("core").eq(control.core_reset)]
+        m.d.comb += control.quiet.eq(1)
+        m.submodules.control = control
+        self.asked, self.answer, self.jobs, self.error, self.takes = None, None, [], None, True
+        self.simulator = Simulator(m)
+        self.simulator.add_clock(1e-6)
+        self.simulator.add_testbench(self._bus, background=True)
+        self.simulator.add_testbench(self._core, background=True)
+
+    def connect(self, library):
+        self.callbacks = (
+            ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_uint32)(self.read),
+            ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32)(self.write),
+        )
+        library.use(*self.callbacks)
+
+    def read(self, offset):
+        return self._access(offset, None)
+
+    def write(self, offset, word):
+        self._access(offset, word)
+
+    def _access(self, offset, word):
+        self.asked, self.answer = (offset, word), None
+        while self.answer is None:
+            self.simulator.advance()
+        return self.answer
+
+    async def _bus(self, ctx):
+        axi = self.control.s_axi_ctrl
+        while True:
+            while self.asked is None:
+                await ctx.tick()
+            offset, word = self.asked
+            self.asked = None
+            if word is None:
+                ctx.set(axi.araddr, offset)
+                ctx.set(axi.arvalid, 1)
+                ctx.set(axi.rready, 1)
+                await ctx.tick().until(axi.arready)
+                ctx.set(axi.arvalid, 0)
+                reply, answer = await ctx.tick().sample(axi.rresp, axi.rdata).until(axi.rvalid)
+            else:
+                ctx.set(axi.awaddr, offset)
+                ctx.set(axi.wdata, word)
+                ctx.set(axi.wstrb, 0xF)
+                for valid in (axi.awvalid, axi.wvalid, axi.bready):
+                    ctx.set(valid, 1)
+                await ctx.tick()
+                ctx.set(axi.awvalid, 0)
+                ctx.set(axi.wvalid, 0)
+                (reply,), answer = await ctx.tick().sample(axi.bresp).until(axi.bvalid), 0
+            assert reply == 0, f"The driver used register {offset:#x} in a way that it does not have."
+            self.answer = answer
+
+    async def _core(self, ctx):
+        control = self.control
+        while True:
+            ctx.set(control.job.ready, self.takes)
+            _, _, valid, job = await ctx.tick().sample(control.job.valid, control.job.payload)
+            if valid and ctx.get(control.job.ready):
+                self.jobs.append({name: job[name] for name in control.job.payload.shape().members})
+                bad = job.rows == 0
+                ctx.set(control.errors.empty, bad)
+                ctx.set(control.done, not bad)
+                ctx.set(control.job.ready, 0)
+                await ctx.tick()
+                ctx.set(control.errors.empty, 0)
+                ctx.set(control.done, 0)
+
+
+@pytest.mark.parametrize("library", ["os"], indirect=True)
+def test_jobs_and_errors(library):
+    hardware = Hardware("os")
+    hardware.connect(library)
+    mode = hardware.map.pack("job_mode", keep=1)
+    assert library.init(100) == OK
+    library.enable_interrupt(1, 1)
+    assert library.submit(5, 70, 8, mode, 1 << 40 | 64, 128, 1 << 33) == OK
+    assert library.submit(1, 2, 3, 0, 0, 8, 16) == OK
+    assert library.wait(2, 100) == OK and library.errors() == 0
+    shapes = [tuple(job[name] for name in ("rows", "tiles", "steps", "keep", "x", "w", "y")) for job in hardware.jobs]
+    assert shapes == [(5, 70, 8, 1, 1 << 40 | 64, 128, 1 << 33), (1, 2, 3, 0, 0, 8, 16)]
+    assert library.acknowledge() == hardware.map.pack("irq_status", job_done=1)
+    # Nobody does a third one.
+    assert library.wait(3, 10) == TIMEOUT
+    # An address that is no multiple of the bus width never gets to the hardware; an illegal job is told of.
+    assert library.submit(1, 1, 1, 0, 4, 0, 0) == FAILED
+    assert library.submit(0, 1, 1, 0, 0, 0, 0) == OK
+    assert library.wait(3, 100) == FAILED
+    assert library.errors() == hardware.map.pack("error", empty=1) and library.errors() == 0
+    # The queue is full after two, one of which waits at the door.
+    hardware.takes = False
+    assert [library.submit(1, 1, 1, 0, 0, 0, 0) for _ in range(4)].count(NO_ROOM) >= 1
+    assert len(hardware.jobs) <= 4
+    hardware.takes = True
+    counted = (ctypes.c_uint32 * 5)()
+    library.counters(counted)
+    assert library.init(100) == OK and library.wait(0, 0) == OK
+
+
+@pytest.mark.parametrize("library", ["ws"], indirect=True)
+def test_other_hardware_is_found_out(library):
+    hardware = Hardware("os")
+    hardware.connect(library)
+    assert library.init(100) == OTHER_HARDWARE
+
+
+def pointer(array):
+    return None if array is None else np.ascontiguousarray(array).ctypes.data_as(ctypes.c_void_p)
+
+
+def image(function, *arguments):
+    """What a function of the driver makes, in memory that was not zero."""
+    size = function(None, *arguments)
+    made = np.full(size + 8, 0xA5, dtype=np.uint8)
+    assert function(pointer(made), *arguments) == size
+    assert (made[size:] == 0xA5).all()
+    return made[:size].tobytes()
+
+
+@pytest.mark.parametrize("library", DESIGNS, indirect=True)
+def test_images_are_those_of_golden(library, request):
+    design = DESIGNS[request.node.callspec.params["library"]]
+    rng, depth = np.random.default_rng(0), design.rows if design.dataflow == "ws" else 1
+    for m, n, k, kind in [(7, 9, 300, kind) for kind in design.activations] + [(1, 1, 3, design.activations[0])]:
+        w = quantize(rng.normal(size=(n, k)), design.format)
+        values = rng.normal(size=(m, k))
+        job = Job(design, quantize_int8(values) if kind == "int8" else quantize(values, design.format), w)
+        for part, x_words, w_words in zip(job.parts, job.x_words(), job.w_words(), strict=True):
+            rows, steps = (part.first_row, part.rows), (part.first_block // depth, part.steps)
+            labels, betas = w.planes()
+            given = pointer(labels), pointer(betas), *w.labels.shape
+            made = image(library.w_image, *given, part.first_tile, part.tiles, *steps)
+            assert made == operand_image(design, "w", w_words, part.tiles)
+            if isinstance(job.x, PackedMatrix):
+                labels, betas = job.x.planes()
+                made = image(library.x_image, pointer(labels), pointer(betas), *job.x.labels.shape, *rows, *steps)
+            else:
+                made = image(library.int8_image, pointer(job.x.values), k, *rows, *steps)
+            assert made == operand_image(design, "x", x_words)
