@@ -7,15 +7,18 @@ from amaranth.utils import bits_for, exact_log2
 
 from hw.axi.lite import Registers
 from hw.axi.memory import AxiMemoryTop
-from hw.axi.read import BURST, BURSTS_AHEAD, ID_BITS, ReadMaster, planes_layout
-from hw.axi.write import OUTSTANDING, WriteMaster
-from hw.design import ACC_BITS
+from hw.axi.read import ID_BITS, ReaderShape, ReadMaster, planes_layout
+from hw.axi.write import WriteMaster, outstanding
+from hw.design import ACC_BITS, DesignPoint
 from hw.generate import generate_axi
 from sim.formal.claim import Bug, Claim
 from sim.formal.harness import Harness
 from sim.formal.methods import Induction, Window
 from sim.formal.rules import AxiLiteRules, AxiReadRules, AxiStreamRules, AxiWriteRules
 from sim.formal.streams import OUTPUT, queue
+
+DESIGN = DesignPoint(name="one", rows=1, cols=1, bus_bits=32)
+"""A bus of one result: what the rules ask hangs on no width."""
 
 
 def watch(h: Harness, rules: Any, dut: Any, prefix: str) -> Any:
@@ -29,7 +32,7 @@ def watch(h: Harness, rules: Any, dut: Any, prefix: str) -> Any:
 
 def registers(h: Harness) -> None:
     """The registers of an accelerator, behind any manager that keeps the rules."""
-    map = AxiMemoryTop(OUTPUT).map
+    map = AxiMemoryTop.registers(OUTPUT)
     dut = h.place(Registers(map))
     registers_of(h, dut, map.address_bits, "dut.core.core")
 
@@ -55,14 +58,15 @@ def registers_of(h: Harness, dut: Any, address_bits: int, path: str) -> None:
 
 def reads(h: Harness) -> None:
     """Two readers, any jobs, any memory that keeps the rules."""
-    bus, depth = 32, BURST * BURSTS_AHEAD
-    master = ReadMaster({"label": 16, "beta": 8}, bus)
+    bus, depth, burst = DESIGN.bus_bits, DESIGN.prefetch, DESIGN.burst
+    shapes = {name: ReaderShape(bits, bus, burst, depth, 0) for name, bits in (("label", 16), ("beta", 8))}
+    master = ReadMaster(shapes, DESIGN.axcache)
     dut = h.place(master)
     rules = watch(h, AxiReadRules(bus, ID_BITS, depth), dut, "memory")
     h.assume(rules.subordinate)
     h.prove("the manager's rules", rules.manager)
     h.prove("it is always ready", dut.memory_rready)
-    h.prove("bursts of 16 beats at most", ~dut.memory_arvalid | (dut.memory_arlen < BURST))
+    h.prove("bursts of 16 beats at most", ~dut.memory_arvalid | (dut.memory_arlen < burst))
     waits = Value.cast(0)
     for i, name in enumerate(master.readers):
         path, layout = f"dut.core.core.{name}", planes_layout(master.readers[name].word_bits, bus)
@@ -95,30 +99,30 @@ def reads(h: Harness) -> None:
 
 def writes(h: Harness) -> None:
     """Any rows of any jobs, any memory that keeps the rules."""
-    dut, path = h.place(WriteMaster(32, 32)), "dut.core.core"
-    rules = watch(h, AxiWriteRules(32, ID_BITS, OUTSTANDING), dut, "memory")
+    dut, path, most, burst = h.place(WriteMaster(DESIGN)), "dut.core.core", outstanding(DESIGN), DESIGN.burst
+    rules = watch(h, AxiWriteRules(DESIGN.bus_bits, ID_BITS, most), dut, "memory")
     h.assume(rules.subordinate)
     h.prove("the manager's rules", rules.manager)
     h.prove("it is always ready for a response", dut.memory_bready)
-    h.prove("bursts of 16 beats at most", ~dut.memory_awvalid | (dut.memory_awlen < BURST))
+    h.prove("bursts of 16 beats at most", ~dut.memory_awvalid | (dut.memory_awlen < burst))
     h.prove("one ID", ~dut.memory_awid.any())
     for name in ("bursts", "answers"):
-        queue(h, f"{path}.{name}", OUTSTANDING)
-    level, due = (h.probe(f"{path}.{name}.level", bits_for(OUTSTANDING)) for name in ("bursts", "answers"))
+        queue(h, f"{path}.{name}", most)
+    level, due = (h.probe(f"{path}.{name}.level", bits_for(most)) for name in ("bursts", "answers"))
     h.prove("a response is due to each burst", due == rules.asked + level)
     complete = h.probe(f"{path}.complete")
     h.prove("bursts whose data are not sent are counted", due == rules.sent + complete)
     h.prove("and none is under way when it says so", dut.quiet == ~due.any())
 
     # A burst lies within a multiple of its most beats, while it is collected and while it waits.
-    bits = exact_log2(BURST)
+    bits = exact_log2(burst)
     active, first, at = (h.probe(f"{path}.{name}") for name in ("active", "first", "at"))
     h.prove("a burst is collected in its place", ~active | ((first[bits:] == at[bits:]) & (first[:bits] <= at[:bits])))
-    consume = h.probe(f"{path}.bursts.consume", exact_log2(OUTSTANDING))
-    for i in range(OUTSTANDING):
+    consume = h.probe(f"{path}.bursts.consume", exact_log2(most))
+    for i in range(most):
         word = h.probe(f"{path}.bursts.storage[{i}]", len(first) + bits)
-        waits = (i - consume)[: exact_log2(OUTSTANDING)] < level
-        h.prove(f"burst {i} waits in its place", ~waits | (word[:bits] + word[len(first) :] < BURST))
+        waits = (i - consume)[: exact_log2(most)] < level
+        h.prove(f"burst {i} waits in its place", ~waits | (word[:bits] + word[len(first) :] < burst))
     h.cover("data before their address", rules.sent > rules.asked)
     h.cover("a response", dut.memory_bvalid)
 

@@ -12,7 +12,7 @@ from golden.format import Format
 from golden.frontend import FrontEndRules
 from hw.axi.gearbox import Gearbox
 from hw.axi.memory import Image
-from hw.axi.read import Reader
+from hw.axi.read import Reader, ReaderShape
 from hw.codec.decoder import Decoder
 from hw.design import DesignPoint
 from hw.engine.planner import Planner
@@ -45,7 +45,7 @@ class Fork(wiring.Component):
 
 def _image() -> Image:
     """`hw.axi.memory.Image` of two planes."""
-    readers = {name: Reader(bits, 32) for name, bits in (("label", 32), ("beta", 4))}
+    readers = {name: Reader(ReaderShape(bits, 32, 16, 64, 0)) for name, bits in (("label", 32), ("beta", 4))}
     for reader in readers.values():
         reader._MustUse__silence = True  # of which only the widths are asked
     return Image(readers)
