@@ -24,6 +24,7 @@ from hw.codec.frontend import FrontEnd, RowScale, Scaler
 from hw.codec.hadamard import Rotator
 from hw.design import PRESETS
 from hw.engine.banks import w_word
+from hw.engine.keeper import Keeper
 from hw.generate import Generated, generate, generate_design
 from sim.provenance import provenance
 
@@ -62,6 +63,7 @@ def units() -> dict[str, Callable[[], Generated]]:
         "scaler_q16": partial(Scaler, rules),
         "rowscale_max": partial(RowScale, FrontEndRules(scale="max")),
         "frontend_q16": partial(FrontEnd, rules),
+        "keeper_1024": partial(Keeper, replace(PRESETS["small"], keep_rows=1024)),
         **{f"{name}_{prefetch}": reader for prefetch in (64, 1024) for name, reader in _readers(prefetch).items()},
     }
 
