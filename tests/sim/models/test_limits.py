@@ -17,8 +17,8 @@ from hw.engine.counters import COUNTERS
 from sim.models import recurrence as of
 from sim.models.breakdown import breakdown
 from sim.models.cycles import MAX_CYCLES, MAX_JOBS, Memory, cycles, timeline
-from sim.models.schedule import LONGEST, Machine, schedule
-from sim.tiles import Job, Part
+from sim.models.schedule import LONGEST, Machine, Part, schedule
+from sim.tiles import Job
 
 MACHINES = {
     **{name: Machine.of(design) for name, design in PRESETS.items()},
