@@ -101,6 +101,9 @@ class StreamCore(Core):
             sinks["rows"] = raw_sink(m, plans, self._front_end(m, self.design, engine))
         broadcast(m, plans, sinks)
         m.d.comb += [engine.plan.payload[name].eq(plan[name]) for name in engine.plan.payload.shape().members]
+        # A job that keeps its rows is done when those before it have left.
+        keeps, out = bool(self.design.keep_rows), self.m_axis_acc
+        kept = engine.acc.payload.kept if keeps else Const(0, 1)
         m.d.comb += [
             x.job.payload.tiles.eq(1),
             x.job.payload.words.eq(plan.x_words),
@@ -108,18 +111,11 @@ class StreamCore(Core):
             w.job.payload.words.eq(plan.w_words),
             self.m_axis_acc.tdata.eq(engine.acc.payload.values),
             self.m_axis_acc.tlast.eq(engine.acc.payload.end),
+            self.m_axis_acc.tvalid.eq(engine.acc.valid & ~kept if keeps else engine.acc.valid),
+            engine.acc.ready.eq(Mux(kept, self.empty, out.tready) if keeps else out.tready),
+            self.done.eq(self.taken | (engine.acc.valid & kept & self.empty) if keeps else self.taken),
             self.quiet.eq(1),
         ]
-        rows, out = engine.acc, self.m_axis_acc
-        if self.design.keep_rows:  # a job that keeps its rows is done when those before it have left
-            ends = rows.valid & rows.payload.kept & self.empty
-            m.d.comb += [
-                out.tvalid.eq(rows.valid & ~rows.payload.kept),
-                rows.ready.eq(Mux(rows.payload.kept, self.empty, out.tready)),
-                self.done.eq(self.taken | ends),
-            ]
-        else:
-            m.d.comb += [out.tvalid.eq(rows.valid), rows.ready.eq(out.tready), self.done.eq(self.taken)]
         return m
 
     def _front_end(self, m: Module, design: DesignPoint, engine: Engine) -> Routed:
