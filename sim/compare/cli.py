@@ -49,7 +49,10 @@ def compare(
         writable(output / name)
     found = run(only or [], quick, watts, gigabytes_per_second, progress)
     report.write(found, output)
-    console.print(*summary(found))
+    if found["equal"]:
+        console.print(summary(found))
+    if found["busy"]:
+        console.print(found["busy"], soft_wrap=True, markup=False, highlight=False)
     for name in found["missing"]:
         said = name if ":" in name else f"{name}: not installed"
         console.print(said, soft_wrap=True, markup=False, highlight=False)
@@ -59,18 +62,13 @@ def compare(
         console.print(f"{output / name}", soft_wrap=True)
 
 
-def summary(found: dict[str, Any]) -> list[Table]:
-    """A table for each layer and number of rows: the ways, the fastest of each platform first."""
-    from sim.compare.report import figure_text, tables
+def summary(found: dict[str, Any]) -> Table:
+    """For each platform and rival at equal SQNR, in how many products ours is faster; ratios are ours over theirs."""
+    from sim.compare.report import SHORT, short
 
-    made = []
-    for title, rows in tables(found["records"]):
-        table = Table(title=escape(title), padding=(0, 1, 0, 0))
-        columns = ("time_s", "energy_j", "bytes", "area_mm2", "sqnr_db")
-        for column in ("platform", "way", "bits", *(name.split("_")[0] for name in columns)):
-            table.add_column(column, justify="left" if column in ("platform", "way") else "right")
-        for row in rows:
-            cells = (figure_text(name, row["figures"].get(name)) for name in columns)
-            table.add_row(row["platform"], escape(row["way"]), f"{row['bits']:.4g}", *cells)
-        made.append(table)
-    return made
+    table = Table(title=escape(f"At equal SQNR, {found['date']}"), padding=(0, 1, 0, 0))
+    for number, column in enumerate(SHORT):
+        table.add_column(column, justify="left" if number < 3 else "right")
+    for row in short(found["equal"]):
+        table.add_row(*map(escape, row))
+    return table

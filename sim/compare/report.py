@@ -81,6 +81,7 @@ def words(report: Mapping[str, Any]) -> str:
         f"Processes that wanted a processor before and after: {report['load_before']}, {report['load_after']}.",
         "",
     ]
+    parts += [f"**{report['busy']}**", ""] if report["busy"] else []
     parts += ["Figures are measured, or ~ modelled, or ? assumed:", ""]
     parts += [f"- {name}: {source}." for name, source in report["sources"].items()]
     for about in report["stored"]:
@@ -89,7 +90,8 @@ def words(report: Mapping[str, Any]) -> str:
         parts += ["", "Not measured: " + "; ".join(report["missing"]) + "."]
     if report["left_out"]:
         parts += ["", "Left out: " + "; ".join(report["left_out"]) + "."]
-    parts += ["", "## In short", "", *short(report["equal"]), ""]
+    parts += ["", "## In short", "", "| " + " | ".join(SHORT) + " |", "|---|---|---|" + "--:|" * (len(SHORT) - 3)]
+    parts += ["| " + " | ".join(row) + " |" for row in short(report["equal"])] + [""]
     for title, rows in tables(report["records"]):
         parts += [f"## {title}", "", *_table(rows), ""]
     parts += ["## Ours over others, at equal bits and at equal SQNR", "", *_equal(report["equal"])]
@@ -122,22 +124,22 @@ def _equal(pairs: Iterable[Row]) -> list[str]:
     return lines
 
 
-def short(pairs: Iterable[Row]) -> list[str]:
-    """For each platform and rival at equal SQNR, in how many products ours is faster and takes less energy."""
+SHORT = ("platform", "ours", "theirs, at their SQNR", "products", "ours is faster in", "time ratio", "energy ratio")
+
+
+def short(pairs: Iterable[Row]) -> list[tuple[str, ...]]:
+    """For each platform and rival at equal SQNR, in how many products ours is faster and takes less energy: `SHORT`."""
     groups: dict[tuple[str, ...], list[Row]] = {}
     for pair in pairs:
         if pair["equal"] == "SQNR" and pair["interpolated"] == "ours":
             groups.setdefault((pair["platform"], pair["ours_name"], pair["theirs_name"]), []).append(pair["ratio"])
-    lines = ["| platform | ours | theirs, at their SQNR | products | ours is faster in | time ratio | energy ratio |"]
-    lines.append("|---|---|---|" + "--:|" * 4)
-    for (platform, ours, theirs), ratios in groups.items():
+    rows = []
+    for names, ratios in groups.items():
         times = [ratio["time_s"] for ratio in ratios if "time_s" in ratio]
         energies = [ratio["energy_j"] for ratio in ratios if "energy_j" in ratio]
         spans = [f"{min(some):.2f} to {max(some):.2f}" if some else "" for some in (times, energies)]
-        lines.append(
-            f"| {platform} | {ours} | {theirs} | {len(times)} | {sum(t < 1 for t in times)} | {spans[0]} | {spans[1]} |"
-        )
-    return lines
+        rows.append((*names, str(len(times)), str(sum(t < 1 for t in times)), *spans))
+    return rows
 
 
 def _roofline(report: Mapping[str, Any], output: Path) -> None:

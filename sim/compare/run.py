@@ -94,6 +94,7 @@ def compare(
         with progress("software", software.steps(taken, ways, threads)) as advance:
             records += software.measured(taken, ways, threads, power, SECONDS[quick], advance)
     about["load_after"] = load()
+    about["busy"] = busy(about["load_before"]) if ways else ""
     memory = hardware.Memory(
         (gigabytes_per_second or speeds.reading[threads[-1]] / 1e9) * 1e9,
         "as given" if gigabytes_per_second else f"what {threads[-1]} threads read here",
@@ -117,6 +118,17 @@ def compare(
         "records": [record.as_dict() for record in records],
         "equal": comparisons(records),
     }
+
+
+def busy(found: list[float]) -> str:
+    """A warning if other work was waiting for the processors before the run; empty if not."""
+    if not found or found[0] < BUSY * processors():
+        return ""
+    return f"This machine was busy: {found[0]:g} processes wanted its {processors()} processors. Do not rely on times."
+
+
+BUSY = 0.5
+"""Processes that wait for each processor, beyond which times are not to be relied on."""
 
 
 def sources(power: Power, memory: hardware.Memory) -> dict[str, str]:

@@ -9,7 +9,7 @@ from golden.terminal import progress
 from sim.compare import report, stored
 from sim.compare.equal import comparisons
 from sim.compare.records import Figure
-from sim.compare.run import compare
+from sim.compare.run import busy, compare
 from sim.compare.stored import results
 from tests.sim.compare.test_records import record
 
@@ -29,7 +29,8 @@ def made():
         record("slow", "", 3.0, 4e-3, 12.0),
     ]
     return {
-        "version": 1, "date": "today", "commit": "abc", "quick": True, "load_before": [0.1], "load_after": [],
+        "version": 1, "date": "today", "commit": "abc", "quick": True, "busy": "Much to do.",
+        "load_before": [0.1], "load_after": [],
         "cpu": {"processor": "some", "processors": 2, "flags": ["avx2"], "caches": {"L1": 32768}, "paths": []},
         "reading_bytes_per_second": {"1": 1e10, "2": 2e10}, "peak_macs_per_second": {"1": 1e11}, "missing": ["other"],
         "left_out": [], "batches": [1], "sources": {"time": "measured"}, "stored": [], "tools": {},
@@ -55,7 +56,8 @@ def test_words_mark_how_figures_are_known(folder):
     row = next(line for line in text.splitlines() if line.startswith("| CPU | E8 q=4"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[2:6] == ["2.25", "1 ms", "?2 mJ", "~1 MB"]
-    assert "~0.5 mm²" in text
+    assert "~0.5 mm²" in text and "**Much to do.**" in text
+    assert "| CPU | E8 | slow | 1 | 1 | 0.42 to 0.42 |  |" in text
     # At the bits of what is slow ours would take 1.75 ms, at its SQNR 1.67.
     assert re.search(r"bits 3 \| E8 \| slow \| 1.00 \| 0.44 \|", text)
     assert re.search(r"SQNR 12 \| E8 \| slow \| 0.97 \| 0.42 \|", text)
@@ -79,7 +81,7 @@ def test_a_browser_shows_the_page(folder, tmp_path):
     shown = re.sub(r"<script>.*?</script>", "", done[0].stdout, flags=re.DOTALL)
     assert shown.count("<circle") == 2 and "M" in re.search(r'<path d="([^"]+)"', shown)[1]
     assert "E8 q=4 &lt;/script&gt;" in shown and "2.00 mJ" in shown
-    assert "other: not installed" in shown
+    assert "other: not installed" in shown and "Much to do." in shown
     assert 'class="better">0.44' in shown
     assert picture.stat().st_size > 10_000
 
@@ -95,3 +97,9 @@ def test_without_stored_results_the_gpu_is_said_to_be_missing(monkeypatch):
     assert found["records"] == []
     assert "make gpu-bench" in found["missing"][0]
     assert found["sources"]["array time"]
+
+
+def test_a_busy_machine_is_warned_of(monkeypatch):
+    monkeypatch.setattr("sim.compare.run.processors", lambda: 2)
+    assert busy([0.9, 5.0, 5.0]) == busy([]) == ""
+    assert "3 processes wanted its 2 processors" in busy([3.0, 0.0, 0.0])
