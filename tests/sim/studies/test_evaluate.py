@@ -194,12 +194,12 @@ def test_areas_of_whole_designs_are_within_the_band(tmp_path):
     assert fit.designs == len(cells.designs("asap7")) >= 12 and fit.worst < 0.15
     for design in cells.designs("asap7"):
         format, flow = design["format"], design["dataflow"]
-        keys = "".join(f"{key} = {design[key]}\n" for key in ("rows", "cols", "x_depth", "w_depth"))
+        keys = "".join(f"{key} = {design[key]}\n" for key in ("rows", "cols", "panel_rows", "x_depth", "w_depth"))
         text = f'[workload]\nsource = "layers.toml"\n[design]\nformat = "{format}"\ndataflow = "{flow}"\n{keys}'
         _, found = Space(study_of(tmp_path, text)).evaluate(np.arange(1))
         logic = found["array_um2"][0] + found["control_um2"][0]
         assert abs(logic / design["area_um2"] - 1) <= fit.worst, design
-        assert found["sram_um2"][0] / SRAM_UM2["value"] == pytest.approx(design["memory_bits"], rel=0.02), design
+        assert found["sram_um2"][0] / SRAM_UM2["value"] == pytest.approx(design["memory_bits"], rel=0.05), design
         kinds.add((format.split(", ")[1], flow))
     assert len(kinds) == 4
 
