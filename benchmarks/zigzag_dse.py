@@ -82,7 +82,7 @@ def zigzag(rows: int, cols: int, folder: Path) -> tuple[float, float]:
     }
     files = {"array.yaml": accelerator(rows, cols), "layer.yaml": [layer], "mapping.yaml": [mapping]}
     for name, content in files.items():
-        (folder / name).write_text(json.dumps(content))  # JSON is YAML
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")  # JSON is YAML
     array, work, mapped = (str(folder / name) for name in files)
     start = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
@@ -104,10 +104,10 @@ def main() -> None:
     print(f"{m} × {k} × {n} of int8 on arrays of eight lanes, ZigZag {version}: cycles, and seconds per design point")
     with TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "layer.toml").write_text(f'[[layer]]\nname = "layer"\nm = {m}\nn = {n}\nk = {k}\n')
+        (folder / "layer.toml").write_text(f'[[layer]]\nname = "layer"\nm = {m}\nn = {n}\nk = {k}\n', encoding="utf-8")
         text = '[workload]\nsource = "layer.toml"\n[design]\nformat = "int8*"\npanel_rows = [32, 64, 128]\n'
         text += "rows = {from = 1, to = 32, step = 1}\ncols = {from = 1, to = 32, step = 1}\n"
-        (folder / "study.toml").write_text(text + "x_depth = {from = 64, to = 8192, times = 2}\n")
+        (folder / "study.toml").write_text(text + "x_depth = {from = 64, to = 8192, times = 2}\n", encoding="utf-8")
         explore(Study.load(str(folder / "study.toml")))  # compiled before the clock starts
         found = explore(Study.load(str(folder / "study.toml")))
         ours = found.seconds / found.evaluated

@@ -96,7 +96,11 @@ def entry(verdict: Verdict) -> dict[str, Any]:
 
 def trace(run: Waves, path: Path) -> None:
     """Writes the run that breaks a claim: every wire with a name, a clock cycle every 10 ns."""
-    with replacing(path) as beside, beside.open("w") as file, VCDWriter(file, timescale="1 ns") as waves:
+    with (
+        replacing(path) as beside,
+        beside.open("w", encoding="utf-8") as file,
+        VCDWriter(file, timescale="1 ns") as waves,
+    ):
         variables = {}
         for name, bits in run.wires.items():
             scope, _, leaf = f"top.{name}".rpartition(".")

@@ -46,7 +46,7 @@ def written(request, tmp_path_factory):
         generated = with_example(generated)
     path = generated.write(tmp_path_factory.mktemp(design.name))
     names = {f"{path.stem}{end}" for end in (".v", ".json", ".h", ".core", ".sdc", "_registers.json", "_registers.md")}
-    names |= {f"{path.stem}_layer.py"} if kind == "axi" else set()
+    names |= {f"{path.stem}_layer.py", f"{path.stem}_driver.h"} if kind == "axi" else set()
     assert {file.name for file in path.parent.iterdir()} == names
     return path, design, kind
 
