@@ -18,7 +18,7 @@ from sim.formal.methods import Pauses, Window
 STAGES = {"deep": Decoder.ALL, "lean": Decoder.STAGES["lean"], "two": (3, 6)}
 """The pipelines that are looked at: an FPGA's, standard cells', and one between."""
 
-LEAST = (2, 4, 8, 16)
+LEAST = (2, 4, 8)
 """The q for which a solver sees within minutes that the energy is the least."""
 
 BOUNDED = (2, 4, 8, 16)
