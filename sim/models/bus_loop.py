@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 # Columns of the table of jobs.
-_ROWS, _TILES, _STEPS, _PASSES, _X_WORDS, _W_WORDS, _UNITS, _X, _W, _Y, _KEEP = range(11)
+_ROWS, _TILES, _STEPS, _PASSES, _X_WORDS, _W_WORDS, _UNITS, _X, _W, _Y = range(10)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -17,7 +17,6 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
     `machine` holds numbers in the order in which they are unpacked below, `jobs` a line per job, and `of_readers` for
     each reader: side (0 for x), depth and jobs of its queues, units of a beat and of a word, and bits of a word.
     """
-    """Total, beats and counters; −1 as the total if it is more than `most`."""
     stationary, height, queue_depth, latency, drain_rows, burst, bus, delay = machine[:8]
     row_units, beat_units, out_depth = machine[8:]
     count, sides = len(jobs), len(of_readers)
@@ -39,13 +38,11 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
     first, congested, since = 1, 0, height
     unseen = 2 if stationary or height <= 2 else 0
     room, has_room, set_aside = drain_rows, 1, 0
-    # Rows on their way through the array, by the cycle in which they get to the output queue: 1, or 2 for a job's last;
-    # of a job that keeps them 3, and nothing gets there, or 4.
+    # Rows on their way through the array, by the cycle in which they get to the output queue: 1, or 2 for a job's last.
     slots = 4096
     coming = np.zeros(slots, np.int8)
     queue_inner = queue_ready = 0
     ends_in = np.zeros(slots, np.int64)  # numbers, counted from the first, of the rows that end jobs
-    ends_kept = np.zeros(slots, np.int64)  # whether those are of jobs that keep
     ends_put = ends_got = rows_put = rows_got = 0
     # The writer.
     y_level = y_next = 0
@@ -86,11 +83,8 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
         few = gear <= beat_units
         beat_last = moved and ending and few
         rest = (0 if few else gear - beat_units) if moved else gear
-        at_end = queue_ready and ends_got < ends_put and ends_in[ends_got % slots] == rows_got
-        is_kept = at_end and ends_kept[ends_got % slots]
-        kept = is_kept and active and not beat_valid and bursts_put - answered < out_depth
-        row_taken = kept or (queue_ready and not is_kept and not ending and rest < beat_units)
-        row_ends = row_taken and at_end
+        row_taken = queue_ready and not ending and rest < beat_units
+        row_ends = row_taken and ends_got < ends_put and ends_in[ends_got % slots] == rows_got
 
         # The sequencer.
         job = job_of[2]
@@ -268,10 +262,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
         begins = y_level > 0 and not active
         wrote = beats_ready and complete > 0
         wrote_last = wrote and sent == lengths[bursts_out % slots] - 1
-        if answered < bursts_put and lasts[answered % slots] == 2:
-            done += 1
-            answered += 1
-        elif due_got < due_put and now >= due[due_got % slots]:
+        if due_got < due_put and now >= due[due_got % slots]:
             due_got += 1
             done += lasts[answered % slots]
             answered += 1
@@ -299,16 +290,12 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
             beats_ready = 1
         elif wrote:
             beats_ready = 0
-        gear = rest + (row_units if row_taken and not kept else 0)
+        gear = rest + (row_units if row_taken else 0)
         if beat_last:
             ending = 0
             active = 0
-        if kept:
-            active = 0
-            lasts[bursts_put % slots] = 2
-            bursts_put += 1
         if row_taken:
-            ending = row_ends and not kept
+            ending = row_ends
             ends_got += row_ends
             rows_got += 1
         if begins:
@@ -320,13 +307,9 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
         # ---- The output queue. ----
         arrives = coming[now % slots]
         coming[now % slots] = 0
-        given_back = arrives == 3
-        if given_back:
-            arrives = 0
         if arrives:
-            if arrives != 1:
+            if arrives == 2:
                 ends_in[ends_put % slots] = rows_put
-                ends_kept[ends_put % slots] = arrives == 4
                 ends_put += 1
             rows_put += 1
         inner_read = queue_inner > 0 and (not queue_ready or row_taken)
@@ -345,9 +328,9 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                 finished = tail if last_middle else height
             for r in range(finished):
                 ends = last_tiles and r == finished - 1 and (last_inner if stationary else last_middle)
-                coming[(now + latency - 2 + r) % slots] = (2 if ends else 1) + 2 * jobs[job, _KEEP]
+                coming[(now + latency - 2 + r) % slots] = 2 if ends else 1
         has_room = room >= unseen + (1 if stationary else height)
-        room += row_taken + given_back - set_aside
+        room += row_taken - set_aside
         set_aside = finished
         next_job = job if there[2] and not (go and job_ends) else job + 1
         if not stationary:

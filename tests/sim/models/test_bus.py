@@ -15,8 +15,8 @@ from tests.sim.points import POINTS
 LATENCIES = (0, 0, 1, 7, 50, 200, 500)
 
 DESIGNS = [
-    replace(POINTS[2], name="b2", bus_bits=32, prefetch=256, burst=32, keep_rows=64),
-    replace(POINTS[6], name="b6"),
+    replace(POINTS[2], name="b2", bus_bits=32, prefetch=256, burst=32),
+    replace(POINTS[6], name="b6", keep_rows=0),
 ]
 
 
@@ -58,3 +58,5 @@ def test_what_is_out_of_range_is_refused():
     jobs = laid_out(PRESETS["tiny"], 1, 1, 8)
     with pytest.raises(GossetError, match="latency of the memory must be from 0 to 65536"):
         bus_cycles(PRESETS["tiny"], jobs, -1)
+    with pytest.raises(GossetError, match="no rows that are kept"):
+        bus_cycles(POINTS[6], jobs)
