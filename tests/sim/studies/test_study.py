@@ -100,7 +100,7 @@ def wrong(tmp_path, *words):
 
 def test_a_study_that_is_not_there(tmp_path):
     for words, said in (
-        (("nothing",), r"No study is called 'nothing'; give lattice-or-integers, llm-decode"),
+        (("nothing",), r"No study is called 'nothing'; give edge-cells, lattice-or-integers, llm-decode"),
         ((str(tmp_path / "none.toml"),), r"none\.toml"),
     ):
         with pytest.raises(GossetError, match=said):
