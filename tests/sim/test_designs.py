@@ -31,6 +31,8 @@ def values_of(point):
     fields |= {"q": point.format.q, "betas": point.format.betas, "panels": point.panel_rows // point.rows}
     of_rules = ("scale", "candidates", "length", "raw_bits", "fraction_bits", "row_blocks")
     fields |= {name: getattr(rules, name) if rules else None for name in of_rules}
+    times = {1 << (point.panel_rows * kept - 1).bit_length() if kept else 0: kept for kept in PARAMETERS["kept"]}
+    fields["kept"] = times[point.keep_rows]
     full = point.dsp_cols == point.cols
     return fields | {"multipliers": "all" if full else "some" if point.dsp_cols else "none"}
 
