@@ -107,19 +107,15 @@ def _array(
         waits = found["waiting_s"][place] > found["compute_s"][place]
         bound = f"its memory, assumed to bring {memory.speed / 1e9:.1f} GB/s" if waits else "the array"
         records.append(
-            Record(
-                shape.network,
-                shape.name,
+            shape.record(
                 m,
-                shape.n,
-                shape.k,
-                f"{TECHNOLOGY.upper()} array {edge}×{edge}",
-                name,
-                _family(name, build),
-                build.bits,
-                {**figures, **quality[name]},
-                _ours(name),
-                (f"bound by {bound}",),
+                platform=f"{TECHNOLOGY.upper()} array {edge}×{edge}",
+                way=name,
+                family=_family(name, build),
+                bits=build.bits,
+                figures={**figures, **quality[name]},
+                ours=_ours(name),
+                notes=(f"bound by {bound}",),
             )
         )
     return records
@@ -181,19 +177,15 @@ def boards(shapes: Sequence[Shape]) -> list[Record]:
                     **quality,
                 }
                 records.append(
-                    Record(
-                        shape.network,
-                        shape.name,
+                    shape.record(
                         m,
-                        shape.n,
-                        shape.k,
-                        board["title"],
-                        f"E8 q = {design.format.q}",
-                        OURS,
-                        bits,
-                        figures,
-                        True,
-                        (f"{count:,} cycles at {board['clock_mhz']:g} MHz, {board['clock']}",),
+                        platform=board["title"],
+                        way=f"E8 q = {design.format.q}",
+                        family=OURS,
+                        bits=bits,
+                        figures=figures,
+                        ours=True,
+                        notes=(f"{count:,} cycles at {board['clock_mhz']:g} MHz, {board['clock']}",),
                     )
                 )
     return records

@@ -1,7 +1,9 @@
 """The products that are compared: layers of networks, each with few and with many rows of activations."""
 
 from dataclasses import dataclass
+from typing import Any
 
+from sim.compare.records import Record
 from sim.workloads.builtin import NAMES
 from sim.workloads.layers import Layer
 from sim.workloads.load import load
@@ -36,6 +38,10 @@ class Shape:
     def layer(self, m: int) -> Layer:
         """The product with m rows of activations."""
         return Layer(self.name, m, self.n, self.k)
+
+    def record(self, m: int, **known: Any) -> Record:
+        """What is known of the product with m rows of activations: the other fields of a `Record`."""
+        return Record(self.network, self.name, m, self.n, self.k, **known)
 
 
 def shapes(networks: tuple[str, ...], quick: bool) -> tuple[list[Shape], list[str]]:

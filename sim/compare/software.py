@@ -192,19 +192,15 @@ def _table(
         if held < 2 * max(caches().values(), default=0):
             notes.append(f"weights stay in cache: all copies are {held / 1e6:,.1f} MB")
         records.append(
-            Record(
-                shape.network,
-                shape.name,
+            shape.record(
                 m,
-                shape.n,
-                shape.k,
-                f"CPU, {threads} thread{'s' if threads > 1 else ''}",
-                way.name,
-                way.family,
-                bits,
-                figures,
-                isinstance(way, E8),
-                tuple(notes),
+                platform=f"CPU, {threads} thread{'s' if threads > 1 else ''}",
+                way=way.name,
+                family=way.family,
+                bits=bits,
+                figures=figures,
+                ours=isinstance(way, E8),
+                notes=tuple(notes),
             )
         )
     return records

@@ -33,13 +33,8 @@ def watch(h: Harness, rules: Any, dut: Any, prefix: str) -> Any:
 def registers(h: Harness) -> None:
     """The registers of an accelerator, behind any manager that keeps the rules."""
     map = AxiMemoryTop.registers(OUTPUT)
-    dut = h.place(Registers(map))
-    registers_of(h, dut, map.address_bits, "dut.core.core")
-
-
-def registers_of(h: Harness, dut: Any, address_bits: int, path: str) -> None:
-    """What is assumed of the manager, what is proved of the registers, and what they know."""
-    rules = watch(h, AxiLiteRules(address_bits, 2), dut, "s_axi_ctrl")
+    dut, path = h.place(Registers(map)), "dut.core.core"
+    rules = watch(h, AxiLiteRules(map.address_bits, 2), dut, "s_axi_ctrl")
     h.assume(rules.manager)
     h.prove("the subordinate's rules", rules.subordinate)
     has_address, has_data, written, has_wanted = (
