@@ -67,6 +67,9 @@ def test_boards_take_the_cycles_of_the_exact_model(monkeypatch):
     count = int(cycles(Machine.of(ulx3s.design), 16, SHAPE.n, SHAPE.k).cycles)
     assert found[ulx3s.title, 16].figures["time_s"].value == pytest.approx(count / ulx3s.clock_hz)
     assert "energy_j" not in found[ulx3s.title, 16].figures
+    bits = ulx3s.design.format.bits_per_entry
+    moved = (bits * (SHAPE.n + 16) * SHAPE.k + 32 * 16 * SHAPE.n) / 8
+    assert found[ulx3s.title, 16].figures["bytes"].value == pytest.approx(moved)
 
 
 @pytest.mark.parametrize(("name", "least", "most"), [("E8 q = 16, lean", 20.0, 21.2), ("int4-g64", 16.2, 17.4)])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from golden.errors import GossetError
+from golden.format import Format
 from hw.design import PRESETS
 from sim.models.bus import bus_cycles, laid_out
 from sim.rtl.model import Model
@@ -48,9 +49,16 @@ def test_prefetch_hides_the_latency(latency):
 
 
 def test_short_jobs_are_asked_for_ahead():
-    """A tile each, 272 beats: of 500 cycles of latency more than one has to be under way."""
+    """A tile each, 170 beats: of 500 cycles of latency more than two have to be under way."""
     design = replace(PRESETS["small"], panel_rows=4, prefetch=1024)
-    counted = bus_cycles(design, laid_out(design, 4 * 128, 4, 512), 500)
+    counted = bus_cycles(design, laid_out(design, 4 * 128, 4, 320), 500)
+    assert counted.beats / counted.cycles >= 0.95
+
+
+def test_small_planes_are_asked_for_as_far_ahead_as_large_ones():
+    """The β indices of q = 4 are an eighth of the labels: 64 beats of them last no longer than 512 of labels."""
+    design = replace(PRESETS["small"], format=Format(4), panel_rows=4, prefetch=1024)
+    counted = bus_cycles(design, laid_out(design, 4 * 8, 96, 1024), 500)
     assert counted.beats / counted.cycles >= 0.95
 
 

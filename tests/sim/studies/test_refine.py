@@ -1,6 +1,8 @@
 from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from hw.design import PRESETS
@@ -65,3 +67,22 @@ def test_a_point_that_differs_is_counted_and_noted(tmp_path, monkeypatch, off):
     for some in noted:
         assert some["cycles of the RTL"] - some["cycles by the model"] == off
         assert some["cycles by the model"] <= refine.CYCLES
+
+
+@pytest.mark.parametrize(("errors", "outside"), [(0.0, 0), (0.99, 0), (1.01, 3), (-1.01, 3)])
+def test_an_area_is_within_the_error_of_the_fit_or_counted(tmp_path, monkeypatch, errors, outside):
+    from sim.studies import cluster
+
+    found = explore(study_of(tmp_path))
+    numbers, columns = list(refine.smallest(found, 3)), found.columns
+    places = [int(np.flatnonzero(found.ids == number)[0]) for number in numbers]
+    logic = (columns["array_um2"] + columns["control_um2"])[places] * (1 + errors * found.space.units.fit.worst)
+    monkeypatch.setattr(cluster, "run_tasks", lambda *_, **options: [{"area_um2": float(area)} for area in logic])
+    monkeypatch.setattr(refine, "libraries", lambda technology: ())
+    monkeypatch.setattr(
+        refine, "Library", lambda files: SimpleNamespace(name=found.space.units.about["units"]["library"])
+    )
+    wrong = refine.synthesise(found, 3, tmp_path / "s", progress=lambda name, total: nullcontext(lambda done: None))
+    assert wrong == outside
+    noted = [some for sheet in sheets(found) for some in sheet["refined"]]
+    assert [some["within the fit's error"] for some in noted] == [not outside] * 3
