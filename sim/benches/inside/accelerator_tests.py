@@ -69,7 +69,7 @@ class AcceleratorBench(Testbench):
         self.sink = Sink(self, self.streams["acc"], stall, patient=patient)
         self.rows = Scoreboard[Row](self, "row")
         self.work = 0
-        """Beats of the longest job that was sent."""
+        """Beats of the longest work after which a row is to come: of a job, with those before it that keep theirs."""
         self.counters = Counters(self)
         self.errors = signal(dut, "errors")
         for name in ("job", "x", "w"):
@@ -84,7 +84,11 @@ class AcceleratorBench(Testbench):
                 self.sources[name].send(_beats(name, payload))
             self.rows.expect(_rows(f"product {number}", product))
             beats += product.beats
-            self.work = max(self.work, *(product.work(part) for part in product.parts))
+            work = 0
+            for part in product.parts:
+                work += product.work(part)
+                self.work = max(self.work, work)
+                work *= part.keep
         return beats
 
     async def run(self, products: list[Job]) -> None:
