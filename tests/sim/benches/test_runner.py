@@ -46,6 +46,12 @@ def test_generated_verilog_passes(name: str, design: DesignPoint | Format) -> No
     assert seen[-1] == (result.passed, result.passed)
 
 
+def test_a_product_of_many_jobs_is_waited_for() -> None:
+    """At the bench's own size the rows of its first 30 jobs stay on chip."""
+    result = run_bench("accelerator", SMALL, only="whole_product")
+    assert result.ok and result.passed == 1, str(result)
+
+
 @pytest.mark.parametrize(
     ("name", "only", "pattern", "replacement", "message"),
     [
