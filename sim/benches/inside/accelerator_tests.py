@@ -142,12 +142,14 @@ def _beats(stream: str, payload: Payload) -> Iterator[Beat]:
 
 def _rows(name: str, product: Job) -> Iterator[Row]:
     """The rows of a product, job by job; of those that add, with what was kept."""
-    cols, kept = product.design.cols, np.zeros((1, 1), dtype=np.int32)
+    cols, kept = product.design.cols, np.zeros((0, 0), dtype=np.int32)
     for number, part in enumerate(product.parts):
         accumulators = matmul(*(_cut(matrix, part) for matrix in (product.x, product.w))).accumulators
         first = part.first_tile * cols
         some = accumulators[part.first_row : part.first_row + part.rows, first : first + part.tiles * cols]
-        padded = np.pad(some, ((0, 0), (0, part.tiles * cols - some.shape[1]))) + part.add * kept
+        padded = np.pad(some, ((0, 0), (0, part.tiles * cols - some.shape[1])))
+        if part.add:
+            padded += kept
         if part.keep:
             kept = padded
             continue
