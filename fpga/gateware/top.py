@@ -61,10 +61,8 @@ class BoardTop(Elaboratable):
         m.d.comb += [uart.rx_pin.eq(rx.i), tx.o.eq(uart.tx_pin)]
 
         module = f"gosset_{board.name}_core"
-        library = DeviceLibrary(module, getattr(platform, "device", None))
         core = BoardCore(board.design, board.memory, Identity.of(board).encode())
-        text = to_verilog(Flat(core), module, library)
-        text = "\n".join([text, *library.modules.values()])
+        text = to_verilog(Flat(core), DeviceLibrary(module, getattr(platform, "device", None)))
         platform.add_file(CORE_FILE, with_ecp5_multipliers(text) if board.family == "ecp5" else text)
         busy = Signal()
         m.submodules.core = Instance(

@@ -35,7 +35,11 @@ FRONT_ENDS = {
 
 
 def _streams(design: DesignPoint) -> None:
-    generate_design(design)
+    generate_design.__wrapped__(design)
+
+
+def _bus(design: DesignPoint, kind: str) -> None:
+    generate_axi.__wrapped__(design, kind)
 
 
 def _board(name: str) -> dict[str, str]:
@@ -47,12 +51,12 @@ def _board(name: str) -> dict[str, str]:
 SUBJECTS: dict[str, Callable[[], object]] = {
     **{name: lambda design=design: _streams(design) for name, design in PRESETS.items()},
     **{
-        f"{name} {bus}": lambda design=design, bus=bus: generate_axi(design, bus)
+        f"{name} {bus}": lambda design=design, bus=bus: _bus(design, bus)
         for name, design in PRESETS.items()
         for bus in AXI_TOPS
     },
     **{
-        f"{name} axis": lambda name=name, rules=rules: generate_axi(
+        f"{name} axis": lambda name=name, rules=rules: _bus(
             replace(PRESETS["tiny"], name=name, front_end=rules), "axis"
         )
         for name, rules in FRONT_ENDS.items()

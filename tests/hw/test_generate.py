@@ -1,8 +1,10 @@
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
+import hw.units
 from golden.errors import GossetError
 from golden.format import Format
 from hw.array.cell import Cell
@@ -12,10 +14,19 @@ from hw.design import PRESETS, DesignPoint
 from hw.generate import generate, generate_design
 
 
-def test_the_same_design_gives_the_same_verilog():
+def test_the_same_design_gives_the_same_verilog(monkeypatch):
+    """By itself, after others that have units of the same names, and when it is kept."""
     design = DesignPoint(name="twice", rows=2, cols=3)
-    first, second = generate_design(design), generate_design(design)
-    assert first == second
+    others = [
+        DesignPoint(name="other", rows=2, cols=3, dataflow="ws"),
+        replace(design, name="ints", activations=("int8",)),
+    ]
+    for other in (*others, design.with_format(Format(4, (1, 3)))):
+        generate_design(other)
+    kept = generate_design(design)
+    assert generate_design(design) is kept
+    monkeypatch.setattr(hw.units, "_kept", {})
+    assert generate_design.__wrapped__(design) == kept
 
 
 def test_ports_are_flat_and_readable():

@@ -5,6 +5,7 @@ import re
 import pytest
 
 import hw.array.cell
+import hw.units
 from tests.hw.guard import AMARANTH, SUBJECTS, accepted, changes, hashes, recorded
 
 
@@ -26,6 +27,7 @@ def test_nothing_else_was_accepted():
 def test_a_change_is_told_by_module(monkeypatch):
     before = accepted()[1]["tiny"]
     square = hw.array.cell.square
+    monkeypatch.setattr(hw.units, "_kept", {})
     monkeypatch.setattr(hw.array.cell, "square", lambda *a, **k: square(*a, **k) ^ 1)
     found = changes(before, hashes("tiny"))
     assert [re.sub(r"gosset_tiny__|_\d.*\d", "", name) for name in found] == ["cell (changed)", "norm (changed)"]

