@@ -287,7 +287,7 @@ def digits():
 def test_digits_are_read_on_a_board_as_on_the_rtl(digits):
     board, rtl = BoardDevice(VirtualBoard(VIRTUAL)), RtlDevice(VIRTUAL.design)
     seen = Verification()
-    some = replace(digits, images=digits.images[:150], labels=digits.labels[:150], pixels=digits.pixels[:150])
+    some = replace(digits, images=digits.images[:80], labels=digits.labels[:80], pixels=digits.pixels[:80])
     readings, run = read_digits(seen, some, board)
     expected, of_rtl = read_digits(seen, some, rtl)
     np.testing.assert_array_equal(readings, expected)

@@ -3,6 +3,7 @@ import pytest
 
 from golden.format import Format
 from golden.matmul import matmul
+from golden.quality import minilm
 from golden.quality.minilm import Float32, MiniLM, sentences
 from golden.quality.network import PackedLinear, evaluate, fidelity
 from golden.quantize import gaussian_scale, quantize, rms_scales
@@ -54,8 +55,9 @@ def test_fidelity_of_a_copy_is_one_and_of_noise_is_not():
     assert abs(other.cosine) < 0.1 and abs(other.rank_correlation) < 0.2 and other.recall_at_10 < 0.4
 
 
-def test_e8_beats_what_users_have_at_its_rate():
-    """A small twin of the whole evaluation: 30 sentences, weights and activations both quantised."""
+def test_e8_beats_what_users_have_at_its_rate(monkeypatch):
+    """A small twin of the whole evaluation: 30 sentences, two layers, weights and activations both quantised."""
+    monkeypatch.setattr(minilm, "LAYERS", 2)
     rows = evaluate(30, ["E8 q=16, rotated", "int4-g64", "MXFP4", "NVFP4", "search on packed codes, E8 q=16"])
     e8 = rows["E8 q=16, rotated"]
     for rival in ("int4-g64", "MXFP4", "NVFP4"):

@@ -38,7 +38,7 @@ VARIANTS = [
     design_of(dataflow, scale, rows, length, row_blocks)
     for dataflow in ("os", "ws")
     for scale in ("host", "max", "rms")
-    for rows, length, row_blocks in ((1, 8, 5), (3, 16, 10), (2, 64, 9), (5, 32, 13), (4, 8, 16))
+    for rows, length, row_blocks in ((1, 8, 5), (3, 16, 10), (2, 64, 9), (4, 8, 16))
 ]
 
 
