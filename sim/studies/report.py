@@ -69,7 +69,8 @@ def sheets(found: Found) -> list[dict[str, Any]]:
     distinct, inverse = np.unique(machines, return_inverse=True)
     values, _ = space.machines(distinct)
     counted, _ = space.cycles(values)
-    count = np.array([layer.count for layer in study.workload.layers])
+    # In integers of Python, as the sum over layers may not fit in 64 bits.
+    count = np.array([layer.count for layer in study.workload.layers], dtype=object)
     causes = {name: (cycles * count).sum(axis=1)[inverse] for name, cycles in counted.counters().items()}
     lean = space.units.lean[np.unravel_index(found.ids, space.shape)[FORMAT]]
     causes["idle"] -= lean * (space.ways(values)[:, 1] * count.sum())[inverse]

@@ -1,10 +1,12 @@
+import re
 from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from golden.errors import GossetError
 from golden.format import Format
 from sim.models.cycles import Memory, cycles
 from sim.models.schedule import Machine
@@ -16,6 +18,7 @@ from sim.studies.evaluate import ENERGIES, Space
 from sim.studies.explore import design_of, explore, objectives
 from sim.studies.fit import fitted
 from sim.studies.front import Front
+from sim.studies.report import sheets
 from sim.studies.study import Study, formats
 from sim.studies.units import SRAM_UM2
 
@@ -222,3 +225,33 @@ def test_luts_of_whole_designs_are_within_the_band():
     for design in fabric.table()["designs"]:
         found = fabric.memories(design["rows"], design["cols"], 1024, 512, 64, design["ws"], 34)
         assert abs(int(found) - design["bram"]) <= 1, design["name"]
+
+
+EDGES = [2**power + step for power in (0, 3, 16, 24, 31) for step in (-1, 0, 1)]
+SIZES = st.sampled_from([size for size in EDGES if 0 < size < 2**31]) | st.integers(1, 10**4)
+
+
+@example(m=1, n=2**31 - 1, k=1, count=2**31 - 1)
+@given(m=SIZES, n=SIZES, k=SIZES, count=SIZES)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_absurd_sizes_are_refused_or_counted_right(tmp_path, m, n, k, count):
+    """In integers of Python, which do not end; what a workload holds may take more cycles than 64 bits count."""
+    (tmp_path / "layers.toml").write_text(f'[[layer]]\nname = "a"\nm = {m}\nn = {n}\nk = {k}\ncount = {count}\n')
+    text = (
+        re.sub(r"= \[(\d+, )*(\d+)\]", r"= \2", STUDY.replace("[1, 4]", "1"))
+        + 'dataflow = "os"\nformat = "E8 q = 16, deep"\n'
+    )
+    (tmp_path / "s.toml").write_text(re.sub(r"dataflow = \[.*\n", "", text))
+    try:
+        found = explore(Study.load(str(tmp_path / "s.toml")))
+        design = design_of(found.space.settings(int(found.ids[0])))
+        single = cycles(Machine.of(design), m, n, k)
+    except GossetError as error:
+        assert "multiply-accumulates" in str(error) or "The cycle model" in str(error)
+        return
+    (sheet,) = sheets(found)
+    assert sheet["cycles"] == {name: int(some) * count for name, some in single.counters().items()}
+    figures = sheet["figures"]
+    assert figures["traffic_bytes"] >= count * (n * k * 4.25 / 8 + m * n * 4) * (1 - 1e-12)
+    period = figures["compute_s"] / (int(single.cycles) * count)
+    assert 1e-10 < period < 1e-9
