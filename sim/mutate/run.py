@@ -1,0 +1,252 @@
+"""Tries mutants: first by a testbench, then, of those that it does not find, whether they are mutants at all."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from golden.errors import GossetError, ToolError
+from golden.files import named, reason, writable, write_text
+from hw.generate import Generated
+from sim.benches import catalogue
+from sim.benches.runner import SEED
+from sim.benches.settings import Mutants
+from sim.benches.simulation import Simulation
+from sim.mutate import equivalence
+from sim.mutate.mutants import Mutant, drawn, found, planted
+from sim.mutate.units import Unit
+from sim.provenance import provenance
+from sim.silicon.tools import yosys
+
+WANTED = 0.98
+"""Of the mutants that are none of the equivalent ones, the share that a testbench has to find."""
+
+LIMIT = 20.0
+"""Seconds for each question to the solver."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What became of a mutant.
+
+    Attributes
+    ----------
+    mutant : Mutant
+    status : str
+        "killed", "equivalent" or "survived".
+    test, message : str
+        The test that found it, and what it said.
+    """
+
+    mutant: Mutant
+    status: str
+    test: str = ""
+    message: str = ""
+
+
+class Store:
+    """What was found out already: a JSON object a line, with a `key`; a last line that is not whole is left out.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    GossetError
+        If it cannot be read or written.
+    """
+
+    def __init__(self, path: Path):
+        self.path = writable(path)
+        self.lines: dict[str, dict[str, Any]] = {}
+        try:
+            text = path.read_text(encoding="utf-8") if path.exists() else ""
+            for line in text.splitlines():
+                try:
+                    record = json.loads(line)
+                    self.lines[record["key"]] = record
+                except (ValueError, KeyError, TypeError):
+                    continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a", encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise GossetError(f"Cannot use {named(path)}: {reason(error)}.") from error
+        if text and not text.endswith("\n"):
+            self._file.write("\n")
+
+    def add(self, key: str, **record: Any) -> None:
+        """Writes down what was found out."""
+        self.lines[key] = {"key": key, **record}
+        self._file.write(json.dumps(self.lines[key], ensure_ascii=False) + "\n")
+        self._file.flush()
+
+
+def mutants_of(unit: Unit, generated: Generated, count: int, seed: int) -> tuple[list[Mutant], int]:
+    """So many mutants of a unit, or all that there are, and how many there are."""
+    rng = np.random.default_rng(seed)
+    top = generated.description["top"]
+    every = found(generated.verilog, lambda module: unit.has(top, module), rng)
+    if not every:
+        raise ToolError(f"There is nothing to change in {unit.name}: no module of {top} has a name that is its own.")
+    return drawn(every, count, rng), len(every)
+
+
+def with_mutants(generated: Generated, mutants: Sequence[Mutant]) -> Generated:
+    """The Verilog with all mutants, and with an input that says which of them is there."""
+    top = generated.description["top"]
+    text = planted(generated.verilog, mutants, f"{top}.{equivalence.CHOSEN}")
+    head, _, body = text.partition(");\n")
+    head = head.replace(f"module {top}(", f"module {top}({equivalence.CHOSEN}, ", 1)
+    ports = f"  input [15:0] {equivalence.CHOSEN};\n  wire [15:0] {equivalence.CHOSEN};\n"
+    port = {"name": equivalence.CHOSEN, "direction": "in", "width": 16}
+    description = generated.description | {"ports": [*generated.description["ports"], port]}
+    return replace(generated, verilog=f"{head});\n{ports}{body}", description=description)
+
+
+def attempt(unit: Unit, mutants: list[Mutant], store: Store, advance: Callable[[int], None]) -> list[Tried]:
+    """Tries mutants of a unit by its testbench, and by proof those that it does not find.
+
+    What is in the store is not tried again: neither by the same testbench, nor by proof.
+
+    Raises
+    ------
+    ToolError
+        If a tool is missing or fails, or the testbench finds fault with the hardware as it is.
+    """
+    generated, bench = unit.generated(), catalogue.BENCHES[unit.bench]
+    benched = [key(generated, mutant, _benches(), unit.bench, unit.blocks) for mutant in mutants]
+    missing = [i for i, name in enumerate(benched) if name not in store.lines]
+    advance(len(mutants) - len(missing))
+    if missing:
+        tried = [mutants[i] for i in missing]
+        simulation = Simulation(with_mutants(generated, tried), waves=False)
+        program = simulation.build()
+        with tempfile.TemporaryDirectory(prefix=f"gosset-mutate-{unit.name}-") as name:
+            outcomes, seen = Path(name) / "outcomes", [0]
+
+            def watch() -> None:
+                """Takes over what has been found out meanwhile."""
+                lines = outcomes.read_text(encoding="utf-8").split("\n")[:-1] if outcomes.exists() else []
+                for outcome in map(json.loads, lines[seen[0] :]):
+                    number, test = outcome.pop("number"), outcome["test"]
+                    if not number and test:
+                        raise ToolError(f"The bench {unit.bench} fails without a mutant, {test}: {outcome['message']}")
+                    if number:
+                        store.add(benched[missing[number - 1]], **outcome)
+                        advance(1)
+                seen[0] = len(lines)
+
+            numbers = list(range(1, len(tried) + 1))
+            settings = Mutants(equivalence.CHOSEN, numbers, str(outcomes))
+            simulation.try_mutants(program, Path(name), bench.module, unit.blocks, SEED, settings, watch)
+            watch()
+            if seen[0] != len(tried) + 1:
+                raise ToolError(f"The bench {unit.bench} tried {seen[0] - 1} of {len(tried)} mutants, and ended.")
+    found = [store.lines[name] for name in benched]
+    survivors = [mutant for mutant, line in zip(mutants, found, strict=True) if not line["test"]]
+    same = equivalents(generated, survivors, store)
+    return [
+        Tried(mutant, "killed", line["test"], line["message"])
+        if line["test"]
+        else Tried(mutant, "equivalent" if mutant in same else "survived")
+        for mutant, line in zip(mutants, found, strict=True)
+    ]
+
+
+def equivalents(generated: Generated, mutants: list[Mutant], store: Store) -> set[Mutant]:
+    """Those mutants of which it is proved that they change nothing."""
+    prover = Path(equivalence.__file__).read_text(encoding="utf-8")
+    keys = {mutant: key(generated, mutant, prover, LIMIT) for mutant in mutants}
+    for module in dict.fromkeys(mutant.module for mutant in mutants):
+        missing = [m for m, name in keys.items() if m.module == module and name not in store.lines]
+        if missing:
+            circuit = equivalence.circuit(generated.verilog, missing)
+            for number, mutant in enumerate(missing, 1):
+                store.add(keys[mutant], equivalent=equivalence.equivalent(circuit, number, LIMIT))
+    return {mutant for mutant, name in keys.items() if store.lines[name]["equivalent"]}
+
+
+def key(generated: Generated, mutant: Mutant, *conditions: object) -> str:
+    """The name of a mutant, and of the conditions under which it was tried, in the store."""
+    parts = [generated.verilog, asdict(mutant), *conditions]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+@cache
+def _benches() -> str:
+    """What the testbenches are made of."""
+    folder = Path(catalogue.__file__).parent
+    texts = [path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.py"))]
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+def run(
+    units: list[Unit],
+    count: int,
+    seed: int,
+    output: Path,
+    ui: Callable[[str, int], Any],
+) -> dict[str, Any]:
+    """Tries so many mutants of each unit, and writes down what became of them.
+
+    Parameters
+    ----------
+    units : list of Unit
+    count : int
+        Of each unit; all that there are, if they are fewer.
+    seed : int
+        Of what is drawn.
+    output : Path
+        Folder for report.json, and for mutants.jsonl, in which a next run finds what is known already.
+    ui : callable
+        Opens the progress display of a unit, by its name and how many mutants there are.
+
+    Returns
+    -------
+    dict
+        What is in report.json: `about`, `seed`, and `units` by name, each as `entry` makes it.
+    """
+    path, store = writable(output / "report.json"), Store(output / "mutants.jsonl")
+    report: dict[str, Any] = {"about": {**provenance(), "yosys": yosys()[1]}, "seed": seed, "units": {}}
+    for unit in units:
+        mutants, every = mutants_of(unit, unit.generated(), count, seed)
+        with ui(unit.name, len(mutants)) as advance:
+            report["units"][unit.name] = entry(unit, attempt(unit, mutants, store, advance), every)
+        write_text(path, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    return report
+
+
+def entry(unit: Unit, tried: list[Tried], every: int) -> dict[str, Any]:
+    """What a report says of a unit.
+
+    `bench`, `design` and `blocks` say how its mutants were tried; `possible` how many there are, `mutants` how many
+    were tried, `killed` and `equivalent` how many of those; `killed_by` counts by test; `survivors` are listed.
+    """
+    of = {status: [t for t in tried if t.status == status] for status in ("killed", "equivalent", "survived")}
+    killers: dict[str, int] = {}
+    for one in of["killed"]:
+        killers[one.test] = killers.get(one.test, 0) + 1
+    return {
+        "bench": unit.bench,
+        "design": unit.design.name,
+        "blocks": unit.blocks,
+        "possible": every,
+        "mutants": len(tried),
+        "killed": len(of["killed"]),
+        "equivalent": len(of["equivalent"]),
+        "killed_by": dict(sorted(killers.items(), key=lambda item: -item[1])),
+        "survivors": [asdict(one.mutant) for one in of["survived"]],
+    }
+
+
+def score(unit: dict[str, Any]) -> float:
+    """The share that was found of the mutants of a unit that change something, from its entry in a report."""
+    real = unit["mutants"] - unit["equivalent"]
+    return float(unit["killed"] / real) if real else 1.0
