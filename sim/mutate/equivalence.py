@@ -18,6 +18,9 @@ from sim.formal.verdict import Answer, solve
 from sim.mutate.mutants import RESETS, Mutant, planted
 from sim.silicon.tools import yosys
 
+QUESTIONS = 60
+"""To the solver, after which a mutant is given up."""
+
 CHOSEN = "chosen_mutant"
 """The input that says which mutant is there; none with 0."""
 
@@ -124,11 +127,12 @@ def equivalent(circuit: Circuit, number: int, limit: float) -> bool:
             kept.extend((name, bit, up) for name, by, _ in false if not by for bit in bits for up in (False, True))
         return {"sat": False, "unsat": True}.get(answer.result)
 
-    settled = False
+    settled, asked = False, 0
     while not settled:
         for facts in ([begin] if resets else []) + [[_text(statement, 0) for statement in kept]]:
+            asked += 1
             holds = sifted(facts)
-            if holds is None:
+            if holds is None or asked == QUESTIONS:
                 return False
             settled = holds
             if not holds:

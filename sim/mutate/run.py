@@ -4,6 +4,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,10 @@ WANTED = 0.98
 
 LIMIT = 20.0
 """Seconds for each question to the solver."""
+
+
+Ui = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""Opens the progress display of a stage, by its name and total: a context manager that gives what advances it."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ def with_mutants(generated: Generated, mutants: Sequence[Mutant]) -> Generated:
     return replace(generated, verilog=f"{head});\n{ports}{body}", description=description)
 
 
-def attempt(unit: Unit, mutants: list[Mutant], store: Store, advance: Callable[[int], None]) -> list[Tried]:
+def attempt(unit: Unit, mutants: list[Mutant], store: Store, ui: Ui) -> list[Tried]:
     """Tries mutants of a unit by its testbench, and by proof those that it does not find.
 
     What is in the store is not tried again: neither by the same testbench, nor by proof.
@@ -120,38 +125,17 @@ def attempt(unit: Unit, mutants: list[Mutant], store: Store, advance: Callable[[
     ToolError
         If a tool is missing or fails, or the testbench finds fault with the hardware as it is.
     """
-    generated, bench = unit.generated(), catalogue.BENCHES[unit.bench]
-    benched = [key(generated, mutant, _benches(), unit.bench, unit.blocks) for mutant in mutants]
-    missing = [i for i, name in enumerate(benched) if name not in store.lines]
-    advance(len(mutants) - len(missing))
-    if missing:
-        tried = [mutants[i] for i in missing]
-        simulation = Simulation(with_mutants(generated, tried), waves=False)
-        program = simulation.build()
-        with tempfile.TemporaryDirectory(prefix=f"gosset-mutate-{unit.name}-") as name:
-            outcomes, seen = Path(name) / "outcomes", [0]
-
-            def watch() -> None:
-                """Takes over what has been found out meanwhile."""
-                lines = outcomes.read_text(encoding="utf-8").split("\n")[:-1] if outcomes.exists() else []
-                for outcome in map(json.loads, lines[seen[0] :]):
-                    number, test = outcome.pop("number"), outcome["test"]
-                    if not number and test:
-                        raise ToolError(f"The bench {unit.bench} fails without a mutant, {test}: {outcome['message']}")
-                    if number:
-                        store.add(benched[missing[number - 1]], **outcome)
-                        advance(1)
-                seen[0] = len(lines)
-
-            numbers = list(range(1, len(tried) + 1))
-            settings = Mutants(equivalence.CHOSEN, numbers, str(outcomes))
-            simulation.try_mutants(program, Path(name), bench.module, unit.blocks, SEED, settings, watch)
-            watch()
-            if seen[0] != len(tried) + 1:
-                raise ToolError(f"The bench {unit.bench} tried {seen[0] - 1} of {len(tried)} mutants, and ended.")
-    found = [store.lines[name] for name in benched]
+    generated = unit.generated()
+    keys = [key(generated, mutant, _benches(), unit.bench, unit.blocks) for mutant in mutants]
+    missing = [i for i, name in enumerate(keys) if name not in store.lines]
+    with ui(unit.name, len(mutants)) as advance:
+        advance(len(mutants) - len(missing))
+        if missing:
+            _bench(unit, generated, [mutants[i] for i in missing], [keys[i] for i in missing], store, advance)
+    found = [store.lines[name] for name in keys]
     survivors = [mutant for mutant, line in zip(mutants, found, strict=True) if not line["test"]]
-    same = equivalents(generated, survivors, store)
+    with ui("  proofs", len(survivors)) as advance:
+        same = equivalents(generated, survivors, store, advance)
     return [
         Tried(mutant, "killed", line["test"], line["message"])
         if line["test"]
@@ -160,16 +144,55 @@ def attempt(unit: Unit, mutants: list[Mutant], store: Store, advance: Callable[[
     ]
 
 
-def equivalents(generated: Generated, mutants: list[Mutant], store: Store) -> set[Mutant]:
+def _bench(
+    unit: Unit,
+    generated: Generated,
+    mutants: list[Mutant],
+    keys: list[str],
+    store: Store,
+    advance: Callable[[int], None],
+) -> None:
+    """Has the testbench try mutants, and writes into the store what became of each as soon as it is known."""
+    simulation = Simulation(with_mutants(generated, mutants), waves=False)
+    program = simulation.build()
+    with tempfile.TemporaryDirectory(prefix=f"gosset-mutate-{unit.name}-") as name:
+        outcomes, seen = Path(name) / "outcomes", 0
+
+        def watch() -> None:
+            nonlocal seen
+            lines = outcomes.read_text(encoding="utf-8").split("\n")[:-1] if outcomes.exists() else []
+            for outcome in map(json.loads, lines[seen:]):
+                number, test = outcome.pop("number"), outcome["test"]
+                if not number and test:
+                    raise ToolError(f"The bench {unit.bench} fails without a mutant, {test}: {outcome['message']}")
+                if number:
+                    store.add(keys[number - 1], **outcome)
+                    advance(1)
+            seen = len(lines)
+
+        settings = Mutants(equivalence.CHOSEN, list(range(1, len(mutants) + 1)), str(outcomes))
+        module = catalogue.BENCHES[unit.bench].module
+        simulation.try_mutants(program, Path(name), module, unit.blocks, SEED, settings, watch)
+        watch()
+        if seen != len(mutants) + 1:
+            raise ToolError(f"The bench {unit.bench} tried {max(0, seen - 1)} of {len(mutants)} mutants, and ended.")
+
+
+def equivalents(
+    generated: Generated, mutants: list[Mutant], store: Store, advance: Callable[[int], None]
+) -> set[Mutant]:
     """Those mutants of which it is proved that they change nothing."""
     prover = Path(equivalence.__file__).read_text(encoding="utf-8")
     keys = {mutant: key(generated, mutant, prover, LIMIT) for mutant in mutants}
     for module in dict.fromkeys(mutant.module for mutant in mutants):
-        missing = [m for m, name in keys.items() if m.module == module and name not in store.lines]
+        here = [mutant for mutant in mutants if mutant.module == module]
+        missing = [mutant for mutant in here if keys[mutant] not in store.lines]
+        advance(len(here) - len(missing))
         if missing:
             circuit = equivalence.circuit(generated.verilog, missing)
             for number, mutant in enumerate(missing, 1):
                 store.add(keys[mutant], equivalent=equivalence.equivalent(circuit, number, LIMIT))
+                advance(1)
     return {mutant for mutant, name in keys.items() if store.lines[name]["equivalent"]}
 
 
@@ -192,7 +215,7 @@ def run(
     count: int,
     seed: int,
     output: Path,
-    ui: Callable[[str, int], Any],
+    ui: Ui,
 ) -> dict[str, Any]:
     """Tries so many mutants of each unit, and writes down what became of them.
 
@@ -205,8 +228,7 @@ def run(
         Of what is drawn.
     output : Path
         Folder for report.json, and for mutants.jsonl, in which a next run finds what is known already.
-    ui : callable
-        Opens the progress display of a unit, by its name and how many mutants there are.
+    ui : Ui
 
     Returns
     -------
@@ -217,8 +239,7 @@ def run(
     report: dict[str, Any] = {"about": {**provenance(), "yosys": yosys()[1]}, "seed": seed, "units": {}}
     for unit in units:
         mutants, every = mutants_of(unit, unit.generated(), count, seed)
-        with ui(unit.name, len(mutants)) as advance:
-            report["units"][unit.name] = entry(unit, attempt(unit, mutants, store, advance), every)
+        report["units"][unit.name] = entry(unit, attempt(unit, mutants, store, ui), every)
         write_text(path, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     return report
 
