@@ -111,7 +111,14 @@ class Simulation:
         return found, failures
 
     def try_mutants(
-        self, program: Path, folder: Path, module: str, blocks: int, seed: int, mutants: Mutants, watch: Callable[[], None]
+        self,
+        program: Path,
+        folder: Path,
+        module: str,
+        blocks: int,
+        seed: int,
+        mutants: Mutants,
+        watch: Callable[[], None],
     ) -> None:
         """Runs the tests of a module once for each of the mutants in the Verilog, up to the first that fails."""
         report = str(folder / "report.json")

@@ -9,17 +9,14 @@ an input.
 """
 
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from golden import process
-from golden.errors import ToolError
 from sim.formal.verdict import Answer, solve
 from sim.mutate.mutants import RESETS, Mutant, planted
 from sim.silicon.tools import yosys
-
-QUESTIONS = 60
-"""To the solver, after which a mutant is given up."""
 
 CHOSEN = "chosen_mutant"
 """The input that says which mutant is there; none with 0."""
@@ -77,7 +74,9 @@ def circuit(verilog: str, mutants: Sequence[Mutant]) -> Circuit:
     head, _, body = unit.partition(";\n")
     unit = f"{head};\n  input [15:0] {CHOSEN};\n{body}"
     with process.scratch() as folder:
-        stubs = [_stub(name, other) for name, other in named.items() if re.search(rf"^  \\?{re.escape(name)} ", unit, re.M)]
+        stubs = [
+            _stub(name, other) for name, other in named.items() if re.search(rf"^  \\?{re.escape(name)} ", unit, re.M)
+        ]
         (folder / "unit.v").write_text("\n".join([unit, *stubs, ""]), encoding="utf-8")
         (folder / "script.ys").write_text(SCRIPT, encoding="utf-8")
         done = process.run([*command, "-q", "-l", "log.txt", "-s", "script.ys"], folder=folder)
@@ -103,8 +102,8 @@ Statement = tuple[str, str, bool]
 
 
 def equivalent(circuit: Circuit, number: int, limit: float) -> bool:
-    """Whether it is proved that mutant `number` of the circuit, from 1, does what the module does; each question takes
-    no longer than so many seconds.
+    """Whether it is proved, within so many seconds, that mutant `number` of the circuit, from 1, does what the module
+    does.
 
     Raises
     ------
@@ -116,29 +115,34 @@ def equivalent(circuit: Circuit, number: int, limit: float) -> bool:
     kept: list[Statement] = [(name, "", True) for name in registers]
     all_same = [_same(name, 0) for name in registers]
     begin = [*all_same, *(_at(name, "s0") for name in resets)]
+    end = time.monotonic() + limit
+
+    def ask(facts: list[str], terms: list[str]) -> Answer:
+        """What the solver says within the time that is left."""
+        left = end - time.monotonic()
+        return _ask(circuit, number, facts, terms, left) if left > 0 else Answer("unknown", 0.0, [])
 
     def sifted(facts: list[str]) -> bool | None:
         """Whether what is kept holds after what is so; if not, what does not is kept no longer. None: no answer."""
         asked = [_text(statement, 1) for statement in kept]
-        answer = _ask(circuit, number, [*facts, f"(not {_every(asked)})"], asked, limit)
+        answer = ask([*facts, f"(not {_every(asked)})"], asked)
         if answer.result == "sat":
             false = [statement for statement, value in zip(kept, answer.values, strict=True) if not value]
             kept[:] = [statement for statement in kept if statement not in false]
             kept.extend((name, bit, up) for name, by, _ in false if not by for bit in bits for up in (False, True))
         return {"sat": False, "unsat": True}.get(answer.result)
 
-    settled, asked = False, 0
+    settled = False
     while not settled:
         for facts in ([begin] if resets else []) + [[_text(statement, 0) for statement in kept]]:
-            asked += 1
             holds = sifted(facts)
-            if holds is None or asked == QUESTIONS:
+            if holds is None:
                 return False
             settled = holds
             if not holds:
                 break
     told_apart = f"(not {_every(_outputs(circuit))})"
-    return _ask(circuit, number, [*(_text(s, 0) for s in kept), told_apart], [], limit).result == "unsat"
+    return ask([*(_text(statement, 0) for statement in kept), told_apart], []).result == "unsat"
 
 
 def _ask(circuit: Circuit, number: int, facts: Sequence[str], terms: Sequence[str], limit: float) -> Answer:

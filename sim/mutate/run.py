@@ -4,7 +4,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from golden.errors import GossetError, ToolError
-from golden.files import named, reason, writable, write_text
+from golden.files import named, read_bytes, reason, writable, write_text
 from hw.generate import Generated
 from sim.benches import catalogue
 from sim.benches.runner import SEED
@@ -29,7 +29,7 @@ WANTED = 0.98
 """Of the mutants that are none of the equivalent ones, the share that a testbench has to find."""
 
 LIMIT = 20.0
-"""Seconds for each question to the solver."""
+"""Seconds for each proof."""
 
 
 Ui = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
@@ -71,26 +71,30 @@ class Store:
     def __init__(self, path: Path):
         self.path = writable(path)
         self.lines: dict[str, dict[str, Any]] = {}
-        try:
-            text = path.read_text(encoding="utf-8") if path.exists() else ""
-            for line in text.splitlines():
-                try:
-                    record = json.loads(line)
-                    self.lines[record["key"]] = record
-                except (ValueError, KeyError, TypeError):
-                    continue
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a", encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise GossetError(f"Cannot use {named(path)}: {reason(error)}.") from error
-        if text and not text.endswith("\n"):
-            self._file.write("\n")
+        text = read_bytes(path).decode(errors="replace") if path.exists() else ""
+        for line in text.splitlines():
+            with suppress(ValueError, KeyError, TypeError):
+                record = json.loads(line)
+                self.lines[record["key"]] = record
+        self._broken = bool(text) and not text.endswith("\n")
 
     def add(self, key: str, **record: Any) -> None:
-        """Writes down what was found out."""
+        """Writes down what was found out.
+
+        Raises
+        ------
+        GossetError
+            If it cannot be written.
+        """
         self.lines[key] = {"key": key, **record}
-        self._file.write(json.dumps(self.lines[key], ensure_ascii=False) + "\n")
-        self._file.flush()
+        line = json.dumps(self.lines[key], ensure_ascii=False) + "\n"
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write("\n" * self._broken + line)
+        except OSError as error:
+            raise GossetError(f"Cannot write {named(self.path)}: {reason(error)}.") from error
+        self._broken = False
 
 
 def mutants_of(unit: Unit, generated: Generated, count: int, seed: int) -> tuple[list[Mutant], int]:
@@ -126,7 +130,7 @@ def attempt(unit: Unit, mutants: list[Mutant], store: Store, ui: Ui) -> list[Tri
         If a tool is missing or fails, or the testbench finds fault with the hardware as it is.
     """
     generated = unit.generated()
-    keys = [key(generated, mutant, _benches(), unit.bench, unit.blocks) for mutant in mutants]
+    keys = [key(generated, mutant, _made_of(unit.bench), unit.blocks) for mutant in mutants]
     missing = [i for i, name in enumerate(keys) if name not in store.lines]
     with ui(unit.name, len(mutants)) as advance:
         advance(len(mutants) - len(missing))
@@ -203,11 +207,14 @@ def key(generated: Generated, mutant: Mutant, *conditions: object) -> str:
 
 
 @cache
-def _benches() -> str:
-    """What the testbenches are made of."""
-    folder = Path(catalogue.__file__).parent
-    texts = [path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.py"))]
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+def _made_of(bench: str) -> str:
+    """What a testbench is made of: its own tests, and what it shares with others."""
+    own = catalogue.BENCHES[bench].module.rpartition(".")[2]
+    folder = Path(catalogue.__file__).with_name("inside")
+    parts = [path for path in sorted(folder.glob("*.py")) if path.stem == own or not path.stem.endswith("_tests")]
+    if bench == "axi_raw":
+        parts.append(folder / "axi_stream_tests.py")
+    return hashlib.sha256("\0".join(path.read_text(encoding="utf-8") for path in parts).encode()).hexdigest()
 
 
 def run(

@@ -46,7 +46,9 @@ def soak(
 
         if again is not None:
             if not (match := re.fullmatch(r"(\d{1,9})\.(\d{1,9})", again)):
-                raise GossetError(f"--again takes the numbers of a design and of a product, such as 12.34, not {again!r}.")
+                raise GossetError(
+                    f"--again takes the numbers of a design and of a product, such as 12.34, not {again!r}."
+                )
 
             def more(done: "Totals") -> None:
                 shown.add(done)
@@ -57,7 +59,8 @@ def soak(
         else:
             report, failure = run.soak(60 * minutes, seed, output, told)
     table = Table(title=f"Soak, seed {seed}", show_header=False)
-    table.add_column(), table.add_column(justify="right")
+    table.add_column()
+    table.add_column(justify="right")
     for name in ("designs", "products", "jobs", "cycles", "blocks", "macs", "accumulators"):
         table.add_row(LABELS[name], f"{report[name]:,}")
     table.add_row("mismatches", str(int(failure is not None)))

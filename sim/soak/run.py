@@ -198,7 +198,7 @@ def soak(
     Parameters
     ----------
     seconds : float
-        A product that has begun then still ends.
+        A product that has begun then still ends, and a design that was begun still takes one.
     seed : int
     output : Path
         Folder for report.json.
@@ -220,8 +220,8 @@ def soak(
             totals.add(done)
             told(totals)
 
-    def going(_: int, spent: float) -> bool:
-        return not stopped.is_set() and spent < SLICE and time.monotonic() < end
+    def going(index: int, spent: float) -> bool:
+        return not stopped.is_set() and (index == 0 or (spent < SLICE and time.monotonic() < end))
 
     def work() -> Failure | None:
         while not stopped.is_set() and time.monotonic() < end:

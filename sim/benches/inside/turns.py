@@ -10,7 +10,6 @@ import os
 import resource
 import signal as signals
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
