@@ -21,7 +21,7 @@ MINUTES ?= 60
 help:
 	@echo "make sim      the main job: generate, lint, simulate, compare, read digits on the RTL (DESIGN=$(DESIGN))"
 	@echo "make test     lint, types and the whole test suite"
-	@echo "make large    a checkpoint of 1 GB packed, killed in the middle and resumed: minutes"
+	@echo "make large    what tests leave out: a checkpoint of 1 GB, how larger designs start: minutes"
 	@echo "make accept   accepts the generated hardware as it is, where a change of it is meant"
 	@echo "make benches  every testbench at full size on every preset: half an hour"
 	@echo "make formal   proves claims on the generated Verilog, for all inputs: half an hour"
@@ -52,7 +52,7 @@ lint: $(READY)
 	$(BIN)/lint-imports --no-logo
 
 large: $(READY)
-	GOSSET_LARGE=1 $(BIN)/pytest tests/golden/test_checkpoint.py
+	GOSSET_LARGE=1 $(BIN)/pytest tests/golden/test_checkpoint.py tests/sim/test_start.py
 
 accept: $(FPGA)
 	$(BIN)/python -m tests.hw.guard
