@@ -18,6 +18,9 @@ from sim.formal.verdict import Answer, solve
 from sim.mutate.mutants import RESETS, Mutant, planted
 from sim.silicon.tools import yosys
 
+DEPTHS = (1, 3)
+"""Cycles of an induction; more of them see through as many registers whose contents are not the same."""
+
 CHOSEN = "chosen_mutant"
 """The input that says which mutant is there; none with 0."""
 
@@ -35,7 +38,7 @@ opt_clean
 setundef -zero
 check -assert
 dffunmap
-write_smt2 -stbv -wires unit.smt2
+write_smt2 unit.smt2
 """
 
 
@@ -46,7 +49,7 @@ class Circuit:
     Attributes
     ----------
     text : str
-        SMT-LIB: the functions `|unit_t|` of two states and `|unit_n <wire>|` of one.
+        SMT-LIB: the function `|unit_t|` of two states, and functions of one, among them `|unit_n <wire>|`.
     inputs, outputs, registers : dict of str to int
         Names and bits.
     """
@@ -110,55 +113,80 @@ def equivalent(circuit: Circuit, number: int, limit: float) -> bool:
     ToolError
         If the solver fails.
     """
-    registers, resets = list(circuit.registers), [name for name in circuit.inputs if name in RESETS]
-    bits = [name for name, width in circuit.registers.items() if width == 1]
-    kept: list[Statement] = [(name, "", True) for name in registers]
-    all_same = [_same(name, 0) for name in registers]
-    begin = [*all_same, *(_at(name, "s0") for name in resets)]
     end = time.monotonic() + limit
+    return any(_Proof(circuit, number, depth, end).holds() for depth in DEPTHS)
 
-    def ask(facts: list[str], terms: list[str]) -> Answer:
-        """What the solver says within the time that is left."""
-        left = end - time.monotonic()
-        return _ask(circuit, number, facts, terms, left) if left > 0 else Answer("unknown", 0.0, [])
 
-    def sifted(facts: list[str]) -> bool | None:
-        """Whether what is kept holds after what is so; if not, what does not is kept no longer. None: no answer."""
-        asked = [_text(statement, 1) for statement in kept]
-        answer = ask([*facts, f"(not {_every(asked)})"], asked)
+class _Proof:
+    """An induction over `depth` cycles on what is the same in a module and in a mutant of it."""
+
+    def __init__(self, circuit: Circuit, number: int, depth: int, end: float):
+        self.circuit, self.depth, self.end = circuit, depth, end
+        self.bits = [name for name, width in circuit.registers.items() if width == 1]
+        self.kept: list[Statement] = [(name, "", True) for name in circuit.registers]
+        facts = [_same(name, i) for name in circuit.inputs for i in range(depth + 1)]
+        for side, chosen in (("s", 0), ("t", number)):
+            facts += [f"(= {_at(CHOSEN, f'{side}{i}')} #x{chosen:04x})" for i in range(depth + 1)]
+        states = [_state(circuit.text, f"{side}{i}") for side in "st" for i in range(depth + 1)]
+        steps = [_step(circuit.text, f"{side}{i}", f"{side}{i + 1}") for side in "st" for i in range(depth)]
+        self.text = "\n".join(["(set-logic QF_BV)", *states, *steps, *map("(assert {})".format, facts)])
+
+    def holds(self) -> bool:
+        """Whether it closes."""
+        resets = [name for name in self.circuit.inputs if name in RESETS]
+        begin = [*(_same(name, 0) for name in self.circuit.registers), *(_at(name, "s0") for name in resets)]
+        while True:
+            # From a reset, all that is kept holds in the cycles after it; if the module has none, it begins alike.
+            sifted = self._sifted(begin, range(1, self.depth + 1)) if resets else True
+            if sifted:
+                so_far = [_text(statement, i) for statement in self.kept for i in range(self.depth)]
+                sifted = self._sifted(so_far, [self.depth])
+                if sifted:
+                    told_apart = f"(not {_every(_outputs(self.circuit, self.depth - 1))})"
+                    return self._ask([*so_far, told_apart], []).result == "unsat"
+            if sifted is None:
+                return False
+
+    def _sifted(self, facts: Sequence[str], steps: Sequence[int]) -> bool | None:
+        """Whether what is kept holds in some steps if the facts are so; if not, what does not is kept no longer, and
+        where it was said of all cycles, it is now said of those in which a bit is up, or down. None: no answer."""
+        asked = [_every([_text(statement, i) for i in steps]) for statement in self.kept]
+        answer = self._ask([*facts, f"(not {_every(asked)})"], asked)
         if answer.result == "sat":
-            false = [statement for statement, value in zip(kept, answer.values, strict=True) if not value]
-            kept[:] = [statement for statement in kept if statement not in false]
-            kept.extend((name, bit, up) for name, by, _ in false if not by for bit in bits for up in (False, True))
+            pairs = list(zip(self.kept, answer.values, strict=True))
+            self.kept = [statement for statement, holds in pairs if holds]
+            false = [name for (name, bit, _), holds in pairs if not holds and not bit]
+            self.kept += [(name, bit, up) for name in false for bit in self.bits for up in (False, True)]
         return {"sat": False, "unsat": True}.get(answer.result)
 
-    settled = False
-    while not settled:
-        for facts in ([begin] if resets else []) + [[_text(statement, 0) for statement in kept]]:
-            holds = sifted(facts)
-            if holds is None:
-                return False
-            settled = holds
-            if not holds:
-                break
-    told_apart = f"(not {_every(_outputs(circuit))})"
-    return ask([*(_text(statement, 0) for statement in kept), told_apart], []).result == "unsat"
+    def _ask(self, facts: Sequence[str], terms: Sequence[str]) -> Answer:
+        """What the solver says within the time that is left."""
+        left = self.end - time.monotonic()
+        if left <= 0:
+            return Answer("unknown", 0.0, [])
+        return solve("\n".join([self.text, *map("(assert {})".format, facts)]), terms, left)
 
 
-def _ask(circuit: Circuit, number: int, facts: Sequence[str], terms: Sequence[str], limit: float) -> Answer:
-    """Whether the module, in states s0 and s1, and the mutant, in t0 and t1, can be so."""
-    lines = ["(set-logic QF_BV)", circuit.text]
-    lines += [f"(declare-const {state} |unit_s|)" for state in ("s0", "s1", "t0", "t1")]
-    facts = ["(|unit_t| s0 s1)", "(|unit_t| t0 t1)", *facts]
-    facts += [f"(= {_at(CHOSEN, f's{i}')} #x0000)" for i in (0, 1)]
-    facts += [f"(= {_at(CHOSEN, f't{i}')} #x{number:04x})" for i in (0, 1)]
-    facts += [_same(name, i) for name in circuit.inputs for i in (0, 1)]
-    return solve("\n".join([*lines, *(f"(assert {fact})" for fact in facts)]), terms, limit)
+def _state(text: str, state: str) -> str:
+    """The functions of one state as constants of their own: what is equal is then seen to be, without a search."""
+    lines = [line for line in text.splitlines() if line.startswith(("(define-fun", "(declare-fun"))]
+    lines = [line for line in lines if "next_state" not in line]
+    made = "\n".join(lines).replace("((state |unit_s|))", "()").replace(" (|unit_s|) ", " () ")
+    made = re.sub(r"^(\((?:define|declare)-fun \|[^|]*)\|", rf"\1@{state}|", made, flags=re.MULTILINE)
+    return re.sub(r"\((\|[^|]*)\| state\)", rf"\1@{state}|", made)
+
+
+def _step(text: str, before: str, after: str) -> str:
+    """That one state follows another."""
+    body = text.partition("(define-fun |unit_t| ((state |unit_s|) (next_state |unit_s|)) Bool ")[2]
+    body = body.partition(") ; end of module unit")[0]
+    body = re.sub(r"\((\|[^|]*)\| state\)", rf"\1@{before}|", re.sub(r" ;.*$", "", body, flags=re.MULTILINE))
+    return f"(assert {re.sub(r'[(]([|][^|]*)[|] next_state[)]', lambda match: f'{match[1]}@{after}|', body)})"
 
 
 def _at(name: str, state: str) -> str:
     """A wire in a state."""
-    return f"(|unit_n {name}| {state})"
+    return f"|unit_n {name}@{state}|"
 
 
 def _same(name: str, step: int) -> str:
@@ -179,12 +207,12 @@ def _every(formulas: Sequence[str]) -> str:
     return f"(and true true {' '.join(formulas)})"
 
 
-def _outputs(circuit: Circuit) -> list[str]:
+def _outputs(circuit: Circuit, step: int) -> list[str]:
     """That each output is the same in both, or belongs to a stream that is not valid."""
     valid = [name for name, bits in circuit.outputs.items() if bits == 1 and name.endswith("valid")]
     same = []
     for name in circuit.outputs:
         streams = [v for v in valid if name != v and name.startswith(v.removesuffix("valid"))]
-        idle = f"(not {_at(max(streams, key=len), 's0')})" if streams else "false"
-        same.append(f"(or {idle} {_same(name, 0)})")
+        idle = f"(not {_at(max(streams, key=len), f's{step}')})" if streams else "false"
+        same.append(f"(or {idle} {_same(name, step)})")
     return same
