@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ from sim.silicon.tools import yosys
 
 WANTED = 0.98
 """Of the mutants that are none of the equivalent ones, the share that a testbench has to find."""
+
+TIMES = 10
+"""How much larger the testbench is for what it does not find and what is not proved to be equivalent."""
 
 LIMIT = 20.0
 """Seconds for each proof."""
@@ -130,56 +133,65 @@ def attempt(unit: Unit, mutants: list[Mutant], store: Store, ui: Ui) -> list[Tri
         If a tool is missing or fails, or the testbench finds fault with the hardware as it is.
     """
     generated = unit.generated()
-    keys = [key(generated, mutant, _made_of(unit.bench), unit.blocks) for mutant in mutants]
-    missing = [i for i, name in enumerate(keys) if name not in store.lines]
-    with ui(unit.name, len(mutants)) as advance:
-        advance(len(mutants) - len(missing))
-        if missing:
-            _bench(unit, generated, [mutants[i] for i in missing], [keys[i] for i in missing], store, advance)
-    found = [store.lines[name] for name in keys]
-    survivors = [mutant for mutant, line in zip(mutants, found, strict=True) if not line["test"]]
+    lines = _bench(unit, generated, mutants, mutants, unit.blocks, store, partial(ui, unit.name))
+    survivors = [mutant for mutant in mutants if not lines[mutant]["test"]]
     with ui("  proofs", len(survivors)) as advance:
         same = equivalents(generated, survivors, store, advance)
-    return [
-        Tried(mutant, "killed", line["test"], line["message"])
-        if line["test"]
-        else Tried(mutant, "equivalent" if mutant in same else "survived")
-        for mutant, line in zip(mutants, found, strict=True)
-    ]
+    hard = [mutant for mutant in survivors if mutant not in same]
+    lines |= _bench(unit, generated, mutants, hard, TIMES * unit.blocks, store, partial(ui, "  longer"))
+
+    def became(mutant: Mutant) -> Tried:
+        line = lines[mutant]
+        if line["test"]:
+            return Tried(mutant, "killed", line["test"], line["message"])
+        return Tried(mutant, "equivalent" if mutant in same else "survived")
+
+    return [became(mutant) for mutant in mutants]
 
 
 def _bench(
     unit: Unit,
     generated: Generated,
     mutants: list[Mutant],
-    keys: list[str],
+    wanted: list[Mutant],
+    blocks: int,
     store: Store,
-    advance: Callable[[int], None],
-) -> None:
-    """Has the testbench try mutants, and writes into the store what became of each as soon as it is known."""
-    simulation = Simulation(with_mutants(generated, mutants), waves=False)
-    program = simulation.build()
-    with tempfile.TemporaryDirectory(prefix=f"gosset-mutate-{unit.name}-") as name:
-        outcomes, seen = Path(name) / "outcomes", 0
+    ui: Callable[[int], AbstractContextManager[Callable[[int], None]]],
+) -> dict[Mutant, dict[str, Any]]:
+    """What the testbench, at a size, says of those mutants that are wanted, and of which the store does not say it yet;
+    what becomes of each is written down as soon as it is known. All `mutants` are in the Verilog."""
+    keys = {mutant: key(generated, mutant, _made_of(unit.bench), blocks) for mutant in wanted}
+    numbers = [i for i, mutant in enumerate(mutants, 1) if mutant in keys and keys[mutant] not in store.lines]
+    with ui(len(wanted)) as advance:
+        advance(len(wanted) - len(numbers))
+        if numbers:
+            simulation = Simulation(with_mutants(generated, mutants), waves=False)
+            program = simulation.build()
+            with tempfile.TemporaryDirectory(prefix=f"gosset-mutate-{unit.name}-") as name:
+                outcomes, seen = Path(name) / "outcomes", 0
 
-        def watch() -> None:
-            nonlocal seen
-            lines = outcomes.read_text(encoding="utf-8").split("\n")[:-1] if outcomes.exists() else []
-            for outcome in map(json.loads, lines[seen:]):
-                number, test = outcome.pop("number"), outcome["test"]
-                if not number and test:
-                    raise ToolError(f"The bench {unit.bench} fails without a mutant, {test}: {outcome['message']}")
-                if number:
-                    store.add(keys[number - 1], **outcome)
-                    advance(1)
-            seen = len(lines)
+                def watch() -> None:
+                    nonlocal seen
+                    text = outcomes.read_text(encoding="utf-8") if outcomes.exists() else ""
+                    lines = text.split("\n")[:-1]
+                    for outcome in map(json.loads, lines[seen:]):
+                        number, test = outcome.pop("number"), outcome["test"]
+                        if number:
+                            store.add(keys[mutants[number - 1]], **outcome)
+                            advance(1)
+                        elif test:
+                            why = f"{test}: {outcome['message']}"
+                            raise ToolError(f"The bench {unit.bench} fails without a mutant, {why}")
+                    seen = len(lines)
 
-        settings = Mutants(equivalence.CHOSEN, list(range(1, len(mutants) + 1)), str(outcomes))
-        module = catalogue.BENCHES[unit.bench].module
-        simulation.try_mutants(program, Path(name), module, unit.blocks, SEED, settings, watch)
-        watch()
-        if seen != len(mutants) + 1:
-            raise ToolError(f"The bench {unit.bench} tried {max(0, seen - 1)} of {len(mutants)} mutants, and ended.")
+                settings = Mutants(equivalence.CHOSEN, numbers, str(outcomes))
+                module = catalogue.BENCHES[unit.bench].module
+                simulation.try_mutants(program, Path(name), module, blocks, SEED, settings, watch)
+                watch()
+                if seen != len(numbers) + 1:
+                    tried = f"{max(0, seen - 1)} of {len(numbers)}"
+                    raise ToolError(f"The bench {unit.bench} tried {tried} mutants, and ended.")
+    return {mutant: store.lines[name] for mutant, name in keys.items()}
 
 
 def equivalents(
