@@ -37,6 +37,7 @@ class FrontEndBench(Testbench):
         self.scales = Source(self, self.streams["scale"], idle) if self.rules.scale == "host" else None
         self.sink = Sink(self, self.streams["o"], stall)
         self.codes = Scoreboard[Code](self, "code")
+        self.widths = {port["name"]: port["width"] for port in self.settings.description["ports"]}
         Monitor(self, self.streams["o"], self._out_of)
 
     def rows(self, blocks: int) -> NDArray[np.int64]:
@@ -107,9 +108,8 @@ class FrontEndBench(Testbench):
     def _out_of(self, cycle: int, beat: Beat) -> None:
         code = self.codes.take()
         for name, value in beat.items():
-            same(
-                f"row {code.row}, block {code.block}, {name}", code.fields[name], value, self.streams["o"].widths[name]
-            )
+            what = f"row {code.row}, block {code.block}, {name}"
+            same(what, code.fields[name], value, self.widths[f"o_{name}"])
         self.checked += 1
 
 
