@@ -6,6 +6,8 @@ register is the same in both; or, for one that is not, that it is the same whene
 or down. If in that set the outputs are equal as well, they are equal for ever. Outputs of a stream need to be equal
 only while it is valid. Modules within the module are cut off: what goes into them is an output, what comes out of them
 an input.
+
+Where claims of `sim.formal` say all that a unit does, a mutant of which they hold is none either.
 """
 
 import re
@@ -14,8 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from golden import process
+from sim.formal.catalogue import chosen
+from sim.formal.claim import Claim, ask
+from sim.formal.harness import Harness
+from sim.formal.model import model
 from sim.formal.verdict import Answer, solve
-from sim.mutate.mutants import RESETS, Mutant, planted
+from sim.mutate.mutants import ASSIGNMENT, RESETS, Mutant, planted
 from sim.silicon.tools import yosys
 
 DEPTHS = (1, 3)
@@ -125,8 +131,8 @@ class _Proof:
         self.bits = [name for name, width in circuit.registers.items() if width == 1]
         self.kept: list[Statement] = [(name, "", True) for name in circuit.registers]
         facts = [_same(name, i) for name in circuit.inputs for i in range(depth + 1)]
-        for side, chosen in (("s", 0), ("t", number)):
-            facts += [f"(= {_at(CHOSEN, f'{side}{i}')} #x{chosen:04x})" for i in range(depth + 1)]
+        for side, which in (("s", 0), ("t", number)):
+            facts += [f"(= {_at(CHOSEN, f'{side}{i}')} #x{which:04x})" for i in range(depth + 1)]
         states = [_state(circuit.text, f"{side}{i}") for side in "st" for i in range(depth + 1)]
         steps = [_step(circuit.text, f"{side}{i}", f"{side}{i + 1}") for side in "st" for i in range(depth)]
         self.text = "\n".join(["(set-logic QF_BV)", *states, *steps, *map("(assert {})".format, facts)])
@@ -165,6 +171,40 @@ class _Proof:
         if left <= 0:
             return Answer("unknown", 0.0, [])
         return solve("\n".join([self.text, *map("(assert {})".format, facts)]), terms, left)
+
+
+def as_claimed(claims: Sequence[str], mutant: Mutant, limit: float) -> bool:
+    """Whether all that claims of `sim.formal` say of a unit is proved of the mutant as well, no question taking longer
+    than so many seconds.
+
+    Raises
+    ------
+    ToolError
+        If a tool fails.
+    """
+    for claim in chosen(list(claims)):
+        assert isinstance(claim, Claim)
+        harness = Harness()
+        claim.build(harness)
+        assert harness.rtlil
+        changed = {name: _changed(text, mutant) for name, text in harness.verilog.items()}
+        if changed == harness.verilog:
+            return False
+        formulas = model(harness, changed)
+        for question in claim.method.refutations(harness, formulas):
+            if ask(formulas, question, limit).result != "unsat":
+                return False
+    return True
+
+
+def _changed(verilog: str, mutant: Mutant) -> str:
+    """Verilog with the mutant where it has the very assignment that it changes."""
+    lines = verilog.splitlines()
+    for i, line in enumerate(lines):
+        match = ASSIGNMENT.fullmatch(line)
+        if match and (match[2].strip(), match[3].strip()) == (mutant.target, mutant.sound):
+            lines[i] = f"{match[1]}1'h1 ? ({mutant.broken} ) : ({match[3]}){match[4]}"
+    return "\n".join([*lines, ""])
 
 
 def _state(text: str, state: str) -> str:

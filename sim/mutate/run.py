@@ -25,6 +25,9 @@ from sim.mutate.units import Unit
 from sim.provenance import provenance
 from sim.silicon.tools import yosys
 
+CLAIM_LIMIT = 300.0
+"""Seconds for each question to the solver whether a claim holds of a mutant."""
+
 WANTED = 0.98
 """Of the mutants that are none of the equivalent ones, the share that a testbench has to find."""
 
@@ -139,6 +142,15 @@ def attempt(unit: Unit, mutants: list[Mutant], store: Store, ui: Ui) -> list[Tri
         same = equivalents(generated, survivors, store, advance)
     hard = [mutant for mutant in survivors if mutant not in same]
     lines |= _bench(unit, generated, mutants, hard, TIMES * unit.blocks, store, partial(ui, "  longer"))
+    if unit.claims:
+        hard = [mutant for mutant in hard if not lines[mutant]["test"]]
+        with ui("  claims", len(hard)) as advance:
+            for mutant in hard:
+                name = key(generated, mutant, unit.claims, CLAIM_LIMIT)
+                if name not in store.lines:
+                    store.add(name, equivalent=equivalence.as_claimed(unit.claims, mutant, CLAIM_LIMIT))
+                same |= {mutant} if store.lines[name]["equivalent"] else set()
+                advance(1)
 
     def became(mutant: Mutant) -> Tried:
         line = lines[mutant]
@@ -198,8 +210,7 @@ def equivalents(
     generated: Generated, mutants: list[Mutant], store: Store, advance: Callable[[int], None]
 ) -> set[Mutant]:
     """Those mutants of which it is proved that they change nothing."""
-    prover = Path(equivalence.__file__).read_text(encoding="utf-8")
-    keys = {mutant: key(generated, mutant, prover, LIMIT) for mutant in mutants}
+    keys = {mutant: key(generated, mutant, equivalence.DEPTHS, LIMIT) for mutant in mutants}
     for module in dict.fromkeys(mutant.module for mutant in mutants):
         here = [mutant for mutant in mutants if mutant.module == module]
         missing = [mutant for mutant in here if keys[mutant] not in store.lines]
