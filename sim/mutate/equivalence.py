@@ -4,8 +4,8 @@ The module is taken twice, with the mutant and without it, in equal states and w
 remains equal is found as the greatest set of statements that a cycle of reset makes true and every cycle keeps: that a
 register is the same in both; or, for one that is not, that it is the same whenever another register of one bit is up,
 or down. If in that set the outputs are equal as well, they are equal for ever. Outputs of a stream need to be equal
-only while it is valid. Modules within the module are cut off: what goes into them is an output, what comes out of them
-an input.
+only while it is valid. What cannot be proved of the module by itself is tried once more within the one around it. All
+other modules in it are cut off: what goes into them is an output, what comes out of them an input.
 
 Where claims of `sim.formal` say all that a unit does, a mutant of which they hold is none either.
 """
@@ -31,11 +31,11 @@ CHOSEN = "chosen_mutant"
 """The input that says which mutant is there; none with 0."""
 
 SCRIPT = """
-read_verilog unit.v
 hierarchy -top unit
+proc -noopt
+flatten
 expose -evert unit/c:*
 delete =A:blackbox
-proc -noopt
 setattr -unset init w:*
 memory_collect
 memory_map
@@ -66,8 +66,8 @@ class Circuit:
     registers: dict[str, int]
 
 
-def circuit(verilog: str, mutants: Sequence[Mutant]) -> Circuit:
-    """The formulas of the one module that all the mutants are in.
+def circuit(verilog: str, mutants: Sequence[Mutant], around: str = "") -> Circuit:
+    """The formulas of the one module that all the mutants are in; or of a module `around` it.
 
     Raises
     ------
@@ -75,19 +75,18 @@ def circuit(verilog: str, mutants: Sequence[Mutant]) -> Circuit:
         If there is no yosys, or it does not read what it is given.
     """
     command, _ = yosys()
-    module = mutants[0].module
-    text = planted(verilog, mutants, CHOSEN)
-    units = re.findall(r"^module .*?^endmodule$", text, re.DOTALL | re.MULTILINE)
-    named = {unit.split()[1].partition("(")[0].lstrip("\\"): unit for unit in units}
-    unit = re.sub(r"\Amodule (\\\S+ |\w+) *\(", f"module unit({CHOSEN}, ", named.pop(module), count=1)
-    head, _, body = unit.partition(";\n")
-    unit = f"{head};\n  input [15:0] {CHOSEN};\n{body}"
+    units = modules(planted(verilog, mutants, CHOSEN))
+    inner = mutants[0].module
+    whole = [_with_choice(units.pop(inner))]
+    if around:
+        instance = rf"^(  \\?{re.escape(inner)} +\S+ \(\n)"
+        text = re.sub(instance, rf"\1    .{CHOSEN}({CHOSEN}),\n", units.pop(around), flags=re.MULTILINE)
+        whole.append(_with_choice(text))
+    top = around or inner
+    stubs = [_stub(text) for name, text in units.items() if any(_instantiates(unit, name) for unit in whole)]
     with process.scratch() as folder:
-        stubs = [
-            _stub(name, other) for name, other in named.items() if re.search(rf"^  \\?{re.escape(name)} ", unit, re.M)
-        ]
-        (folder / "unit.v").write_text("\n".join([unit, *stubs, ""]), encoding="utf-8")
-        (folder / "script.ys").write_text(SCRIPT, encoding="utf-8")
+        (folder / "unit.v").write_text("\n".join([*whole, *stubs, ""]), encoding="utf-8")
+        (folder / "script.ys").write_text(f"read_verilog unit.v\nrename {top} unit\n{SCRIPT}", encoding="utf-8")
         done = process.run([*command, "-q", "-l", "log.txt", "-s", "script.ys"], folder=folder)
         if done.code:
             raise process.failed(done, (folder / "log.txt").read_text(encoding="utf-8").splitlines()[-20:], folder)
@@ -100,7 +99,29 @@ def circuit(verilog: str, mutants: Sequence[Mutant]) -> Circuit:
     return Circuit(text, of("input"), of("output"), of("register"))
 
 
-def _stub(name: str, text: str) -> str:
+def modules(verilog: str) -> dict[str, str]:
+    """The text of each module, by its name."""
+    texts = re.findall(r"^module .*?^endmodule$", verilog, re.DOTALL | re.MULTILINE)
+    return {text.split()[1].partition("(")[0].lstrip("\\"): text for text in texts}
+
+
+def parent(verilog: str, module: str) -> str:
+    """The one module that a module is instantiated in; empty if there are several, or none."""
+    found = [name for name, text in modules(verilog).items() if _instantiates(text, module)]
+    return found[0] if len(found) == 1 else ""
+
+
+def _instantiates(text: str, name: str) -> bool:
+    return re.search(rf"^  \\?{re.escape(name)} +\S+ \($", text, re.MULTILINE) is not None
+
+
+def _with_choice(text: str) -> str:
+    """A module with the input that says which mutant is there."""
+    head, _, body = text.partition(";\n")
+    return f"{head.replace('(', f'({CHOSEN}, ', 1)};\n  input [15:0] {CHOSEN};\n{body}"
+
+
+def _stub(text: str) -> str:
     """The ports of a module."""
     ports = re.findall(r"^  (?:input|output) .*;$", text, re.MULTILINE)
     return "\n".join(["(* blackbox *)", text.partition(";\n")[0] + ";", *ports, "endmodule"])

@@ -34,7 +34,7 @@ WANTED = 0.98
 TIMES = 10
 """How much larger the testbench is for what it does not find and what is not proved to be equivalent."""
 
-LIMIT = 20.0
+LIMIT = 8.0
 """Seconds for each proof."""
 
 
@@ -210,17 +210,21 @@ def equivalents(
     generated: Generated, mutants: list[Mutant], store: Store, advance: Callable[[int], None]
 ) -> set[Mutant]:
     """Those mutants of which it is proved that they change nothing."""
-    keys = {mutant: key(generated, mutant, equivalence.DEPTHS, LIMIT) for mutant in mutants}
+    proved: set[Mutant] = set()
     for module in dict.fromkeys(mutant.module for mutant in mutants):
         here = [mutant for mutant in mutants if mutant.module == module]
-        missing = [mutant for mutant in here if keys[mutant] not in store.lines]
-        advance(len(here) - len(missing))
-        if missing:
-            circuit = equivalence.circuit(generated.verilog, missing)
-            for number, mutant in enumerate(missing, 1):
-                store.add(keys[mutant], equivalent=equivalence.equivalent(circuit, number, LIMIT))
-                advance(1)
-    return {mutant for mutant, name in keys.items() if store.lines[name]["equivalent"]}
+        advance(len(here))
+        for around in ("", equivalence.parent(generated.verilog, module)):
+            left = [mutant for mutant in here if mutant not in proved]
+            place = [around] if around else []
+            keys = {mutant: key(generated, mutant, equivalence.DEPTHS, LIMIT, *place) for mutant in left}
+            missing = [mutant for mutant in left if keys[mutant] not in store.lines]
+            if missing:
+                circuit = equivalence.circuit(generated.verilog, missing, around)
+                for number, mutant in enumerate(missing, 1):
+                    store.add(keys[mutant], equivalent=equivalence.equivalent(circuit, number, LIMIT))
+            proved |= {mutant for mutant, name in keys.items() if store.lines[name]["equivalent"]}
+    return proved
 
 
 def key(generated: Generated, mutant: Mutant, *conditions: object) -> str:
