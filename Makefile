@@ -14,16 +14,19 @@ BIN := $(VENV)/bin
 DESIGN ?= small
 BOARD ?= ulx3s
 SEEDS ?= 1
+MINUTES ?= 60
 
-.PHONY: help sim test lint large accept benches formal bench waves quality explore compare gpu-bench fuzz boards fpga flash clean here
+.PHONY: help sim test lint large accept benches formal mutate soak bench waves quality explore compare gpu-bench fuzz boards fpga flash clean here
 
 help:
 	@echo "make sim      the main job: generate, lint, simulate, compare, read digits on the RTL (DESIGN=$(DESIGN))"
 	@echo "make test     lint, types and the whole test suite"
-	@echo "make large    a checkpoint of 1 GB packed, killed in the middle and resumed: minutes"
+	@echo "make large    what tests leave out: a checkpoint of 1 GB, how larger designs start: minutes"
 	@echo "make accept   accepts the generated hardware as it is, where a change of it is meant"
 	@echo "make benches  every testbench at full size on every preset: half an hour"
 	@echo "make formal   proves claims on the generated Verilog, for all inputs: half an hour"
+	@echo "make mutate   small changes of the Verilog, and which of them the testbenches find: hours; goes on where it was"
+	@echo "make soak     random products on random designs against golden (MINUTES=$(MINUTES))"
 	@echo "make bench    measured speed ratios"
 	@echo "make waves    the waves of a short product, as FST"
 	@echo "make quality  distortion over the bound, hostile matrices, real networks: two hours"
@@ -49,7 +52,7 @@ lint: $(READY)
 	$(BIN)/lint-imports --no-logo
 
 large: $(READY)
-	GOSSET_LARGE=1 $(BIN)/pytest tests/golden/test_checkpoint.py
+	GOSSET_LARGE=1 $(BIN)/pytest tests/golden/test_checkpoint.py tests/sim/test_start.py
 
 accept: $(FPGA)
 	$(BIN)/python -m tests.hw.guard
@@ -59,6 +62,12 @@ benches: $(READY)
 
 formal: $(FORMAL)
 	$(BIN)/gosset formal
+
+mutate: $(FORMAL)
+	$(BIN)/gosset mutate
+
+soak: $(READY)
+	$(BIN)/gosset soak --minutes $(MINUTES)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

@@ -7,8 +7,10 @@ import golden.cli
 import sim.cli
 import sim.compare.cli
 import sim.formal.cli
+import sim.mutate.cli
 import sim.networks.cli
 import sim.silicon.cli
+import sim.soak.cli
 import sim.studies.cli
 from golden.exits import ending
 
@@ -31,7 +33,14 @@ board_app = typer.Typer(
 
 PANELS = {
     "Describe and generate": (sim.cli.generate,),
-    "Verify": (sim.cli.sim, sim.cli.bench, sim.cli.waves, sim.formal.cli.formal),
+    "Verify": (
+        sim.cli.sim,
+        sim.cli.bench,
+        sim.cli.waves,
+        sim.formal.cli.formal,
+        sim.mutate.cli.mutate,
+        sim.soak.cli.soak,
+    ),
     "Pack and multiply": (sim.networks.cli.quantize, golden.cli.info, golden.cli.fit, sim.cli.matmul),
     "Measure": (sim.cli.cycles, sim.cli.workload, fpga.cli.area, sim.silicon.cli.silicon, sim.silicon.cli.energy),
     "Compare": (sim.compare.cli.compare, sim.networks.cli.run, sim.networks.cli.quality),

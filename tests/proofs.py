@@ -1,7 +1,8 @@
-"""docs/verification.md: what is proved, how, in which seconds, and what is not.
+"""docs/verification.md: what is proved, how, in which seconds, and what is not; and what else is measured.
 
-The page is made of the claims and of docs/proofs.json, the report of `make formal`:
-`python -m tests.proofs build/formal/report.json` takes a new report, or several, and writes the page anew.
+The page is made of the claims, and of the reports of `make formal`, `make mutate` and `make soak`, which are kept as
+docs/proofs.json, docs/mutants.json and docs/soak.json. `python -m tests.proofs build/formal/report.json` takes a new
+report, or several, of any of the three, and writes the page anew.
 """
 
 import json
@@ -13,11 +14,13 @@ from golden.errors import GossetError
 from golden.files import read_bytes, write_text
 from sim.formal.catalogue import all_claims
 from sim.formal.run import GOOD
+from sim.mutate.units import UNITS
+from tests import measured
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGE, PROOFS = DOCS / "verification.md", DOCS / "proofs.json"
+PAGE, PROOFS, MUTANTS, SOAK = (DOCS / name for name in ("verification.md", "proofs.json", "mutants.json", "soak.json"))
 
-INTRODUCTION = """# Verification: what is proved
+INTRODUCTION = """# Verification: what is proved, and what is measured
 
 `make formal` (`gosset formal`) proves claims on the generated Verilog for all inputs. A claim is a sentence about a
 unit. yosys reads the unit's Verilog, as `hw.generate` writes it, and a circuit around it that says when the sentence is
@@ -62,14 +65,15 @@ NOT_PROVED = (
     "interrupts, what every register means.",
     "That the sequencer, the readers and the link never come to a stop, and that every job ends within a bound.",
     "The board's gateware: link, UART, memory, PLL.",
-    "Two-valued logic only: that no output is undefined after a reset is not shown by a four-valued simulation.",
+    "Two-valued logic only. That after a reset no output is undefined, whatever the registers held, is simulated in "
+    "four-valued logic, by Icarus Verilog: all tops of `tiny` and `small`, idle and with random inputs.",
     "Anything about timing, synthesis, or place and route.",
 )
 """What no claim says."""
 
 
-def page(report: dict[str, Any]) -> str:
-    """The page, of the claims as they are and the report on them.
+def page(report: dict[str, Any], mutated: dict[str, Any], soak: dict[str, Any]) -> str:
+    """The page, of the claims as they are and the report on them, and of the reports on mutants and on soaking.
 
     Raises
     ------
@@ -114,17 +118,31 @@ def page(report: dict[str, Any]) -> str:
             )
             lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
         lines.append("")
+    lines += [measured.mutants(mutated), measured.soaked(soak)]
     return "\n".join([*lines, TRUSTED, "## What is not proved", "", *(f"- {gap}" for gap in NOT_PROVED), ""])
 
 
+def stored() -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """The reports that the page is made of."""
+    proofs, mutated, soak = (json.loads(read_bytes(path)) for path in (PROOFS, MUTANTS, SOAK))
+    return proofs, mutated, soak
+
+
 def main(paths: list[str]) -> None:
-    """Takes a report, or several of which each has some of the claims, and writes the page."""
+    """Takes reports, also several of `make formal` and `make mutate`, each with some of the claims or units, and writes
+    the page."""
     reports = [json.loads(read_bytes(path)) for path in paths]
-    found = {name: entry for report in reports for name, entry in report["claims"].items()}
-    names = [claim.name for group in all_claims().values() for claim in group]
-    report = reports[-1] | {"claims": {name: found[name] for name in names if name in found}}
-    write_text(PAGE, page(report))
-    write_text(PROOFS, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    for path, part in ((PROOFS, "claims"), (MUTANTS, "units"), (SOAK, "products")):
+        if new := [report for report in reports if part in report]:
+            report = new[-1]
+            if part != "products":
+                found = {name: entry for each in new for name, entry in each[part].items()}
+                names = (
+                    [claim.name for group in all_claims().values() for claim in group] if part == "claims" else UNITS
+                )
+                report = report | {part: {name: found[name] for name in names if name in found}}
+            write_text(path, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    write_text(PAGE, page(*stored()))
 
 
 if __name__ == "__main__":

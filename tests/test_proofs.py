@@ -1,21 +1,32 @@
 """docs/verification.md says what the claims say, and what became of them."""
 
-import json
-
 import pytest
 
 from golden.errors import GossetError
 from sim.formal.catalogue import all_claims
-from tests.proofs import DOCS, NOT_PROVED, PAGE, PROOFS, page
+from sim.mutate.units import UNITS
+from tests.proofs import DOCS, NOT_PROVED, PAGE, stored
+from tests.proofs import page as whole_page
 
 
 @pytest.fixture
 def report():
-    return json.loads(PROOFS.read_text(encoding="utf-8"))
+    return stored()[0]
+
+
+def page(report):
+    """The page, of a report on the claims and of those on mutants and on soaking as they are."""
+    return whole_page(report, *stored()[1:])
 
 
 def test_the_page_is_of_these_claims_and_this_report(report):
     assert PAGE.read_text(encoding="utf-8") == page(report), "make formal, then python -m tests.proofs"
+
+
+def test_the_page_is_of_units_that_there_are():
+    assert set(stored()[1]["units"]) <= set(UNITS)
+    assert all(unit["mutants"] >= 300 for unit in stored()[1]["units"].values())
+    assert stored()[2]["mismatches"] == 0
 
 
 def test_a_claim_that_was_not_run_is_said_to_be_so(report):

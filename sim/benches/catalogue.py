@@ -13,6 +13,7 @@ from hw.array.edges import latency
 from hw.array.operands import job_bits
 from hw.array.output_stationary import OutputStationaryArray
 from hw.codec.decoder import Decoder
+from hw.codec.frontend import FrontEnd
 from hw.design import DesignPoint
 from hw.generate import Generated, generate, generate_axi, generate_design
 
@@ -87,17 +88,28 @@ def _axi_stream(design: DesignPoint | Format) -> Generated:
 
 @cache
 def _axi_raw(design: DesignPoint | Format) -> Generated:
-    point = _point(design, "AXI stream top with a front end")
-    if not point.front_end:
-        rules = FrontEndRules(format=point.format, length=16, scale="rms", row_blocks=32)
-        point = replace(point, name=f"{point.name}_raw", front_end=rules)
-    return generate_axi(point, "axis")
+    return generate_axi(_with_front_end(_point(design, "AXI stream top with a front end")), "axis")
+
+
+@cache
+def _front_end(design: DesignPoint | Format) -> Generated:
+    point = _with_front_end(_point(design, "front end"))
+    assert point.front_end is not None
+    return generate(FrontEnd(point.front_end), "bench_front_end", design=point.as_dict())
+
+
+def _with_front_end(point: DesignPoint) -> DesignPoint:
+    """A design with a front end, its own if it has one."""
+    if point.front_end:
+        return point
+    rules = FrontEndRules(format=point.format, length=16, scale="rms", row_blocks=32)
+    return replace(point, name=f"{point.name}_raw", front_end=rules)
 
 
 def applies(name: str, design: DesignPoint) -> bool:
     """Whether a bench is one for a design: `array` is of the output-stationary dataflow, and a front end, which
-    `axi_raw` gives to a design that has none, makes packed activations."""
-    return {"array": design.dataflow == "os", "axi_raw": design.packed}.get(name, True)
+    `front_end` and `axi_raw` give to a design that has none, makes packed activations."""
+    return {"array": design.dataflow == "os", "front_end": design.packed, "axi_raw": design.packed}.get(name, True)
 
 
 def _point(design: DesignPoint | Format, name: str) -> DesignPoint:
@@ -110,6 +122,7 @@ BENCHES = {
     "decoder": Bench("sim.benches.inside.decoder_tests", 1000, _decoder),
     "cell": Bench("sim.benches.inside.cell_tests", 2000, _cell),
     "array": Bench("sim.benches.inside.array_tests", 500, _array),
+    "front_end": Bench("sim.benches.inside.front_end_tests", 300, _front_end),
     "accelerator": Bench("sim.benches.inside.accelerator_tests", 300, _accelerator),
     "axi_memory": Bench("sim.benches.inside.axi_memory_tests", 50, _axi_memory),
     "axi_stream": Bench("sim.benches.inside.axi_stream_tests", 50, _axi_stream),

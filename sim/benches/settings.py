@@ -15,6 +15,27 @@ VARIABLE = "GOSSET_BENCH"
 
 
 @dataclass(frozen=True)
+class Mutants:
+    """Mutants that are all in the Verilog, to be tried one after the other.
+
+    Attributes
+    ----------
+    port : str
+        The input that says which one is there.
+    numbers : list of int
+        From 1.
+    outcomes : str
+        Path of the file to which a line is added when one has been tried: a JSON object with its `number`, the `test`
+        that found it or an empty string, what that test said as `message`, and the `seconds` of the processor that it
+        took. The first line, of number 0, is of the Verilog without any of them.
+    """
+
+    port: str
+    numbers: list[int]
+    outcomes: str
+
+
+@dataclass(frozen=True)
 class Settings:
     """One run of a bench.
 
@@ -26,11 +47,14 @@ class Settings:
         Size of each test.
     report : str
         Path of the file to write.
+    mutants : Mutants, optional
+        Of the Verilog, each of which is to be tried by itself.
     """
 
     description: dict[str, Any]
     blocks: int
     report: str
+    mutants: Mutants | None = None
 
     def save(self, path: Path) -> None:
         """Writes the settings for `settings`."""
@@ -58,7 +82,9 @@ class Settings:
 @cache
 def settings() -> Settings:
     """The settings of this simulation."""
-    return Settings(**json.loads(Path(os.environ[VARIABLE]).read_text(encoding="utf-8")))
+    fields = json.loads(Path(os.environ[VARIABLE]).read_text(encoding="utf-8"))
+    mutants = fields.pop("mutants")
+    return Settings(**fields, mutants=Mutants(**mutants) if mutants else None)
 
 
 @dataclass

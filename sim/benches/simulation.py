@@ -18,7 +18,7 @@ from golden import process
 from golden.errors import ToolError
 from hw.generate import Generated
 from sim.benches.result import Failure, tail
-from sim.benches.settings import VARIABLE, Report, Settings
+from sim.benches.settings import VARIABLE, Mutants, Report, Settings
 from sim.rtl import cache, tools, verilator
 
 Progress = Callable[[int, int], object]
@@ -99,21 +99,7 @@ class Simulation:
                 seen = Report.load(report)
                 progress(max(0, seen.begun - 1), seen.tests)
 
-        self._runner(
-            "test",
-            folder / "log.txt",
-            watch,
-            {VARIABLE: str(folder / "settings.json")},
-            test_module=module,
-            hdl_toplevel=self.top,
-            hdl_toplevel_lang="verilog",
-            build_dir=str(program),
-            test_dir=str(folder),
-            results_xml=str(results),
-            seed=seed,
-            test_filter=only,
-            waves=self.waves,
-        )
+        self._test(folder, program, module, seed, only, watch)
         if not results.exists():
             raise ToolError(_ended(folder / "log.txt", "there are no results"))
         found, cases = Report.load(report), list(ElementTree.parse(results).iter("testcase"))
@@ -123,6 +109,48 @@ class Simulation:
         if progress:
             progress(found.tests, found.tests)
         return found, failures
+
+    def try_mutants(
+        self,
+        program: Path,
+        folder: Path,
+        module: str,
+        blocks: int,
+        seed: int,
+        mutants: Mutants,
+        watch: Callable[[], None],
+    ) -> None:
+        """Runs the tests of a module once for each of the mutants in the Verilog, up to the first that fails."""
+        report = str(folder / "report.json")
+        Settings(self.generated.description, blocks, report, mutants).save(folder / "settings.json")
+        self._test(folder, program, module, seed, None, watch, COCOTB_MAX_FAILURES="1", COCOTB_LOG_LEVEL="ERROR")
+
+    def _test(
+        self,
+        folder: Path,
+        program: Path,
+        module: str,
+        seed: int,
+        only: str | None,
+        watch: Callable[[], None],
+        **variables: str,
+    ) -> None:
+        """Has cocotb run the tests of a module with the settings that are in the folder."""
+        self._runner(
+            "test",
+            folder / "log.txt",
+            watch,
+            {VARIABLE: str(folder / "settings.json"), **variables},
+            test_module=module,
+            hdl_toplevel=self.top,
+            hdl_toplevel_lang="verilog",
+            build_dir=str(program),
+            test_dir=str(folder),
+            results_xml=str(folder / "results.xml"),
+            seed=seed,
+            test_filter=only,
+            waves=self.waves,
+        )
 
     def _runner(
         self,

@@ -16,6 +16,7 @@ from cocotb.regression import TestGenerator
 from cocotb.simtime import get_sim_time
 from cocotb.triggers import ClockCycles, RisingEdge
 
+from sim.benches.inside import turns
 from sim.benches.inside.checks import Mismatch
 from sim.benches.inside.signals import Stream, signal
 from sim.benches.settings import Report, settings
@@ -59,7 +60,7 @@ class Testbench:
     __test__ = False
 
     def __init__(self, dut: HierarchyObject):
-        self.dut, self.settings = dut, settings()
+        self.dut, self.settings = dut, turns.current(settings())
         self.format, self.blocks = self.settings.format, self.settings.blocks
         self.rng = np.random.default_rng(cocotb.RANDOM_SEED)
         description = self.settings.description
@@ -86,7 +87,9 @@ class Testbench:
         self._resets.append(function)
 
     async def start(self) -> None:
-        """Starts clock and report, and resets the design."""
+        """Starts clock and report, and resets the design; of mutants, in a process for each."""
+        if self.settings.mutants and not turns.taken():
+            self.settings = turns.take(self.dut, self.settings, self.settings.mutants)
         path = Path(self.settings.report)
         report = Report.load(path)
         report.tests, report.begun = _tests(), report.begun + 1

@@ -1,0 +1,1 @@
+"""How much the testbenches see: mutants of the generated Verilog, and whether each of them is found."""

@@ -1,0 +1,279 @@
+"""Whether a mutant is one at all: a proof that nothing that the module does can tell it from what it is made of.
+
+The module is taken twice, with the mutant and without it, in equal states and with equal inputs in every cycle. What
+remains equal is found as the greatest set of statements that a cycle of reset makes true and every cycle keeps: that a
+register is the same in both; or, for one that is not, that it is the same whenever another register of one bit is up,
+or down. If in that set the outputs are equal as well, they are equal for ever. Outputs of a stream need to be equal
+only while it is valid. What cannot be proved of the module by itself is tried once more within the one around it. All
+other modules in it are cut off: what goes into them is an output, what comes out of them an input.
+
+Where claims of `sim.formal` say all that a unit does, a mutant of which they hold is none either.
+"""
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from golden import process
+from sim.formal.catalogue import chosen
+from sim.formal.claim import Claim, ask
+from sim.formal.harness import Harness
+from sim.formal.model import model
+from sim.formal.verdict import Answer, solve
+from sim.mutate.mutants import ASSIGNMENT, RESETS, Mutant, planted
+from sim.silicon.tools import yosys
+
+DEPTHS = (1, 3)
+"""Cycles of an induction; more of them see through as many registers whose contents are not the same."""
+
+CHOSEN = "chosen_mutant"
+"""The input that says which mutant is there; none with 0."""
+
+SCRIPT = """
+hierarchy -top unit
+proc -noopt
+flatten
+expose -evert unit/c:*
+delete =A:blackbox
+setattr -unset init w:*
+memory_collect
+memory_map
+opt_expr
+opt_clean
+setundef -zero
+check -assert
+dffunmap
+write_smt2 unit.smt2
+"""
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """A module with all its mutants, as formulas.
+
+    Attributes
+    ----------
+    text : str
+        SMT-LIB: the function `|unit_t|` of two states, and functions of one, among them `|unit_n <wire>|`.
+    inputs, outputs, registers : dict of str to int
+        Names and bits.
+    """
+
+    text: str
+    inputs: dict[str, int]
+    outputs: dict[str, int]
+    registers: dict[str, int]
+
+
+def circuit(verilog: str, mutants: Sequence[Mutant], around: str = "") -> Circuit:
+    """The formulas of the one module that all the mutants are in; or of a module `around` it.
+
+    Raises
+    ------
+    ToolError
+        If there is no yosys, or it does not read what it is given.
+    """
+    command, _ = yosys()
+    units = modules(planted(verilog, mutants, CHOSEN))
+    inner = mutants[0].module
+    whole = [_with_choice(units.pop(inner))]
+    if around:
+        instance = rf"^(  \\?{re.escape(inner)} +\S+ \(\n)"
+        text = re.sub(instance, rf"\1    .{CHOSEN}({CHOSEN}),\n", units.pop(around), flags=re.MULTILINE)
+        whole.append(_with_choice(text))
+    top = around or inner
+    stubs = [_stub(text) for name, text in units.items() if any(_instantiates(unit, name) for unit in whole)]
+    with process.scratch() as folder:
+        (folder / "unit.v").write_text("\n".join([*whole, *stubs, ""]), encoding="utf-8")
+        (folder / "script.ys").write_text(f"read_verilog unit.v\nrename {top} unit\n{SCRIPT}", encoding="utf-8")
+        done = process.run([*command, "-q", "-l", "log.txt", "-s", "script.ys"], folder=folder)
+        if done.code:
+            raise process.failed(done, (folder / "log.txt").read_text(encoding="utf-8").splitlines()[-20:], folder)
+        text = (folder / "unit.smt2").read_text(encoding="utf-8")
+    found = re.findall(r"^; yosys-smt2-(input|output|register) (\S+) (\d+)", text, re.MULTILINE)
+
+    def of(kind: str) -> dict[str, int]:
+        return {name: int(bits) for this, name, bits in found if this == kind and name != CHOSEN}
+
+    return Circuit(text, of("input"), of("output"), of("register"))
+
+
+def modules(verilog: str) -> dict[str, str]:
+    """The text of each module, by its name."""
+    texts = re.findall(r"^module .*?^endmodule$", verilog, re.DOTALL | re.MULTILINE)
+    return {text.split()[1].partition("(")[0].lstrip("\\"): text for text in texts}
+
+
+def parent(verilog: str, module: str) -> str:
+    """The one module that a module is instantiated in; empty if there are several, or none."""
+    found = [name for name, text in modules(verilog).items() if _instantiates(text, module)]
+    return found[0] if len(found) == 1 else ""
+
+
+def _instantiates(text: str, name: str) -> bool:
+    return re.search(rf"^  \\?{re.escape(name)} +\S+ \($", text, re.MULTILINE) is not None
+
+
+def _with_choice(text: str) -> str:
+    """A module with the input that says which mutant is there."""
+    head, _, body = text.partition(";\n")
+    return f"{head.replace('(', f'({CHOSEN}, ', 1)};\n  input [15:0] {CHOSEN};\n{body}"
+
+
+def _stub(text: str) -> str:
+    """The ports of a module."""
+    ports = re.findall(r"^  (?:input|output) .*;$", text, re.MULTILINE)
+    return "\n".join(["(* blackbox *)", text.partition(";\n")[0] + ";", *ports, "endmodule"])
+
+
+Statement = tuple[str, str, bool]
+"""That a register is the same in both; where the second one, of one bit, is so, if one is named."""
+
+
+def equivalent(circuit: Circuit, number: int, limit: float) -> bool:
+    """Whether it is proved, within so many seconds, that mutant `number` of the circuit, from 1, does what the module
+    does.
+
+    Raises
+    ------
+    ToolError
+        If the solver fails.
+    """
+    end = time.monotonic() + limit
+    return any(_Proof(circuit, number, depth, end).holds() for depth in DEPTHS)
+
+
+class _Proof:
+    """An induction over `depth` cycles on what is the same in a module and in a mutant of it."""
+
+    def __init__(self, circuit: Circuit, number: int, depth: int, end: float):
+        self.circuit, self.depth, self.end = circuit, depth, end
+        self.bits = [name for name, width in circuit.registers.items() if width == 1]
+        self.kept: list[Statement] = [(name, "", True) for name in circuit.registers]
+        facts = [_same(name, i) for name in circuit.inputs for i in range(depth + 1)]
+        for side, which in (("s", 0), ("t", number)):
+            facts += [f"(= {_at(CHOSEN, f'{side}{i}')} #x{which:04x})" for i in range(depth + 1)]
+        states = [_state(circuit.text, f"{side}{i}") for side in "st" for i in range(depth + 1)]
+        steps = [_step(circuit.text, f"{side}{i}", f"{side}{i + 1}") for side in "st" for i in range(depth)]
+        self.text = "\n".join(["(set-logic QF_BV)", *states, *steps, *map("(assert {})".format, facts)])
+
+    def holds(self) -> bool:
+        """Whether it closes."""
+        resets = [name for name in self.circuit.inputs if name in RESETS]
+        begin = [*(_same(name, 0) for name in self.circuit.registers), *(_at(name, "s0") for name in resets)]
+        while True:
+            # From a reset, all that is kept holds in the cycles after it; if the module has none, it begins alike.
+            sifted = self._sifted(begin, range(1, self.depth + 1)) if resets else True
+            if sifted:
+                so_far = [_text(statement, i) for statement in self.kept for i in range(self.depth)]
+                sifted = self._sifted(so_far, [self.depth])
+                if sifted:
+                    told_apart = f"(not {_every(_outputs(self.circuit, self.depth - 1))})"
+                    return self._ask([*so_far, told_apart], []).result == "unsat"
+            if sifted is None:
+                return False
+
+    def _sifted(self, facts: Sequence[str], steps: Sequence[int]) -> bool | None:
+        """Whether what is kept holds in some steps if the facts are so; if not, what does not is kept no longer, and
+        where it was said of all cycles, it is now said of those in which a bit is up, or down. None: no answer."""
+        asked = [_every([_text(statement, i) for i in steps]) for statement in self.kept]
+        answer = self._ask([*facts, f"(not {_every(asked)})"], asked)
+        if answer.result == "sat":
+            pairs = list(zip(self.kept, answer.values, strict=True))
+            self.kept = [statement for statement, holds in pairs if holds]
+            false = [name for (name, bit, _), holds in pairs if not holds and not bit]
+            self.kept += [(name, bit, up) for name in false for bit in self.bits for up in (False, True)]
+        return {"sat": False, "unsat": True}.get(answer.result)
+
+    def _ask(self, facts: Sequence[str], terms: Sequence[str]) -> Answer:
+        """What the solver says within the time that is left."""
+        left = self.end - time.monotonic()
+        if left <= 0:
+            return Answer("unknown", 0.0, [])
+        return solve("\n".join([self.text, *map("(assert {})".format, facts)]), terms, left)
+
+
+def as_claimed(claims: Sequence[str], mutant: Mutant, limit: float) -> bool:
+    """Whether all that claims of `sim.formal` say of a unit is proved of the mutant as well, no question taking longer
+    than so many seconds.
+
+    Raises
+    ------
+    ToolError
+        If a tool fails.
+    """
+    for claim in chosen(list(claims)):
+        assert isinstance(claim, Claim)
+        harness = Harness()
+        claim.build(harness)
+        assert harness.rtlil
+        changed = {name: _changed(text, mutant) for name, text in harness.verilog.items()}
+        if changed == harness.verilog:
+            return False
+        formulas = model(harness, changed)
+        for question in claim.method.refutations(harness, formulas):
+            if ask(formulas, question, limit).result != "unsat":
+                return False
+    return True
+
+
+def _changed(verilog: str, mutant: Mutant) -> str:
+    """Verilog with the mutant where it has the very assignment that it changes."""
+    lines = verilog.splitlines()
+    for i, line in enumerate(lines):
+        match = ASSIGNMENT.fullmatch(line)
+        if match and (match[2].strip(), match[3].strip()) == (mutant.target, mutant.sound):
+            lines[i] = f"{match[1]}1'h1 ? ({mutant.broken} ) : ({match[3]}){match[4]}"
+    return "\n".join([*lines, ""])
+
+
+def _state(text: str, state: str) -> str:
+    """The functions of one state as constants of their own: what is equal is then seen to be, without a search."""
+    lines = [line for line in text.splitlines() if line.startswith(("(define-fun", "(declare-fun"))]
+    lines = [line for line in lines if "next_state" not in line]
+    made = "\n".join(lines).replace("((state |unit_s|))", "()").replace(" (|unit_s|) ", " () ")
+    made = re.sub(r"^(\((?:define|declare)-fun \|[^|]*)\|", rf"\1@{state}|", made, flags=re.MULTILINE)
+    return re.sub(r"\((\|[^|]*)\| state\)", rf"\1@{state}|", made)
+
+
+def _step(text: str, before: str, after: str) -> str:
+    """That one state follows another."""
+    body = text.partition("(define-fun |unit_t| ((state |unit_s|) (next_state |unit_s|)) Bool ")[2]
+    body = body.partition(") ; end of module unit")[0]
+    body = re.sub(r"\((\|[^|]*)\| state\)", rf"\1@{before}|", re.sub(r" ;.*$", "", body, flags=re.MULTILINE))
+    return f"(assert {re.sub(r'[(]([|][^|]*)[|] next_state[)]', lambda match: f'{match[1]}@{after}|', body)})"
+
+
+def _at(name: str, state: str) -> str:
+    """A wire in a state."""
+    return f"|unit_n {name}@{state}|"
+
+
+def _same(name: str, step: int) -> str:
+    """That a wire is the same in both."""
+    return f"(= {_at(name, f's{step}')} {_at(name, f't{step}')})"
+
+
+def _text(statement: Statement, step: int) -> str:
+    """A statement, in a step."""
+    name, bit, up = statement
+    if not bit:
+        return _same(name, step)
+    up_now = _at(bit, f"s{step}")
+    return f"(=> {up_now if up else f'(not {up_now})'} {_same(name, step)})"
+
+
+def _every(formulas: Sequence[str]) -> str:
+    return f"(and true true {' '.join(formulas)})"
+
+
+def _outputs(circuit: Circuit, step: int) -> list[str]:
+    """That each output is the same in both, or belongs to a stream that is not valid."""
+    valid = [name for name, bits in circuit.outputs.items() if bits == 1 and name.endswith("valid")]
+    same = []
+    for name in circuit.outputs:
+        streams = [v for v in valid if name != v and name.startswith(v.removesuffix("valid"))]
+        idle = f"(not {_at(max(streams, key=len), f's{step}')})" if streams else "false"
+        same.append(f"(or {idle} {_same(name, step)})")
+    return same

@@ -1,0 +1,77 @@
+"""The units of which mutants are made, and the testbench that has to find them."""
+
+import re
+from dataclasses import dataclass
+
+from golden.errors import GossetError
+from hw.design import DesignPoint
+from hw.generate import Generated
+from sim.benches.catalogue import BENCHES, SMALL, STATIONARY
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A part of the hardware.
+
+    Attributes
+    ----------
+    name : str
+    bench : str
+        One of `sim.benches.catalogue.BENCHES`.
+    design : DesignPoint
+    modules : str
+        Regular expression of the whole name of a Verilog module, without that of the top.
+    blocks : int
+        Size of each test, smaller than the testbench's own, so that one run takes seconds.
+    claims : tuple of str
+        Claims of `sim.formal` that together say all that the unit does: a mutant of which they hold is none.
+    """
+
+    name: str
+    bench: str
+    design: DesignPoint
+    modules: str
+    blocks: int
+    claims: tuple[str, ...] = ()
+
+    def generated(self) -> Generated:
+        """The Verilog that the testbench is for."""
+        return BENCHES[self.bench].generate(self.design)
+
+    def has(self, top: str, module: str) -> bool:
+        """Whether a module of the Verilog belongs to the unit."""
+        return re.fullmatch(self.modules, module.removeprefix(top)) is not None
+
+
+UNITS = {
+    unit.name: unit
+    for unit in (
+        Unit("decoder", "decoder", SMALL, r"\.core", 100, ("decoder_q16_deep", "decoder_q16_deep_pauses")),
+        Unit("cell", "cell", SMALL, r"\.core", 100),
+        Unit("array", "array", SMALL, r"\.core|__norm_.*", 30),
+        Unit("stationary_array", "accelerator", STATIONARY, r".*\.engine\.array|__stationary_cell_.*", 10),
+        Unit("encoder", "front_end", SMALL, r".*\.(encoder|scaler)|__candidate_.*", 50),
+        Unit("rotator", "front_end", SMALL, r".*\.rotator(\..*)?", 50),
+        Unit("sequencer", "accelerator", SMALL, r".*\.(engine|planner)", 10),
+        Unit("banks", "accelerator", SMALL, r".*\.engine\.(turns|follow|keeper|queue).*", 10),
+        Unit("axi_read", "axi_memory", SMALL, r".*\.(read(\..*)?|image_.*)", 4),
+        Unit("axi_write", "axi_memory", SMALL, r".*\.(write(\..*)?|results)", 4),
+        Unit("control", "axi_memory", SMALL, r".*\.control(\..*)?", 4),
+        Unit("framer", "axi_stream", SMALL, r".*\.(frame_.*|accelerator)", 4),
+    )
+}
+"""The units by name."""
+
+
+def chosen(names: list[str]) -> list[Unit]:
+    """Units by their names; all without any.
+
+    Raises
+    ------
+    GossetError
+        If there is no such unit.
+    """
+    for name in names:
+        if name not in UNITS:
+            raise GossetError(f"No unit is called {name!r}; there are {', '.join(UNITS)}.")
+    return [UNITS[name] for name in names or UNITS]

@@ -1,0 +1,64 @@
+"""What docs/verification.md says of mutants and of soaking, from the reports of `make mutate` and `make soak`."""
+
+from typing import Any
+
+from sim.mutate.mutants import KINDS
+from sim.mutate.run import score
+from sim.mutate.units import UNITS
+
+MUTANTS = """## Mutants: how much the testbenches see
+
+`make mutate` (`gosset mutate`) changes the generated Verilog in one place at a time and runs the unit's testbench, the
+one of `gosset bench`, first small, then ten times as large. A mutant is **killed** if a test fails. Of one that no test
+finds, a solver tries to prove that it is **equivalent**: that nothing outside the module, or the module around it, can
+tell it from what it is made of, where a stream's payload may be anything while it is not valid; or, of the decoder,
+that the claims above hold of the mutant as well. What is neither has **survived**: the testbench does not find it, or
+the proof does not; which of the two is not known of those listed here. The changes are of these kinds:
+
+{kinds}.
+
+| unit | testbench | mutants drawn | killed | equivalent | survived | killed of all but the equivalent ones |
+|---|---|---|---|---|---|---|
+{rows}
+
+{tools}, seed {seed}. All mutants of a unit are in one simulation, which splits into a process for each of them when its
+first test begins. A module that is instantiated several times is changed in all its places. {missing}
+
+Survivors, as they are in the Verilog:
+
+{survivors}
+"""
+
+SOAK = """## Soaking
+
+`make soak` (`gosset soak`) draws designs and products for a given time and compares every accumulator with golden's. In
+{minutes:,.0f} minutes, seed {seed}, {designs} designs ran {products:,} products, which are {jobs:,} jobs of the
+accelerators and {cycles:,} clock cycles: **{blocks:,} blocks decoded, {macs:,} multiply-accumulates, {accumulators:,}
+results compared, {mismatches} different**. Designs with a front end are not among them.
+"""
+
+
+def mutants(report: dict[str, Any]) -> str:
+    """The section on mutants."""
+    rows, survivors = [], []
+    for name, unit in report["units"].items():
+        drawn = f"{unit['mutants']:,} of {unit['possible']:,}"
+        counts = f"{unit['killed']:,} | {unit['equivalent']:,} | {len(unit['survivors']):,}"
+        rows.append(f"| {name} | `{unit['bench']}` | {drawn} | {counts} | {100 * score(unit):.1f} % |")
+        for one in unit["survivors"]:
+            change = f"`{one['target']} = {one['broken']}` (was `{one['sound']}`)"
+            survivors.append(f"- {name}, `{one['module'].partition('.')[2] or one['module']}`, {one['kind']}: {change}")
+    about, missing = report["about"], [name for name in UNITS if name not in report["units"]]
+    return MUTANTS.format(
+        missing=f"Not measured yet: {', '.join(missing)}." if missing else "",
+        kinds="; ".join(KINDS.values()),
+        rows="\n".join(rows),
+        survivors="\n".join(survivors),
+        tools=f"Verilator {about['tools']['verilator']}, {about['yosys']}",
+        seed=report["seed"],
+    )
+
+
+def soaked(report: dict[str, Any]) -> str:
+    """The section on soaking."""
+    return SOAK.format(minutes=report["seconds"] / 60, **report)

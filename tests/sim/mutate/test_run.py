@@ -1,0 +1,61 @@
+"""Mutants tried by a testbench: some are found, some are none, and what is known is not tried again."""
+
+import json
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from golden.errors import GossetError, ToolError
+from golden.format import Format
+from sim.benches.catalogue import SMALL
+from sim.mutate import run as module
+from sim.mutate.run import Store, mutants_of, run, score
+from sim.mutate.units import UNITS, Unit, chosen
+
+pytest.importorskip("bitwuzla")
+
+TINY = Unit("tiny", "decoder", replace(SMALL, format=Format(2, (3,)), pipeline="lean"), r"\.core", 10)
+
+
+@contextmanager
+def silent(name, total):
+    yield lambda steps: None
+
+
+def test_mutants_are_killed_or_equivalent_and_not_tried_twice(tmp_path, monkeypatch):
+    report = run([TINY], 20, 1, tmp_path, silent)
+    unit = report["units"]["tiny"]
+    assert unit["mutants"] == 20 < unit["possible"]
+    assert unit["killed"] + unit["equivalent"] + len(unit["survivors"]) == 20
+    assert unit["killed"] >= 14 and sum(unit["killed_by"].values()) == unit["killed"]
+    assert score(unit) == unit["killed"] / (20 - unit["equivalent"])
+    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8")) == report
+
+    monkeypatch.setattr(module, "Simulation", None)  # nothing is built again, nor proved
+    monkeypatch.setattr(module.equivalence, "circuit", None)
+    assert run([TINY], 20, 1, tmp_path, silent)["units"] == report["units"]
+
+
+def test_a_broken_store_is_read_as_far_as_it_goes(tmp_path):
+    path = tmp_path / "mutants.jsonl"
+    path.write_text('{"key": "a", "test": ""}\nnonsense\n{"key": "b", "te', encoding="utf-8")
+    store = Store(path)
+    assert set(store.lines) == {"a"}
+    store.add("c", test="x")
+    assert set(Store(path).lines) == {"a", "c"}
+
+
+@pytest.mark.parametrize("name", ["decoder", "cell"])
+def test_there_are_300_mutants_of_a_unit(name):
+    unit = UNITS[name]
+    mutants, possible = mutants_of(unit, unit.generated(), 300, 0)
+    assert len(mutants) == 300 <= possible
+
+
+def test_units_have_names():
+    with pytest.raises(GossetError, match="No unit is called 'adder'; there are decoder, "):
+        chosen(["adder"])
+    assert chosen(["cell"]) == [UNITS["cell"]] and chosen([]) == list(UNITS.values())
+    with pytest.raises(ToolError, match="nothing to change in none"):
+        mutants_of(replace(TINY, name="none", modules="nothing"), TINY.generated(), 1, 0)
