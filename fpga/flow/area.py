@@ -25,7 +25,7 @@ from hw.codec.hadamard import Rotator
 from hw.design import PRESETS
 from hw.engine.banks import w_word
 from hw.engine.keeper import Keeper
-from hw.generate import Generated, generate, generate_design
+from hw.generate import Generated, generate, generate_axi, generate_design
 from sim.provenance import provenance
 
 RATES = (16, 8, 4)
@@ -75,7 +75,8 @@ def units() -> dict[str, Callable[[], Generated]]:
         for name in ("small", "small_ws")
     }
     parts = {name: unit(name) for name in components}
-    return parts | {name: partial(generate_design, design) for name, design in designs.items()}
+    parts |= {name: partial(generate_design, design) for name, design in designs.items()}
+    return parts | {f"{name}_axi": partial(generate_axi, designs[name], "axi") for name in ("tiny", "small")}
 
 
 def _readers(prefetch: int) -> dict[str, Callable[[], Component]]:

@@ -8,10 +8,11 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
+from hw.axi.bursts import WORDS_BITS, planes_layout
 from hw.axi.core import Core, Top
 from hw.axi.map import ADDRESSES
 from hw.axi.ports import ADDRESS_BITS, forward, memory
-from hw.axi.read import ID_BITS, WORDS_BITS, Reader, ReadMaster, planes_layout, reader_shapes
+from hw.axi.read import ID_BITS, Reader, ReadMaster, reader_shapes
 from hw.axi.write import WriteMaster
 from hw.design import DesignPoint
 from hw.engine.banks import w_word, x_word

@@ -2,46 +2,21 @@
 
 from dataclasses import dataclass
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import bits_for, exact_log2
+from amaranth.utils import exact_log2
 
+from hw.axi.bursts import WORDS_BITS, Bursts, burst_layout, planes_layout
 from hw.axi.gearbox import Gearbox
-from hw.axi.ports import ADDRESS_BITS, INCR, read
+from hw.axi.ports import INCR, read
 from hw.design import LEAST_PREFETCH, DesignPoint
 from hw.engine.planner import FIELD_BITS
 from hw.streams import broadcast
 
 ID_BITS = 2
 """Bits of ARID and AWID: a number for each of four readers."""
-
-WORDS_BITS = FIELD_BITS + 5
-"""Bits of the number of words of a plane: steps times, for a weight-stationary array, up to 32 rows."""
-
-
-def beats_of(words: int, word_bits: int, bus_bits: int) -> int:
-    """Beats of the bus that a plane of words takes."""
-    return -(-words * word_bits // bus_bits)
-
-
-def planes_layout(word_bits: int, bus_bits: int) -> data.StructLayout:
-    """What a reader fetches: `planes` planes of `words` words, which take `beats` beats each.
-
-    The first begins at `address`, a multiple of the bus width, and each of the others `stride` beats after the one
-    before it.
-    """
-    beats = bits_for(beats_of((1 << WORDS_BITS) - 1, word_bits, bus_bits))
-    return data.StructLayout(
-        {
-            "address": ADDRESS_BITS,
-            "words": WORDS_BITS,
-            "beats": beats,
-            "stride": beats + 1,
-            "planes": FIELD_BITS,
-        }
-    )
 
 
 @dataclass(frozen=True)
@@ -86,8 +61,7 @@ def reader_shapes(design: DesignPoint, word: data.StructLayout) -> dict[str, Rea
 class Reader(wiring.Component):
     """Fetches planes and hands out their words.
 
-    Asks for a burst when its own queue has room for all of it, so that what comes back never has to wait. Bursts end at
-    multiples of their greatest length, and so never cross 4 KiB.
+    Asks for a burst when its own queue has room for all of it, so that what comes back never has to wait.
 
     Parameters
     ----------
@@ -96,7 +70,7 @@ class Reader(wiring.Component):
     Members
     -------
     job : In(stream of planes)
-    request : Out(stream of address, in beats, and length)
+    request : Out(stream of bursts)
     beat : In(bus_bits)
     push : In(1)
         A beat has come back.
@@ -110,7 +84,7 @@ class Reader(wiring.Component):
         super().__init__(
             {
                 "job": In(stream.Signature(planes_layout(shape.word_bits, bus_bits))),
-                "request": Out(stream.Signature(request_layout(bus_bits, burst))),
+                "request": Out(stream.Signature(burst_layout(bus_bits, burst))),
                 "beat": In(bus_bits),
                 "push": In(1),
                 "o": Out(stream.Signature(shape.word_bits)),
@@ -136,48 +110,28 @@ class Reader(wiring.Component):
         else:
             broadcast(m, self.job, {"ask": (ask_valid, ask_ready), "cut": (cut_valid, cut_ready)})
 
-        burst, depth = self.shape.burst, self.shape.depth
+        depth = self.shape.depth
         m.submodules.queue = queue = SyncFIFOBuffered(width=self.bus_bits, depth=depth)
         m.d.comb += [queue.w_data.eq(self.beat), queue.w_en.eq(self.push)]
 
-        # Asking: `plane` is where the present plane begins, `at` and `left` what of it has not been asked for.
-        asking = Signal()
-        plane = Signal(ADDRESS_BITS - self.offset_bits)
-        at = Signal(ADDRESS_BITS - self.offset_bits)
-        left = Signal.like(job.beats)
-        beats = Signal.like(job.beats)
-        stride = Signal.like(job.stride)
-        planes = Signal(FIELD_BITS)
-        length = Signal(range(burst + 1))
+        # Asking, with room for all of the burst. That of a beat which was taken counts a cycle later.
+        m.submodules.bursts = bursts = Bursts(self.word_bits, self.bus_bits, self.shape.burst)
         room = Signal(range(depth + 1), init=depth)
-        to_boundary = Signal(range(burst + 1))
+        freed = Signal()
+        rest = Signal(len(room) + 1)  # of room, less the burst on offer: negative if it has none
         asked = Signal()
         m.d.comb += [
-            ask_ready.eq(~asking),
-            to_boundary.eq(burst - at[: exact_log2(burst)]),
-            length.eq(Mux(left < to_boundary, left, to_boundary)),
-            self.request.payload.at.eq(at),
-            self.request.payload.length.eq(length),
-            self.request.valid.eq(asking & (room >= length)),
+            bursts.i.payload.eq(job),
+            bursts.i.valid.eq(ask_valid),
+            ask_ready.eq(bursts.i.ready),
+            # One addition: room, less `more`, less one, and what was freed as the carry in.
+            rest.eq((Cat(1, room) + Cat(freed, ~bursts.o.payload.more, Const(-1, len(rest)))) >> 1),
+            self.request.payload.eq(bursts.o.payload),
+            self.request.valid.eq(bursts.o.valid & ~rest[-1]),
             asked.eq(self.request.valid & self.request.ready),
+            bursts.o.ready.eq(asked),
         ]
-        m.d.sync += room.eq(room - Mux(asked, length, 0) + (queue.r_en & queue.r_rdy))
-        with m.If(asked):
-            m.d.sync += [at.eq(at + length), left.eq(left - length)]
-            with m.If(left == length):
-                m.d.sync += [plane.eq(plane + stride), at.eq(plane + stride), left.eq(beats), planes.eq(planes - 1)]
-                with m.If(planes == 1):
-                    m.d.sync += asking.eq(0)
-        with m.If(ask_valid & ask_ready):
-            m.d.sync += [
-                asking.eq(1),
-                plane.eq(job.address[self.offset_bits :]),
-                at.eq(job.address[self.offset_bits :]),
-                left.eq(job.beats),
-                beats.eq(job.beats),
-                stride.eq(job.stride),
-                planes.eq(job.planes),
-            ]
+        m.d.sync += [freed.eq(queue.r_en & queue.r_rdy), room.eq(Mux(asked, rest[:-1], room + freed))]
 
         # Cutting: the last beat of a plane is padded.
         m.submodules.gearbox = gearbox = Gearbox(self.bus_bits, self.word_bits)
@@ -208,11 +162,6 @@ class Reader(wiring.Component):
         with m.If(cut_valid & cut_ready):
             m.d.sync += [cutting.eq(1), word.eq(to_cut.words), words.eq(to_cut.words), more.eq(to_cut.planes)]
         return m
-
-
-def request_layout(bus_bits: int, burst: int) -> data.StructLayout:
-    """A burst: where it begins, in beats of the bus, and its beats."""
-    return data.StructLayout({"at": ADDRESS_BITS - exact_log2(bus_bits // 8), "length": range(burst + 1)})
 
 
 class ReadMaster(wiring.Component):
@@ -290,10 +239,16 @@ class ReadMaster(wiring.Component):
                     axi.arvalid.eq(1),
                     axi.arid.eq(i),
                     axi.araddr.eq(request.at << reader.offset_bits),
-                    axi.arlen.eq(request.length - 1),
+                    axi.arlen.eq(request.more),
                 ]
 
         outstanding = Signal(range(sum(reader.shape.depth for _, reader in readers) + 1))
-        m.d.sync += outstanding.eq(outstanding + (asks.any() & free) - (axi.rvalid & axi.rlast))
-        m.d.comb += self.quiet.eq(outstanding == 0)
+        begun = Signal()
+        ended = Signal()
+        m.d.sync += [begun.eq(asks.any() & free), ended.eq(axi.rvalid & axi.rlast)]
+        with m.If(begun & ~ended):
+            m.d.sync += outstanding.eq(outstanding + 1)
+        with m.Elif(ended & ~begun):
+            m.d.sync += outstanding.eq(outstanding - 1)
+        m.d.comb += self.quiet.eq((outstanding == 0) & ~begun)
         return m

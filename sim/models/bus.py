@@ -13,7 +13,8 @@ import numpy as np
 
 from golden.errors import GossetError
 from golden.given import integer
-from hw.axi.read import beats_of, reader_shapes
+from hw.axi.bursts import beats_of
+from hw.axi.read import reader_shapes
 from hw.axi.write import outstanding
 from hw.design import ACC_BITS, DesignPoint
 from hw.engine.banks import w_word, x_word
@@ -129,13 +130,9 @@ def bus_cycles(design: DesignPoint, jobs: Sequence[BusJob], memory_latency: int 
     Raises
     ------
     GossetError
-        If the latency is out of range, the design keeps rows, or the jobs take more than `MAX_CYCLES`.
+        If the latency is out of range, or the jobs take more than `MAX_CYCLES`.
     """
     delay = integer(memory_latency, "The latency of the memory", 0, MAX_LATENCY)
-    if design.keep_rows:
-        raise GossetError(
-            "The cycle model behind a bus knows of no rows that are kept: leave the design's keep_rows out."
-        )
     stationary, bus, offset = design.dataflow == "ws", design.bus_bits, design.bus_bits // 8
     of_readers = []
     for side, word in enumerate((x_word(design), w_word(design))):
@@ -148,7 +145,7 @@ def bus_cycles(design: DesignPoint, jobs: Sequence[BusJob], memory_latency: int 
         x_words, w_words = words_of(design, job.rows, job.steps, job.passes)
         units = job.rows if stationary else divide(job.rows, design.rows)
         fields = [job.rows, job.tiles, job.steps, job.passes, x_words, w_words, units]
-        table.append([*fields, job.x // offset, job.w // offset, job.y // offset])
+        table.append([*fields, job.x // offset, job.w // offset, job.y // offset, job.keep])
     unit = gcd(bus, ACC_BITS * design.cols)
     machine = [stationary, design.rows, design.jobs, latency(design), design.drain_rows, design.burst, bus, delay]
     machine += [ACC_BITS * design.cols // unit, bus // unit, outstanding(design)]

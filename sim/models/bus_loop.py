@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 # Columns of the table of jobs.
-_ROWS, _TILES, _STEPS, _PASSES, _X_WORDS, _W_WORDS, _UNITS, _X, _W, _Y = range(10)
+_ROWS, _TILES, _STEPS, _PASSES, _X_WORDS, _W_WORDS, _UNITS, _X, _W, _Y, _KEEP = range(11)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -38,18 +38,22 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
     first, congested, since = 1, 0, height
     unseen = 2 if stationary or height <= 2 else 0
     room, has_room, set_aside = drain_rows, 1, 0
-    # Rows on their way through the array, by the cycle in which they get to the output queue: 1, or 2 for a job's last.
+    # Rows on their way through the array, by the cycle in which they get to the output queue: 1, or 2 for a job's last,
+    # and 1 or 2 more if they are kept: then only the last of them does.
     slots = 4096
     coming = np.zeros(slots, np.int8)
     queue_inner = queue_ready = 0
     ends_in = np.zeros(slots, np.int64)  # numbers, counted from the first, of the rows that end jobs
+    kept_in = np.zeros(slots, np.int8)  # whether these are none
     ends_put = ends_got = rows_put = rows_got = 0
     # The writer.
     y_level = y_next = 0
     gear = ending = active = at_y = began_y = 0
     beats_inner = beats_ready = complete = sent = 0
-    lengths, lasts = np.zeros(slots, np.int64), np.zeros(slots, np.int64)
-    bursts_put = bursts_out = addresses_out = answered = 0
+    lengths = np.zeros(slots, np.int64)
+    bursts_put = bursts_out = addresses_out = 0
+    answers = np.zeros(slots, np.int8)  # 1 for the last burst of a job, 2 for a job that keeps its rows
+    answers_put = answers_got = 0
     due = np.zeros(slots, np.int64)
     due_put = due_got = 0
     # Images.
@@ -57,9 +61,11 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
     image_job = np.zeros(2, np.int64)
     # Readers.
     has_plane, has_ask, has_cut = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
-    asking, plane, at = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
-    left, beats, stride = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
-    planes, room_of = np.zeros(sides, np.int64), of_readers[:, 1].copy()
+    walking, plane, planes = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
+    beats, stride = np.zeros(sides, np.int64), np.zeros(sides, np.int64)
+    bursting, offset, left = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
+    offered, length_of = np.zeros(sides, np.int64), np.zeros(sides, np.int64)
+    room_of = of_readers[:, 1].copy()
     cut_queue, cut_put, cut_got = np.zeros((sides, 64), np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
     inner_of, ready_of = np.zeros(sides, np.int64), np.zeros(sides, np.int64)
     held, cutting, word = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
@@ -77,14 +83,18 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
             return np.full(7, -1)
 
         # The writer's gearbox: beats out, rows in.
-        burst_room = bursts_put - addresses_out < out_depth and bursts_put - answered < out_depth
+        answers_room = answers_put - answers_got < out_depth
+        burst_room = bursts_put - addresses_out < out_depth and answers_room
         beat_valid = ending or gear >= beat_units
         moved = beat_valid and active and beats_inner != 2 * burst - 1 and burst_room
         few = gear <= beat_units
         beat_last = moved and ending and few
         rest = (0 if few else gear - beat_units) if moved else gear
-        row_taken = queue_ready and not ending and rest < beat_units
-        row_ends = row_taken and ends_got < ends_put and ends_in[ends_got % slots] == rows_got
+        row_ends = queue_ready and ends_got < ends_put and ends_in[ends_got % slots] == rows_got
+        none = row_ends and kept_in[ends_got % slots] != 0
+        kept = none and active and not beat_valid and answers_room
+        joins = queue_ready and not none and not ending and rest < beat_units
+        row_taken = kept or joins
 
         # The sequencer.
         job = job_of[2]
@@ -128,8 +138,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
         granted = -1
         for k in range(sides):
             i = (latest + 1 + k) % sides
-            to_boundary = burst - at[i] % burst
-            if asking[i] and room_of[i] >= min(left[i], to_boundary):
+            if offered[i] and room_of[i] >= length_of[i]:
                 granted = i
                 break
         push, push_last = -1, False
@@ -154,7 +163,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                 if of_readers[i, 0] != side:
                     continue
                 cut_room = cut_put[i] - cut_got[i] < of_readers[i, 2] if of_readers[i, 2] else not cutting[i]
-                job_ready = (has_ask[i] or not asking[i]) and (has_cut[i] or cut_room)
+                job_ready = (has_ask[i] or not walking[i]) and (has_cut[i] or cut_room)
                 image_taken = image_taken and (has_plane[i] or job_ready)
             for i in range(sides):
                 if of_readers[i, 0] != side:
@@ -162,9 +171,9 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                 given = image_full[side] and not has_plane[i]
                 queued = of_readers[i, 2] > 0
                 cut_room = cut_put[i] - cut_got[i] < of_readers[i, 2] if queued else not cutting[i]
-                take_ask = given and not has_ask[i] and not asking[i]
+                take_ask = given and not has_ask[i] and not walking[i]
                 take_cut = given and not has_cut[i] and cut_room
-                job_ready = (has_ask[i] or not asking[i]) and (has_cut[i] or cut_room)
+                job_ready = (has_ask[i] or not walking[i]) and (has_cut[i] or cut_room)
                 new = jobs[image_job[side]]
                 start_cut = -1
                 if queued:
@@ -206,21 +215,27 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                 elif beat_out:
                     ready_of[i] = 0
 
-                # Asking.
-                if granted == i:
-                    length = min(left[i], burst - at[i] % burst)
-                    room_of[i] -= length
-                    ar_next_length = length
-                    at[i] += length
-                    left[i] -= length
-                    if left[i] == 0:
-                        plane[i] += stride[i]
-                        at[i] = plane[i]
-                        left[i] = beats[i]
-                        planes[i] -= 1
-                        if planes[i] == 0:
-                            asking[i] = 0
+                # Asking: the burst on offer; where bursts end; where planes begin.
                 room_of[i] += beat_out
+                if granted == i:
+                    ar_next_length = length_of[i]
+                    room_of[i] -= length_of[i]
+                emit = bursting[i] and (not offered[i] or granted == i)
+                length = min(left[i], burst - offset[i])
+                only = length == left[i]
+                step = walking[i] and (not bursting[i] or (emit and only))
+                if emit:
+                    length_of[i] = length
+                    left[i] -= length
+                    offset[i] = 0
+                offered[i] = emit or (offered[i] and granted != i)
+                bursting[i] = step or (bursting[i] and not (emit and only))
+                if step:
+                    offset[i], left[i] = plane[i] % burst, beats[i]
+                    plane[i] += stride[i]
+                    planes[i] -= 1
+                    if planes[i] == 0:
+                        walking[i] = 0
                 if take_ask:
                     amount = new[_W_WORDS] if side else new[_X_WORDS]
                     address, total = new[_W] if side else new[_X], 0
@@ -232,7 +247,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                                 plane[i] = address + total
                             total += here
                     stride[i] = total
-                    at[i], left[i], asking[i] = plane[i], beats[i], 1
+                    walking[i] = 1
                     planes[i] = new[_TILES] if side else 1
                 has_ask[i] = given and not job_ready and (has_ask[i] or take_ask)
                 has_cut[i] = given and not job_ready and (has_cut[i] or take_cut)
@@ -262,10 +277,11 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
         begins = y_level > 0 and not active
         wrote = beats_ready and complete > 0
         wrote_last = wrote and sent == lengths[bursts_out % slots] - 1
-        if due_got < due_put and now >= due[due_got % slots]:
-            due_got += 1
-            done += lasts[answered % slots]
-            answered += 1
+        answer = answers[answers_got % slots] if answers_got < answers_put else 0
+        if answer == 2 or (due_got < due_put and now >= due[due_got % slots]):
+            due_got += answer != 2
+            done += answer != 0
+            answers_got += 1
         if addresses_out < bursts_put:
             addresses_out += 1
         if wrote:
@@ -278,7 +294,8 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                 due_put += 1
         if moved and (beat_last or at_y % burst == burst - 1):
             lengths[bursts_put % slots] = at_y - began_y + 1
-            lasts[bursts_put % slots] = beat_last
+            answers[answers_put % slots] = beat_last
+            answers_put += 1
             bursts_put += 1
             complete += 1
             began_y = at_y + 1
@@ -290,12 +307,16 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
             beats_ready = 1
         elif wrote:
             beats_ready = 0
-        gear = rest + (row_units if row_taken else 0)
+        gear = rest + (row_units if joins else 0)
         if beat_last:
             ending = 0
             active = 0
+        if kept:
+            active = 0
+            answers[answers_put % slots] = 2
+            answers_put += 1
         if row_taken:
-            ending = row_ends
+            ending = row_ends and joins
             ends_got += row_ends
             rows_got += 1
         if begins:
@@ -305,15 +326,18 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
         y_level += to_y - begins
 
         # ---- The output queue. ----
-        arrives = coming[now % slots]
+        came_out = coming[now % slots]
         coming[now % slots] = 0
+        given_back = came_out == 3
+        arrives = came_out != 0 and not given_back
         if arrives:
-            if arrives == 2:
+            if came_out != 1:
                 ends_in[ends_put % slots] = rows_put
+                kept_in[ends_put % slots] = came_out == 4
                 ends_put += 1
             rows_put += 1
         inner_read = queue_inner > 0 and (not queue_ready or row_taken)
-        queue_inner += (arrives > 0) - inner_read
+        queue_inner += arrives - inner_read
         if inner_read:
             queue_ready = 1
         elif row_taken:
@@ -328,9 +352,9 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                 finished = tail if last_middle else height
             for r in range(finished):
                 ends = last_tiles and r == finished - 1 and (last_inner if stationary else last_middle)
-                coming[(now + latency - 2 + r) % slots] = 2 if ends else 1
+                coming[(now + latency - 2 + r) % slots] = (2 if ends else 1) + 2 * jobs[job, _KEEP]
         has_room = room >= unseen + (1 if stationary else height)
-        room += row_taken - set_aside
+        room += row_taken + given_back - set_aside
         set_aside = finished
         next_job = job if there[2] and not (go and job_ends) else job + 1
         if not stationary:

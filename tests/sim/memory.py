@@ -75,9 +75,8 @@ class Memory(wiring.Component):
             writes.w_data.eq(now + 1 + self.latency),
             writes.w_en.eq(axi.wvalid & axi.wlast),
             axi.bvalid.eq(writes.r_rdy & ((now - writes.r_data)[-1] == 0)),
-            writes.r_en.eq(1),
+            writes.r_en.eq(axi.bvalid & axi.bready),
         ]
-        m.d.comb += writes.r_en.eq(axi.bvalid)
         return m
 
 

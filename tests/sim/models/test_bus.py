@@ -66,5 +66,3 @@ def test_what_is_out_of_range_is_refused():
     jobs = laid_out(PRESETS["tiny"], 1, 1, 8)
     with pytest.raises(GossetError, match="latency of the memory must be from 0 to 65536"):
         bus_cycles(PRESETS["tiny"], jobs, -1)
-    with pytest.raises(GossetError, match="no rows that are kept"):
-        bus_cycles(POINTS[6], jobs)
