@@ -1,6 +1,6 @@
 """Planes of memory cut into bursts."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, exact_log2
@@ -43,8 +43,8 @@ def burst_layout(bus_bits: int, burst: int) -> data.StructLayout:
 class Bursts(wiring.Component):
     """Cuts planes into bursts, which end at multiples of their greatest length and so never cross 4 KiB.
 
-    A burst a cycle, if they are taken so, also from a plane to the next; what it takes to know a burst is spread over
-    three cycles, in none of which more than one number is added to another.
+    A burst a cycle, if they are taken so, also from a plane to the next: what it takes to know one is spread over three
+    cycles, in each of which no more than one number is added to another.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Bursts(wiring.Component):
         plane = Signal.like(out.at)
         planes = Signal.like(given.planes)
         stride = Signal.like(given.stride)
-        last = Signal.like(given.beats)  # beats of a plane, less one
+        end = Signal(signed(len(given.beats) + 1))  # of a plane that begins a line: its last beat, less a line
         m.d.comb += self.i.ready.eq(~walking)
         with m.If(step):
             m.d.sync += [plane.eq(plane + stride), planes.eq(planes - 1)]
@@ -91,18 +91,19 @@ class Bursts(wiring.Component):
                 plane.eq(given.address[exact_log2(self.bus_bits // 8) :]),
                 planes.eq(given.planes),
                 stride.eq(given.stride),
-                last.eq(given.beats - 1),
+                end.eq(given.beats - 1 - self.burst),
             ]
 
-        # The next burst begins at `offset` of `line`. There are `further` ones, and the last of them ends at `final`.
+        # The next burst begins at `offset` of `line`, a multiple of the most beats. The plane's last one is as many
+        # lines further on as `further` says, and another one, and ends at `final`.
         cutting = Signal()
         line = Signal(len(plane) - inside)
         offset = Signal(inside)
-        further = Signal(len(last) + 1 - inside)
+        further = Signal(signed(len(end) + 1 - inside))
         final = Signal(inside)
         only = Signal()
         m.d.comb += [
-            only.eq(further == 0),
+            only.eq(further[-1]),
             emit.eq(cutting & (~self.o.valid | self.o.ready)),
             step.eq(walking & (~cutting | (emit & only))),
         ]
@@ -114,7 +115,7 @@ class Bursts(wiring.Component):
             m.d.sync += [
                 cutting.eq(1),
                 Cat(offset, line).eq(plane),
-                Cat(final, further).eq(plane[:inside] + last),
+                Cat(final, further).eq(plane[:inside] + end),
             ]
 
         with m.If(self.o.ready):

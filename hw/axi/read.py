@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
@@ -113,25 +113,36 @@ class Reader(wiring.Component):
         depth = self.shape.depth
         m.submodules.queue = queue = SyncFIFOBuffered(width=self.bus_bits, depth=depth)
         m.d.comb += [queue.w_data.eq(self.beat), queue.w_en.eq(self.push)]
+        # Block memories are slow: a register behind them.
+        front = Signal(self.bus_bits, reset_less=True)
+        has_front = Signal()
+        take_front = Signal()
+        m.d.comb += queue.r_en.eq(~has_front | take_front)
+        with m.If(queue.r_en):
+            m.d.sync += [front.eq(queue.r_data), has_front.eq(queue.r_rdy)]
 
-        # Asking, with room for all of the burst. That of a beat which was taken counts a cycle later.
+        # Asking. Room for all of a burst is set aside a cycle before it is on offer; that of a beat which was taken
+        # counts a cycle later.
         m.submodules.bursts = bursts = Bursts(self.word_bits, self.bus_bits, self.shape.burst)
+        burst = bursts.o.payload
         room = Signal(range(depth + 1), init=depth)
+        rest = Signal(len(room) + 1)  # of it, less the next burst: negative if it has none
         freed = Signal()
-        rest = Signal(len(room) + 1)  # of room, less the burst on offer: negative if it has none
-        asked = Signal()
+        offer = Signal()
         m.d.comb += [
             bursts.i.payload.eq(job),
             bursts.i.valid.eq(ask_valid),
             ask_ready.eq(bursts.i.ready),
-            # One addition: room, less `more`, less one, and what was freed as the carry in.
-            rest.eq((Cat(1, room) + Cat(freed, ~bursts.o.payload.more, Const(-1, len(rest)))) >> 1),
-            self.request.payload.eq(bursts.o.payload),
-            self.request.valid.eq(bursts.o.valid & ~rest[-1]),
-            asked.eq(self.request.valid & self.request.ready),
-            bursts.o.ready.eq(asked),
+            # room + freed − (more + 1), in one subtraction: what is freed lends to the lowest bit.
+            rest.eq((Cat(freed, room) - Cat(1, burst.more)) >> 1),
+            offer.eq(bursts.o.valid & ~rest[-1] & (~self.request.valid | self.request.ready)),
+            bursts.o.ready.eq(offer),
         ]
-        m.d.sync += [freed.eq(queue.r_en & queue.r_rdy), room.eq(Mux(asked, rest[:-1], room + freed))]
+        m.d.sync += [freed.eq(queue.r_en & queue.r_rdy), room.eq(Mux(offer, rest[:-1], room + freed))]
+        with m.If(self.request.ready):
+            m.d.sync += self.request.valid.eq(0)
+        with m.If(offer):
+            m.d.sync += [self.request.valid.eq(1), self.request.payload.eq(burst)]
 
         # Cutting: the last beat of a plane is padded.
         m.submodules.gearbox = gearbox = Gearbox(self.bus_bits, self.word_bits)
@@ -143,9 +154,9 @@ class Reader(wiring.Component):
         last = Signal()
         m.d.comb += [
             cut_ready.eq(~cutting),
-            gearbox.i.payload.data.eq(queue.r_data),
-            gearbox.i.valid.eq(queue.r_rdy & cutting),
-            queue.r_en.eq(gearbox.i.ready & cutting),
+            gearbox.i.payload.data.eq(front),
+            gearbox.i.valid.eq(has_front & cutting),
+            take_front.eq(gearbox.i.ready & cutting),
             self.o.payload.eq(gearbox.o.payload.data),
             self.o.valid.eq(gearbox.o.valid & cutting),
             gearbox.o.ready.eq(self.o.ready & cutting),

@@ -64,10 +64,12 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
     walking, plane, planes = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
     beats, stride = np.zeros(sides, np.int64), np.zeros(sides, np.int64)
     bursting, offset, left = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
-    offered, length_of = np.zeros(sides, np.int64), np.zeros(sides, np.int64)
+    waits, length_of = np.zeros(sides, np.int64), np.zeros(sides, np.int64)
+    offered, offered_length = np.zeros(sides, np.int64), np.zeros(sides, np.int64)
+    freed = np.zeros(sides, np.int64)
     room_of = of_readers[:, 1].copy()
     cut_queue, cut_put, cut_got = np.zeros((sides, 64), np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
-    inner_of, ready_of = np.zeros(sides, np.int64), np.zeros(sides, np.int64)
+    inner_of, ready_of, front_of = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
     held, cutting, word = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
     words, more = np.zeros(sides, np.int64), np.zeros(sides, np.int64)
     # The read port and the memory.
@@ -138,7 +140,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
         granted = -1
         for k in range(sides):
             i = (latest + 1 + k) % sides
-            if offered[i] and room_of[i] >= length_of[i]:
+            if offered[i]:
                 granted = i
                 break
         push, push_last = -1, False
@@ -192,7 +194,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                 units = held[i]
                 if cut:
                     units = 0 if drop else units - of_readers[i, 4]
-                beat_out = ready_of[i] and cutting[i] and units < of_readers[i, 4]
+                beat_out = front_of[i] and cutting[i] and units < of_readers[i, 4]
                 if beat_out:
                     units += of_readers[i, 3]
                 held[i] = units
@@ -208,19 +210,24 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                     words[i] = jobs[start_cut, _W_WORDS if side else _X_WORDS]
                     word[i] = words[i]
                     more[i] = jobs[start_cut, _TILES] if side else 1
-                inner_read = inner_of[i] > 0 and (not ready_of[i] or beat_out)
+                leaves = ready_of[i] and (not front_of[i] or beat_out)
+                front_of[i] = leaves or (front_of[i] and not beat_out)
+                inner_read = inner_of[i] > 0 and (not ready_of[i] or leaves)
                 inner_of[i] += (push == i) - inner_read
-                if inner_read:
-                    ready_of[i] = 1
-                elif beat_out:
-                    ready_of[i] = 0
+                ready_of[i] = inner_read or (ready_of[i] and not leaves)
 
-                # Asking: the burst on offer; where bursts end; where planes begin.
-                room_of[i] += beat_out
+                # Asking: the burst on offer, the next one, where bursts end, where planes begin.
+                room_of[i] += freed[i]
+                freed[i] = leaves
                 if granted == i:
-                    ar_next_length = length_of[i]
+                    ar_next_length = offered_length[i]
+                offer = waits[i] and room_of[i] >= length_of[i] and (not offered[i] or granted == i)
+                offered[i] = offer or (offered[i] and granted != i)
+                if offer:
+                    offered_length[i] = length_of[i]
                     room_of[i] -= length_of[i]
-                emit = bursting[i] and (not offered[i] or granted == i)
+                emit = bursting[i] and (not waits[i] or offer)
+                waits[i] = emit or (waits[i] and not offer)
                 length = min(left[i], burst - offset[i])
                 only = length == left[i]
                 step = walking[i] and (not bursting[i] or (emit and only))
@@ -228,7 +235,6 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                     length_of[i] = length
                     left[i] -= length
                     offset[i] = 0
-                offered[i] = emit or (offered[i] and granted != i)
                 bursting[i] = step or (bursting[i] and not (emit and only))
                 if step:
                     offset[i], left[i] = plane[i] % burst, beats[i]
