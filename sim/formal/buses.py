@@ -66,13 +66,21 @@ def reads(h: Harness) -> None:
     waits = Value.cast(0)
     for i, name in enumerate(master.readers):
         path, inside = f"dut.core.core.{name}", exact_log2(burst)
-        cutting, further = h.probe(f"{path}.bursts.cutting"), h.probe(f"{path}.bursts.further")
-        offset, final = (h.probe(f"{path}.bursts.{wire}", inside) for wire in ("offset", "final"))
-        h.prove(f"{name}: a plane's last burst has an end", ~(cutting & further[-1]) | (offset <= final))
         job = planes_layout(master.readers[name].word_bits, bus)(getattr(dut, f"{name}_job_payload"))
         h.assume(~getattr(dut, f"{name}_job_valid") | job.beats.any())
-        walking, end = h.probe(f"{path}.bursts.walking"), h.probe(f"{path}.bursts.end", len(job.beats) + 1)
+        walking, cutting, end, further, offset, final = (
+            h.probe(f"{path}.bursts.{wire}", bits)
+            for wire, bits in (
+                ("walking", 1),
+                ("cutting", 1),
+                ("end", len(job.beats) + 1),
+                ("further", len(job.beats) + 2 - inside),
+                ("offset", inside),
+                ("final", inside),
+            )
+        )
         h.prove(f"{name}: a plane has beats", ~walking | (end.as_signed() >= -burst))
+        h.prove(f"{name}: a plane's last burst has an end", ~(cutting & further[-1]) | (offset <= final))
         layout, set_aside = burst_layout(bus, burst), Value.cast(0)
         for what, where in (("the next burst", "bursts.o"), ("the burst on offer", "request")):
             waits_there = h.probe(f"{path}.{where}__valid", 1)
@@ -169,7 +177,7 @@ def claims() -> list[Claim]:
             "Whatever comes back finds room, so that the port is always ready.",
             reads,
             Induction(1, reach=8),
-            Bug("a queue counts room that a burst has taken", r"= offer \? .* : (.*);", r"= \1;"),
+            Bug("a queue counts room that a burst has taken", r"\{ 1'h0, rest\[\d+:0\] \} : (\w+);", r"\1 : \1;"),
         ),
         Claim(
             "axi_write_master",
