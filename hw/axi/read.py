@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
@@ -147,8 +147,8 @@ class Reader(wiring.Component):
         # Cutting: the last beat of a plane is padded.
         m.submodules.gearbox = gearbox = Gearbox(self.bus_bits, self.word_bits)
         cutting = Signal()
-        word = Signal(WORDS_BITS)
-        words = Signal(WORDS_BITS)
+        words = Signal(signed(WORDS_BITS + 1))  # of a plane, less two, and what of them is left: the last one's sign
+        word = Signal.like(words)
         more = Signal(FIELD_BITS)
         cut = Signal()
         last = Signal()
@@ -160,7 +160,7 @@ class Reader(wiring.Component):
             self.o.payload.eq(gearbox.o.payload.data),
             self.o.valid.eq(gearbox.o.valid & cutting),
             gearbox.o.ready.eq(self.o.ready & cutting),
-            last.eq(word == 1),
+            last.eq(word[-1]),
             gearbox.drop.eq(last),
             cut.eq(self.o.valid & self.o.ready),
         ]
@@ -171,7 +171,8 @@ class Reader(wiring.Component):
                 with m.If(more == 1):
                     m.d.sync += cutting.eq(0)
         with m.If(cut_valid & cut_ready):
-            m.d.sync += [cutting.eq(1), word.eq(to_cut.words), words.eq(to_cut.words), more.eq(to_cut.planes)]
+            m.d.sync += [cutting.eq(1), more.eq(to_cut.planes)]
+            m.d.sync += [word.eq(to_cut.words - 2), words.eq(to_cut.words - 2)]
         return m
 
 
