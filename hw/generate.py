@@ -100,7 +100,13 @@ def generate_design(design: DesignPoint) -> Generated:
     """Verilog of the accelerator of a design point; the description records the design and its latency in cycles.
 
     The last few are kept, here and by `generate_axi`.
+
+    Raises
+    ------
+    GossetError
+        If the design has an output stage.
     """
+    _check_output(design)
     return generate(Accelerator(design), design.module, design=design.as_dict(), latency=latency(design))
 
 
@@ -127,6 +133,8 @@ def generate_axi(design: DesignPoint, kind: Literal["axis", "axi"]) -> Generated
         raise GossetError(f"A top for a system is {' or '.join(AXI_TOPS)}, not {kind!r}.")
     if kind == "axi" and design.front_end:
         raise GossetError("The front end takes streams: give kind axis, or leave the design's front end out.")
+    if kind == "axis":
+        _check_output(design)
     component = AXI_TOPS[kind](design)
     flat, registers = AxiPorts(component), component.map
     top = registers.name
@@ -156,6 +164,13 @@ def generate_axi(design: DesignPoint, kind: Literal["axis", "axi"]) -> Generated
 
 AXI_TOPS = {"axis": AxiStreamTop, "axi": AxiMemoryTop}
 """What there is for a system, by kind."""
+
+
+def _check_output(design: DesignPoint) -> None:
+    if design.output:
+        raise GossetError(
+            "The output stage belongs to the memory port: give bus axi, or leave the design's output out."
+        )
 
 
 def _annotated(text: str, flat: AxiPorts) -> str:

@@ -15,8 +15,10 @@ from hw.design import LEAST_PREFETCH, DesignPoint
 from hw.engine.planner import FIELD_BITS
 from hw.streams import broadcast
 
-ID_BITS = 2
-"""Bits of ARID and AWID: a number for each of four readers."""
+
+def id_bits(design: DesignPoint) -> int:
+    """Bits of ARID and AWID: a number for each of four readers; of a fifth one, for an output stage."""
+    return 3 if design.output else 2
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,8 @@ class ReadMaster(wiring.Component):
         Of the readers, by name; all of one bus.
     axcache : int
         ARCACHE of all bursts.
+    id_bits : int
+        Bits of ARID.
 
     Members
     -------
@@ -200,10 +204,10 @@ class ReadMaster(wiring.Component):
         A response was an error.
     """
 
-    def __init__(self, shapes: dict[str, ReaderShape], axcache: int):
+    def __init__(self, shapes: dict[str, ReaderShape], axcache: int, id_bits: int):
         self.readers = {name: Reader(shape) for name, shape in shapes.items()}
         self.bus_bits, self.axcache = next(iter(shapes.values())).bus_bits, axcache
-        members: dict[str, wiring.Member] = {"memory": Out(read(self.bus_bits, ID_BITS))}
+        members: dict[str, wiring.Member] = {"memory": Out(read(self.bus_bits, id_bits))}
         for name, reader in self.readers.items():
             members |= {f"{name}_job": reader.signature.members["job"], name: reader.signature.members["o"]}
         super().__init__(members | {"halt": In(1), "quiet": Out(1), "error": Out(1)})

@@ -8,7 +8,7 @@ from amaranth.utils import bits_for, exact_log2
 from hw.axi.bursts import burst_layout, planes_layout
 from hw.axi.lite import Registers
 from hw.axi.memory import AxiMemoryTop
-from hw.axi.read import ID_BITS, ReaderShape, ReadMaster
+from hw.axi.read import ReaderShape, ReadMaster, id_bits
 from hw.axi.write import WriteMaster, outstanding
 from hw.design import ACC_BITS, DesignPoint
 from hw.generate import generate_axi
@@ -56,9 +56,9 @@ def reads(h: Harness) -> None:
     """Two readers, any jobs, any memory that keeps the rules."""
     bus, depth, burst = DESIGN.bus_bits, DESIGN.prefetch, DESIGN.burst
     shapes = {name: ReaderShape(bits, bus, burst, depth, 0) for name, bits in (("label", 16), ("beta", 8))}
-    master = ReadMaster(shapes, DESIGN.axcache)
+    master = ReadMaster(shapes, DESIGN.axcache, id_bits(DESIGN))
     dut = h.place(master)
-    rules = watch(h, AxiReadRules(bus, ID_BITS, depth), dut, "memory")
+    rules = watch(h, AxiReadRules(bus, id_bits(DESIGN), depth), dut, "memory")
     h.assume(rules.subordinate)
     h.prove("the manager's rules", rules.manager)
     h.prove("it is always ready", dut.memory_rready)
@@ -112,7 +112,7 @@ def reads(h: Harness) -> None:
 def writes(h: Harness) -> None:
     """Any rows of any jobs, any memory that keeps the rules."""
     dut, path, most, burst = h.place(WriteMaster(DESIGN)), "dut.core.core", outstanding(DESIGN), DESIGN.burst
-    rules = watch(h, AxiWriteRules(DESIGN.bus_bits, ID_BITS, most), dut, "memory")
+    rules = watch(h, AxiWriteRules(DESIGN.bus_bits, id_bits(DESIGN), most), dut, "memory")
     h.assume(rules.subordinate)
     h.prove("the manager's rules", rules.manager)
     h.prove("it is always ready for a response", dut.memory_bready)

@@ -7,7 +7,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 # Columns of the table of jobs.
-_ROWS, _TILES, _STEPS, _PASSES, _X_WORDS, _W_WORDS, _UNITS, _X, _W, _Y, _KEEP = range(11)
+_ROWS, _TILES, _STEPS, _PASSES, _X_WORDS, _W_WORDS, _C_WORDS, _UNITS, _X, _W, _C, _Y, _KEEP = range(13)
+
+# What a row is, from the array to the writer.
+_PRESENT, _END, _KEPT, _LAST = 1, 2, 4, 8
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -15,15 +18,16 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
     """Total, beats that were read, and the counters in the order of `COUNTERS`; −1 as the total if it exceeds `most`.
 
     `machine` holds numbers in the order in which they are unpacked below, `jobs` a line per job, and `of_readers` for
-    each reader: side (0 for x), depth and jobs of its queues, units of a beat and of a word, and bits of a word.
+    each reader: side (0 for x, 1 for w, 2 for columns), depth and jobs of its queues, units of a beat and of a word,
+    bits of a word.
     """
     stationary, height, queue_depth, latency, drain_rows, burst, bus, delay = machine[:8]
-    row_units, beat_units, out_depth = machine[8:]
+    row_units, beat_units, out_depth, stages, cols = machine[8:]
     count, sides = len(jobs), len(of_readers)
 
-    # Planner, and who has taken the plan on offer: engine, y, and the images of x and w.
+    # Planner, and who has taken the plan on offer: engine, y, and the images of x, w and columns.
     planning, planned, counting = 0, 0, 0  # the state; the job; cycles of counting left
-    has = np.zeros(4, np.int64)
+    has = np.zeros(5, np.int64)
     # Followers, each with its queue: fill_x, fill_w, run. `left` are the rounds to go of each loop.
     level = np.zeros(3, np.int64)
     there = np.zeros(3, np.int64)
@@ -38,14 +42,14 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
     first, congested, since = 1, 0, height
     unseen = 2 if stationary or height <= 2 else 0
     room, has_room, set_aside = drain_rows, 1, 0
-    # Rows on their way through the array, by the cycle in which they get to the output queue: 1, or 2 for a job's last,
-    # and 1 or 2 more if they are kept: then only the last of them does.
+    # Rows on their way through the array, by the cycle in which they get to the output queue, and those in it.
     slots = 4096
     coming = np.zeros(slots, np.int8)
     queue_inner = queue_ready = 0
-    ends_in = np.zeros(slots, np.int64)  # numbers, counted from the first, of the rows that end jobs
-    kept_in = np.zeros(slots, np.int8)  # whether these are none
-    ends_put = ends_got = rows_put = rows_got = 0
+    in_queue, rows_put, rows_got = np.zeros(drain_rows + 1, np.int8), 0, 0
+    # The output stage.
+    pipe = np.zeros(stages + 1, np.int8)
+    at_column, first_row = 0, 1
     # The writer.
     y_level = y_next = 0
     gear = ending = active = at_y = began_y = 0
@@ -57,8 +61,8 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
     due = np.zeros(slots, np.int64)
     due_put = due_got = 0
     # Images.
-    image_full = np.zeros(2, np.int64)
-    image_job = np.zeros(2, np.int64)
+    image_full = np.zeros(3, np.int64)
+    image_job = np.zeros(3, np.int64)
     # Readers.
     has_plane, has_ask, has_cut = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
     walking, plane, planes = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
@@ -92,11 +96,30 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
         few = gear <= beat_units
         beat_last = moved and ending and few
         rest = (0 if few else gear - beat_units) if moved else gear
-        row_ends = queue_ready and ends_got < ends_put and ends_in[ends_got % slots] == rows_got
-        none = row_ends and kept_in[ends_got % slots] != 0
-        kept = none and active and not beat_valid and answers_room
-        joins = queue_ready and not none and not ending and rest < beat_units
+        head = in_queue[rows_got % (drain_rows + 1)] if queue_ready else 0
+        out = pipe[stages - 1] if stages else head
+        none = out & _KEPT != 0
+        kept = none and active != 0 and not beat_valid and answers_room
+        joins = out != 0 and not none and not ending and rest < beat_units
+
+        # What readers have, and the output stage.
+        x_valid = w_valid = c_valid = True
+        for i in range(sides):
+            if not (cutting[i] and held[i] >= of_readers[i, 4]):
+                if of_readers[i, 0] == 0:
+                    x_valid = False
+                elif of_readers[i, 0] == 1:
+                    w_valid = False
+                else:
+                    c_valid = False
+        c_moves = False
         row_taken = kept or joins
+        if stages:
+            moves = out == 0 or row_taken
+            enters = head != 0 and (not first_row or head & _KEPT != 0 or c_valid)
+            c_moves = bool(c_valid and head != 0 and head & _KEPT == 0 and first_row and moves)
+            last_column = at_column == cols - 1
+            row_taken = enters and moves and (last_column or head & _KEPT != 0)
 
         # The sequencer.
         job = job_of[2]
@@ -125,13 +148,6 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
             w_late += 1
 
         # Filling.
-        x_valid = w_valid = True
-        for i in range(sides):
-            if not (cutting[i] and held[i] >= of_readers[i, 4]):
-                if of_readers[i, 0]:
-                    w_valid = False
-                else:
-                    x_valid = False
         x_ready = bool(x_filling)
         w_ready = bool(there[1]) and (w_row > 0 or not full or starts) if stationary else bool(w_filling)
         x_moves, w_moves = x_valid and x_ready, w_valid and w_ready
@@ -154,12 +170,16 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
         engine_ready = level.max() < queue_depth - 1
         ready_0, ready_1 = engine_ready, y_level < queue_depth
         ready_2, ready_3 = not image_full[0], not image_full[1]
+        passed = planned < count and (not stages or jobs[planned, _KEEP] != 0)
+        ready_4 = passed or not image_full[2]
         plan_taken = (has[0] or ready_0) and (has[1] or ready_1) and (has[2] or ready_2) and (has[3] or ready_3)
+        plan_taken = plan_taken and (has[4] or ready_4)
         to_engine = on_offer and not has[0] and ready_0
         to_y = on_offer and not has[1] and ready_1
 
         # ---- The edge of the clock: readers. ----
-        for side in range(2):
+        image_held = image_full.copy()
+        for side in range(3):
             image_taken = True
             for i in range(sides):
                 if of_readers[i, 0] != side:
@@ -189,7 +209,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                     start_cut = image_job[side]
 
                 # Words out, beats in.
-                cut = x_moves if side == 0 else w_moves
+                cut = x_moves if side == 0 else w_moves if side == 1 else c_moves
                 drop = cut and word[i] == 1
                 units = held[i]
                 if cut:
@@ -207,9 +227,9 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                             cutting[i] = 0
                 if start_cut >= 0:
                     cutting[i] = 1
-                    words[i] = jobs[start_cut, _W_WORDS if side else _X_WORDS]
+                    words[i] = jobs[start_cut, _X_WORDS + side]
                     word[i] = words[i]
-                    more[i] = jobs[start_cut, _TILES] if side else 1
+                    more[i] = jobs[start_cut, _TILES] if side == 1 else 1
                 leaves = ready_of[i] and (not front_of[i] or beat_out)
                 front_of[i] = leaves or (front_of[i] and not beat_out)
                 inner_read = inner_of[i] > 0 and (not ready_of[i] or leaves)
@@ -243,8 +263,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                     if planes[i] == 0:
                         walking[i] = 0
                 if take_ask:
-                    amount = new[_W_WORDS] if side else new[_X_WORDS]
-                    address, total = new[_W] if side else new[_X], 0
+                    amount, address, total = new[_X_WORDS + side], new[_X + side], 0
                     for j in range(sides):
                         if of_readers[j, 0] == side:
                             here = -(-amount * of_readers[j, 5] // bus)
@@ -254,13 +273,13 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                             total += here
                     stride[i] = total
                     walking[i] = 1
-                    planes[i] = new[_TILES] if side else 1
+                    planes[i] = new[_TILES] if side == 1 else 1
                 has_ask[i] = given and not job_ready and (has_ask[i] or take_ask)
                 has_cut[i] = given and not job_ready and (has_cut[i] or take_cut)
                 has_plane[i] = image_full[side] and not image_taken and (has_plane[i] or job_ready)
             if image_taken:
                 image_full[side] = 0
-            if on_offer and not has[2 + side] and (ready_3 if side else ready_2):
+            if on_offer and not has[2 + side] and not image_held[side] and not (side == 2 and passed):
                 image_full[side] = 1
                 image_job[side] = planned
 
@@ -321,27 +340,33 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
             active = 0
             answers[answers_put % slots] = 2
             answers_put += 1
-        if row_taken:
-            ending = row_ends and joins
-            ends_got += row_ends
-            rows_got += 1
+        if joins:
+            ending = out & _END != 0
         if begins:
             active = 1
             at_y = began_y = jobs[y_next, _Y]
             y_next += 1
         y_level += to_y - begins
 
-        # ---- The output queue. ----
+        # ---- The output stage and the output queue. ----
+        if stages and moves:
+            for i in range(stages - 1, 0, -1):
+                pipe[i] = pipe[i - 1]
+            pipe[0] = 0
+            if enters:
+                pipe[0] = head if last_column or head & _KEPT else _PRESENT
+                if head & _KEPT == 0:
+                    at_column = 0 if last_column else at_column + 1
+                    if last_column:
+                        first_row = head & _LAST != 0
         came_out = coming[now % slots]
         coming[now % slots] = 0
-        given_back = came_out == 3
+        given_back = came_out & _KEPT != 0 and came_out & _END == 0
         arrives = came_out != 0 and not given_back
         if arrives:
-            if came_out != 1:
-                ends_in[ends_put % slots] = rows_put
-                kept_in[ends_put % slots] = came_out == 4
-                ends_put += 1
+            in_queue[rows_put % (drain_rows + 1)] = came_out
             rows_put += 1
+        rows_got += row_taken
         inner_read = queue_inner > 0 and (not queue_ready or row_taken)
         queue_inner += arrives - inner_read
         if inner_read:
@@ -357,8 +382,9 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                 tail = jobs[job, _ROWS] - (jobs[job, _UNITS] - 1) * height
                 finished = tail if last_middle else height
             for r in range(finished):
-                ends = last_tiles and r == finished - 1 and (last_inner if stationary else last_middle)
-                coming[(now + latency - 2 + r) % slots] = (2 if ends else 1) + 2 * jobs[job, _KEEP]
+                last = r == finished - 1 and (last_inner if stationary else last_middle)
+                flags = _PRESENT + _LAST * last + _END * (last and last_tiles) + _KEPT * jobs[job, _KEEP]
+                coming[(now + latency - 2 + r) % slots] = flags
         has_room = room >= unseen + (1 if stationary else height)
         room += row_taken + given_back - set_aside
         set_aside = finished
@@ -438,6 +464,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
             has[1] = not plan_taken and (has[1] or ready_1)
             has[2] = not plan_taken and (has[2] or ready_2)
             has[3] = not plan_taken and (has[3] or ready_3)
+            has[4] = not plan_taken and (has[4] or ready_4)
             if plan_taken:
                 planning = 0
                 planned += 1
