@@ -7,6 +7,7 @@ import pytest
 
 from golden.errors import GossetError
 from golden.format import Format
+from golden.output import OutputRules
 from hw.design import PRESETS
 from sim.models.bus import bus_cycles, laid_out
 from sim.rtl.model import Model
@@ -18,7 +19,7 @@ LATENCIES = (0, 0, 1, 7, 50, 200, 500)
 DESIGNS = [
     POINTS[0],
     replace(POINTS[2], name="b2", bus_bits=32, prefetch=256, burst=32, keep_rows=64),
-    POINTS[6],
+    replace(POINTS[6], name="b6", output=OutputRules()),
 ]
 
 
