@@ -1,9 +1,11 @@
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from golden.format import Format
+from golden.output import OutputRules
 from hw.design import DesignPoint
 from sim.benches.catalogue import BENCHES, SMALL
 from sim.benches.runner import run_bench
@@ -26,6 +28,13 @@ def test_a_wide_bus_passes() -> None:
     result = run_bench("axi_memory", WIDE, blocks=6, only="(jobs|errors/side=write)/stall=random")
     assert result.ok, str(result)
     assert result.passed == 3 and result.checked > 500
+
+
+def test_an_output_stage_passes() -> None:
+    design = replace(SMALL, name="finishing", output=OutputRules())
+    result = run_bench("axi_memory", design, blocks=4, only="(random_jobs|long_products)/stall=random")
+    assert result.ok, str(result)
+    assert result.passed == 2 and result.checked > 100
 
 
 @pytest.mark.parametrize(
