@@ -155,7 +155,7 @@ def generate_axi(design: DesignPoint, kind: Literal["axis", "axi"]) -> Generated
         f"{top}_registers.md": registers.markdown(),
         f"{top}.h": registers.header(),
         f"{top}.core": _fusesoc(top, version("gosset")),
-        f"{top}.sdc": _CONSTRAINTS,
+        f"{top}.sdc": _constraints(_ports(flat)),
     }
     if kind == "axi":
         files[f"{top}_driver.h"] = driver(design, registers)
@@ -233,8 +233,23 @@ targets:
 """
 
 
-_CONSTRAINTS = """# There is one clock, and nothing crosses to another: no false paths, no multicycle paths.
+PERIOD_NS, OUTSIDE_NS = 10.0, 3.0
+"""What the constraints say of the clock, and of the time that a signal takes outside, to or from the port."""
+
+
+def _constraints(ports: list[dict[str, Any]]) -> str:
+    """The clock, and what is left of it for the way to and from each port."""
+    delays = []
+    for direction in ("in", "out"):
+        names = (
+            port["name"] + ("[*]" if port["width"] > 1 else "")
+            for port in ports
+            if port["direction"] == direction and port["name"] != "aclk"
+        )
+        delays.append(f"set_{direction}put_delay {OUTSIDE_NS} -clock aclk [get_ports {{{' '.join(names)}}}]\n")
+    return f"""# There is one clock, and nothing crosses to another: no false paths, no multicycle paths.
 # Every output of the AXI interfaces changes with aclk; aresetn is synchronous to it and is held for one cycle at least.
-# Set the period, in ns, to that of the system; where aclk comes from a clock that has constraints, leave this file out.
-create_clock -name aclk -period 10.0 [get_ports aclk]
-"""
+# Set the period, in ns, to that of the system, and the delays to what signals take outside, on a chip or between chips;
+# where aclk comes from a clock that has constraints, leave this file out.
+create_clock -name aclk -period {PERIOD_NS} [get_ports aclk]
+{"".join(delays)}"""
