@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
@@ -197,16 +197,17 @@ class ReadMaster(wiring.Component):
     <name>_job : In(stream of planes)
     <name> : Out(stream of words)
     halt : In(1)
-        Nothing new is asked for.
+        Nothing new is asked for from the next cycle on.
     quiet : Out(1)
-        Nothing that was asked for is missing.
+        Nothing that was asked for is missing, and nothing is asked for.
     error : Out(1)
         A response was an error.
     """
 
     def __init__(self, shapes: dict[str, ReaderShape], axcache: int, id_bits: int):
         self.readers = {name: Reader(shape) for name, shape in shapes.items()}
-        self.bus_bits, self.axcache = next(iter(shapes.values())).bus_bits, axcache
+        shape = next(iter(shapes.values()))
+        self.bus_bits, self.burst, self.axcache = shape.bus_bits, shape.burst, axcache
         members: dict[str, wiring.Member] = {"memory": Out(read(self.bus_bits, id_bits))}
         for name, reader in self.readers.items():
             members |= {f"{name}_job": reader.signature.members["job"], name: reader.signature.members["o"]}
@@ -229,13 +230,18 @@ class ReadMaster(wiring.Component):
             wiring.connect(m, reader.o, wiring.flipped(getattr(self, name)))
             m.d.comb += [reader.beat.eq(axi.rdata), reader.push.eq(axi.rvalid & (axi.rid == i))]
 
-        # Whoever asked last is the last to be asked.
+        # Whoever asked last is the last to be asked. The address is taken along whether anybody asks or not, so that it
+        # waits for nothing but the one before it.
+        halted = Signal()
         free = Signal()
+        may = Signal()
         asks = Signal(len(readers))
         grant = Signal(len(readers))
         latest = Signal(range(len(readers)))
+        m.d.sync += halted.eq(self.halt)
         m.d.comb += [
-            free.eq(~self.halt & (~axi.arvalid | axi.arready)),
+            free.eq(~axi.arvalid | axi.arready),
+            may.eq(free & ~halted),
             asks.eq(Cat(reader.request.valid for _, reader in readers)),
         ]
         with m.Switch(latest):
@@ -244,27 +250,30 @@ class ReadMaster(wiring.Component):
                     order = [(i + 1 + k) % len(readers) for k in range(len(readers))]
                     for k, j in enumerate(order):
                         m.d.comb += grant[j].eq(asks[j] & ~Cat(asks[before] for before in order[:k]).any())
-        with m.If(axi.arready):
-            m.d.sync += axi.arvalid.eq(0)
+        number: Value = Const(0)
+        burst: Value = Const(0)
         for i, (_, reader) in enumerate(readers):
-            m.d.comb += reader.request.ready.eq(free & grant[i])
-            with m.If(reader.request.valid & reader.request.ready):
-                request = reader.request.payload
-                m.d.sync += [
-                    latest.eq(i),
-                    axi.arvalid.eq(1),
-                    axi.arid.eq(i),
-                    axi.araddr.eq(request.at << reader.offset_bits),
-                    axi.arlen.eq(request.more),
-                ]
+            number |= Mux(grant[i], i, 0)
+            burst |= Mux(grant[i], reader.request.payload.as_value(), 0)
+            m.d.comb += reader.request.ready.eq(may & grant[i])
+        granted = data.View(burst_layout(self.bus_bits, self.burst), burst)
+        with m.If(free):
+            m.d.sync += [
+                axi.arvalid.eq(asks.any() & ~halted),
+                axi.arid.eq(number),
+                axi.araddr.eq(granted.at << exact_log2(self.bus_bits // 8)),
+                axi.arlen.eq(granted.more),
+            ]
+        with m.If(may & asks.any()):
+            m.d.sync += latest.eq(number)
 
         outstanding = Signal(range(sum(reader.shape.depth for _, reader in readers) + 1))
         begun = Signal()
         ended = Signal()
-        m.d.sync += [begun.eq(asks.any() & free), ended.eq(axi.rvalid & axi.rlast)]
+        m.d.sync += [begun.eq(asks.any() & may), ended.eq(axi.rvalid & axi.rlast)]
         with m.If(begun & ~ended):
             m.d.sync += outstanding.eq(outstanding + 1)
         with m.Elif(ended & ~begun):
             m.d.sync += outstanding.eq(outstanding - 1)
-        m.d.comb += self.quiet.eq((outstanding == 0) & ~begun)
+        m.d.comb += self.quiet.eq((outstanding == 0) & ~begun & halted)
         return m

@@ -102,7 +102,7 @@ def reads(h: Harness) -> None:
     outstanding = h.probe("dut.core.core.outstanding")
     begun, ended = (h.probe(f"dut.core.core.{wire}") for wire in ("begun", "ended"))
     h.prove("it knows how many bursts are under way, a cycle later", outstanding + begun == waits + ended)
-    h.prove("and whether none is", dut.quiet == ~(waits.any() | ended))
+    h.prove("and whether none is, halted", dut.quiet == (h.probe("dut.core.core.halted") & ~(waits.any() | ended)))
     h.prove("no other IDs", ~dut.memory_arvalid | (dut.memory_arid < len(master.readers)))
     h.prove("nothing is owed to others", ~Cat(rules.beats_2, rules.bursts_2, rules.beats_3, rules.bursts_3).any())
     h.cover("two bursts of one reader", rules.bursts_0 == 2)
