@@ -17,13 +17,10 @@ COLUMN = data.StructLayout(
 )
 """A word of a column."""
 
-DIGIT = 4
-"""Bits of a mantissa that a sum is multiplied by at a time."""
-
 COARSE = 3
 """Bits of a shift that are left for the second one."""
 
-STAGES = 9
+STAGES = 10
 """Cycles from an accumulator to its result."""
 
 
@@ -114,20 +111,27 @@ class OutputStage(wiring.Component):
 
         accumulator = staged("accumulator", row.values[at])
         total = staged("total", accumulator + words[1].bias)
-        digits = (words[2].mantissa.word_select(k, DIGIT) for k in range(MANTISSA_BITS // DIGIT))
-        parts = [staged(f"part_{k}", total * digit) for k, digit in enumerate(digits)]
-        low, high = (staged(f"pair_{k}", parts[2 * k] + (parts[2 * k + 1] << DIGIT)) for k in range(2))
-        product = staged("product", (low + (high << 2 * DIGIT))[: len(total) + MANTISSA_BITS].as_signed())
+        # A sum times two bits of the mantissa at a time, then twice as many each time: an addition a stage.
+        mantissa, shift = words[2].mantissa, 2
+        sums = [
+            staged(f"part_{k}", Mux(mantissa[2 * k], total, 0) + (Mux(mantissa[2 * k + 1], total, 0) << 1))
+            for k in range(MANTISSA_BITS // 2)
+        ]
+        while len(sums) > 1:
+            pairs = zip(sums[::2], sums[1::2], strict=True)
+            sums = [staged(f"sum_{len(sums)}_{k}", low + (high << shift)) for k, (low, high) in enumerate(pairs)]
+            shift *= 2
+        product = sums[0][: len(total) + MANTISSA_BITS].as_signed()
         # Twice the number and shifted, so that its lowest bit says how to round.
-        coarse = staged("coarse", Cat(0, product).as_signed() >> (words[5].shift[COARSE:] << COARSE))
-        fine = staged("fine", coarse >> words[6].shift[:COARSE])
+        coarse = staged("coarse", Cat(0, product).as_signed() >> (words[6].shift[COARSE:] << COARSE))
+        fine = staged("fine", coarse >> words[7].shift[:COARSE])
         bits = self.rules.bits
         fits = fine[bits:].all() | ~fine[bits:].any()
         clipped = staged("clipped", Mux(fits, fine[: bits + 1], Cat((~fine[-1]).replicate(bits), fine[-1])).as_signed())
         rounded = Signal(signed(bits + 1))
         m.d.comb += rounded.eq((clipped + 1) >> 1)
         most, negative = (1 << (bits - 1)) - 1, rounded < 0
-        result = Mux(negative & words[8].relu, 0, Mux(~rounded[-1] & rounded[bits - 1], most, rounded[:bits]))
+        result = Mux(negative & words[9].relu, 0, Mux(~rounded[-1] & rounded[bits - 1], most, rounded[:bits]))
         m.d.comb += [
             self.o.valid.eq(valid),
             Cat(self.o.payload[name] for name in self.o.payload.shape().members if name != "values").eq(ends),
