@@ -130,7 +130,7 @@ class OutputStage(wiring.Component):
         clipped = staged("clipped", Mux(fits, fine[: bits + 1], Cat((~fine[-1]).replicate(bits), fine[-1])).as_signed())
         rounded = Signal(signed(bits + 1))
         m.d.comb += rounded.eq((clipped + 1) >> 1)
-        most, negative = (1 << (bits - 1)) - 1, rounded < 0
+        most, negative = (1 << (bits - 1)) - 1, clipped[-1]  # −1/2 and below: zero with a ReLU, rounded or not
         result = Mux(negative & words[9].relu, 0, Mux(~rounded[-1] & rounded[bits - 1], most, rounded[:bits]))
         m.d.comb += [
             self.o.valid.eq(valid),
