@@ -51,7 +51,7 @@ def table(value: Any, name: str, fields: tuple[str, ...]) -> dict[str, Any]:
     GossetError
         If it is no table, or has a field that is not among those.
     """
-    whole = f"a table of {', '.join(fields[:-1])} and {fields[-1]}"
+    whole = f"a table of {' and '.join(filter(None, (', '.join(fields[:-1]), fields[-1])))}"
     if not isinstance(value, dict):
         raise GossetError(f"{name} is {whole}, not {shown(value)}.")
     if unknown := [field for field in value if field not in fields]:

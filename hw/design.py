@@ -11,6 +11,7 @@ from golden.format import Format
 from golden.frontend import FrontEndRules
 from golden.given import integer, shown, table
 from golden.lattice import DIM
+from golden.output import OutputRules
 from hw.names import check_name
 
 ACC_BITS = 32
@@ -37,7 +38,7 @@ LEAST_PREFETCH, MAX_PREFETCH = 64, 8192
 PAGE = 4096
 """Bytes of which no burst may cross a multiple."""
 
-LATER = ("keep_rows", "burst", "prefetch", "axcache", "axprot")
+LATER = ("keep_rows", "burst", "prefetch", "axcache", "axprot", "output")
 """Fields that `DesignPoint.as_dict` leaves out where they are as by default: they came later, and what describes a
 design without them stays as it was."""
 
@@ -97,6 +98,9 @@ class DesignPoint:
     front_end : FrontEndRules, optional
         A front end in front of the activations' memory, which rotates and packs raw rows; of the design's format. Jobs
         may then have raw activations too.
+    output : OutputRules, optional
+        An output stage behind the memory port's results, which scales, adds a bias and rounds; 32-bit accumulators are
+        written if none is given.
     bus_bits : int
         Width of the AXI data bus to memory: 32 to 512, a power of two.
     burst : int
@@ -134,10 +138,11 @@ class DesignPoint:
     prefetch: int = LEAST_PREFETCH
     axcache: int = 0b0011
     axprot: int = 0b000
+    output: OutputRules | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        for name, kind in (("format", Format), ("front_end", FrontEndRules | None)):
+        for name, kind in (("format", Format), ("front_end", FrontEndRules | None), ("output", OutputRules | None)):
             if not isinstance(getattr(self, name), kind):
                 raise GossetError(f"{name} of a design point cannot be {shown(getattr(self, name))}.")
         if self.dataflow not in get_args(Dataflow):
@@ -230,6 +235,11 @@ class DesignPoint:
         return (28 if self.pipeline == "deep" else 15) + 3 * self.rows + self.cols + keeping
 
     @property
+    def result_bits(self) -> int:
+        """Bits of a result in memory."""
+        return self.output.bits if self.output else ACC_BITS
+
+    @property
     def macs_per_cycle(self) -> int:
         """Multiply-accumulates per cycle when every cell works."""
         return 8 * self.rows * self.cols
@@ -274,7 +284,9 @@ class DesignPoint:
             front_end = FrontEndRules(format=format, **table(front_end, "The front end of a design point", known))
         if isinstance(fields.get("activations"), list):
             fields["activations"] = tuple(fields["activations"])
-        return cls(**fields, format=format, front_end=front_end)
+        if (output := fields.pop("output", None)) is not None:
+            output = OutputRules(**table(output, "The output of a design point", ("result",)))
+        return cls(**fields, format=format, front_end=front_end, output=output)
 
     @classmethod
     def load(cls, design: str) -> "DesignPoint":

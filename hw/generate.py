@@ -100,7 +100,13 @@ def generate_design(design: DesignPoint) -> Generated:
     """Verilog of the accelerator of a design point; the description records the design and its latency in cycles.
 
     The last few are kept, here and by `generate_axi`.
+
+    Raises
+    ------
+    GossetError
+        If the design has an output stage.
     """
+    _check_output(design)
     return generate(Accelerator(design), design.module, design=design.as_dict(), latency=latency(design))
 
 
@@ -127,6 +133,8 @@ def generate_axi(design: DesignPoint, kind: Literal["axis", "axi"]) -> Generated
         raise GossetError(f"A top for a system is {' or '.join(AXI_TOPS)}, not {kind!r}.")
     if kind == "axi" and design.front_end:
         raise GossetError("The front end takes streams: give kind axis, or leave the design's front end out.")
+    if kind == "axis":
+        _check_output(design)
     component = AXI_TOPS[kind](design)
     flat, registers = AxiPorts(component), component.map
     top = registers.name
@@ -147,7 +155,7 @@ def generate_axi(design: DesignPoint, kind: Literal["axis", "axi"]) -> Generated
         f"{top}_registers.md": registers.markdown(),
         f"{top}.h": registers.header(),
         f"{top}.core": _fusesoc(top, version("gosset")),
-        f"{top}.sdc": _CONSTRAINTS,
+        f"{top}.sdc": _constraints(_ports(flat)),
     }
     if kind == "axi":
         files[f"{top}_driver.h"] = driver(design, registers)
@@ -156,6 +164,13 @@ def generate_axi(design: DesignPoint, kind: Literal["axis", "axi"]) -> Generated
 
 AXI_TOPS = {"axis": AxiStreamTop, "axi": AxiMemoryTop}
 """What there is for a system, by kind."""
+
+
+def _check_output(design: DesignPoint) -> None:
+    if design.output:
+        raise GossetError(
+            "The output stage belongs to the memory port: give bus axi, or leave the design's output out."
+        )
 
 
 def _annotated(text: str, flat: AxiPorts) -> str:
@@ -218,8 +233,23 @@ targets:
 """
 
 
-_CONSTRAINTS = """# There is one clock, and nothing crosses to another: no false paths, no multicycle paths.
+PERIOD_NS, OUTSIDE_NS = 10.0, 3.0
+"""What the constraints say of the clock, and of the time that a signal takes outside, to or from the port."""
+
+
+def _constraints(ports: list[dict[str, Any]]) -> str:
+    """The clock, and what is left of it for the way to and from each port."""
+    delays = []
+    for direction in ("in", "out"):
+        names = (
+            port["name"] + ("[*]" if port["width"] > 1 else "")
+            for port in ports
+            if port["direction"] == direction and port["name"] != "aclk"
+        )
+        delays.append(f"set_{direction}put_delay {OUTSIDE_NS} -clock aclk [get_ports {{{' '.join(names)}}}]\n")
+    return f"""# There is one clock, and nothing crosses to another: no false paths, no multicycle paths.
 # Every output of the AXI interfaces changes with aclk; aresetn is synchronous to it and is held for one cycle at least.
-# Set the period, in ns, to that of the system; where aclk comes from a clock that has constraints, leave this file out.
-create_clock -name aclk -period 10.0 [get_ports aclk]
-"""
+# Set the period, in ns, to that of the system, and the delays to what signals take outside, on a chip or between chips;
+# where aclk comes from a clock that has constraints, leave this file out.
+create_clock -name aclk -period {PERIOD_NS} [get_ports aclk]
+{"".join(delays)}"""

@@ -12,6 +12,7 @@ import numpy as np
 
 from golden.format import Format
 from golden.frontend import FrontEndRules
+from golden.output import OutputRules
 from hw.design import MAX_DSP_Q, DesignPoint
 
 PARAMETERS: dict[str, tuple[Any, ...]] = {
@@ -33,6 +34,7 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
     "prefetch": (64, 128, 1024),
     "axcache": (3, 15),
     "axprot": (0, 3),
+    "result": (None, "int8", "int16"),
     "scale": (None, "host", "max", "rms"),
     "candidates": ("parallel", "serial"),
     "length": (8, 16, 64),
@@ -42,7 +44,7 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
 }
 """Values of each parameter, in terms in which nearly all go together: `multipliers` says in how many columns there are
 some, `panels` is how many times as many rows as the array's a job can have, `kept` how many times as many as those
-there is room for on chip, at least. `scale` is None without a front end."""
+there is room for on chip, at least. `scale` is None without a front end, `result` without an output stage."""
 
 OF_FRONT_END = ("candidates", "length", "raw_bits", "fraction_bits", "row_blocks")
 """The parameters of a front end."""
@@ -76,6 +78,7 @@ def design(values: Mapping[str, Any], name: str = "drawn") -> DesignPoint | None
         keep_rows=1 << (v["rows"] * v["panels"] * v["kept"] - 1).bit_length() if v["kept"] else 0,
         w_depth=v["w_depth"] if v["dataflow"] == "os" else 0,
         front_end=front_end,
+        output=OutputRules(result=v["result"]) if v["result"] else None,
         **{key: v[key] for key in ("rows", "cols", "dataflow", "activations", "pipeline", "x_depth")},
         **{key: v[key] for key in ("jobs", "bus_bits", "burst", "prefetch", "axcache", "axprot")},
     )

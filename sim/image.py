@@ -2,13 +2,14 @@
 
 An operand in memory is a pair of planes for each tile (of weights; activations are one tile), one after the other: the
 labels of all words back to back, then their β indices if there are any, each filled up with zeros to whole beats of the
-bus. Results are rows of 32-bit accumulators back to back.
+bus. Results are rows of 32-bit accumulators back to back, or of what an output stage makes of them.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.design import ACC_BITS, DesignPoint
+from golden.output import Columns
+from hw.design import DesignPoint
 from hw.engine.banks import w_word, x_word
 from sim.tiles import Payload
 
@@ -39,14 +40,21 @@ def packet(design: DesignPoint, side: str, words: Payload) -> NDArray[np.uint8]:
     return np.packbits(np.concatenate(fields, axis=1), axis=1, bitorder="little")
 
 
+def columns_image(design: DesignPoint, columns: Columns, tiles: int) -> bytes:
+    """The memory image of what an output stage does with the columns of so many tiles; zeros beyond the last one."""
+    words = columns.words(tiles * design.cols).astype("<u8").tobytes()
+    return words + bytes(-len(words) % (design.bus_bits // 8))
+
+
 def result_rows(design: DesignPoint, data: bytes) -> NDArray[np.uint32]:
-    """The rows of accumulators in memory, or in the packets of `m_axis_acc`: uint32 `(rows, cols)`."""
-    return np.frombuffer(data, dtype="<u4").astype(np.uint32).reshape(-1, design.cols)
+    """The rows of results in memory, or in the packets of `m_axis_acc`: uint32 `(rows, cols)`, sign and all."""
+    values = np.frombuffer(data, dtype=f"<i{design.result_bits // 8}").astype(np.int32)
+    return values.view(np.uint32).reshape(-1, design.cols)
 
 
 def result_bytes(design: DesignPoint, rows: int) -> int:
     """Bytes of so many rows of results."""
-    return rows * design.cols * ACC_BITS // 8
+    return rows * design.cols * design.result_bits // 8
 
 
 def _widths(design: DesignPoint, side: str) -> dict[str, int]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from amaranth.lib.wiring import Component
 
@@ -15,6 +15,7 @@ from golden.errors import GossetError
 from golden.files import writable, write_text
 from golden.format import Format
 from golden.frontend import FrontEndRules
+from golden.output import OutputRules, Result
 from hw.array.cell import Cell, SquaredNorm, StationaryCell
 from hw.array.operands import Operand, operands, packed_operand
 from hw.axi.read import Reader, reader_shapes
@@ -25,7 +26,8 @@ from hw.codec.hadamard import Rotator
 from hw.design import PRESETS
 from hw.engine.banks import w_word
 from hw.engine.keeper import Keeper
-from hw.generate import Generated, generate, generate_design
+from hw.engine.output import OutputStage
+from hw.generate import Generated, generate, generate_axi, generate_design
 from sim.provenance import provenance
 
 RATES = (16, 8, 4)
@@ -64,6 +66,10 @@ def units() -> dict[str, Callable[[], Generated]]:
         "rowscale_max": partial(RowScale, FrontEndRules(scale="max")),
         "frontend_q16": partial(FrontEnd, rules),
         "keeper_1024": partial(Keeper, replace(PRESETS["small"], keep_rows=1024)),
+        **{
+            f"output_{result}": partial(OutputStage, replace(PRESETS["small"], output=OutputRules(result=result)))
+            for result in get_args(Result)
+        },
         **{f"{name}_{prefetch}": reader for prefetch in (64, 1024) for name, reader in _readers(prefetch).items()},
     }
 
@@ -75,7 +81,8 @@ def units() -> dict[str, Callable[[], Generated]]:
         for name in ("small", "small_ws")
     }
     parts = {name: unit(name) for name in components}
-    return parts | {name: partial(generate_design, design) for name, design in designs.items()}
+    parts |= {name: partial(generate_design, design) for name, design in designs.items()}
+    return parts | {f"{name}_axi": partial(generate_axi, designs[name], "axi") for name in ("tiny", "small")}
 
 
 def _readers(prefetch: int) -> dict[str, Callable[[], Component]]:

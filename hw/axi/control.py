@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from hw.axi.lite import Registers
-from hw.axi.map import ADDRESSES, SHAPE, front_end_layout, job_layout
+from hw.axi.map import SHAPE, addresses, front_end_layout, job_layout
 from hw.axi.ports import lite
 from hw.design import DesignPoint
 from hw.engine.counters import COUNTER_BITS, COUNTERS
@@ -122,11 +122,12 @@ class Control(wiring.Component):
         taken = Signal()
         room = Signal(range(self.design.jobs + 1))
         if self._addressed:
-            for name in ADDRESSES:
+            names = addresses(self.design)
+            for name in names:
                 halves = (getattr(registers, f"job_{name}_{half}") for half in ("low", "high"))
                 m.d.comb += job[name].eq(Cat(*halves))
             offset = exact_log2(self.design.bus_bits // 8)
-            m.d.comb += misaligned.eq(Cat(job[name][:offset] for name in ADDRESSES).any())
+            m.d.comb += misaligned.eq(Cat(job[name][:offset] for name in names).any())
         queue = SyncFIFO(width=len(job.as_value()), depth=self.design.jobs)
         m.submodules.queue = DomainRenamer("core")(queue)
         m.d.comb += [

@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.axi.control import Control
-from hw.axi.map import ADDRESSES, front_end_layout, job_layout, register_map
+from hw.axi.map import addresses, front_end_layout, job_layout, register_map
 from hw.axi.ports import ADDRESS_BITS, lite
 from hw.design import DesignPoint
 from hw.engine.counters import COUNTER_BITS, COUNTERS
@@ -86,13 +86,13 @@ class Core(wiring.Component):
     def place(self, m: Module) -> tuple[Any, Engine]:
         """Adds planner and engine; returns the stream of plans, with the addresses as tag, and the engine."""
         raw = self.job.payload
-        addresses = ADDRESSES if self.ADDRESSED else ()
-        m.submodules.planner = planner = Planner(self.design, tag_bits=ADDRESS_BITS * len(addresses))
+        tags = addresses(self.design) if self.ADDRESSED else ()
+        m.submodules.planner = planner = Planner(self.design, tag_bits=ADDRESS_BITS * len(tags))
         m.submodules.engine = engine = Engine(self.design)
         wanted = planner.i.payload
         m.d.comb += [wanted[name].eq(raw[name]) for name in ("rows", "tiles", "steps", *modes(self.design))]
-        if addresses:
-            m.d.comb += wanted.tag.eq(Cat(raw[name] for name in addresses))
+        if tags:
+            m.d.comb += wanted.tag.eq(Cat(raw[name] for name in tags))
         m.d.comb += [planner.i.valid.eq(self.job.valid), self.job.ready.eq(planner.i.ready)]
         m.d.comb += [self.errors[name].eq(planner.errors[i]) for i, name in enumerate(errors(self.design))]
         m.d.comb += [self.counters[name].eq(getattr(engine, name)) for name in COUNTERS]

@@ -38,6 +38,9 @@ typedef struct {
     uint32_t rows, tiles, steps;
     uint32_t mode; /* masks of the register job_mode, or 0 */
     uint64_t x, w, y;
+#ifdef @PREFIX@_JOB_C_LOW
+    uint64_t c; /* of the columns' words */
+#endif
 } @prefix@_job;
 
 /* A packed matrix: the two planes that a packed file holds. */
@@ -122,6 +125,10 @@ static inline int @prefix@_submit(@prefix@_device *device, const @prefix@_job *j
 {
     if ((job->x | job->w | job->y) % @PREFIX@_BUS_BYTES)
         return @PREFIX@_FAILED;
+#ifdef @PREFIX@_JOB_C_LOW
+    if (job->c % @PREFIX@_BUS_BYTES)
+        return @PREFIX@_FAILED;
+#endif
     if (@prefix@_room(device) == 0)
         return @PREFIX@_NO_ROOM;
     @PREFIX@_WRITE(device, @PREFIX@_JOB_ROWS, job->rows);
@@ -134,6 +141,10 @@ static inline int @prefix@_submit(@prefix@_device *device, const @prefix@_job *j
     @PREFIX@_WRITE(device, @PREFIX@_JOB_W_HIGH, (uint32_t)(job->w >> 32));
     @PREFIX@_WRITE(device, @PREFIX@_JOB_Y_LOW, (uint32_t)job->y);
     @PREFIX@_WRITE(device, @PREFIX@_JOB_Y_HIGH, (uint32_t)(job->y >> 32));
+#ifdef @PREFIX@_JOB_C_LOW
+    @PREFIX@_WRITE(device, @PREFIX@_JOB_C_LOW, (uint32_t)job->c);
+    @PREFIX@_WRITE(device, @PREFIX@_JOB_C_HIGH, (uint32_t)(job->c >> 32));
+#endif
     @PREFIX@_WRITE(device, @PREFIX@_DOORBELL, @PREFIX@_DOORBELL_GO_MASK);
     return @PREFIX@_OK;
 }
@@ -291,5 +302,35 @@ static inline size_t @prefix@_int8_image(uint8_t *image, const int8_t *x, uint32
         }
     return bytes;
 }
+
+#ifdef @PREFIX@_JOB_C_LOW
+/* What the output stage does with a column: (accumulator + bias) * mantissa / 2^shift, rounded, from 0 on with a ReLU. */
+typedef struct {
+    int32_t bias;
+    uint16_t mantissa;
+    uint8_t shift; /* up to 63 */
+    bool relu;
+} @prefix@_column;
+
+/* Columns of a job: so many tiles from a first one on, of so many columns in all. */
+static inline size_t @prefix@_c_image(uint8_t *image, const @prefix@_column *columns, uint32_t count, uint32_t first_tile,
+                                      uint32_t tiles)
+{
+    const uint32_t cols = @PREFIX@_VALUE(ARRAY_COLS);
+    const size_t bytes = @prefix@_plane_bytes(tiles, cols, 64);
+    if (!image)
+        return bytes;
+    for (size_t i = 0; i < bytes; i++)
+        image[i] = 0;
+    for (uint32_t i = 0; i < tiles * cols && first_tile * cols + i < count; i++) {
+        const @prefix@_column *column = columns + first_tile * cols + i;
+        uint64_t word = (uint32_t)column->bias | (uint64_t)column->mantissa << 32 | (uint64_t)(column->shift & 63u) << 48 |
+                        (uint64_t)column->relu << 54;
+        for (uint32_t k = 0; k < 8; k++)
+            image[8u * i + k] = (uint8_t)(word >> (8 * k));
+    }
+    return bytes;
+}
+#endif
 
 #endif /* @PREFIX@_DRIVER_H */

@@ -4,8 +4,8 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.axi.bursts import WORDS_BITS
 from hw.axi.ports import axi_stream
-from hw.axi.read import WORDS_BITS
 from hw.engine.planner import FIELD_BITS
 
 

@@ -19,6 +19,15 @@ IDENTIFICATION = int.from_bytes(b"GOSS", "big")
 ADDRESSES = ("x", "w", "y")
 """What a job of the memory variant has an address of: activations, weights, results."""
 
+COLUMNS = "c"
+"""What it has an address of beside in a design with an output stage: what is done with its columns."""
+
+
+def addresses(design: DesignPoint) -> tuple[str, ...]:
+    """What a job of the memory variant has an address of."""
+    return (*ADDRESSES, COLUMNS) if design.output else ADDRESSES
+
+
 SHAPE = {
     "rows": "Rows of activations.",
     "tiles": "Tiles of weights, of as many columns each as the array has.",
@@ -29,7 +38,7 @@ SHAPE = {
 def job_layout(design: DesignPoint, addressed: bool) -> data.StructLayout:
     """A job as the registers give it: shape, modes, and addresses in the memory variant."""
     fields: dict[str, ShapeLike] = {**dict.fromkeys(SHAPE, FIELD_BITS), **modes(design)}
-    return data.StructLayout(fields | (dict.fromkeys(ADDRESSES, ADDRESS_BITS) if addressed else {}))
+    return data.StructLayout(fields | (dict.fromkeys(addresses(design), ADDRESS_BITS) if addressed else {}))
 
 
 def front_end_layout() -> data.StructLayout:
@@ -203,9 +212,12 @@ def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, ad
         registers.append(Register("kept", 0x020, "What is kept on chip from job to job.", kept))
         texts = "1: adds to the accumulators that were kept.", "1: keeps the accumulators; no results come out."
         kinds += [Field(name, 2 + i, 1, "RW", texts[i]) for i, name in enumerate(SUMS)]
+    if design.output:
+        result = (constant("bits", 0, 8, design.output.bits, "Bits of a result."),)
+        registers.append(Register("output", 0x024, "The output stage.", result))
     registers.append(Register("job_mode", 0x08C, "Kind.", tuple(kinds)))
     if addressed:
-        for i, name in enumerate(ADDRESSES):
+        for i, name in enumerate(addresses(design)):
             for j, half in enumerate(("low", "high")):
                 text = f"Address of {name}, {half} half."
                 registers.append(word(f"job_{name}_{half}", 0x090 + 8 * i + 4 * j, "RW", text))

@@ -1,20 +1,23 @@
 """The accelerator with an AXI4 memory port: it fetches the operands of a job and writes its results by itself."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Const, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
+from golden.output import COLUMN_BITS
+from hw.axi.bursts import WORDS_BITS, planes_layout
 from hw.axi.core import Core, Top
-from hw.axi.map import ADDRESSES
+from hw.axi.map import COLUMNS, addresses
 from hw.axi.ports import ADDRESS_BITS, forward, memory
-from hw.axi.read import ID_BITS, WORDS_BITS, Reader, ReadMaster, planes_layout, reader_shapes
+from hw.axi.read import Reader, ReaderShape, ReadMaster, id_bits, reader_shapes
 from hw.axi.write import WriteMaster
-from hw.design import DesignPoint
+from hw.design import LEAST_PREFETCH, DesignPoint
 from hw.engine.banks import w_word, x_word
+from hw.engine.output import OutputStage
 from hw.engine.planner import FIELD_BITS
 from hw.streams import broadcast
 
@@ -99,7 +102,7 @@ class MemoryCore(Core):
     ADDRESSED: ClassVar = True
 
     def __init__(self, design: DesignPoint):
-        super().__init__(design, {"memory": Out(memory(design.bus_bits, ID_BITS))})
+        super().__init__(design, {"memory": Out(memory(design.bus_bits, id_bits(design)))})
 
     def elaborate(self, platform: object) -> Module:
         """Each job goes to the engine, to either operand's readers and to the writer."""
@@ -107,13 +110,15 @@ class MemoryCore(Core):
         design = self.design
         plans, engine = self.place(m)
         plan = plans.payload
-        addresses = data.View(data.StructLayout(dict.fromkeys(ADDRESSES, ADDRESS_BITS)), plan.tag)
+        places = data.View(data.StructLayout(dict.fromkeys(addresses(design), ADDRESS_BITS)), plan.tag)
 
         words = {"x": x_word(design), "w": w_word(design)}
         shapes = {
             f"{side}_{name}": shape for side in words for name, shape in reader_shapes(design, words[side]).items()
         }
-        m.submodules.read = reads = ReadMaster(shapes, design.axcache)
+        if design.output:
+            shapes[COLUMNS] = columns_shape(design)
+        m.submodules.read = reads = ReadMaster(shapes, design.axcache, id_bits(design))
         m.submodules.write = writes = WriteMaster(design)
         m.submodules.results = results = SyncFIFO(width=ADDRESS_BITS, depth=design.jobs)
         sinks = {"engine": (engine.plan.valid, engine.plan.ready), "y": (results.w_en, results.w_rdy)}
@@ -125,7 +130,7 @@ class MemoryCore(Core):
             m.submodules[f"image_{side}"] = image = Image(own)
             sinks[side] = (image.i.valid, image.i.ready)
             m.d.comb += [
-                image.i.payload.address.eq(addresses[side]),
+                image.i.payload.address.eq(places[side]),
                 image.i.payload.tiles.eq(tiles),
                 image.i.payload.words.eq(count),
             ]
@@ -137,18 +142,24 @@ class MemoryCore(Core):
             valid = Cat(part.valid for part in parts).all()
             m.d.comb += operand.valid.eq(valid)
             m.d.comb += [part.ready.eq(valid & operand.ready) for part in parts]
+        results_of: Any = engine.acc
+        if design.output:
+            m.submodules.output = output = OutputStage(design)
+            sinks[COLUMNS] = self._columns(m, plan, places[COLUMNS], reads, output)
+            wiring.connect(m, engine.acc, output.i)
+            results_of = output.o
         broadcast(m, plans, sinks)
 
         m.d.comb += [engine.plan.payload[name].eq(plan[name]) for name in engine.plan.payload.shape().members]
         m.d.comb += [
-            results.w_data.eq(addresses.y),
+            results.w_data.eq(places.y),
             writes.job.payload.eq(results.r_data),
             writes.job.valid.eq(results.r_rdy),
             results.r_en.eq(writes.job.ready),
-            writes.rows.payload.values.eq(engine.acc.payload.values),
-            *(writes.rows.payload[name].eq(engine.acc.payload[name]) for name in writes.ends),
-            writes.rows.valid.eq(engine.acc.valid),
-            engine.acc.ready.eq(writes.rows.ready),
+            writes.rows.payload.values.eq(results_of.payload.values),
+            *(writes.rows.payload[name].eq(results_of.payload[name]) for name in writes.ends),
+            writes.rows.valid.eq(results_of.valid),
+            results_of.ready.eq(writes.rows.ready),
             reads.halt.eq(self.halt),
             writes.halt.eq(self.halt),
             self.quiet.eq(reads.quiet & writes.quiet),
@@ -161,6 +172,31 @@ class MemoryCore(Core):
         forward(m, self.memory, reads.memory)
         forward(m, self.memory, writes.memory)
         return m
+
+    def _columns(
+        self, m: Module, plan: Any, place: Value, reads: ReadMaster, output: OutputStage
+    ) -> tuple[Signal, Value]:
+        """Where plans go on their way to the reader of columns: those of jobs that keep their rows are passed over."""
+        m.submodules.image_columns = image = Image({COLUMNS: reads.readers[COLUMNS]})
+        wiring.connect(m, getattr(image, COLUMNS), getattr(reads, f"{COLUMNS}_job"))
+        words, wanted = getattr(reads, COLUMNS), Signal(name="columns_wanted")
+        passed = plan.keep if self.design.keep_rows else Const(0, 1)
+        m.d.comb += [
+            image.i.valid.eq(wanted & ~passed),
+            image.i.payload.address.eq(place),
+            image.i.payload.tiles.eq(1),
+            image.i.payload.words.eq(plan.tiles * self.design.cols),
+            output.columns.payload.as_value().eq(words.payload),
+            output.columns.valid.eq(words.valid),
+            words.ready.eq(output.columns.ready),
+        ]
+        return wanted, image.i.ready | passed
+
+
+def columns_shape(design: DesignPoint) -> ReaderShape:
+    """The reader of the columns' words: they are few."""
+    jobs = design.jobs if design.prefetch > LEAST_PREFETCH else 0
+    return ReaderShape(COLUMN_BITS, design.bus_bits, design.burst, max(LEAST_PREFETCH, 2 * design.burst), jobs)
 
 
 class AxiMemoryTop(Top):
@@ -181,7 +217,7 @@ class AxiMemoryTop(Top):
     CORE: ClassVar = MemoryCore
 
     def __init__(self, design: DesignPoint):
-        super().__init__(design, {"m_axi_mem": Out(memory(design.bus_bits, ID_BITS))})
+        super().__init__(design, {"m_axi_mem": Out(memory(design.bus_bits, id_bits(design)))})
 
     def elaborate(self, platform: object) -> Module:
         """The memory port goes straight to the core."""

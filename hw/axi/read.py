@@ -2,46 +2,23 @@
 
 from dataclasses import dataclass
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import bits_for, exact_log2
+from amaranth.utils import exact_log2
 
+from hw.axi.bursts import WORDS_BITS, Bursts, burst_layout, planes_layout
 from hw.axi.gearbox import Gearbox
-from hw.axi.ports import ADDRESS_BITS, INCR, read
+from hw.axi.ports import INCR, read
 from hw.design import LEAST_PREFETCH, DesignPoint
 from hw.engine.planner import FIELD_BITS
 from hw.streams import broadcast
 
-ID_BITS = 2
-"""Bits of ARID and AWID: a number for each of four readers."""
 
-WORDS_BITS = FIELD_BITS + 5
-"""Bits of the number of words of a plane: steps times, for a weight-stationary array, up to 32 rows."""
-
-
-def beats_of(words: int, word_bits: int, bus_bits: int) -> int:
-    """Beats of the bus that a plane of words takes."""
-    return -(-words * word_bits // bus_bits)
-
-
-def planes_layout(word_bits: int, bus_bits: int) -> data.StructLayout:
-    """What a reader fetches: `planes` planes of `words` words, which take `beats` beats each.
-
-    The first begins at `address`, a multiple of the bus width, and each of the others `stride` beats after the one
-    before it.
-    """
-    beats = bits_for(beats_of((1 << WORDS_BITS) - 1, word_bits, bus_bits))
-    return data.StructLayout(
-        {
-            "address": ADDRESS_BITS,
-            "words": WORDS_BITS,
-            "beats": beats,
-            "stride": beats + 1,
-            "planes": FIELD_BITS,
-        }
-    )
+def id_bits(design: DesignPoint) -> int:
+    """Bits of ARID and AWID: a number for each of four readers; of a fifth one, for an output stage."""
+    return 3 if design.output else 2
 
 
 @dataclass(frozen=True)
@@ -86,8 +63,7 @@ def reader_shapes(design: DesignPoint, word: data.StructLayout) -> dict[str, Rea
 class Reader(wiring.Component):
     """Fetches planes and hands out their words.
 
-    Asks for a burst when its own queue has room for all of it, so that what comes back never has to wait. Bursts end at
-    multiples of their greatest length, and so never cross 4 KiB.
+    Asks for a burst when its own queue has room for all of it, so that what comes back never has to wait.
 
     Parameters
     ----------
@@ -96,7 +72,7 @@ class Reader(wiring.Component):
     Members
     -------
     job : In(stream of planes)
-    request : Out(stream of address, in beats, and length)
+    request : Out(stream of bursts)
     beat : In(bus_bits)
     push : In(1)
         A beat has come back.
@@ -110,7 +86,7 @@ class Reader(wiring.Component):
         super().__init__(
             {
                 "job": In(stream.Signature(planes_layout(shape.word_bits, bus_bits))),
-                "request": Out(stream.Signature(request_layout(bus_bits, burst))),
+                "request": Out(stream.Signature(burst_layout(bus_bits, burst))),
                 "beat": In(bus_bits),
                 "push": In(1),
                 "o": Out(stream.Signature(shape.word_bits)),
@@ -136,66 +112,57 @@ class Reader(wiring.Component):
         else:
             broadcast(m, self.job, {"ask": (ask_valid, ask_ready), "cut": (cut_valid, cut_ready)})
 
-        burst, depth = self.shape.burst, self.shape.depth
+        depth = self.shape.depth
         m.submodules.queue = queue = SyncFIFOBuffered(width=self.bus_bits, depth=depth)
         m.d.comb += [queue.w_data.eq(self.beat), queue.w_en.eq(self.push)]
+        # Block memories are slow: a register behind them.
+        front = Signal(self.bus_bits, reset_less=True)
+        has_front = Signal()
+        take_front = Signal()
+        m.d.comb += queue.r_en.eq(~has_front | take_front)
+        with m.If(queue.r_en):
+            m.d.sync += [front.eq(queue.r_data), has_front.eq(queue.r_rdy)]
 
-        # Asking: `plane` is where the present plane begins, `at` and `left` what of it has not been asked for.
-        asking = Signal()
-        plane = Signal(ADDRESS_BITS - self.offset_bits)
-        at = Signal(ADDRESS_BITS - self.offset_bits)
-        left = Signal.like(job.beats)
-        beats = Signal.like(job.beats)
-        stride = Signal.like(job.stride)
-        planes = Signal(FIELD_BITS)
-        length = Signal(range(burst + 1))
+        # Asking. Room for all of a burst is set aside a cycle before it is on offer; that of a beat which was taken
+        # counts a cycle later.
+        m.submodules.bursts = bursts = Bursts(self.word_bits, self.bus_bits, self.shape.burst)
+        burst = bursts.o.payload
         room = Signal(range(depth + 1), init=depth)
-        to_boundary = Signal(range(burst + 1))
-        asked = Signal()
+        rest = Signal(len(room) + 1)  # of it, less the next burst: negative if it has none
+        freed = Signal()
+        offer = Signal()
         m.d.comb += [
-            ask_ready.eq(~asking),
-            to_boundary.eq(burst - at[: exact_log2(burst)]),
-            length.eq(Mux(left < to_boundary, left, to_boundary)),
-            self.request.payload.at.eq(at),
-            self.request.payload.length.eq(length),
-            self.request.valid.eq(asking & (room >= length)),
-            asked.eq(self.request.valid & self.request.ready),
+            bursts.i.payload.eq(job),
+            bursts.i.valid.eq(ask_valid),
+            ask_ready.eq(bursts.i.ready),
+            # room + freed − (more + 1), in one subtraction: what is freed lends to the lowest bit.
+            rest.eq((Cat(freed, room) - Cat(1, burst.more)) >> 1),
+            offer.eq(bursts.o.valid & ~rest[-1] & (~self.request.valid | self.request.ready)),
+            bursts.o.ready.eq(offer),
         ]
-        m.d.sync += room.eq(room - Mux(asked, length, 0) + (queue.r_en & queue.r_rdy))
-        with m.If(asked):
-            m.d.sync += [at.eq(at + length), left.eq(left - length)]
-            with m.If(left == length):
-                m.d.sync += [plane.eq(plane + stride), at.eq(plane + stride), left.eq(beats), planes.eq(planes - 1)]
-                with m.If(planes == 1):
-                    m.d.sync += asking.eq(0)
-        with m.If(ask_valid & ask_ready):
-            m.d.sync += [
-                asking.eq(1),
-                plane.eq(job.address[self.offset_bits :]),
-                at.eq(job.address[self.offset_bits :]),
-                left.eq(job.beats),
-                beats.eq(job.beats),
-                stride.eq(job.stride),
-                planes.eq(job.planes),
-            ]
+        m.d.sync += [freed.eq(queue.r_en & queue.r_rdy), room.eq(Mux(offer, rest[:-1], room + freed))]
+        with m.If(self.request.ready):
+            m.d.sync += self.request.valid.eq(0)
+        with m.If(offer):
+            m.d.sync += [self.request.valid.eq(1), self.request.payload.eq(burst)]
 
         # Cutting: the last beat of a plane is padded.
         m.submodules.gearbox = gearbox = Gearbox(self.bus_bits, self.word_bits)
         cutting = Signal()
-        word = Signal(WORDS_BITS)
-        words = Signal(WORDS_BITS)
+        words = Signal(signed(WORDS_BITS + 1))  # of a plane, less two, and what of them is left: the last one's sign
+        word = Signal.like(words)
         more = Signal(FIELD_BITS)
         cut = Signal()
         last = Signal()
         m.d.comb += [
             cut_ready.eq(~cutting),
-            gearbox.i.payload.data.eq(queue.r_data),
-            gearbox.i.valid.eq(queue.r_rdy & cutting),
-            queue.r_en.eq(gearbox.i.ready & cutting),
+            gearbox.i.payload.data.eq(front),
+            gearbox.i.valid.eq(has_front & cutting),
+            take_front.eq(gearbox.i.ready & cutting),
             self.o.payload.eq(gearbox.o.payload.data),
             self.o.valid.eq(gearbox.o.valid & cutting),
             gearbox.o.ready.eq(self.o.ready & cutting),
-            last.eq(word == 1),
+            last.eq(word[-1]),
             gearbox.drop.eq(last),
             cut.eq(self.o.valid & self.o.ready),
         ]
@@ -206,13 +173,9 @@ class Reader(wiring.Component):
                 with m.If(more == 1):
                     m.d.sync += cutting.eq(0)
         with m.If(cut_valid & cut_ready):
-            m.d.sync += [cutting.eq(1), word.eq(to_cut.words), words.eq(to_cut.words), more.eq(to_cut.planes)]
+            m.d.sync += [cutting.eq(1), more.eq(to_cut.planes)]
+            m.d.sync += [word.eq(to_cut.words - 2), words.eq(to_cut.words - 2)]
         return m
-
-
-def request_layout(bus_bits: int, burst: int) -> data.StructLayout:
-    """A burst: where it begins, in beats of the bus, and its beats."""
-    return data.StructLayout({"at": ADDRESS_BITS - exact_log2(bus_bits // 8), "length": range(burst + 1)})
 
 
 class ReadMaster(wiring.Component):
@@ -224,6 +187,8 @@ class ReadMaster(wiring.Component):
         Of the readers, by name; all of one bus.
     axcache : int
         ARCACHE of all bursts.
+    id_bits : int
+        Bits of ARID.
 
     Members
     -------
@@ -232,17 +197,18 @@ class ReadMaster(wiring.Component):
     <name>_job : In(stream of planes)
     <name> : Out(stream of words)
     halt : In(1)
-        Nothing new is asked for.
+        Nothing new is asked for from the next cycle on.
     quiet : Out(1)
-        Nothing that was asked for is missing.
+        Nothing that was asked for is missing, and nothing is asked for.
     error : Out(1)
         A response was an error.
     """
 
-    def __init__(self, shapes: dict[str, ReaderShape], axcache: int):
+    def __init__(self, shapes: dict[str, ReaderShape], axcache: int, id_bits: int):
         self.readers = {name: Reader(shape) for name, shape in shapes.items()}
-        self.bus_bits, self.axcache = next(iter(shapes.values())).bus_bits, axcache
-        members: dict[str, wiring.Member] = {"memory": Out(read(self.bus_bits, ID_BITS))}
+        shape = next(iter(shapes.values()))
+        self.bus_bits, self.burst, self.axcache = shape.bus_bits, shape.burst, axcache
+        members: dict[str, wiring.Member] = {"memory": Out(read(self.bus_bits, id_bits))}
         for name, reader in self.readers.items():
             members |= {f"{name}_job": reader.signature.members["job"], name: reader.signature.members["o"]}
         super().__init__(members | {"halt": In(1), "quiet": Out(1), "error": Out(1)})
@@ -264,13 +230,18 @@ class ReadMaster(wiring.Component):
             wiring.connect(m, reader.o, wiring.flipped(getattr(self, name)))
             m.d.comb += [reader.beat.eq(axi.rdata), reader.push.eq(axi.rvalid & (axi.rid == i))]
 
-        # Whoever asked last is the last to be asked.
+        # Whoever asked last is the last to be asked. The address is taken along whether anybody asks or not, so that it
+        # waits for nothing but the one before it.
+        halted = Signal()
         free = Signal()
+        may = Signal()
         asks = Signal(len(readers))
         grant = Signal(len(readers))
         latest = Signal(range(len(readers)))
+        m.d.sync += halted.eq(self.halt)
         m.d.comb += [
-            free.eq(~self.halt & (~axi.arvalid | axi.arready)),
+            free.eq(~axi.arvalid | axi.arready),
+            may.eq(free & ~halted),
             asks.eq(Cat(reader.request.valid for _, reader in readers)),
         ]
         with m.Switch(latest):
@@ -279,21 +250,30 @@ class ReadMaster(wiring.Component):
                     order = [(i + 1 + k) % len(readers) for k in range(len(readers))]
                     for k, j in enumerate(order):
                         m.d.comb += grant[j].eq(asks[j] & ~Cat(asks[before] for before in order[:k]).any())
-        with m.If(axi.arready):
-            m.d.sync += axi.arvalid.eq(0)
+        number: Value = Const(0)
+        burst: Value = Const(0)
         for i, (_, reader) in enumerate(readers):
-            m.d.comb += reader.request.ready.eq(free & grant[i])
-            with m.If(reader.request.valid & reader.request.ready):
-                request = reader.request.payload
-                m.d.sync += [
-                    latest.eq(i),
-                    axi.arvalid.eq(1),
-                    axi.arid.eq(i),
-                    axi.araddr.eq(request.at << reader.offset_bits),
-                    axi.arlen.eq(request.length - 1),
-                ]
+            number |= Mux(grant[i], i, 0)
+            burst |= Mux(grant[i], reader.request.payload.as_value(), 0)
+            m.d.comb += reader.request.ready.eq(may & grant[i])
+        granted = data.View(burst_layout(self.bus_bits, self.burst), burst)
+        with m.If(free):
+            m.d.sync += [
+                axi.arvalid.eq(asks.any() & ~halted),
+                axi.arid.eq(number),
+                axi.araddr.eq(granted.at << exact_log2(self.bus_bits // 8)),
+                axi.arlen.eq(granted.more),
+            ]
+        with m.If(may & asks.any()):
+            m.d.sync += latest.eq(number)
 
         outstanding = Signal(range(sum(reader.shape.depth for _, reader in readers) + 1))
-        m.d.sync += outstanding.eq(outstanding + (asks.any() & free) - (axi.rvalid & axi.rlast))
-        m.d.comb += self.quiet.eq(outstanding == 0)
+        begun = Signal()
+        ended = Signal()
+        m.d.sync += [begun.eq(asks.any() & may), ended.eq(axi.rvalid & axi.rlast)]
+        with m.If(begun & ~ended):
+            m.d.sync += outstanding.eq(outstanding + 1)
+        with m.Elif(ended & ~begun):
+            m.d.sync += outstanding.eq(outstanding - 1)
+        m.d.comb += self.quiet.eq((outstanding == 0) & ~begun & halted)
         return m

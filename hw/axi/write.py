@@ -8,7 +8,7 @@ from amaranth.utils import exact_log2
 
 from hw.axi.gearbox import Gearbox
 from hw.axi.ports import ADDRESS_BITS, INCR, write
-from hw.axi.read import ID_BITS
+from hw.axi.read import id_bits
 from hw.design import ACC_BITS, DesignPoint
 
 LEAST_OUTSTANDING = 8
@@ -20,8 +20,15 @@ def outstanding(design: DesignPoint) -> int:
     return max(LEAST_OUTSTANDING, design.prefetch // design.burst)
 
 
+def result_word_bits(design: DesignPoint) -> int:
+    """Bits of results that come at a time: a row of accumulators, or one result of an output stage."""
+    return design.result_bits if design.output else ACC_BITS * design.cols
+
+
 class WriteMaster(wiring.Component):
     """Writes the rows of jobs back to back, each job from an address of its own.
+
+    With an output stage what comes is no row but one result.
 
     A burst is offered when all of its data are there, so that it never holds up the bus. All bursts are of ID 0, and
     are answered in their order.
@@ -49,14 +56,14 @@ class WriteMaster(wiring.Component):
     """
 
     def __init__(self, design: DesignPoint):
-        row_bits, bus_bits = ACC_BITS * design.cols, design.bus_bits
+        row_bits, bus_bits = result_word_bits(design), design.bus_bits
         self.row_bits, self.bus_bits, self.burst, self.axcache = row_bits, bus_bits, design.burst, design.axcache
         self.outstanding = outstanding(design)
         self.ends = ("end", "kept") if design.keep_rows else ("end",)
         """Fields of a row beside its values."""
         super().__init__(
             {
-                "memory": Out(write(bus_bits, ID_BITS)),
+                "memory": Out(write(bus_bits, id_bits(design))),
                 "job": In(stream.Signature(ADDRESS_BITS)),
                 "rows": In(stream.Signature(data.StructLayout({"values": row_bits, **dict.fromkeys(self.ends, 1)}))),
                 "halt": In(1),

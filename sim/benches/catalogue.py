@@ -67,7 +67,7 @@ def _array(design: DesignPoint | Format) -> Generated:
 
 @cache
 def _accelerator(design: DesignPoint | Format) -> Generated:
-    return generate_design(_point(design, "accelerator"))
+    return generate_design(replace(_point(design, "accelerator"), output=None))
 
 
 @cache
@@ -83,12 +83,13 @@ def with_example(generated: Generated) -> Generated:
 
 @cache
 def _axi_stream(design: DesignPoint | Format) -> Generated:
-    return generate_axi(_point(design, "AXI stream top"), "axis")
+    return generate_axi(replace(_point(design, "AXI stream top"), output=None), "axis")
 
 
 @cache
 def _axi_raw(design: DesignPoint | Format) -> Generated:
-    return generate_axi(_with_front_end(_point(design, "AXI stream top with a front end")), "axis")
+    point = replace(_point(design, "AXI stream top with a front end"), output=None)
+    return generate_axi(_with_front_end(point), "axis")
 
 
 @cache

@@ -10,14 +10,17 @@ the operands' images, describe the jobs, wait for interrupts, read the results.
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import cocotb
 import numpy as np
 from cocotb.handle import HierarchyObject
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam
+from numpy.typing import NDArray
 
 from golden.exits import ending
 from golden.matmul import Product, matmul
+from golden.output import Columns
 from golden.quantize import quantize
 from hw.axi.memory import AxiMemoryTop
 from hw.design import DesignPoint
@@ -27,7 +30,7 @@ from sim.benches.inside.driver import Driver
 from sim.benches.inside.testbench import Testbench
 from sim.benches.runner import run_bench
 from sim.device import GoldenDevice
-from sim.image import operand_image, result_bytes, result_rows
+from sim.image import columns_image, operand_image, result_bytes, result_rows
 from sim.tiles import Job
 
 BATCH, INPUTS, OUTPUTS = 24, 256, 20
@@ -48,7 +51,14 @@ async def layer(dut: HierarchyObject) -> None:
     # The layer, quantised, and cut into jobs that fit the accelerator.
     x = GoldenDevice(design).activations(system.rng.normal(size=(BATCH, INPUTS)))
     w = quantize(system.rng.normal(size=(OUTPUTS, INPUTS)), design.format)
-    job = Job(design, x, w)
+    job, expected = Job(design, x, w), matmul(x, w)
+    # What an output stage does: the largest results of a column nearly fill the range, those below zero become zero.
+    rules, largest = design.output, np.abs(expected.accumulators).max(axis=0)
+    columns = (
+        Columns.of((1 << (design.result_bits - 1)) / (largest + 1.0), np.zeros(OUTPUTS, int), relu=True)
+        if rules
+        else None
+    )
 
     # Images in memory. The weights of a layer would be written once, and stay.
     free, jobs = 0, []
@@ -58,6 +68,9 @@ async def layer(dut: HierarchyObject) -> None:
             "w": operand_image(design, "w", w_words, part.tiles),
             "y": bytes(result_bytes(design, part.output_rows)),
         }
+        if columns:
+            first, count = part.first_tile * design.cols, part.tiles * design.cols
+            images["c"] = columns_image(design, columns.part(first, count), part.tiles)
         addresses = {}
         for name, image in images.items():
             memory.write(free, image)
@@ -66,6 +79,7 @@ async def layer(dut: HierarchyObject) -> None:
         jobs.append((part, addresses))
 
     # Jobs are queued while there is room; the interrupt says when one is done, or something is wrong.
+    driver.expect(len(jobs), max(job.work(part) for part in job.parts))
     await driver.write("irq_enable", job_done=1, error=1)
     await driver.write("counter_control", clear=1)
     for part, addresses in jobs:
@@ -76,13 +90,17 @@ async def layer(dut: HierarchyObject) -> None:
         assert not await driver.errors()
     counters = await driver.counters()
 
-    # Results: accumulators, times the scales of rows and columns.
+    # Results: accumulators, times the scales of rows and columns; or what the output stage made of them.
     rows = [
         result_rows(design, memory.read(addresses["y"], result_bytes(design, part.output_rows)))
         for part, addresses in jobs
     ]
-    y = Product(job.accumulators(np.concatenate(rows)), x.scales, w.scales).result
-    np.testing.assert_array_equal(y, matmul(x, w).result)
+    y: NDArray[Any] = job.accumulators(np.concatenate(rows))
+    if rules and columns:
+        np.testing.assert_array_equal(y, rules.finish(expected.accumulators, columns))
+    else:
+        y = Product(y, x.scales, w.scales).result
+        np.testing.assert_array_equal(y, expected.result)
     print(f"layer: {BATCH} × {INPUTS} by {OUTPUTS} × {INPUTS} on {design.name}, {len(jobs)} jobs, equal to golden")
     print("layer: cycles", ", ".join(f"{name} {count}" for name, count in counters.items()))
     system.checked += y.size

@@ -5,9 +5,10 @@ from typing import Any
 from amaranth import Cat, Mux, Value
 from amaranth.utils import bits_for, exact_log2
 
+from hw.axi.bursts import burst_layout, planes_layout
 from hw.axi.lite import Registers
 from hw.axi.memory import AxiMemoryTop
-from hw.axi.read import ID_BITS, ReaderShape, ReadMaster, planes_layout
+from hw.axi.read import ReaderShape, ReadMaster, id_bits
 from hw.axi.write import WriteMaster, outstanding
 from hw.design import ACC_BITS, DesignPoint
 from hw.generate import generate_axi
@@ -55,37 +56,53 @@ def reads(h: Harness) -> None:
     """Two readers, any jobs, any memory that keeps the rules."""
     bus, depth, burst = DESIGN.bus_bits, DESIGN.prefetch, DESIGN.burst
     shapes = {name: ReaderShape(bits, bus, burst, depth, 0) for name, bits in (("label", 16), ("beta", 8))}
-    master = ReadMaster(shapes, DESIGN.axcache)
+    master = ReadMaster(shapes, DESIGN.axcache, id_bits(DESIGN))
     dut = h.place(master)
-    rules = watch(h, AxiReadRules(bus, ID_BITS, depth), dut, "memory")
+    rules = watch(h, AxiReadRules(bus, id_bits(DESIGN), depth), dut, "memory")
     h.assume(rules.subordinate)
     h.prove("the manager's rules", rules.manager)
     h.prove("it is always ready", dut.memory_rready)
     h.prove("bursts of 16 beats at most", ~dut.memory_arvalid | (dut.memory_arlen < burst))
     waits = Value.cast(0)
     for i, name in enumerate(master.readers):
-        path, layout = f"dut.core.core.{name}", planes_layout(master.readers[name].word_bits, bus)
-        job = layout(getattr(dut, f"{name}_job_payload"))
+        path, inside = f"dut.core.core.{name}", exact_log2(burst)
+        job = planes_layout(master.readers[name].word_bits, bus)(getattr(dut, f"{name}_job_payload"))
         h.assume(~getattr(dut, f"{name}_job_valid") | job.beats.any())
-        bits = len(job.beats)
-        asking, left, each = (
-            h.probe(f"{path}.{wire}", n) for wire, n in (("asking", 1), ("left", bits), ("beats", bits))
+        walking, cutting, end, further, offset, final = (
+            h.probe(f"{path}.bursts.{wire}", bits)
+            for wire, bits in (
+                ("walking", 1),
+                ("cutting", 1),
+                ("end", len(job.beats) + 1),
+                ("further", len(job.beats) + 2 - inside),
+                ("offset", inside),
+                ("final", inside),
+            )
         )
-        h.prove(f"{name}: whoever asks has something to ask for", ~asking | (left.any() & each.any()))
-        room = h.probe(f"{path}.room", len(range(depth + 1)).bit_length())
+        h.prove(f"{name}: a plane has beats", ~walking | (end.as_signed() >= -burst))
+        h.prove(f"{name}: a plane's last burst has an end", ~(cutting & further[-1]) | (offset <= final))
+        layout, set_aside = burst_layout(bus, burst), Value.cast(0)
+        for what, where in (("the next burst", "bursts.o"), ("the burst on offer", "request")):
+            waits_there = h.probe(f"{path}.{where}__valid", 1)
+            there = layout(h.probe(f"{path}.{where}__payload", layout.size))
+            ends = there.at[:inside] + there.more
+            h.prove(f"{name}: {what} crosses no multiple of its most beats", ~waits_there | (ends < burst))
+            set_aside = Mux(waits_there, there.more + 1, 0)
+        room, freed = h.probe(f"{path}.room", len(range(depth + 1)).bit_length()), h.probe(f"{path}.freed")
         inner, front = h.probe(f"{path}.queue.inner_level", (depth - 1).bit_length()), h.probe(f"{path}.queue.r_rdy", 1)
         beats, bursts = getattr(rules, f"beats_{i}"), getattr(rules, f"bursts_{i}")
         pending = dut.memory_arvalid & (dut.memory_arid == i)
         asked = Mux(pending, dut.memory_arlen + 1, 0)
-        h.prove(f"{name}: what is owed has its room", room + inner + front + beats + asked == depth)
+        h.prove(f"{name}: what is owed has its room", room + freed + inner + front + beats + asked + set_aside == depth)
         h.prove(f"{name}: a word is in front where there are two", front | (inner <= 1))
         h.prove(f"{name}: a burst that is owed has beats", (bursts <= beats) & (bursts.any() == beats.any()))
         comes = dut.memory_rvalid & (dut.memory_rid == i)
         h.prove(f"{name}: a beat that comes finds room", ~comes | (inner < depth - 1))
         waits = waits + bursts + pending
     outstanding = h.probe("dut.core.core.outstanding")
-    h.prove("it knows how many bursts are under way", outstanding == waits)
-    h.prove("and whether none is", dut.quiet == ~waits.any())
+    begun, ended = (h.probe(f"dut.core.core.{wire}") for wire in ("begun", "ended"))
+    h.prove("it knows how many bursts are under way, a cycle later", outstanding + begun == waits + ended)
+    h.prove("and whether none is, halted", dut.quiet == (h.probe("dut.core.core.halted") & ~(waits.any() | ended)))
     h.prove("no other IDs", ~dut.memory_arvalid | (dut.memory_arid < len(master.readers)))
     h.prove("nothing is owed to others", ~Cat(rules.beats_2, rules.bursts_2, rules.beats_3, rules.bursts_3).any())
     h.cover("two bursts of one reader", rules.bursts_0 == 2)
@@ -95,7 +112,7 @@ def reads(h: Harness) -> None:
 def writes(h: Harness) -> None:
     """Any rows of any jobs, any memory that keeps the rules."""
     dut, path, most, burst = h.place(WriteMaster(DESIGN)), "dut.core.core", outstanding(DESIGN), DESIGN.burst
-    rules = watch(h, AxiWriteRules(DESIGN.bus_bits, ID_BITS, most), dut, "memory")
+    rules = watch(h, AxiWriteRules(DESIGN.bus_bits, id_bits(DESIGN), most), dut, "memory")
     h.assume(rules.subordinate)
     h.prove("the manager's rules", rules.manager)
     h.prove("it is always ready for a response", dut.memory_bready)
@@ -160,7 +177,7 @@ def claims() -> list[Claim]:
             "Whatever comes back finds room, so that the port is always ready.",
             reads,
             Induction(1, reach=8),
-            Bug("a queue counts room that a burst has taken", r"^(  assign \w+ = )room - (\w+);", r"\1room;"),
+            Bug("a queue counts room that a burst has taken", r"\{ 1'h0, rest\[\d+:0\] \} : (\w+);", r"\1 : \1;"),
         ),
         Claim(
             "axi_write_master",

@@ -13,11 +13,15 @@ import numpy as np
 
 from golden.errors import GossetError
 from golden.given import integer
-from hw.axi.read import beats_of, reader_shapes
-from hw.axi.write import outstanding
-from hw.design import ACC_BITS, DesignPoint
+from golden.output import COLUMN_BITS
+from hw.axi.bursts import beats_of
+from hw.axi.memory import columns_shape
+from hw.axi.read import reader_shapes
+from hw.axi.write import outstanding, result_word_bits
+from hw.design import DesignPoint
 from hw.engine.banks import w_word, x_word
 from hw.engine.counters import COUNTERS
+from hw.engine.output import STAGES
 from hw.engine.sequencer import latency
 from sim.models.bus_loop import run
 from sim.models.schedule import divide, parts
@@ -40,6 +44,8 @@ class BusJob:
         Words of activations per step, 2 for int8.
     x, w, y : int
         Addresses, in bytes: multiples of the bus width.
+    c : int
+        The same, of columns, for designs with an output stage.
     add, keep : bool
         Of designs that keep rows: whether it adds to those that were kept, and keeps its own.
     """
@@ -51,6 +57,7 @@ class BusJob:
     x: int
     w: int
     y: int
+    c: int = 0
     add: bool = False
     keep: bool = False
 
@@ -93,7 +100,8 @@ def words_of(design: DesignPoint, rows: int, steps: int, passes: int) -> tuple[i
 
 
 def laid_out(design: DesignPoint, m: int, n: int, k: int, *, int8: bool = False) -> list[BusJob]:
-    """The jobs of a product, their images one after the other in memory: activations, weights, results of each job.
+    """The jobs of a product, their images one after the other in memory: activations, weights, columns if there is an
+    output stage, and results of each job.
 
     Raises
     ------
@@ -106,9 +114,12 @@ def laid_out(design: DesignPoint, m: int, n: int, k: int, *, int8: bool = False)
     for part in parts(design, m, n, k, int8=int8):
         x_words, w_words = words_of(design, part.rows, part.steps, passes)
         w = free + sum(operand_beats(design, "x", x_words)) * bus_bytes
-        y = w + part.tiles * sum(operand_beats(design, "w", w_words)) * bus_bytes
-        jobs.append(BusJob(part.rows, part.tiles, part.steps, passes, free, w, y, part.add, part.keep))
-        free = y + divide(part.output_rows * design.cols * ACC_BITS // 8, bus_bytes) * bus_bytes
+        c = w + part.tiles * sum(operand_beats(design, "w", w_words)) * bus_bytes
+        y = c
+        if design.output:
+            y += beats_of(part.tiles * design.cols, COLUMN_BITS, design.bus_bits) * bus_bytes
+        jobs.append(BusJob(part.rows, part.tiles, part.steps, passes, free, w, y, c, part.add, part.keep))
+        free = y + beats_of(part.output_rows * design.cols, design.result_bits, design.bus_bits) * bus_bytes
     return jobs
 
 
@@ -129,17 +140,14 @@ def bus_cycles(design: DesignPoint, jobs: Sequence[BusJob], memory_latency: int 
     Raises
     ------
     GossetError
-        If the latency is out of range, the design keeps rows, or the jobs take more than `MAX_CYCLES`.
+        If the latency is out of range, or the jobs take more than `MAX_CYCLES`.
     """
     delay = integer(memory_latency, "The latency of the memory", 0, MAX_LATENCY)
-    if design.keep_rows:
-        raise GossetError(
-            "The cycle model behind a bus knows of no rows that are kept: leave the design's keep_rows out."
-        )
     stationary, bus, offset = design.dataflow == "ws", design.bus_bits, design.bus_bits // 8
     of_readers = []
-    for side, word in enumerate((x_word(design), w_word(design))):
-        for shape in reader_shapes(design, word).values():
+    sides = [[*reader_shapes(design, word).values()] for word in (x_word(design), w_word(design))]
+    for side, shapes in enumerate([*sides, [columns_shape(design)]] if design.output else sides):
+        for shape in shapes:
             unit = gcd(bus, shape.word_bits)
             in_units = bus // unit, shape.word_bits // unit
             of_readers.append([side, shape.depth, shape.jobs, *in_units, shape.word_bits])
@@ -147,11 +155,12 @@ def bus_cycles(design: DesignPoint, jobs: Sequence[BusJob], memory_latency: int 
     for job in jobs:
         x_words, w_words = words_of(design, job.rows, job.steps, job.passes)
         units = job.rows if stationary else divide(job.rows, design.rows)
-        fields = [job.rows, job.tiles, job.steps, job.passes, x_words, w_words, units]
-        table.append([*fields, job.x // offset, job.w // offset, job.y // offset])
-    unit = gcd(bus, ACC_BITS * design.cols)
+        fields = [job.rows, job.tiles, job.steps, job.passes, x_words, w_words, job.tiles * design.cols, units]
+        table.append([*fields, job.x // offset, job.w // offset, job.c // offset, job.y // offset, job.keep])
+    row_bits = result_word_bits(design)
+    unit = gcd(bus, row_bits)
     machine = [stationary, design.rows, design.jobs, latency(design), design.drain_rows, design.burst, bus, delay]
-    machine += [ACC_BITS * design.cols // unit, bus // unit, outstanding(design)]
+    machine += [row_bits // unit, bus // unit, outstanding(design), STAGES if design.output else 0, design.cols]
     counts = run(*(np.array(array, dtype=np.int64) for array in (machine, table, of_readers)), MAX_CYCLES)
     if counts[0] < 0:
         raise GossetError(f"The cycle model behind a bus counts to {MAX_CYCLES:,} cycles, but the jobs take more.")

@@ -7,7 +7,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 # Columns of the table of jobs.
-_ROWS, _TILES, _STEPS, _PASSES, _X_WORDS, _W_WORDS, _UNITS, _X, _W, _Y = range(10)
+_ROWS, _TILES, _STEPS, _PASSES, _X_WORDS, _W_WORDS, _C_WORDS, _UNITS, _X, _W, _C, _Y, _KEEP = range(13)
+
+# What a row is, from the array to the writer.
+_PRESENT, _END, _KEPT, _LAST = 1, 2, 4, 8
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -15,15 +18,16 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
     """Total, beats that were read, and the counters in the order of `COUNTERS`; −1 as the total if it exceeds `most`.
 
     `machine` holds numbers in the order in which they are unpacked below, `jobs` a line per job, and `of_readers` for
-    each reader: side (0 for x), depth and jobs of its queues, units of a beat and of a word, and bits of a word.
+    each reader: side (0 for x, 1 for w, 2 for columns), depth and jobs of its queues, units of a beat and of a word,
+    bits of a word.
     """
     stationary, height, queue_depth, latency, drain_rows, burst, bus, delay = machine[:8]
-    row_units, beat_units, out_depth = machine[8:]
+    row_units, beat_units, out_depth, stages, cols = machine[8:]
     count, sides = len(jobs), len(of_readers)
 
-    # Planner, and who has taken the plan on offer: engine, y, and the images of x and w.
+    # Planner, and who has taken the plan on offer: engine, y, and the images of x, w and columns.
     planning, planned, counting = 0, 0, 0  # the state; the job; cycles of counting left
-    has = np.zeros(4, np.int64)
+    has = np.zeros(5, np.int64)
     # Followers, each with its queue: fill_x, fill_w, run. `left` are the rounds to go of each loop.
     level = np.zeros(3, np.int64)
     there = np.zeros(3, np.int64)
@@ -38,30 +42,38 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
     first, congested, since = 1, 0, height
     unseen = 2 if stationary or height <= 2 else 0
     room, has_room, set_aside = drain_rows, 1, 0
-    # Rows on their way through the array, by the cycle in which they get to the output queue: 1, or 2 for a job's last.
+    # Rows on their way through the array, by the cycle in which they get to the output queue, and those in it.
     slots = 4096
     coming = np.zeros(slots, np.int8)
     queue_inner = queue_ready = 0
-    ends_in = np.zeros(slots, np.int64)  # numbers, counted from the first, of the rows that end jobs
-    ends_put = ends_got = rows_put = rows_got = 0
+    in_queue, rows_put, rows_got = np.zeros(drain_rows + 1, np.int8), 0, 0
+    # The output stage.
+    pipe = np.zeros(stages + 1, np.int8)
+    at_column, first_row = 0, 1
     # The writer.
     y_level = y_next = 0
     gear = ending = active = at_y = began_y = 0
     beats_inner = beats_ready = complete = sent = 0
-    lengths, lasts = np.zeros(slots, np.int64), np.zeros(slots, np.int64)
-    bursts_put = bursts_out = addresses_out = answered = 0
+    lengths = np.zeros(slots, np.int64)
+    bursts_put = bursts_out = addresses_out = 0
+    answers = np.zeros(slots, np.int8)  # 1 for the last burst of a job, 2 for a job that keeps its rows
+    answers_put = answers_got = 0
     due = np.zeros(slots, np.int64)
     due_put = due_got = 0
     # Images.
-    image_full = np.zeros(2, np.int64)
-    image_job = np.zeros(2, np.int64)
+    image_full = np.zeros(3, np.int64)
+    image_job = np.zeros(3, np.int64)
     # Readers.
     has_plane, has_ask, has_cut = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
-    asking, plane, at = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
-    left, beats, stride = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
-    planes, room_of = np.zeros(sides, np.int64), of_readers[:, 1].copy()
+    walking, plane, planes = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
+    beats, stride = np.zeros(sides, np.int64), np.zeros(sides, np.int64)
+    bursting, offset, left = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
+    waits, length_of = np.zeros(sides, np.int64), np.zeros(sides, np.int64)
+    offered, offered_length = np.zeros(sides, np.int64), np.zeros(sides, np.int64)
+    freed = np.zeros(sides, np.int64)
+    room_of = of_readers[:, 1].copy()
     cut_queue, cut_put, cut_got = np.zeros((sides, 64), np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
-    inner_of, ready_of = np.zeros(sides, np.int64), np.zeros(sides, np.int64)
+    inner_of, ready_of, front_of = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
     held, cutting, word = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
     words, more = np.zeros(sides, np.int64), np.zeros(sides, np.int64)
     # The read port and the memory.
@@ -77,14 +89,37 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
             return np.full(7, -1)
 
         # The writer's gearbox: beats out, rows in.
-        burst_room = bursts_put - addresses_out < out_depth and bursts_put - answered < out_depth
+        answers_room = answers_put - answers_got < out_depth
+        burst_room = bursts_put - addresses_out < out_depth and answers_room
         beat_valid = ending or gear >= beat_units
         moved = beat_valid and active and beats_inner != 2 * burst - 1 and burst_room
         few = gear <= beat_units
         beat_last = moved and ending and few
         rest = (0 if few else gear - beat_units) if moved else gear
-        row_taken = queue_ready and not ending and rest < beat_units
-        row_ends = row_taken and ends_got < ends_put and ends_in[ends_got % slots] == rows_got
+        head = in_queue[rows_got % (drain_rows + 1)] if queue_ready else 0
+        out = pipe[stages - 1] if stages else head
+        none = out & _KEPT != 0
+        kept = none and active != 0 and not beat_valid and answers_room
+        joins = out != 0 and not none and not ending and rest < beat_units
+
+        # What readers have, and the output stage.
+        x_valid = w_valid = c_valid = True
+        for i in range(sides):
+            if not (cutting[i] and held[i] >= of_readers[i, 4]):
+                if of_readers[i, 0] == 0:
+                    x_valid = False
+                elif of_readers[i, 0] == 1:
+                    w_valid = False
+                else:
+                    c_valid = False
+        c_moves = False
+        row_taken = kept or joins
+        if stages:
+            moves = out == 0 or row_taken
+            enters = head != 0 and (not first_row or head & _KEPT != 0 or c_valid)
+            c_moves = bool(c_valid and head != 0 and head & _KEPT == 0 and first_row and moves)
+            last_column = at_column == cols - 1
+            row_taken = enters and moves and (last_column or head & _KEPT != 0)
 
         # The sequencer.
         job = job_of[2]
@@ -113,13 +148,6 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
             w_late += 1
 
         # Filling.
-        x_valid = w_valid = True
-        for i in range(sides):
-            if not (cutting[i] and held[i] >= of_readers[i, 4]):
-                if of_readers[i, 0]:
-                    w_valid = False
-                else:
-                    x_valid = False
         x_ready = bool(x_filling)
         w_ready = bool(there[1]) and (w_row > 0 or not full or starts) if stationary else bool(w_filling)
         x_moves, w_moves = x_valid and x_ready, w_valid and w_ready
@@ -128,8 +156,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
         granted = -1
         for k in range(sides):
             i = (latest + 1 + k) % sides
-            to_boundary = burst - at[i] % burst
-            if asking[i] and room_of[i] >= min(left[i], to_boundary):
+            if offered[i]:
                 granted = i
                 break
         push, push_last = -1, False
@@ -143,18 +170,22 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
         engine_ready = level.max() < queue_depth - 1
         ready_0, ready_1 = engine_ready, y_level < queue_depth
         ready_2, ready_3 = not image_full[0], not image_full[1]
+        passed = planned < count and (not stages or jobs[planned, _KEEP] != 0)
+        ready_4 = passed or not image_full[2]
         plan_taken = (has[0] or ready_0) and (has[1] or ready_1) and (has[2] or ready_2) and (has[3] or ready_3)
+        plan_taken = plan_taken and (has[4] or ready_4)
         to_engine = on_offer and not has[0] and ready_0
         to_y = on_offer and not has[1] and ready_1
 
         # ---- The edge of the clock: readers. ----
-        for side in range(2):
+        image_held = image_full.copy()
+        for side in range(3):
             image_taken = True
             for i in range(sides):
                 if of_readers[i, 0] != side:
                     continue
                 cut_room = cut_put[i] - cut_got[i] < of_readers[i, 2] if of_readers[i, 2] else not cutting[i]
-                job_ready = (has_ask[i] or not asking[i]) and (has_cut[i] or cut_room)
+                job_ready = (has_ask[i] or not walking[i]) and (has_cut[i] or cut_room)
                 image_taken = image_taken and (has_plane[i] or job_ready)
             for i in range(sides):
                 if of_readers[i, 0] != side:
@@ -162,9 +193,9 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                 given = image_full[side] and not has_plane[i]
                 queued = of_readers[i, 2] > 0
                 cut_room = cut_put[i] - cut_got[i] < of_readers[i, 2] if queued else not cutting[i]
-                take_ask = given and not has_ask[i] and not asking[i]
+                take_ask = given and not has_ask[i] and not walking[i]
                 take_cut = given and not has_cut[i] and cut_room
-                job_ready = (has_ask[i] or not asking[i]) and (has_cut[i] or cut_room)
+                job_ready = (has_ask[i] or not walking[i]) and (has_cut[i] or cut_room)
                 new = jobs[image_job[side]]
                 start_cut = -1
                 if queued:
@@ -178,12 +209,12 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                     start_cut = image_job[side]
 
                 # Words out, beats in.
-                cut = x_moves if side == 0 else w_moves
+                cut = x_moves if side == 0 else w_moves if side == 1 else c_moves
                 drop = cut and word[i] == 1
                 units = held[i]
                 if cut:
                     units = 0 if drop else units - of_readers[i, 4]
-                beat_out = ready_of[i] and cutting[i] and units < of_readers[i, 4]
+                beat_out = front_of[i] and cutting[i] and units < of_readers[i, 4]
                 if beat_out:
                     units += of_readers[i, 3]
                 held[i] = units
@@ -196,34 +227,43 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                             cutting[i] = 0
                 if start_cut >= 0:
                     cutting[i] = 1
-                    words[i] = jobs[start_cut, _W_WORDS if side else _X_WORDS]
+                    words[i] = jobs[start_cut, _X_WORDS + side]
                     word[i] = words[i]
-                    more[i] = jobs[start_cut, _TILES] if side else 1
-                inner_read = inner_of[i] > 0 and (not ready_of[i] or beat_out)
+                    more[i] = jobs[start_cut, _TILES] if side == 1 else 1
+                leaves = ready_of[i] and (not front_of[i] or beat_out)
+                front_of[i] = leaves or (front_of[i] and not beat_out)
+                inner_read = inner_of[i] > 0 and (not ready_of[i] or leaves)
                 inner_of[i] += (push == i) - inner_read
-                if inner_read:
-                    ready_of[i] = 1
-                elif beat_out:
-                    ready_of[i] = 0
+                ready_of[i] = inner_read or (ready_of[i] and not leaves)
 
-                # Asking.
+                # Asking: the burst on offer, the next one, where bursts end, where planes begin.
+                room_of[i] += freed[i]
+                freed[i] = leaves
                 if granted == i:
-                    length = min(left[i], burst - at[i] % burst)
-                    room_of[i] -= length
-                    ar_next_length = length
-                    at[i] += length
+                    ar_next_length = offered_length[i]
+                offer = waits[i] and room_of[i] >= length_of[i] and (not offered[i] or granted == i)
+                offered[i] = offer or (offered[i] and granted != i)
+                if offer:
+                    offered_length[i] = length_of[i]
+                    room_of[i] -= length_of[i]
+                emit = bursting[i] and (not waits[i] or offer)
+                waits[i] = emit or (waits[i] and not offer)
+                length = min(left[i], burst - offset[i])
+                only = length == left[i]
+                step = walking[i] and (not bursting[i] or (emit and only))
+                if emit:
+                    length_of[i] = length
                     left[i] -= length
-                    if left[i] == 0:
-                        plane[i] += stride[i]
-                        at[i] = plane[i]
-                        left[i] = beats[i]
-                        planes[i] -= 1
-                        if planes[i] == 0:
-                            asking[i] = 0
-                room_of[i] += beat_out
+                    offset[i] = 0
+                bursting[i] = step or (bursting[i] and not (emit and only))
+                if step:
+                    offset[i], left[i] = plane[i] % burst, beats[i]
+                    plane[i] += stride[i]
+                    planes[i] -= 1
+                    if planes[i] == 0:
+                        walking[i] = 0
                 if take_ask:
-                    amount = new[_W_WORDS] if side else new[_X_WORDS]
-                    address, total = new[_W] if side else new[_X], 0
+                    amount, address, total = new[_X_WORDS + side], new[_X + side], 0
                     for j in range(sides):
                         if of_readers[j, 0] == side:
                             here = -(-amount * of_readers[j, 5] // bus)
@@ -232,14 +272,14 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                                 plane[i] = address + total
                             total += here
                     stride[i] = total
-                    at[i], left[i], asking[i] = plane[i], beats[i], 1
-                    planes[i] = new[_TILES] if side else 1
+                    walking[i] = 1
+                    planes[i] = new[_TILES] if side == 1 else 1
                 has_ask[i] = given and not job_ready and (has_ask[i] or take_ask)
                 has_cut[i] = given and not job_ready and (has_cut[i] or take_cut)
                 has_plane[i] = image_full[side] and not image_taken and (has_plane[i] or job_ready)
             if image_taken:
                 image_full[side] = 0
-            if on_offer and not has[2 + side] and (ready_3 if side else ready_2):
+            if on_offer and not has[2 + side] and not image_held[side] and not (side == 2 and passed):
                 image_full[side] = 1
                 image_job[side] = planned
 
@@ -262,10 +302,11 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
         begins = y_level > 0 and not active
         wrote = beats_ready and complete > 0
         wrote_last = wrote and sent == lengths[bursts_out % slots] - 1
-        if due_got < due_put and now >= due[due_got % slots]:
-            due_got += 1
-            done += lasts[answered % slots]
-            answered += 1
+        answer = answers[answers_got % slots] if answers_got < answers_put else 0
+        if answer == 2 or (due_got < due_put and now >= due[due_got % slots]):
+            due_got += answer != 2
+            done += answer != 0
+            answers_got += 1
         if addresses_out < bursts_put:
             addresses_out += 1
         if wrote:
@@ -278,7 +319,8 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                 due_put += 1
         if moved and (beat_last or at_y % burst == burst - 1):
             lengths[bursts_put % slots] = at_y - began_y + 1
-            lasts[bursts_put % slots] = beat_last
+            answers[answers_put % slots] = beat_last
+            answers_put += 1
             bursts_put += 1
             complete += 1
             began_y = at_y + 1
@@ -290,30 +332,43 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
             beats_ready = 1
         elif wrote:
             beats_ready = 0
-        gear = rest + (row_units if row_taken else 0)
+        gear = rest + (row_units if joins else 0)
         if beat_last:
             ending = 0
             active = 0
-        if row_taken:
-            ending = row_ends
-            ends_got += row_ends
-            rows_got += 1
+        if kept:
+            active = 0
+            answers[answers_put % slots] = 2
+            answers_put += 1
+        if joins:
+            ending = out & _END != 0
         if begins:
             active = 1
             at_y = began_y = jobs[y_next, _Y]
             y_next += 1
         y_level += to_y - begins
 
-        # ---- The output queue. ----
-        arrives = coming[now % slots]
+        # ---- The output stage and the output queue. ----
+        if stages and moves:
+            for i in range(stages - 1, 0, -1):
+                pipe[i] = pipe[i - 1]
+            pipe[0] = 0
+            if enters:
+                pipe[0] = head if last_column or head & _KEPT else _PRESENT
+                if head & _KEPT == 0:
+                    at_column = 0 if last_column else at_column + 1
+                    if last_column:
+                        first_row = head & _LAST != 0
+        came_out = coming[now % slots]
         coming[now % slots] = 0
+        given_back = came_out & _KEPT != 0 and came_out & _END == 0
+        arrives = came_out != 0 and not given_back
         if arrives:
-            if arrives == 2:
-                ends_in[ends_put % slots] = rows_put
-                ends_put += 1
+            in_queue[rows_put % (drain_rows + 1)] = came_out
             rows_put += 1
+        rows_got += row_taken
         inner_read = queue_inner > 0 and (not queue_ready or row_taken)
-        queue_inner += (arrives > 0) - inner_read
+        queue_inner += arrives - inner_read
         if inner_read:
             queue_ready = 1
         elif row_taken:
@@ -327,10 +382,11 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                 tail = jobs[job, _ROWS] - (jobs[job, _UNITS] - 1) * height
                 finished = tail if last_middle else height
             for r in range(finished):
-                ends = last_tiles and r == finished - 1 and (last_inner if stationary else last_middle)
-                coming[(now + latency - 2 + r) % slots] = 2 if ends else 1
+                last = r == finished - 1 and (last_inner if stationary else last_middle)
+                flags = _PRESENT + _LAST * last + _END * (last and last_tiles) + _KEPT * jobs[job, _KEEP]
+                coming[(now + latency - 2 + r) % slots] = flags
         has_room = room >= unseen + (1 if stationary else height)
-        room += row_taken - set_aside
+        room += row_taken + given_back - set_aside
         set_aside = finished
         next_job = job if there[2] and not (go and job_ends) else job + 1
         if not stationary:
@@ -408,6 +464,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
             has[1] = not plan_taken and (has[1] or ready_1)
             has[2] = not plan_taken and (has[2] or ready_2)
             has[3] = not plan_taken and (has[3] or ready_3)
+            has[4] = not plan_taken and (has[4] or ready_4)
             if plan_taken:
                 planning = 0
                 planned += 1

@@ -7,6 +7,7 @@ import pytest
 from golden.errors import GossetError
 from golden.format import Format
 from golden.frontend import FrontEndRules
+from golden.output import OutputRules
 from hw.design import PRESETS, DesignPoint
 
 
@@ -31,6 +32,9 @@ def test_what_came_later_is_written_down_where_it_is_used():
     assert "prefetch" not in small.as_dict()
     deep = replace(small, prefetch=1024, burst=64)
     assert deep.as_dict()["prefetch"] == 1024 and DesignPoint.from_dict(deep.as_dict()) == deep
+    finishing = replace(small, output=OutputRules(result="int16"))
+    assert finishing.as_dict()["output"] == {"result": "int16"}
+    assert DesignPoint.from_dict(finishing.as_dict()) == finishing
 
 
 def test_another_format_has_another_name():
@@ -75,6 +79,9 @@ def test_another_format_has_another_name():
         ({"activations": ["int8", "int8"]}, "'int8', 'int8'"),
         ({"format": {"q": 12}}, "q must be a power of two"),
         ({"format": {"q": 16, "beta": 3}}, "table of q and betas"),
+        ({"output": {"result": "int4"}}, "Results are int8 or int16, not 'int4'"),
+        ({"output": {"bits": 8}}, "has no field 'bits'"),
+        ({"output": 8}, "table of result"),
         ({"colour": 1}, "no field 'colour'"),
     ],
 )
@@ -145,6 +152,8 @@ WRONG = {
     "front_end.row_blocks": ["256.0", "true", "'256'"],
     "front_end.scale": ["1", "true", "['rms']", "'RMS'", "{}"],
     "front_end.candidates": ["1", "true", "['serial']", "'both'"],
+    "output": ["1", "true", "'int8'", "[]", "[{}]", "{ bits = 8 }"],
+    "output.result": ["8", "true", "['int8']", "'INT8'", "{}", "nan"],
 }
 
 

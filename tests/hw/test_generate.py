@@ -7,11 +7,13 @@ import pytest
 import hw.units
 from golden.errors import GossetError
 from golden.format import Format
+from golden.output import OutputRules
 from hw.array.cell import Cell
 from hw.array.operands import operands
+from hw.axi.memory import AxiMemoryTop
 from hw.codec.decoder import Decoder
 from hw.design import PRESETS, DesignPoint
-from hw.generate import generate, generate_design
+from hw.generate import generate, generate_axi, generate_design
 
 
 def test_the_same_design_gives_the_same_verilog(monkeypatch):
@@ -85,3 +87,11 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(GossetError, match="Cannot write"):
         generate(Decoder(Format(2)), "decoder").write(tmp_path / "file" / "below")
+
+
+def test_an_output_stage_wants_the_memory_port():
+    design = DesignPoint(name="finishing", rows=1, cols=1, output=OutputRules())
+    for make in (generate_design, lambda design: generate_axi(design, "axis")):
+        with pytest.raises(GossetError, match="give bus axi"):
+            make(design)
+    assert {"output", "job_c_low", "job_c_high"} <= AxiMemoryTop.registers(design).by_name.keys()

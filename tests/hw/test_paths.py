@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from amaranth.lib.wiring import In, Out
 
 from golden.format import Format
 from golden.frontend import FrontEndRules
+from golden.output import OutputRules
 from hw.axi.ports import AxiPorts
 from hw.codec.frontend import FrontEnd
 from hw.design import DesignPoint
@@ -99,6 +101,7 @@ def raw(dataflow, scale, candidates="parallel"):
 PLAIN = [plain("os"), plain("ws")]
 RAW = [raw("os", "host"), raw("ws", "max"), raw("ws", "rms"), raw("os", "host", "serial")]
 CASES = [(design, kind) for design in PLAIN for kind in ("stream", *AXI_TOPS)]
+CASES.append((replace(PLAIN[0], name="finishing", keep_rows=8, output=OutputRules()), "axi"))
 CASES += [(design, "axis") for design in RAW] + [(RAW[0], "stream"), (RAW[1], "stream")]
 
 

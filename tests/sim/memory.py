@@ -75,9 +75,8 @@ class Memory(wiring.Component):
             writes.w_data.eq(now + 1 + self.latency),
             writes.w_en.eq(axi.wvalid & axi.wlast),
             axi.bvalid.eq(writes.r_rdy & ((now - writes.r_data)[-1] == 0)),
-            writes.r_en.eq(1),
+            writes.r_en.eq(axi.bvalid & axi.bready),
         ]
-        m.d.comb += writes.r_en.eq(axi.bvalid)
         return m
 
 
@@ -92,7 +91,7 @@ def measure(model: Model, jobs: list[BusJob], latency: int) -> BusCycles:
     names = ("rows", "tiles", "steps", "int8", "raw", *SUMS)
     fields = {field.port for field in model.layout("job").fields}
     words = {f"job_{name}": table[:, [i]] for i, name in enumerate(names) if f"job_{name}" in fields}
-    for name in "xwy":
+    for name in (name for name in "xwyc" if f"job_{name}" in fields):
         addresses = np.array([getattr(job, name) for job in jobs], dtype=np.uint64)
         words[f"job_{name}"] = addresses[:, None].view(np.uint32)
     model.reset()

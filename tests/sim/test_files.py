@@ -99,12 +99,19 @@ def test_the_core_file_names_what_is_there(written):
             assert all(path.with_name(file).exists() for file in core["filesets"][fileset]["files"])
 
 
-def test_the_constraints_are_of_a_port_that_is_there(written):
+def test_the_constraints_are_of_ports_that_are_there(written):
+    """The clock's, and every other one's once, in its direction."""
     path, _, _ = written
     lines = [line for line in path.with_suffix(".sdc").read_text().splitlines() if not line.startswith("#")]
-    (clock,) = (re.fullmatch(r"create_clock -name (\w+) -period ([\d.]+) \[get_ports (\w+)\]", line) for line in lines)
+    clock = re.fullmatch(r"create_clock -name aclk -period ([\d.]+) \[get_ports (\w+)\]", lines[0])
     described = json.loads(path.with_suffix(".json").read_text())
-    assert clock[3] == described["clock"] and float(clock[2]) > 0
+    assert clock[2] == described["clock"]
+    for direction, line in zip(("in", "out"), lines[1:], strict=True):
+        delay = re.fullmatch(rf"set_{direction}put_delay ([\d.]+) -clock aclk \[get_ports {{(.*)}}\]", line)
+        assert 0 < float(delay[1]) < float(clock[1])
+        own = (port for port in described["ports"] if port["direction"] == direction and port["name"] != clock[2])
+        names = [port["name"] + "[*]" * (port["width"] > 1) for port in own]
+        assert delay[2].split(" ") == names
 
 
 def test_the_example_runs(written):

@@ -1,6 +1,7 @@
 """The accelerator with a memory port against `golden.matmul`: a memory that stalls, reorders and fails."""
 
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import cocotb
@@ -11,11 +12,13 @@ from cocotbext.axi.axi_slave import AxiSlaveRead, AxiSlaveWrite
 from cocotbext.axi.sparse_memory import SparseMemory
 from numpy.typing import NDArray
 
+from golden.matmul import matmul
+from golden.output import Columns
 from hw.axi.ports import INCR
 from sim.benches.inside.axi_common import AxiBench
 from sim.benches.inside.checks import Mismatch, RuleBroken, same
 from sim.benches.inside.signals import PAUSES, Beat
-from sim.image import operand_image, result_bytes, result_rows
+from sim.image import columns_image, operand_image, result_bytes, result_rows
 from sim.models.schedule import Part
 from sim.tiles import Job, Payload
 
@@ -150,6 +153,8 @@ class MemoryBench(AxiBench):
             self.watch(f"m_axi_mem_{name}", fields, on_burst, independent=independent)
         self.watch("m_axi_mem_w", ("data", "strb", "last"), independent=independent)
         self.beat = self.design.bus_bits // 8
+        self.columns: dict[Job, Columns] = {}
+        """What an output stage does with the columns of each job."""
         self.next_address = int(self.rng.integers(1 << 60))
 
     def place(self, size: int) -> int:
@@ -162,14 +167,17 @@ class MemoryBench(AxiBench):
 
     def lay_out(self, job: Job) -> dict[str, int]:
         """Puts the operands of a job in memory, and noise where its results will be; returns the addresses."""
-        return self.lay_out_part(job.parts[0], next(job.x_words()), next(job.w_words()))
+        return self.lay_out_part(job, job.parts[0], next(job.x_words()), next(job.w_words()))
 
-    def lay_out_part(self, part: Part, x_words: Payload, w_words: Payload) -> dict[str, int]:
+    def lay_out_part(self, job: Job, part: Part, x_words: Payload, w_words: Payload) -> dict[str, int]:
         """The same for a part of a product that is several jobs."""
         images = {
             "x": operand_image(self.design, "x", x_words),
             "w": operand_image(self.design, "w", w_words, part.tiles),
         }
+        if self.design.output:
+            columns = self.columns_of(job).part(part.first_tile * self.design.cols, part.tiles * self.design.cols)
+            images["c"] = columns_image(self.design, columns, part.tiles)
         addresses = {}
         for name, image in images.items():
             addresses[name] = self.place(len(image))
@@ -178,6 +186,33 @@ class MemoryBench(AxiBench):
         addresses["y"] = self.place(size)
         self.memory.write(addresses["y"] - GUARD, b"\xa5" * (size + 2 * GUARD))
         return addresses
+
+    def columns_of(self, job: Job) -> Columns:
+        """What the output stage does with a job's columns: something at random, so that most results are in range."""
+        if job not in self.columns:
+            (n, _), rng = job.w.shape, self.rng
+            largest = np.abs(matmul(job.x, job.w).accumulators).max() + 1
+            scales = np.exp2(rng.uniform(-2, 2, n)) * (1 << (self.design.result_bits - 1)) / largest
+            scales *= rng.choice([0.5, 0.5, 0.5, 1e-9, 1.0, 9.0], n)
+            bias = rng.choice([0, 1, -(2**31), 2**31 - 1, int(largest) // 2, -int(largest) // 3], n)
+            columns = Columns.of(np.minimum(scales, 65535.0), bias)
+            self.columns[job] = replace(columns, relu=rng.random(n) < 0.3)
+        return self.columns[job]
+
+    def long_product(self) -> Job:
+        """A product of several jobs; with an output stage one whose sums are made on chip."""
+        while True:
+            job = super().long_product()
+            ends = [(part.first_row, part.first_tile) for part in job.parts if not part.keep]
+            if not self.design.output or len(set(ends)) == len(ends):
+                return job
+            if not self.design.keep_rows:
+                return self.random_job()
+
+    def golden(self, job: Job) -> NDArray[Any]:
+        """Accumulators, or what the output stage makes of them."""
+        accumulators, rules = super().golden(job), self.design.output
+        return rules.finish(accumulators, self.columns_of(job)) if rules else accumulators
 
     def check(self, what: str, job: Job, y: int) -> None:
         """Compares the results of a job in memory, and what is around them."""
@@ -196,7 +231,7 @@ class MemoryBench(AxiBench):
         driver, placed = self.driver, []
         before = await driver.value("jobs_done")
         for part, x_words, w_words in zip(job.parts, job.x_words(), job.w_words(), strict=True):
-            placed.append((part, self.lay_out_part(part, x_words, w_words)))
+            placed.append((part, self.lay_out_part(job, part, x_words, w_words)))
             await driver.submit(part, int8=job.int8, addresses=placed[-1][1])
         await driver.until("status", lambda status: not status["busy"])
         same("jobs done", before + len(placed), await driver.value("jobs_done"), 32)

@@ -26,7 +26,10 @@ void counters(uint32_t *values) { NAME(counters)(&device, values); }
 
 int submit(uint32_t rows, uint32_t tiles, uint32_t steps, uint32_t mode, uint64_t x, uint64_t w, uint64_t y)
 {
-    NAME(job) job = {rows, tiles, steps, mode, x, w, y};
+    NAME(job) job = {.rows = rows, .tiles = tiles, .steps = steps, .mode = mode, .x = x, .w = w, .y = y};
+#ifdef COLUMNS
+    job.c = y + COLUMNS;
+#endif
     return NAME(submit)(&device, &job);
 }
 
@@ -49,3 +52,14 @@ uint64_t int8_image(uint8_t *image, const int8_t *x, uint32_t columns, uint32_t 
 {
     return NAME(int8_image)(image, x, columns, first_row, rows, first_step, steps);
 }
+
+#ifdef COLUMNS
+uint64_t c_image(uint8_t *image, const int32_t *bias, const uint16_t *mantissa, const uint8_t *shift, const uint8_t *relu,
+                 uint32_t count, uint32_t first_tile, uint32_t tiles)
+{
+    NAME(column) columns[64];
+    for (uint32_t i = 0; i < count; i++)
+        columns[i] = (NAME(column)){bias[i], mantissa[i], shift[i], relu[i] != 0};
+    return NAME(c_image)(image, columns, count, first_tile, tiles);
+}
+#endif

@@ -12,19 +12,29 @@ from amaranth.sim import Simulator
 
 from golden.format import Format, PackedMatrix
 from golden.int8 import quantize_int8
+from golden.output import Columns, OutputRules
 from golden.quantize import quantize
 from hw.axi.control import Control
 from hw.axi.driver import driver
 from hw.axi.memory import AxiMemoryTop
 from hw.design import DesignPoint
 from hw.engine.planner import errors
-from sim.image import operand_image
+from sim.image import columns_image, operand_image
 from sim.rtl.tools import compiler
 from sim.tiles import Job
 
 DESIGNS = {
     "os": DesignPoint(
-        name="os", rows=3, cols=2, panel_rows=6, x_depth=16, w_depth=8, jobs=2, format=Format(8), keep_rows=32
+        name="os",
+        rows=3,
+        cols=2,
+        panel_rows=6,
+        x_depth=16,
+        w_depth=8,
+        jobs=2,
+        format=Format(8),
+        keep_rows=32,
+        output=OutputRules(),
     ),
     "ws": DesignPoint(
         name="ws", rows=3, cols=2, panel_rows=6, x_depth=16, dataflow="ws", activations=("packed", "int8"), bus_bits=128
@@ -33,6 +43,9 @@ DESIGNS = {
         name="one", rows=2, cols=3, panel_rows=4, x_depth=16, w_depth=8, format=Format(4, (3,)), activations=("int8",)
     ),
 }
+COLUMNS = 1 << 34
+"""Where the columns' words of a job are, beside its results."""
+
 OK, OTHER_HARDWARE, NO_ROOM, TIMEOUT, FAILED = range(0, -5, -1)
 
 FLAGS = ["-x", "c", "-std=c99", "-ffreestanding", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
@@ -52,6 +65,8 @@ def compiled(name: str, folder: Path) -> ctypes.CDLL:
         f"-D{top}_READ(device,offset)=((void)(device),shim_read(offset))",
     ]
     macros.append(f"-D{top}_WRITE(device,offset,word)=((void)(device),shim_write(offset,word))")
+    if DESIGNS[name].output:
+        macros.append(f"-DCOLUMNS={COLUMNS}")
     (command, _), built = compiler(), folder / f"{name}.so"
     source = Path(__file__).with_name("driver.c")
     done = subprocess.run(
@@ -161,8 +176,11 @@ def test_jobs_and_errors(library):
     assert library.submit(5, 70, 8, mode, 1 << 40 | 64, 128, 1 << 33) == OK
     assert library.submit(1, 2, 3, 0, 0, 8, 16) == OK
     assert library.wait(2, 100) == OK and library.errors() == 0
-    shapes = [tuple(job[name] for name in ("rows", "tiles", "steps", "keep", "x", "w", "y")) for job in hardware.jobs]
-    assert shapes == [(5, 70, 8, 1, 1 << 40 | 64, 128, 1 << 33), (1, 2, 3, 0, 0, 8, 16)]
+    names = ("rows", "tiles", "steps", "keep", "x", "w", "y", "c")
+    assert [tuple(job[name] for name in names) for job in hardware.jobs] == [
+        (5, 70, 8, 1, 1 << 40 | 64, 128, 1 << 33, (1 << 33) + COLUMNS),
+        (1, 2, 3, 0, 0, 8, 16, 16 + COLUMNS),
+    ]
     assert library.acknowledge() == hardware.map.pack("irq_status", job_done=1)
     # Nobody does a third one.
     assert library.wait(3, 10) == TIMEOUT
@@ -221,3 +239,16 @@ def test_images_are_those_of_golden(library, request):
             else:
                 made = image(library.int8_image, pointer(job.x.values), k, *rows, *steps)
             assert made == operand_image(design, "x", x_words)
+
+
+@pytest.mark.parametrize("library", ["os"], indirect=True)
+def test_columns_are_those_of_golden(library):
+    rng, library.c_image.restype = np.random.default_rng(0), ctypes.c_uint64
+    fields = {"bias": (np.int32, 2**31), "mantissa": (np.uint16, 2**16), "shift": (np.uint8, 64), "relu": (np.uint8, 2)}
+    drawn = {
+        name: rng.integers(-most if name == "bias" else 0, most, 9).astype(dtype)
+        for name, (dtype, most) in fields.items()
+    }
+    columns = Columns(**drawn)
+    made = image(library.c_image, *(pointer(values) for values in drawn.values()), 9, 2, 3)
+    assert made == columns_image(DESIGNS["os"], columns.part(4, 6), 3)

@@ -1,0 +1,139 @@
+"""The output stage: accumulators in, small integers out, as the next layer takes them. Its arithmetic, bit for bit.
+
+    result = clip(round((accumulator + bias) · mantissa / 2^shift))
+
+in integers, with bias, mantissa and shift of the result's column: `round` is to the nearest, halves upwards,
+⌊x + 1/2⌋; `clip` is to the least and the largest number of the result, or from 0 on where the column has a ReLU.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from golden.arrays import as_integers
+from golden.errors import GossetError
+from golden.given import shown
+
+Result = Literal["int8", "int16"]
+"""What results can be."""
+
+BIAS_BITS, MANTISSA_BITS, SHIFT_BITS = 32, 16, 6
+"""Bits of what a column has: a signed bias, and two numbers without a sign."""
+
+COLUMN_BITS = 64
+"""Bits of a column's word: bias, mantissa, shift, 1 for a ReLU, zeros; from the low end on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputRules:
+    """Everything that describes an output stage.
+
+    Parameters
+    ----------
+    result : "int8" or "int16"
+
+    Raises
+    ------
+    GossetError
+        If a result cannot be so.
+    """
+
+    result: Result = "int8"
+
+    def __post_init__(self) -> None:
+        if self.result not in get_args(Result):
+            raise GossetError(f"Results are {' or '.join(get_args(Result))}, not {shown(self.result)}.")
+
+    @property
+    def bits(self) -> int:
+        """Bits of a result."""
+        return int(self.result.removeprefix("int"))
+
+    def finish(self, accumulators: NDArray[np.int32], columns: "Columns") -> NDArray[Any]:
+        """The results of accumulators int32 `(..., N)`, for N columns: int8 or int16."""
+        scaled = (accumulators.astype(np.int64) + columns.bias) * columns.mantissa
+        # ⌊x + 1/2⌋, from twice the number: that of a shift by 0 has no half.
+        rounded = ((scaled << 1 >> columns.shift) + 1) >> 1
+        least, most = -1 << (self.bits - 1), (1 << (self.bits - 1)) - 1
+        return np.clip(rounded, np.where(columns.relu, 0, least), most).astype(self.result)
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """What the output stage does with each column.
+
+    Parameters
+    ----------
+    bias : int `(N,)`
+        From −2^31 to 2^31 − 1, in units of the accumulator.
+    mantissa : int `(N,)`
+        From 0 to 65,535.
+    shift : int `(N,)`
+        From 0 to 63.
+    relu : bool `(N,)`
+
+    Raises
+    ------
+    GossetError
+        If a number is out of range, or there are not as many of each.
+    """
+
+    bias: NDArray[np.int64]
+    mantissa: NDArray[np.int64]
+    shift: NDArray[np.int64]
+    relu: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        limits = {
+            "bias": (-1 << (BIAS_BITS - 1), (1 << (BIAS_BITS - 1)) - 1),
+            "mantissa": (0, (1 << MANTISSA_BITS) - 1),
+            "shift": (0, (1 << SHIFT_BITS) - 1),
+            "relu": (0, 1),
+        }
+        for name, (least, most) in limits.items():
+            given = np.asarray(getattr(self, name))
+            if given.shape != np.shape(self.bias) or given.ndim != 1:
+                raise GossetError(f"Each column has a bias, a mantissa, a shift and a relu: {name} is {given.shape}.")
+            values = given if given.dtype == np.bool_ else as_integers(given, f"The {name} of columns")
+            if values.size and (int(values.min()) < least or int(values.max()) > most):
+                raise GossetError(f"The {name} of a column is from {least} to {most}.")
+            object.__setattr__(self, name, values.astype(np.bool_ if name == "relu" else np.int64))
+
+    def __len__(self) -> int:
+        return len(self.bias)
+
+    @classmethod
+    def of(cls, scales: ArrayLike, bias: ArrayLike, *, relu: bool = False) -> "Columns":
+        """The columns whose results are about (accumulator + bias)·scale, with mantissas as long as can be.
+
+        Parameters
+        ----------
+        scales : float `(N,)`
+            From 0 to below 2^16: what a unit of the accumulator is in units of the result.
+        bias : int `(N,)`
+            In units of the accumulator.
+        """
+        scale = np.asarray(scales, dtype=np.float64)
+        if scale.ndim != 1 or not (np.isfinite(scale).all() and (scale >= 0).all() and (scale < 1 << 16).all()):
+            raise GossetError("Scales are a row of numbers from 0 to below 65536.")
+        _, exponent = np.frexp(scale)
+        shift = np.clip(MANTISSA_BITS - exponent, 0, (1 << SHIFT_BITS) - 1)
+        mantissa = np.minimum(np.rint(np.ldexp(scale, shift)), (1 << MANTISSA_BITS) - 1)
+        given = np.asarray(bias)
+        return cls(given, mantissa.astype(np.int64), shift.astype(np.int64), np.full(scale.shape, relu))
+
+    def part(self, first: int, count: int) -> "Columns":
+        """So many columns from a first one on, or as many of them as there are."""
+        some = slice(first, first + count)
+        return Columns(self.bias[some], self.mantissa[some], self.shift[some], self.relu[some])
+
+    def words(self, count: int) -> NDArray[np.uint64]:
+        """The words of the columns, uint64 `(count,)`: zeros beyond the last one."""
+        low = BIAS_BITS
+        word = (self.bias & ((1 << BIAS_BITS) - 1)).astype(np.uint64)
+        for values, bits in ((self.mantissa, MANTISSA_BITS), (self.shift, SHIFT_BITS), (self.relu, 1)):
+            word |= values.astype(np.uint64) << np.uint64(low)
+            low += bits
+        return np.pad(word, (0, count - len(self)))

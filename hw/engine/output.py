@@ -1,0 +1,140 @@
+"""The output stage: rows of accumulators in, small integers out. Its rules are `golden.output`'s."""
+
+from typing import Any
+
+from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from golden.output import BIAS_BITS, COLUMN_BITS, MANTISSA_BITS, SHIFT_BITS
+from hw.design import DesignPoint
+from hw.engine.keeper import kept_row
+
+COLUMN = data.StructLayout(
+    {"bias": signed(BIAS_BITS), "mantissa": MANTISSA_BITS, "shift": SHIFT_BITS, "relu": 1}
+    | {"zeros": COLUMN_BITS - BIAS_BITS - MANTISSA_BITS - SHIFT_BITS - 1}
+)
+"""A word of a column."""
+
+COARSE = 3
+"""Bits of a shift that are left for the second one."""
+
+STAGES = 10
+"""Cycles from an accumulator to its result."""
+
+
+def result_word(design: DesignPoint) -> data.StructLayout:
+    """A result; `end` marks the last one of a job. With `kept` it is none, and says that a job has ended whose rows
+    are kept."""
+    assert design.output is not None
+    ends = ("end", "kept") if design.keep_rows else ("end",)
+    return data.StructLayout({"values": design.output.bits} | dict.fromkeys(ends, 1))
+
+
+class OutputStage(wiring.Component):
+    """Turns accumulators into results, one column a cycle.
+
+    A row is taken with its last column. The columns' words come tile by tile, and are kept for all rows of the tile.
+
+    Parameters
+    ----------
+    design : DesignPoint
+        With an `output`.
+
+    Members
+    -------
+    i : In(stream of rows, with `kept` of designs that keep any)
+    columns : In(stream of column words)
+        So many for each tile of a job whose rows come out.
+    o : Out(stream of results)
+    """
+
+    def __init__(self, design: DesignPoint):
+        assert design.output is not None
+        self.design, self.rules = design, design.output
+        super().__init__(
+            {
+                "i": In(stream.Signature(kept_row(design))),
+                "columns": In(stream.Signature(COLUMN)),
+                "o": Out(stream.Signature(result_word(design))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Taking; then the stages, which all move together."""
+        m = Module()
+        row, keeps = self.i.payload, bool(self.design.keep_rows)
+        none = row.kept if keeps else Const(0, 1)
+
+        at = Signal(range(self.design.cols))
+        last_column = Signal()
+        first = Signal(init=1)  # the row is the first of its tile
+        there = Signal()
+        moves = Signal()
+        m.submodules.kept = kept = Memory(shape=COLUMN, depth=self.design.cols, init=[])
+        write, read = kept.write_port(), kept.read_port(domain="comb")
+        column = Signal(COLUMN)
+        m.d.comb += [
+            last_column.eq(at == self.design.cols - 1),
+            there.eq(self.i.valid & (~first | none | self.columns.valid)),
+            moves.eq(~self.o.valid | self.o.ready),
+            self.columns.ready.eq(self.i.valid & ~none & first & moves),
+            self.i.ready.eq(there & moves & (last_column | none)),
+            read.addr.eq(at),
+            write.addr.eq(at),
+            write.data.eq(self.columns.payload),
+            write.en.eq(self.columns.ready & self.columns.valid),
+            column.as_value().eq(Mux(first, self.columns.payload.as_value(), read.data.as_value())),
+        ]
+        with m.If(there & moves & ~none):
+            m.d.sync += at.eq(Mux(last_column, 0, at + 1))
+            with m.If(last_column):
+                m.d.sync += first.eq(row.last)
+
+        def staged(name: str, value: Any) -> Any:
+            """What a value was a stage before."""
+            held = Signal(value.shape(), name=name, reset_less=True)
+            with m.If(moves):
+                m.d.sync += held.eq(value)
+            return held
+
+        # What goes along: whether there is anything, which alone is reset; the ends; the column's word.
+        ends: Any = Cat(row.end & last_column, none) if keeps else row.end & last_column
+        valid, words = there, [column]
+        for i in range(STAGES):
+            held = Signal(name=f"valid_{i}")
+            with m.If(moves):
+                m.d.sync += held.eq(valid)
+            valid, ends = held, staged(f"ends_{i}", ends)
+            words.append(staged(f"column_{i}", words[-1]))
+
+        accumulator = staged("accumulator", row.values[at])
+        total = staged("total", accumulator + words[1].bias)
+        # A sum times two bits of the mantissa at a time, then twice as many each time: an addition a stage.
+        mantissa, shift = words[2].mantissa, 2
+        sums = [
+            staged(f"part_{k}", Mux(mantissa[2 * k], total, 0) + (Mux(mantissa[2 * k + 1], total, 0) << 1))
+            for k in range(MANTISSA_BITS // 2)
+        ]
+        while len(sums) > 1:
+            pairs = zip(sums[::2], sums[1::2], strict=True)
+            sums = [staged(f"sum_{len(sums)}_{k}", low + (high << shift)) for k, (low, high) in enumerate(pairs)]
+            shift *= 2
+        product = sums[0][: len(total) + MANTISSA_BITS].as_signed()
+        # Twice the number and shifted, so that its lowest bit says how to round.
+        coarse = staged("coarse", Cat(0, product).as_signed() >> (words[6].shift[COARSE:] << COARSE))
+        fine = staged("fine", coarse >> words[7].shift[:COARSE])
+        bits = self.rules.bits
+        fits = fine[bits:].all() | ~fine[bits:].any()
+        clipped = staged("clipped", Mux(fits, fine[: bits + 1], Cat((~fine[-1]).replicate(bits), fine[-1])).as_signed())
+        rounded = Signal(signed(bits + 1))
+        m.d.comb += rounded.eq((clipped + 1) >> 1)
+        most, negative = (1 << (bits - 1)) - 1, clipped[-1]  # −1/2 and below: zero with a ReLU, rounded or not
+        result = Mux(negative & words[9].relu, 0, Mux(~rounded[-1] & rounded[bits - 1], most, rounded[:bits]))
+        m.d.comb += [
+            self.o.valid.eq(valid),
+            Cat(self.o.payload[name] for name in self.o.payload.shape().members if name != "values").eq(ends),
+            self.o.payload.values.eq(staged("result", result)),
+        ]
+        return m

@@ -1,0 +1,74 @@
+"""The output stage's arithmetic: against exact fractions, at its limits, and what is refused."""
+
+from fractions import Fraction
+from math import floor
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from golden.errors import GossetError
+from golden.output import Columns, OutputRules
+
+INT32 = st.one_of(st.sampled_from([-(2**31), -1, 0, 1, 2**31 - 1]), st.integers(-(2**31), 2**31 - 1))
+
+
+@given(st.sampled_from(["int8", "int16"]), INT32, INT32, st.integers(0, 65535), st.integers(0, 63), st.booleans())
+def test_it_is_the_nearest_integer_clipped(result, accumulator, bias, mantissa, shift, relu):
+    rules = OutputRules(result=result)
+    columns = Columns(*(np.array([value]) for value in (bias, mantissa, shift, relu)))
+    exact = Fraction((accumulator + bias) * mantissa, 1 << shift)
+    rounded = floor(exact + Fraction(1, 2))
+    expected = min(max(rounded, 0 if relu else -1 << (rules.bits - 1)), (1 << (rules.bits - 1)) - 1)
+    found = rules.finish(np.array([[accumulator]], dtype=np.int32), columns)
+    assert found.dtype == result and found.tolist() == [[expected]]
+
+
+def test_halves_go_upwards():
+    columns = Columns(np.zeros(1, int), np.array([1]), np.array([1]), np.zeros(1, bool))
+    found = OutputRules().finish(np.arange(-3, 4, dtype=np.int32)[:, None], columns)
+    assert found.ravel().tolist() == [-1, -1, 0, 0, 1, 1, 2]
+
+
+def test_scales_become_mantissas_as_long_as_can_be():
+    scales = [0.0, 1.0, 0.3, 1e-3, 1.5e-9, 65535.0, 3e-15]
+    columns = Columns.of(scales, [1] * 7, relu=True)
+    back = columns.mantissa * 0.5**columns.shift
+    assert np.abs(back[:6] - scales[:6]).max() <= 2**-17 * 65536 and columns.relu.all()
+    np.testing.assert_allclose(back[1:6], scales[1:6], rtol=2**-16)
+    assert columns.shift[-1] == 63 and len(columns) == 7
+
+
+def test_words_hold_all_of_a_column():
+    columns = Columns(np.array([-2, 5]), np.array([0xABCD, 1]), np.array([63, 0]), np.array([True, False]))
+    assert [hex(word) for word in columns.words(3)] == ["0x7fabcdfffffffe", "0x100000005", "0x0"]
+    assert columns.part(1, 5).bias.tolist() == [5]
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "words"),
+    [
+        ("bias", [2**31], "bias of a column is from -2147483648"),
+        ("mantissa", [-1], "mantissa of a column is from 0 to 65535"),
+        ("mantissa", [0.5], "holds integers"),
+        ("shift", [64], "shift of a column is from 0 to 63"),
+        ("relu", [2], "relu of a column is from 0 to 1"),
+        ("relu", [1, 1], "Each column has a bias"),
+    ],
+)
+def test_what_is_out_of_range_is_refused(field, values, words):
+    fields = {name: np.zeros(1, dtype=int) for name in ("bias", "mantissa", "shift", "relu")}
+    with pytest.raises(GossetError, match=words):
+        Columns(**fields | {field: np.array(values)})
+
+
+@pytest.mark.parametrize("scale", [-1.0, 65536.0, np.nan, np.inf])
+def test_scales_out_of_range_are_refused(scale):
+    with pytest.raises(GossetError, match="from 0 to below 65536"):
+        Columns.of([scale], [0])
+
+
+def test_other_results_are_refused():
+    with pytest.raises(GossetError, match="Results are int8 or int16, not 'int4'"):
+        OutputRules(result="int4")
