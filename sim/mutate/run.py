@@ -34,7 +34,7 @@ WANTED = 0.98
 TIMES = 10
 """How much larger the testbench is for what it does not find and what is not proved to be equivalent."""
 
-LIMIT = 8.0
+LIMIT = 20.0
 """Seconds for each proof."""
 
 

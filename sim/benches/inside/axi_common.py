@@ -92,12 +92,14 @@ class AxiBench(Testbench):
     def random_job(self, *, large: bool = False) -> Job:
         """A product that is one job, of a kind that the design takes: small, or as large as a bank, of many tiles."""
         design, rng = self.design, self.rng
-        depth = design.rows if design.dataflow == "ws" else 1
-        m = design.panel_rows if large else int(rng.integers(1, min(design.panel_rows, 3 * design.rows) + 1))
-        n = (12 if large else int(rng.integers(1, 4))) * design.cols - int(rng.integers(design.cols))
+        stationary = design.dataflow == "ws"
         int8 = str(rng.choice(design.activations)) == "int8"
-        units = m if design.dataflow == "ws" else -(-m // design.rows)
-        most = min(design.x_depth // (units * (1 + int8)), design.w_depth or design.x_depth) * depth
+        words = design.x_depth // (1 + int8)
+        highest = min(design.panel_rows, words * (1 if stationary else design.rows))
+        m = highest if large else int(rng.integers(1, min(highest, 3 * design.rows) + 1))
+        n = (12 if large else int(rng.integers(1, 4))) * design.cols - int(rng.integers(design.cols))
+        units = m if stationary else -(-m // design.rows)
+        most = min(words // units, design.w_depth or design.x_depth) * (design.rows if stationary else 1)
         k = most if large else int(rng.integers(1, min(most, 6) + 1))
         w = random_matrix(design.format, n, k, rng)
         if not int8:
