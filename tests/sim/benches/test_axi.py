@@ -1,14 +1,18 @@
 import re
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from golden.format import Format
 from golden.output import OutputRules
 from hw.design import DesignPoint
 from sim.benches.catalogue import BENCHES, SMALL
+from sim.benches.inside.axi_common import AxiBench
 from sim.benches.runner import run_bench
+from sim.designs import covering
 
 # A bus that words and rows do not fit: partial beats, several words per beat; and the other dataflow.
 WIDE = DesignPoint(
@@ -70,3 +74,16 @@ def test_planted_bug_is_found(name: str, only: str, pattern: str, replacement: s
     assert any(re.search(message, failure.message) for failure in result.failures), str(result)
     assert result.folder is not None
     shutil.rmtree(result.folder)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_the_jobs_of_any_design_fit_it(large: bool) -> None:
+    """Also where int8 rows of a whole panel do not fit a bank."""
+    full = 0
+    for point in covering(2718):
+        bench = SimpleNamespace(design=point, rng=np.random.default_rng(0), expected=lambda job: job)
+        for _ in range(4):
+            job = AxiBench.random_job(bench, large=large)  # type: ignore[arg-type]
+            assert len(job.parts) == 1
+            full += point.panel_rows * 2 > point.x_depth
+    assert full
