@@ -59,7 +59,10 @@ _TOP = "@top"
 """Stands for the name of a top module, which it can never be."""
 
 _kept: dict[tuple[type, str], dict[str, str]] = {}
-"""What Amaranth made of units, which is most of what a design takes, for the designs that come after it."""
+"""What Amaranth made of units, which is most of what a design takes, for the designs that come after it; not of more
+than `MOST_KEPT`."""
+
+MOST_KEPT = 256
 
 
 def _modules(unit: wiring.Component) -> dict[str, str]:
@@ -68,6 +71,8 @@ def _modules(unit: wiring.Component) -> dict[str, str]:
     if kind not in _kept:
         library, name = Library(_TOP), f"{_TOP}__{unit.unit}"
         source = to_rtlil(unit, name, library)
+        if len(_kept) >= MOST_KEPT:
+            _kept.clear()
         _kept[kind] = library.modules | {name: source}
     return _kept[kind]
 

@@ -97,20 +97,13 @@ class Failure:
         return f"Product {self.product} on {self.name}: {self.message}\n  again: {again}"
 
 
-def drawn(seed: int, number: int, parameters: dict[str, tuple[Any, ...]] | None = None) -> DesignPoint:
-    """A random design without a front end, whose rows are packed or int8 before they come.
-
-    Parameters
-    ----------
-    seed, number : int
-    parameters : dict, optional
-        Values of each parameter, if not all of `sim.designs.PARAMETERS`.
-    """
+def drawn(seed: int, number: int) -> DesignPoint:
+    """A random design with nothing in front of its streams or behind them: rows come packed or as int8, and
+    accumulators come out."""
     rng = np.random.default_rng([seed, number])
-    values = parameters or PARAMETERS
     while True:
-        taken = {name: some[int(rng.integers(len(some)))] for name, some in values.items()}
-        if point := design(taken | {"scale": None}, f"soak_{seed}_{number}"):
+        taken = {name: some[int(rng.integers(len(some)))] for name, some in PARAMETERS.items()}
+        if point := design(taken | {"scale": None, "result": None}, f"soak_{seed}_{number}"):
             return point
 
 

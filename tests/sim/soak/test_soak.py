@@ -21,6 +21,12 @@ def small(monkeypatch):
     monkeypatch.setattr(run, "PARAMETERS", SMALL)
 
 
+def test_every_design_has_streams_of_operands_and_accumulators():
+    designs = [run.drawn(2718, number) for number in range(40)]
+    assert all(point.front_end is None and point.output is None for point in designs)
+    assert len(set(designs)) == 40 and designs == [run.drawn(2718, number) for number in range(40)]
+
+
 def test_sound_designs_pass(small, tmp_path):
     seen = []
     report, failure = run.soak(0.5, 3, tmp_path, lambda totals: seen.append(totals.products), workers=1)
