@@ -28,7 +28,7 @@ from sim.kernels.product import processors
 
 SIZE = 4096
 
-SECONDS = 20.0
+SECONDS = 30.0
 """Time for the rounds of one table."""
 
 

@@ -67,7 +67,7 @@ def speeds(threads: Sequence[int], seconds: float) -> Machine:
     reads: dict[int, float] = {}
     peaks: dict[int, float] = {}
     for count in threads:
-        timed = Timed("read", cycle([reading(count)]))
+        timed = Timed("read", cycle([reading(Kernels(threads=count))]))
         measure([timed], seconds)
         reads[count] = STREAMED / timed.best
         if (peak := vnni_peak(Kernels())) is not None:

@@ -31,8 +31,15 @@ MOST_COPIES = 512
 ROUNDS = 3
 """Rounds of all ways at least."""
 
-PAUSE = 0.003
-"""Seconds before a way's turn, in which the threads of the one before stop looking for work."""
+PAUSE = 0.03
+"""Seconds before a way's turn, in which the threads of the one before stop looking for work: OpenBLAS's look for 2²⁶
+cycles."""
+
+WARM = 0.08
+"""Seconds of calls in a way's turn that do not count: its own threads find processors, and those wake up."""
+
+TURN = 0.02
+"""Seconds of calls after them that count."""
 
 
 class Unfit(GossetError):
@@ -193,19 +200,25 @@ class Timed:
 
 
 def measure(rows: Sequence[Timed], seconds: float) -> None:
-    """Rounds of all rows until the time is up; `ROUNDS` at least, after one that is not counted."""
-    for row in rows:
-        next(row.calls)()
+    """Rounds of all rows until the time is up; `ROUNDS` at least."""
     end, rounds = time.perf_counter() + seconds, 0
     while rounds < ROUNDS or time.perf_counter() < end:
         rounds += 1
         for row in rows:
             time.sleep(PAUSE)
-            for _ in range(2):
-                multiply = next(row.calls)
-                start = time.perf_counter()
-                multiply()
-                row.times.append(time.perf_counter() - start)
+            _calls(row, WARM)
+            row.times += _calls(row, TURN)
+
+
+def _calls(row: Timed, seconds: float) -> list[float]:
+    """The times of calls that together take so long, two at least."""
+    times: list[float] = []
+    while len(times) < 2 or sum(times) < seconds:
+        multiply = next(row.calls)
+        start = time.perf_counter()
+        multiply()
+        times.append(time.perf_counter() - start)
+    return times
 
 
 def drawn(n: int, k: int, seed: int = 0) -> Array:

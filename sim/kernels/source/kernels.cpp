@@ -338,6 +338,22 @@ __attribute__((visibility("default"))) int gosset_product(const uint8_t* planes,
     return with_m(m, [&](auto n) { multiply<decltype(n)::value>(p); });
 }
 
+// The sum of so many words, which is only there to read them: what a kernel could reach that did no more.
+__attribute__((visibility("default"))) uint64_t gosset_read(const uint64_t* from, int64_t count, int threads) {
+    constexpr int64_t PIECE = 1 << 16, LINE = 8, AHEAD = 128 * LINE;
+    std::atomic<uint64_t> total{0};
+    Pool::run(threads, count / PIECE, [&](int64_t task) {
+        const uint64_t* at = from + task * PIECE;
+        uint64_t sum[LINE] = {};
+        for (int64_t n = 0; n < PIECE; n += LINE, at += LINE) {
+            __builtin_prefetch(at + AHEAD);
+            for (int64_t k = 0; k < LINE; k++) sum[k] += at[k];
+        }
+        for (uint64_t each : sum) total += each;
+    });
+    return total;
+}
+
 #if GOSSET_AVX512
 
 // Nanoseconds of so many VPDPBUSD in registers: what `benchmarks/cpu_kernels.py` calls the peak.

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include <sched.h>
 #include <unistd.h>
 
 namespace gosset {
@@ -34,19 +35,22 @@ class Pool {
         while (static_cast<int>(workers_.size()) < threads - 1) {
             int number = static_cast<int>(workers_.size()) + 1;
             workers_.emplace_back([this, number, seen = generation_.load()] { wait(number, seen); });
-            workers_.back().detach();
         }
-        task_ = &task;
-        count_ = count;
-        next_ = 0;
-        threads_ = threads;
-        busy_ = static_cast<int>(workers_.size());
+        spread();
         {
             std::lock_guard<std::mutex> lock(mutex_);
+            task_ = &task;
+            count_ = count;
+            next_ = 0;
+            wanted_ = threads - 1;
             generation_++;
         }
         wake_.notify_all();
         take();
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            wanted_ = 0;  // who has not woken by now is not waited for
+        }
         for (int spin = 0; busy_; spin++)
             if (spin > SPINS) std::this_thread::yield();
     }
@@ -58,14 +62,38 @@ class Pool {
     void wait(int number, int64_t seen) {
         for (;;) {
             for (int spin = 0; generation_ == seen && spin < SPINS; spin++) pause();
-            if (generation_ == seen) {
+            {
                 std::unique_lock<std::mutex> lock(mutex_);
                 wake_.wait(lock, [&] { return generation_ != seen; });
+                seen = generation_;
+                if (number > wanted_) continue;
+                busy_++;
             }
-            seen = generation_;
-            if (number < threads_) take();
+            take();
             busy_--;
         }
+    }
+
+    // Gives each worker a processor other than the caller's: a system may wake it on the caller's, where it waits for
+    // the caller to be done. Not where there are more threads than processors.
+    void spread() {
+#if defined(__linux__)
+        const int here = sched_getcpu();
+        if (here == caller_ && spread_ == workers_.size()) return;
+        caller_ = here;
+        spread_ = workers_.size();
+        cpu_set_t allowed;
+        if (sched_getaffinity(0, sizeof allowed, &allowed) || CPU_COUNT(&allowed) <= static_cast<int>(spread_)) return;
+        int processor = here;
+        for (auto& worker : workers_) {
+            do processor = (processor + 1) % CPU_SETSIZE;
+            while (!CPU_ISSET(processor, &allowed));
+            cpu_set_t own;
+            CPU_ZERO(&own);
+            CPU_SET(processor, &own);
+            pthread_setaffinity_np(worker.native_handle(), sizeof own, &own);
+        }
+#endif
     }
 
     static void pause() {
@@ -82,7 +110,8 @@ class Pool {
     std::atomic<int> busy_{0};
     const std::function<void(int64_t)>* task_ = nullptr;
     int64_t count_ = 0;
-    int threads_ = 0;
+    int wanted_ = 0, caller_ = -1;
+    size_t spread_ = 0;
 };
 
 }  // namespace gosset
