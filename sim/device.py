@@ -18,6 +18,7 @@ from golden.quantize import quantize
 from hw.design import DesignPoint
 from hw.engine.counters import COUNTER_BITS, COUNTERS
 from hw.generate import generate_design
+from sim.kernels import gpu
 from sim.kernels.encoder import chooser
 from sim.kernels.product import Kernels, Laid
 from sim.rtl.model import Model, Pace
@@ -210,7 +211,44 @@ class CpuDevice(Device):
         return quantize(x, self.design.format, rounding=chooser(self.kernels.path))
 
 
-BACKENDS: dict[str, type[Device]] = {"golden": GoldenDevice, "cpu": CpuDevice, "rtl": RtlDevice}
+class GpuDevice(Device):
+    """Kernels on a GPU of NVIDIA.
+
+    Parameters
+    ----------
+    design : DesignPoint
+    backend : sim.kernels.gpu.Backend, optional
+        What runs the kernels; the GPU that CuPy finds if not given.
+
+    Raises
+    ------
+    ToolError
+        If CuPy or a GPU is missing.
+    """
+
+    def __init__(self, design: DesignPoint, backend: gpu.Backend | None = None):
+        super().__init__(design)
+        self.backend = backend or gpu.Cuda()
+        self._laid: gpu.Laid | None = None
+
+    def run(self, job: Job, progress: Progress | None = None) -> Report:
+        """Runs a job; weights that were those of the job before are neither laid out nor brought there anew.
+
+        Raises
+        ------
+        GossetError
+            If packed activations do not fit int8.
+        """
+        start = time.perf_counter()
+        if self._laid is None or self._laid.matrix is not job.w:
+            self._laid = gpu.Laid.of(job.w)
+        accumulators = self.backend.product(self._laid, gpu.activations(job.x, self._laid.tiles))
+        if progress:
+            progress(job.output_rows, job.output_rows)
+        return Report(job, Product(accumulators, job.x.scales, job.w.scales), time.perf_counter() - start)
+
+
+BACKENDS: dict[str, type[Device]] = {"golden": GoldenDevice, "cpu": CpuDevice, "gpu": GpuDevice, "rtl": RtlDevice}
 """The backends by name."""
 
 

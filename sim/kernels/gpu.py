@@ -254,14 +254,17 @@ class Cuda:
         except Exception as error:
             raise ToolError(f"There is no GPU here that CuPy can use: {error}.") from error
         self.cupy, self.warps, self.waves = cupy, warps, waves
+        self._there: OnGpu | None = None
 
     def put(self, laid: Laid) -> "OnGpu":
         """Brings a matrix to the GPU."""
         return OnGpu(self, laid, self.cupy.asarray(laid.labels), self.cupy.asarray(laid.betas))
 
     def product(self, laid: Laid, x: NDArray[np.int8]) -> NDArray[np.int32]:
-        """As `Backend`."""
-        return np.asarray(self.cupy.asnumpy(self.put(laid).product(self.cupy.asarray(x))))
+        """As `Backend`; the matrix of the call before is there already."""
+        if self._there is None or self._there.laid is not laid:
+            self._there = self.put(laid)
+        return np.asarray(self.cupy.asnumpy(self._there.product(self.cupy.asarray(x))))
 
     def expand(self, laid: Laid) -> NDArray[np.int8]:
         """As `Backend`."""

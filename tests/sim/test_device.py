@@ -9,7 +9,8 @@ from golden.int8 import quantize_int8
 from golden.matmul import matmul
 from golden.quantize import quantize
 from hw.design import PRESETS, DesignPoint
-from sim.device import BACKENDS, RtlDevice, record_waves
+from sim.device import BACKENDS, GpuDevice, RtlDevice, record_waves
+from sim.kernels.gpu import Host
 from sim.tiles import Job
 from tests.fpga.lines import VIRTUAL, serving
 from tests.sim.points import POINTS
@@ -24,8 +25,10 @@ def operands(design, m, n, k, seed=0):
 
 @pytest.fixture(scope="module", params=[*BACKENDS, "board", "port"])
 def device(request):
-    """Every backend; the board in this process, and as a serial port."""
-    if request.param in BACKENDS:
+    """Every backend; the GPU's kernels on this processor, the board in this process and as a serial port."""
+    if request.param == "gpu":
+        yield GpuDevice(SMALL, Host())
+    elif request.param in BACKENDS:
         yield BACKENDS[request.param](SMALL)
     elif request.param == "board":
         yield BoardDevice(VirtualBoard(VIRTUAL), SMALL)
