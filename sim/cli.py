@@ -177,7 +177,9 @@ def matmul(
     output: Annotated[Path, typer.Option("--output", "-o", help="The result, M × N, as a .npy file.")],
     backend: Annotated[
         str,
-        typer.Option(help="What computes it: golden (NumPy), cpu or gpu (compiled kernels), rtl (the Verilated design)."),
+        typer.Option(
+            help="What computes it: golden (NumPy), cpu or gpu (compiled kernels), rtl (the Verilated design)."
+        ),
     ] = "rtl",
     design: Design = "small",
 ) -> None:

@@ -1,11 +1,13 @@
 """How well a language model survives quantisation: SmolLM2's perplexity with weights, activations and cache packed.
 
 Each by itself and together, every format with the same help: rotated or not, whichever is better for it; scales
-searched for weights and cache; no calibration for any. What is multiplied is what codecs read back, in float32: with
+searched for weights and cache; keys less a constant, their mean over text that is not measured, which softmax does not
+see; no other calibration for any. What is multiplied is what codecs read back, in float32: with
 the packed format that is the exact-integer product but for float32's rounding.
 """
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cache, partial
 from threading import Lock
@@ -70,7 +72,7 @@ class Suit:
         Activations are coded as they come; all keys, or all values, that a token leaves
         in the cache of a layer are a row.
     dresses : tuple of bool
-        Whether it is tried rotated, plain, or both.
+        Whether linear layers, and the cache, are each tried rotated, plain, or both.
     """
 
     weights: Codec
@@ -165,16 +167,27 @@ class Trial:
     ----------
     model : SmolLM
     suit : Suit
-    rotate : bool
+    rotate, cache_rotated : bool
+        Of linear layers, and of the cache.
+    centres : float32 array
+        As `Ways` takes it, where the cache is quantised.
     """
 
     model: SmolLM
     suit: Suit
     rotate: bool
+    cache_rotated: bool
+    centres: Array
 
     def __post_init__(self) -> None:
         self.weights = Counted(self.suit.weights, self.rotate, back=False)
         self._coded = {name: self.weights(matrix) for name, matrix in self.model.linears.items()}
+
+    def with_cache(self, rotated: bool) -> "Trial":
+        """The same weights beside another cache."""
+        trial = copy(self)
+        trial.cache_rotated = rotated
+        return trial
 
     def ways(self, *, weights: bool, activations: bool, cached: bool) -> Ways:
         """How the network is computed with what is named quantised; queries are, where both their sides are."""
@@ -183,13 +196,14 @@ class Trial:
             matrices = {name: matrix @ rotation(matrix.shape[1]) for name, matrix in self.model.linears.items()}
         if self.rotate and weights and not activations:
             matrices = {name: matrix @ rotation(matrix.shape[1]).T for name, matrix in self._coded.items()}
-        plain, store = Ways(), Counted(self.suit.cached, self.rotate, WIDTH)
+        plain, store = Ways(), Counted(self.suit.cached, self.cache_rotated, WIDTH)
         return Ways(
             dict(matrices),
             Counted(self.suit.activations, self.rotate, back=False) if activations else plain.activations,
-            Counted(self.suit.activations, self.rotate, WIDTH) if activations and cached else plain.queries,
+            Counted(self.suit.activations, self.cache_rotated, WIDTH) if activations and cached else plain.queries,
             store if cached else plain.keys,
             store if cached else plain.values,
+            self.centres if cached else None,
         )
 
 
@@ -209,8 +223,8 @@ def evaluate(
 
     Returns
     -------
-    name -> bits (of the weights), rotated, and the perplexity with weights, activations and cache quantised, and with
-    all of them `together`; of trellis codes only the weights'.
+    name -> bits (of the weights), rotated, cache_rotated, and the perplexity with weights, activations and cache
+    quantised, and with all of them `together`; of trellis codes only the weights'.
 
     Raises
     ------
@@ -219,29 +233,30 @@ def evaluate(
     """
     model = SmolLM.load()
     ids = windows(model, tokens)
+    text = _fitting(model, ids)
+    centres = model.centres(text)
     rows: dict[str, Figures] = {}
 
     def add(name: str, row: Figures) -> None:
         rows[name] = row
         report(name, row)
 
-    add(BASELINE, {"bits": 5.0, "rotated": False, "weights": model.perplexity(ids)})
+    add(BASELINE, {"bits": 5.0, "weights": model.perplexity(ids)})
     alone = {"weights": (True, False, False), "activations": (False, True, False), "cache": (False, False, True)}
     for name, suit in suits(rounding).items():
         if quick and name == "int4-g128":
             continue
-        trials = [Trial(model, suit, rotate) for rotate in suit.dresses]
-        if len(trials) > 1:  # the better one, by a window that is not measured
-            text = _fitting(model, ids)
-            every = [t.ways(weights=True, activations=True, cached=True) for t in trials]
-            trials = [trials[int(np.argmin([model.perplexity(text, ways) for ways in every]))]]
-        (trial,) = trials
-        row: Figures = {"bits": trial.weights.bits, "rotated": trial.rotate}
+        trial = _dressed(model, suit, centres, text)
+        row: Figures = {
+            "bits": trial.weights.bits,
+            "rotated": trial.rotate,
+            "cache_rotated": trial.cache_rotated,
+        }
         for kind, (w, a, c) in (*alone.items(), ("together", (True, True, True))):
             row[kind] = model.perplexity(ids, trial.ways(weights=w, activations=a, cached=c))
         add(name, row)
     for name, codec in {} if quick else trellises().items():
-        trial = Trial(model, Suit(codec, codec, codec), True)
+        trial = Trial(model, Suit(codec, codec, codec), True, True, centres)
         ways = trial.ways(weights=True, activations=False, cached=False)
         add(name, {"bits": trial.weights.bits, "rotated": True, "weights": model.perplexity(ids, ways)})
     return rows
@@ -268,7 +283,7 @@ def evaluate_caches(
     """
     model = SmolLM.load()
     ids = windows(model, tokens)
-    exact = model.perplexity(ids)
+    exact, centres = model.perplexity(ids), model.centres(_fitting(model, ids))
     rows: dict[str, Figures] = {}
 
     def add(name: str, bits: float, found: float) -> None:
@@ -278,9 +293,27 @@ def evaluate_caches(
     add("float32", 32.0, exact)
     for name, (codec, rotate) in caches(rounding).items():
         counted = Counted(codec, rotate, WIDTH)
-        found = model.perplexity(ids, Ways(keys=counted, values=counted))
+        found = model.perplexity(ids, Ways(keys=counted, values=counted, centres=centres))
         add(name, counted.bits, found)
     return rows
+
+
+def _dressed(model: SmolLM, suit: Suit, centres: Array, text: Ids) -> Trial:
+    """The format with linear layers, and with a cache, rotated or not, as each is better for it on a text."""
+
+    def better(trials: list[Trial], **quantised: bool) -> Trial:
+        if len(trials) == 1:
+            return trials[0]
+        return min(trials, key=lambda trial: model.perplexity(text, trial.ways(**quantised)))
+
+    linear = better(
+        [Trial(model, suit, rotate, suit.dresses[0], centres) for rotate in suit.dresses],
+        weights=True,
+        activations=True,
+        cached=False,
+    )
+    cached = [linear.with_cache(rotate) for rotate in suit.dresses]
+    return better(cached, weights=False, activations=False, cached=True)
 
 
 def _fitting(model: SmolLM, measured: Ids) -> Ids:

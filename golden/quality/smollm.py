@@ -58,6 +58,8 @@ class Ways:
     queries, keys, values : callable
         What attention gets instead of a token's queries `(tokens, 576)`, keys and values `(tokens, 192)`, all heads
         side by side, rotated by their positions.
+    centres : float32 `(LAYERS, 192)`, optional
+        Taken off the keys of each layer. That adds the same to all scores of a query, which softmax does not see.
     """
 
     weights: dict[str, Array] = field(default_factory=dict)
@@ -65,6 +67,7 @@ class Ways:
     queries: Turn = unchanged
     keys: Turn = unchanged
     values: Turn = unchanged
+    centres: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +126,18 @@ class SmolLM:
             lost = list(pool.map(lambda window: self._loss(window, ways or Ways()), ids))
         return float(np.exp(np.mean(lost)))
 
+    def centres(self, ids: Ids) -> Array:
+        """The mean of each layer's keys over windows, as `Ways` takes it: float32 `(LAYERS, 192)`."""
+        keys: list[Array] = []
+
+        def keep(x: Array) -> Array:
+            keys.append(x.mean(axis=0))
+            return x
+
+        for window in ids:
+            self.logits(window, Ways(keys=keep))
+        return np.asarray(np.reshape(keys, (len(ids), LAYERS, -1)).mean(axis=0), np.float32)
+
     def _loss(self, ids: Ids, ways: Ways) -> float:
         """The mean of −log p over a window."""
         logits = self.logits(ids[:-1], ways)
@@ -137,17 +152,21 @@ class SmolLM:
         turn = _turning(len(ids))
         hidden = np.triu(np.full((len(ids), len(ids)), -np.inf, np.float32), 1)
         for layer in range(LAYERS):
-            x = self._block(f"blk.{layer}", x, ways, turn, hidden)
+            x = self._block(layer, x, ways, turn, hidden)
         return np.asarray(self._normalise("output_norm", x) @ embedding.T)
 
-    def _block(self, name: str, x: Array, ways: Ways, turn: tuple[Array, Array], hidden: Array) -> Array:
+    def _block(self, layer: int, x: Array, ways: Ways, turn: tuple[Array, Array], hidden: Array) -> Array:
+        name = f"blk.{layer}"
+
         def linear(part: str, y: Array) -> Array:
             key = f"{name}.{part}.weight"
             return y @ (ways.weights[key] if key in ways.weights else self.tensors[key]).T
 
         y = ways.activations(self._normalise(f"{name}.attn_norm", x))
         q = ways.queries(_turned(linear("attn_q", y), turn)).reshape(len(x), HEADS, WIDTH).transpose(1, 0, 2)
-        k = ways.keys(_turned(linear("attn_k", y), turn)).reshape(len(x), CACHED, WIDTH).transpose(1, 0, 2)
+        k = _turned(linear("attn_k", y), turn)
+        k = k if ways.centres is None else k - ways.centres[layer]
+        k = ways.keys(k).reshape(len(x), CACHED, WIDTH).transpose(1, 0, 2)
         v = ways.values(linear("attn_v", y)).reshape(len(x), CACHED, WIDTH).transpose(1, 0, 2)
         shared = q.reshape(CACHED, HEADS // CACHED, len(x), WIDTH)
         score = shared @ k[:, None].swapaxes(2, 3) * np.float32(WIDTH**-0.5) + hidden

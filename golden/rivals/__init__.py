@@ -59,14 +59,27 @@ def grouped(x: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     return padded.reshape(len(x), -1, size)
 
 
+CHUNK = 1 << 16
+"""Entries worked on at once."""
+
+
 def closest(groups: NDArray[np.float32], readings: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Of several readings of groups `(..., size)`, each group's of least squared error; the first of equal ones."""
     best, least = np.zeros_like(groups), np.full((*groups.shape[:-1], 1), np.inf, dtype=np.float32)
     for values in readings:
-        error = np.square(groups - values).sum(axis=-1, keepdims=True)
+        rest = groups - values
+        error = np.einsum("...i,...i->...", rest, rest)[..., None]
         np.copyto(best, values, where=error < least)
         np.minimum(error, least, out=least)
     return best
+
+
+def by_parts(
+    groups: NDArray[np.float32], code: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """What `code` reads back of groups `(n, size)`, given some at a time, which a core's cache holds."""
+    step = max(1, CHUNK // groups.shape[1])
+    return np.concatenate([code(groups[start : start + step]) for start in range(0, len(groups), step)])
 
 
 def divide(x: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:

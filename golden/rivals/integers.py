@@ -7,16 +7,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from golden.arrays import as_matrix
-from golden.rivals import Coded, closest, divide, grouped
+from golden.rivals import Coded, by_parts, closest, divide, grouped
 
 Read = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
 """What groups are read back as with their scales."""
 
 CLIPS = np.linspace(1, 0.3, 36)
 """Fractions of a group's largest magnitude that are tried as its clipping point."""
-
-CHUNK = 1 << 16
-"""Entries worked on at once: what a core's cache holds."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +113,12 @@ def _scaled(x: NDArray[np.float32], codec: IntGroups | BipolarInt, top: int, rea
     """Reads groups with the scale that takes the clipping point to `top`."""
     groups = grouped(x, codec.group).reshape(-1, codec.group)
     clips = CLIPS if codec.search else CLIPS[:1]
-    values = np.empty_like(groups)
-    step = max(1, CHUNK // codec.group)
-    for start in range(0, len(groups), step):
-        part = groups[start : start + step]
+
+    def code(part: NDArray[np.float32]) -> NDArray[np.float32]:
         largest = np.abs(part).max(axis=-1, keepdims=True)
         scales = (_float16(largest * np.float32(clip / top)) for clip in clips)
-        values[start : start + step] = closest(part, (read(part, scale) for scale in scales))
+        return closest(part, (read(part, scale) for scale in scales))
+
+    values = by_parts(groups, code)
     bits = codec.bits * groups.size + 16 * len(groups)
     return Coded(np.ascontiguousarray(values.reshape(len(x), -1)[:, : x.shape[1]]), bits / x.size)

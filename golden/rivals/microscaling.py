@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from golden.arrays import as_matrix
-from golden.rivals import Coded, closest, divide, grouped
+from golden.rivals import Coded, by_parts, closest, divide, grouped
 
 E2M1_MAX = 6.0
 E4M3_MAX = 448.0
@@ -38,23 +38,27 @@ def nvfp4(matrix: ArrayLike, *, search: bool = False) -> Coded:
     squared error is taken. Source: NVIDIA's description of the format.
     """
     x = as_matrix(matrix)
-    groups = grouped(x, 16)
-    largest = np.abs(groups).max(axis=-1, keepdims=True)
-    whole = np.float32(largest.max() / (E2M1_MAX * E4M3_MAX)) or np.float32(1)
+    groups = grouped(x, 16).reshape(-1, 16)
+    whole = np.float32(np.abs(groups).max() / (E2M1_MAX * E4M3_MAX)) or np.float32(1)
 
-    def read(factor: float) -> NDArray[np.float32]:
-        scale = np.minimum(largest * np.float32(factor / E2M1_MAX) / whole, E4M3_MAX).astype(ml_dtypes.float8_e4m3fn)
-        step = scale.astype(np.float32) * whole
-        return step * _e2m1(divide(groups, step))
+    def code(part: NDArray[np.float32]) -> NDArray[np.float32]:
+        largest = np.abs(part).max(axis=-1, keepdims=True)
 
-    values = closest(groups, (read(factor) for factor in (SCALES if search else (1.0,))))
-    return Coded(_matrix(values, x), (4 * groups.size + 8 * largest.size + 32) / x.size)
+        def read(factor: float) -> NDArray[np.float32]:
+            exact = np.minimum(largest * np.float32(factor / E2M1_MAX) / whole, E4M3_MAX)
+            step = exact.astype(ml_dtypes.float8_e4m3fn).astype(np.float32) * whole
+            return step * _e2m1(divide(part, step))
+
+        return closest(part, (read(factor) for factor in (SCALES if search else (1.0,))))
+
+    values = by_parts(groups, code)
+    return Coded(_matrix(values, x), (4 * groups.size + 8 * len(groups) + 32) / x.size)
 
 
 def _e2m1(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rounded to E2M1 (0, ½, 1, 1½, 2, 3, 4, 6 and their negatives), ties to even, saturated."""
     size = np.minimum(np.abs(x), np.float32(E2M1_MAX))
-    step = np.where(size < 2, np.float32(0.5), np.where(size < 4, np.float32(1), np.float32(2)))
+    step = np.float32(0.5) + np.float32(0.5) * (size >= 2) + (size >= 4)
     return np.copysign(np.rint(size / step) * step, x)  # many times as fast as a cast to ml_dtypes' type
 
 

@@ -54,10 +54,15 @@ def test_the_text_is_prose_and_is_there_in_windows(model):
     "kinds", [(True, False, False), (False, True, False), (False, False, True), (True, True, True)]
 )
 def test_rotations_meet_their_inverses(model, rotate, kinds, monkeypatch):
-    """With codecs that keep everything, every kind of data can be taken through them and nothing changes."""
+    """With codecs that keep everything, every kind of data can be taken through them and nothing changes.
+
+    Neither does what is taken off the keys.
+    """
     monkeypatch.setattr("golden.quality.smollm.LAYERS", 2)
     ids = windows(model, 512)[0, :24]
-    ways = Trial(model, Suit(exact, exact, exact), rotate).ways(weights=kinds[0], activations=kinds[1], cached=kinds[2])
+    centres = np.random.default_rng(0).normal(size=(2, 192)).astype(np.float32)
+    trial = Trial(model, Suit(exact, exact, exact), rotate, rotate, centres)
+    ways = trial.ways(weights=kinds[0], activations=kinds[1], cached=kinds[2])
     expected = model.logits(ids, Ways())
     assert np.abs(model.logits(ids, ways) - expected).max() < 0.01 < expected.std()
 
@@ -65,10 +70,11 @@ def test_rotations_meet_their_inverses(model, rotate, kinds, monkeypatch):
 def test_coarser_caches_lose_more(model):
     ids = windows(model, 512)[:, :129]
     plain, found = model.perplexity(ids), {}
+    centres = model.centres(all_windows(model)[5:6, :129])
     for name in ("E8 q=16, rotated", "E8 q=8, rotated", "E8 q=4, rotated", "int2-g64"):
         codec, rotate = caches()[name]
         store = Counted(codec, rotate, WIDTH)
-        found[name] = model.perplexity(ids, Ways(keys=store, values=store)) / plain - 1
+        found[name] = model.perplexity(ids, Ways(keys=store, values=store, centres=centres)) / plain - 1
         if name.startswith("E8 q=16"):
             assert store.bits == pytest.approx(4 + (64 + 32) / 192)  # β indices fill whole words of 32 bits
     losses = list(found.values())
