@@ -6,7 +6,7 @@ see; no other calibration for any. What is multiplied is what codecs read back, 
 the packed format that is the exact-integer product but for float32's rounding.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -208,7 +208,12 @@ class Trial:
 
 
 def evaluate(
-    tokens: int = TOKENS, *, quick: bool = False, rounding: Rounding = choose, report: Row = lambda name, row: None
+    tokens: int = TOKENS,
+    *,
+    quick: bool = False,
+    rounding: Rounding = choose,
+    report: Row = lambda name, row: None,
+    found: Mapping[str, Figures] | None = None,
 ) -> dict[str, Figures]:
     """Perplexity in each format.
 
@@ -220,6 +225,8 @@ def evaluate(
     rounding : callable
         As `golden.quantize.quantize` takes it.
     report : callable
+    found : mapping, optional
+        Rows of an earlier run that was stopped; they are not measured again.
 
     Returns
     -------
@@ -235,16 +242,17 @@ def evaluate(
     ids = windows(model, tokens)
     text = _fitting(model, ids)
     centres = model.centres(text)
-    rows: dict[str, Figures] = {}
+    rows: dict[str, Figures] = dict(found or {})
 
     def add(name: str, row: Figures) -> None:
         rows[name] = row
         report(name, row)
 
-    add(BASELINE, {"bits": 5.0, "weights": model.perplexity(ids)})
+    if BASELINE not in rows:
+        add(BASELINE, {"bits": 5.0, "weights": model.perplexity(ids)})
     alone = {"weights": (True, False, False), "activations": (False, True, False), "cache": (False, False, True)}
     for name, suit in suits(rounding).items():
-        if quick and name == "int4-g128":
+        if (quick and name == "int4-g128") or name in rows:
             continue
         trial = _dressed(model, suit, centres, text)
         row: Figures = {
@@ -256,6 +264,8 @@ def evaluate(
             row[kind] = model.perplexity(ids, trial.ways(weights=w, activations=a, cached=c))
         add(name, row)
     for name, codec in {} if quick else trellises().items():
+        if name in rows:
+            continue
         trial = Trial(model, Suit(codec, codec, codec), True, True, centres)
         ways = trial.ways(weights=True, activations=False, cached=False)
         add(name, {"bits": trial.weights.bits, "rotated": True, "weights": model.perplexity(ids, ways)})
@@ -263,13 +273,17 @@ def evaluate(
 
 
 def evaluate_caches(
-    tokens: int = TOKENS, *, rounding: Rounding = choose, report: Row = lambda name, row: None
+    tokens: int = TOKENS,
+    *,
+    rounding: Rounding = choose,
+    report: Row = lambda name, row: None,
+    found: Mapping[str, Figures] | None = None,
 ) -> dict[str, Figures]:
     """Perplexity with nothing but the cache of keys and values quantised.
 
     Parameters
     ----------
-    tokens, rounding, report
+    tokens, rounding, report, found
         As in `evaluate`.
 
     Returns
@@ -283,18 +297,21 @@ def evaluate_caches(
     """
     model = SmolLM.load()
     ids = windows(model, tokens)
-    exact, centres = model.perplexity(ids), model.centres(_fitting(model, ids))
-    rows: dict[str, Figures] = {}
+    centres = model.centres(_fitting(model, ids))
+    exact = float(found["float32"]["perplexity"]) if found else model.perplexity(ids)
+    rows: dict[str, Figures] = dict(found or {})
 
-    def add(name: str, bits: float, found: float) -> None:
-        rows[name] = {"bits": bits, "perplexity": found, "more_percent": 100 * (found / exact - 1)}
+    def add(name: str, bits: float, lost: float) -> None:
+        rows[name] = {"bits": bits, "perplexity": lost, "more_percent": 100 * (lost / exact - 1)}
         report(name, rows[name])
 
-    add("float32", 32.0, exact)
+    if "float32" not in rows:
+        add("float32", 32.0, exact)
     for name, (codec, rotate) in caches(rounding).items():
-        counted = Counted(codec, rotate, WIDTH)
-        found = model.perplexity(ids, Ways(keys=counted, values=counted, centres=centres))
-        add(name, counted.bits, found)
+        if name not in rows:
+            counted = Counted(codec, rotate, WIDTH)
+            lost = model.perplexity(ids, Ways(keys=counted, values=counted, centres=centres))
+            add(name, counted.bits, lost)
     return rows
 
 

@@ -5,6 +5,7 @@ Everything has fixed seeds; sampling errors are in the report.
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -199,10 +200,19 @@ def quality(
             figures[section] = gaussian(rows, report=report)
         elif section == "guarantee":
             figures[section] = guarantees(draws, report)
-        elif section == "language":
-            figures[section] = language.evaluate(tokens, quick=few, rounding=rounding, report=row)
-        elif section == "kv":
-            figures[section] = language.evaluate_caches(tokens, rounding=rounding, report=row)
+        elif section in ("language", "kv"):
+            kept = _Kept.of(folder / f"{section}.rows.json", tokens)
+
+            def keep(name: str, line: Mapping[str, float | bool], kept: _Kept = kept) -> None:
+                kept.add(name, line)
+                row(name, line)
+
+            if section == "language":
+                found = language.evaluate(tokens, quick=few, rounding=rounding, report=keep, found=kept.rows)
+            else:
+                found = language.evaluate_caches(tokens, rounding=rounding, report=keep, found=kept.rows)
+            figures[section] = found
+            kept.path.unlink(missing_ok=True)
         else:
             figures[section] = network.evaluate(sentences, report=row)
         figures.setdefault("made", {})[section] = {"command": command, **provenance()}
@@ -210,6 +220,38 @@ def quality(
         write_text(folder / "tables.md", "\n".join(_table(figures[s]) for s in SECTIONS if s in figures))
         _plot(section, figures[section], folder, f"{command}: {section}")
     return figures
+
+
+@dataclass
+class _Kept:
+    """The rows of a section that takes long, kept as they come: a run that was stopped goes on where it was.
+
+    Attributes
+    ----------
+    path : path
+        Of a file that is there until the section is done.
+    settings : dict
+        What they were measured of, and by which commit: rows of another are not taken.
+    rows : dict
+    """
+
+    path: Path
+    settings: dict[str, Any]
+    rows: dict[str, dict[str, float | bool]]
+
+    @classmethod
+    def of(cls, path: Path, tokens: int) -> "_Kept":
+        """What is there."""
+        settings = {"tokens": tokens, "commit": provenance()["commit"]}
+        before = _before(path)
+        known = not str(settings["commit"]).endswith("-dirty") and before.get("settings") == settings
+        return cls(path, settings, before["rows"] if known else {})
+
+    def add(self, name: str, row: Mapping[str, float | bool]) -> None:
+        """Keeps a row."""
+        self.rows = self.rows | {name: dict(row)}
+        text = json.dumps({"settings": self.settings, "rows": self.rows}, indent=2, ensure_ascii=False)
+        write_text(self.path, text + "\n")
 
 
 def _before(path: Path) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -65,3 +66,33 @@ def test_the_report_and_its_plots(tmp_path):
     assert f"| NVFP4 | {both['gaussian']['NVFP4']['bits']:.4g} |" in table and "| rank 1 |" in table
     with pytest.raises(GossetError, match="one of gaussian, guarantee, minilm"):
         quality(tmp_path, sections=("speed",))
+
+
+def test_rows_of_a_section_that_was_stopped_are_not_measured_again(tmp_path, monkeypatch):
+    asked = []
+
+    def evaluate(tokens, *, report, found, stop=True, **options):
+        rows = dict(found)
+        for name in ("Q4_1, as shipped", "E8 q=16"):
+            if name not in rows:
+                asked.append(name)
+                rows[name] = {"bits": 4.0, "weights": 13.0 + len(asked), "together": 15.0}
+                report(name, rows[name])
+                if stop:
+                    raise KeyboardInterrupt
+        return rows
+
+    def run(tokens, stop, commit="1"):
+        monkeypatch.setattr(report, "provenance", lambda: {"commit": commit})
+        monkeypatch.setattr(report.language, "evaluate", partial(evaluate, stop=stop))
+        return quality(tmp_path, sections=("language",), tokens=tokens, report=lambda line: None)["language"]
+
+    for commit in ("1", "2", "2-dirty", "2-dirty"):  # rows of other code are not taken, nor those of unknown code
+        with pytest.raises(KeyboardInterrupt):
+            run(1024, True, commit)
+    assert asked == ["Q4_1, as shipped"] * 4 and not (tmp_path / "report.json").exists()
+    with pytest.raises(KeyboardInterrupt):
+        run(2048, True)
+    rows = run(2048, False)
+    assert asked[4:] == ["Q4_1, as shipped", "E8 q=16"] and rows["Q4_1, as shipped"]["weights"] == 18.0
+    assert not (tmp_path / "language.rows.json").exists()
