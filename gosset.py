@@ -56,6 +56,7 @@ app.add_typer(sim.studies.cli.explore_app, name="explore", rich_help_panel="Meas
 board_app.command("list")(fpga.cli.list_ports)
 board_app.command()(fpga.cli.identify)
 board_app.command()(fpga.cli.run)
+board_app.command()(fpga.cli.network)
 board_app.command("bench")(fpga.cli.bench_board)
 board_app.command()(fpga.cli.simulate)
 

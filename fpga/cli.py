@@ -190,6 +190,33 @@ def run(
     show_board_report(report)
 
 
+def network(
+    port: Port,
+    model: Annotated[Path, typer.Argument(help="A network, an ONNX file.")],
+    inputs: Annotated[Path, typer.Argument(help="A .npz file with an array for each input, under its name.")],
+    rotate: Annotated[
+        bool, typer.Option(help="Whether rows of both operands are rotated alike before they are quantised.")
+    ] = True,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for report.json, and the outputs as board.npz.")
+    ] = Path("build/run"),
+    baud: Baud = None,
+) -> None:
+    """Evaluates an ONNX network with its matrix products on a board, in the format of its design.
+
+    As `gosset run` does on this machine: everything but MatMul, Gemm and Conv is computed here, in float32. Every
+    product goes over the serial line, so that small networks are what it is for.
+
+    Example: `gosset board network -p /dev/ttyUSB0 model.onnx inputs.npz`
+    """
+    from sim.networks.cli import evaluate
+    from sim.networks.evaluate import on_device
+
+    with connected(port, baud) as device:
+        about = {"backend": device.identity.board, "rotated": rotate, "design": device.design.as_dict()}
+        evaluate(model, inputs, {"board": lambda: on_device(device, rotate=rotate)}, about, output)
+
+
 def bench_board(port: Port, baud: Baud = None) -> None:
     """Measures a board: bytes per second over its link, and how fast it multiplies.
 

@@ -1,5 +1,7 @@
 """Commands that pack matrices and networks and say what it costs; they import themselves what takes long to import."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from golden.calibration import Calibration
     from golden.format import Format
     from golden.rivals import Codec
+    from sim.networks.evaluate import Multiply
 
 LARGE = 1 << 22
 """Entries from which the compiled encoder is worth looking for."""
@@ -199,7 +202,7 @@ def run(
     ] = "e8_q16",
     backend: Annotated[
         str,
-        typer.Option(help="What multiplies: golden (NumPy), cpu (compiled kernels) or rtl (the Verilated design)."),
+        typer.Option(help="What multiplies: golden (NumPy), cpu or gpu (compiled kernels), rtl (Verilated)."),
     ] = "cpu",
     design: Design = "small",
     rotate: Annotated[
@@ -218,16 +221,10 @@ def run(
 
     Example: `gosset run model.onnx inputs.npz --format e8_q16,e8_q8,int4_g64 --backend golden`
     """
-    import json
-    from dataclasses import asdict
-
-    import numpy as np
-
-    from golden.files import replacing, writable, write_text
     from golden.format import Format
     from hw.design import DesignPoint
     from sim.device import BACKENDS
-    from sim.networks.evaluate import Evaluation, Network, on_device, read_inputs, with_codec
+    from sim.networks.evaluate import on_device, with_codec
 
     chosen, rivals = format.split(","), _rivals()
     for name in chosen:
@@ -237,19 +234,54 @@ def run(
             raise GossetError(f"{name} is no packed format: the RTL multiplies {', '.join(PACKED)}.")
     if backend not in BACKENDS:
         raise GossetError(f"No backend is called {backend!r}; there are {', '.join(BACKENDS)}.")
-    for file in ("report.json", *(f"{name}.npz" for name in chosen)):
-        writable(output / file)
     point = DesignPoint.load(design)
+
+    def multiply(name: str) -> "Multiply":
+        if name in rivals:
+            return with_codec(rivals[name], rotate=rotate)
+        device = BACKENDS[backend](point.with_format(Format(PACKED[name], point.format.betas)))
+        return on_device(device, rotate=rotate, rounding=_rounding(LARGE if backend == "cpu" else 0))
+
+    about = {"backend": backend, "rotated": rotate, "design": point.as_dict()}
+    evaluate(model, inputs, {name: partial(multiply, name) for name in chosen}, about, output)
+
+
+def evaluate(
+    model: Path, inputs: Path, formats: "Mapping[str, Callable[[], Multiply]]", about: dict[str, Any], output: Path
+) -> None:
+    """Evaluates an ONNX network in several formats, shows what it costs, and writes report.json and the outputs.
+
+    Parameters
+    ----------
+    model, inputs : path
+    formats : mapping
+        What makes each format's way to multiply, by its name.
+    about : dict
+        What the report says besides.
+    output : path
+        The folder.
+
+    Raises
+    ------
+    GossetError
+        If the files are unfit, or the folder cannot be written to.
+    """
+    import json
+    from dataclasses import asdict
+
+    import numpy as np
+
+    from golden.files import replacing, writable, write_text
+    from sim.networks.evaluate import Evaluation, Network, read_inputs
+
+    for file in ("report.json", *(f"{name}.npz" for name in formats)):
+        writable(output / file)
     network = Network(model, read_inputs(inputs))
     if not network.size:
         raise GossetError(f"{model} has no MatMul, Gemm or Conv of real numbers to compute.")
     found: dict[str, Evaluation] = {}
-    for name in chosen:
-        if name in PACKED:
-            device = BACKENDS[backend](point.with_format(Format(PACKED[name], point.format.betas)))
-            multiply = on_device(device, rotate=rotate, rounding=_rounding(LARGE if backend == "cpu" else 0))
-        else:
-            multiply = with_codec(rivals[name], rotate=rotate)
+    for name, make in formats.items():
+        multiply = make()
         with progress(name, network.size) as advance:
             found[name] = network.evaluate(multiply, lambda: advance(1))
     console.print(*_tables(model.name, found))
@@ -257,9 +289,7 @@ def run(
         console.print(f"In float32: {part.node} ({part.operator}): {part.reason}", soft_wrap=True, markup=False)
     report = {
         "model": model.name,
-        "backend": backend,
-        "rotated": rotate,
-        "design": point.as_dict(),
+        **about,
         "unmapped": [asdict(part) for part in network.unmapped],
         "formats": {
             name: {"layers": [asdict(x) for x in each.layers], "outputs": [asdict(x) for x in each.errors]}
@@ -276,8 +306,6 @@ def run(
 
 def _rivals() -> "dict[str, Codec]":
     """The rivals by name."""
-    from functools import partial
-
     from golden.rivals.integers import IntGroups
     from golden.rivals.microscaling import mxfp4, nvfp4
 

@@ -21,8 +21,10 @@ from golden.errors import GossetError
 from golden.matmul import matmul
 from golden.quantize import quantize
 from gosset import app
-from sim.device import RtlDevice
+from sim.device import GoldenDevice, RtlDevice
+from sim.networks.evaluate import on_device
 from tests.fpga.lines import VIRTUAL, serving
+from tests.sim.networks.test_evaluate import array, node, saved
 
 SOME_DIGITS = {"accuracy": 0.5, "images": 2}
 
@@ -58,6 +60,16 @@ def test_identify(port):
 def test_random_products_are_compared(port):
     said = board("run", "--port", port, "--shape", "5,7,100", "--baud", 3_000_000)
     assert "accumulators compared: 35    mismatches: 0" in said
+
+
+def test_a_network_on_a_board_gives_what_it_gives_here(port, tmp_path):
+    arrays = {"a": array(4, 24), "b": array(24, 6)}
+    saved(tmp_path / "n.onnx", [node("MatMul", "a b", "y")], arrays)
+    np.savez(tmp_path / "in.npz", **arrays)
+    said = board("network", "-p", port, tmp_path / "n.onnx", tmp_path / "in.npz", "-o", tmp_path / "out")
+    here = on_device(GoldenDevice(FUZZED.design))(arrays["a"][None], arrays["b"].T[None])[0]
+    np.testing.assert_array_equal(np.load(tmp_path / "out" / "board.npz")["y"], here)
+    assert "report.json" in said and json.loads((tmp_path / "out" / "report.json").read_text())["backend"]
 
 
 def test_files(port, tmp_path):
