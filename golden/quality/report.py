@@ -50,6 +50,9 @@ GUARANTEE_FORMAT = Format(8)
 Report = Callable[[str], object]
 """Called with a line of text as figures come."""
 
+FINER_BETAS = ((8, (4, 5, 6, 7)), (8, (8, 10, 12, 15)), (16, (8, 10, 12, 15)))
+"""Multipliers nearer to each other, which suit Gaussian blocks a little better, and take wider integers."""
+
 
 def codecs() -> dict[str, Codec]:
     """The codecs compared on Gaussian data, by name; those of llama.cpp where the package that reads them is there."""
@@ -58,6 +61,7 @@ def codecs() -> dict[str, Codec]:
     table |= {f"E8 q={q}, best": Lattice(Format(q), "best") for q in (4, 8, 16)}
     table |= {f"E8 q={q}, 8 β": Lattice(Format(q, betas)) for q, betas in EIGHT_BETAS.items()}
     table |= {f"E8 q={q}, 1 β": Lattice(Format(q, (1,))) for q in (4, 8, 16)}
+    table |= {f"E8 q={q}, β {'·'.join(map(str, betas))}": Lattice(Format(q, betas)) for q, betas in FINER_BETAS}
     table |= {f"E8 half step, c={c}": HalfStep(c) for c in (2, 4, 8)}
     table |= {f"int{bits}-g64": IntGroups(bits) for bits in (2, 3, 4, 5, 6)}
     table |= {f"int{bits}-g64, not searched": IntGroups(bits, search=False) for bits in (2, 3, 4)}
