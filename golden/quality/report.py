@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from golden import theory
 from golden.errors import GossetError
-from golden.files import read_bytes, replacing, writable, write_text
+from golden.files import read_bytes, writable, write_text
 from golden.format import Format
 from golden.halfstep import HalfStep
 from golden.quality import hostile, language, network
+from golden.quality.pictures import plot
 from golden.quality.provenance import provenance
 from golden.quantize import Rounding
 from golden.rivals import Codec, Lattice, ggml
@@ -222,7 +223,7 @@ def quality(
         figures.setdefault("made", {})[section] = {"command": command, **provenance()}
         write_text(path, json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
         write_text(folder / "tables.md", "\n".join(_table(figures[s]) for s in SECTIONS if s in figures))
-        _plot(section, figures[section], folder, f"{command}: {section}")
+        plot(section, figures[section], folder, f"{command}: {section}")
     return figures
 
 
@@ -280,66 +281,3 @@ def _table(rows: dict[str, dict[str, Any]]) -> str:
         cells = [str(value) if isinstance(value, bool | str) else f"{value:.4g}" for value in values]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
-
-
-def _points(axes: Any, points: dict[str, tuple[float, float]]) -> None:
-    """A point per format, with a marker and colour of its own: ours filled, the rivals' strokes."""
-    for ours, markers in ((True, "os^D"), (False, "x+1*")):
-        names = [name for name in points if name.startswith(("E8", "search")) == ours]
-        for i, name in enumerate(names):
-            axes.plot(*points[name], markers[i // 10], color=f"C{i % 10}", label=name)
-    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), ncols=1 + len(points) // 30)
-
-
-def _losses(axes: Any, section: str, figures: dict[str, Any]) -> None:
-    """What perplexity rises by over bits, each point with its name: ours filled."""
-    if section == "kv":
-        lines = {"kv": {name: (f["bits"], f["more_percent"]) for name, f in figures.items() if name != "float32"}}
-        axes.set(xlabel="bits per entry of the cache, all that is stored")
-    else:
-        exact = figures[language.BASELINE]["weights"]
-        lines = {
-            kind: {name: (f["bits"], 100 * (f[kind] / exact - 1)) for name, f in figures.items() if kind in f}
-            for kind in ("weights", "together")
-        }
-        del lines["weights"][language.BASELINE]
-        axes.set(xlabel="bits per entry of the weights, all that is stored")
-    for color, (kind, points) in enumerate(lines.items()):
-        for name, (bits, more) in points.items():
-            fill = f"C{color}" if name.startswith("E8") else "none"
-            axes.scatter(bits, max(more, 0.01), facecolors=fill, edgecolors=f"C{color}")
-            label = name if section == "kv" else f"{name}: {kind}"
-            axes.annotate(label, (bits, max(more, 0.01)), (5, 3), textcoords="offset points", fontsize=7)
-    axes.set(ylabel="perplexity more than unquantised, %", yscale="log")
-
-
-def _plot(section: str, figures: dict[str, Any], folder: Path, caption: str) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 6), layout="constrained")
-    axes = figure.add_subplot()
-    if section == "gaussian":
-        rates = np.linspace(0.05, 6.5, 300)
-        axes.semilogy(rates, theory.gamma(rates), "k-", label="Γ(R), the least possible")
-        _points(axes, {name: (f["bits"], f["distortion"]) for name, f in figures.items()})
-        axes.set(xlabel="bits per entry, all that is stored", ylabel="distortion of the product", xlim=(0, 8.5))
-    elif section == "guarantee":
-        y = np.arange(len(figures))
-        keys = ("measured", "standard_error", "without")
-        ratio = {key: np.array([f[key] / f["bound"] for f in figures.values()]) for key in keys}
-        axes.barh(y + 0.2, ratio["without"], 0.4, label="without centring and rotation")
-        errors = 3 * ratio["standard_error"]
-        axes.barh(y - 0.2, ratio["measured"], 0.4, xerr=errors, label="universal scheme, ± three standard errors")
-        axes.axvline(1, color="k", label="the guarantee")
-        axes.set(xscale="log", xlabel="squared error of the product / bound", yticks=y, yticklabels=list(figures))
-        axes.legend()
-    elif section in ("language", "kv"):
-        _losses(axes, section, figures)
-    else:
-        _points(axes, {name: (f["bits"], 1 - f["recall_at_10"]) for name, f in figures.items()})
-        axes.set(xlabel="bits per entry, without row scales", ylabel="1 − recall@10", yscale="log")
-    axes.set_title(caption, fontsize=9)
-    axes.grid(alpha=0.3)
-    for suffix in ("png", "svg"):
-        with replacing(folder / f"{section}.{suffix}") as beside:
-            figure.savefig(beside, dpi=150)
