@@ -21,6 +21,9 @@ ROUND_8 = 24**0.25 / (10 * np.pi) * 2 * np.pi * np.e
 OFFSETS = [(0, 0), *((r * np.cos(a), r * np.sin(a)) for r in range(9, 160, 8) for a in np.arange(0.3, 6.3, 0.52))]
 """Where a name is tried, in points from its place, the nearest first."""
 
+FAR = 14
+"""Points from its place from which on a line leads to a name."""
+
 
 def family(name: str) -> str:
     """What formats of one kind at several rates are called together."""
@@ -70,29 +73,25 @@ def _points(axes: Any, points: Points) -> None:
 
 
 def _named(axes: Any, names: list[tuple[str, tuple[float, float], str]], points: list[tuple[float, float]]) -> None:
-    """Writes names beside their points, where they cover neither others nor points."""
-    figure = axes.figure
-    figure.canvas.draw()  # axes have their scales from here on
+    """Writes names beside their points, where they cover neither others nor points, as far as there is room."""
+    axes.figure.canvas.draw()  # axes have their scales from here on
+    dots, pixels = axes.transData.transform(points), axes.figure.dpi / 72
     taken: list[Any] = []
     for name, at, color in names:
+        text = axes.annotate(name, at, (6, -3), textcoords="offset points", fontsize=7.5, color=color)
+        first = text.get_window_extent().padded(1)
         for dx, dy in OFFSETS:
-            text = axes.annotate(
-                name,
-                at,
-                (dx + 6, dy - 3),
-                textcoords="offset points",
-                fontsize=7.5,
-                color=color,
-                arrowprops={"arrowstyle": "-", "lw": 0.4, "color": color} if np.hypot(dx, dy) > 14 else None,
-            )
-            box = text.get_window_extent().padded(1)
+            box = first.translated(dx * pixels, dy * pixels)
             inside = axes.bbox.contains(box.x0, box.y0) and axes.bbox.contains(box.x1, box.y1)
-            if inside and not box.count_overlaps(taken) and not box.count_contains(axes.transData.transform(points)):
+            if inside and not box.count_overlaps(taken) and not box.count_contains(dots):
                 break
-            text.remove()
         else:
-            text = axes.annotate(name, at, (6, -3), textcoords="offset points", fontsize=7.5, color=color)
-        taken.append(text.get_window_extent().padded(1))
+            dx, dy, box = 0, 0, first
+        text.set_position((dx + 6, dy - 3))
+        if np.hypot(dx, dy) > FAR:
+            line = {"arrowstyle": "-", "lw": 0.4, "color": color}
+            axes.annotate("", at, (dx + 6, dy), textcoords="offset points", arrowprops=line)
+        taken.append(box)
 
 
 def _guarantee(axes: Any, figures: dict[str, Any]) -> None:
