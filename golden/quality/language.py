@@ -1,4 +1,4 @@
-"""How well a language model survives quantisation: SmolLM2's perplexity with weights, activations and cache packed.
+"""How well a language model survives quantisation: its perplexity with weights, activations and cache packed.
 
 Each by itself and together, every format with the same help: rotated or not, whichever is better for it; scales
 searched for weights and cache; keys less a constant, their mean over text that is not measured, which softmax does not
@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from golden.format import Format
-from golden.quality.smollm import WIDTH, WINDOW, Array, Ids, SmolLM, Ways, all_windows, windows
+from golden.quality import bytelm, smollm
+from golden.quality.llama import WINDOW, Array, Ids, Llama, Ways
+from golden.quality.texts import spread
 from golden.quantize import Rounding, quantize, rms_scales
 from golden.rivals import Codec, Coded
 from golden.rivals.integers import IntGroups
@@ -31,12 +33,38 @@ TOKENS = 40 * WINDOW
 QUICK = 2 * WINDOW
 """Tokens of a quick one."""
 
-BASELINE = "Q4_1, as shipped"
-"""The network that others are compared with."""
-
 Figures = dict[str, float | bool]
 Row = Callable[[str, Figures], object]
 """Called with each format's name and figures as they come."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is measured.
+
+    Attributes
+    ----------
+    model : Llama
+    text : int64 `(windows, WINDOW)`
+        All text that there is; some of it is measured.
+    baseline : str
+        The name of the network as it is, which others are compared with.
+    bits : float
+        Of its weights.
+    """
+
+    model: Llama
+    text: Ids
+    baseline: str
+    bits: float
+
+
+def subjects() -> dict[str, Callable[[], Subject]]:
+    """The models, by name; loading one raises GossetError if its packages are missing."""
+    return {
+        "SmolLM2-135M": lambda: Subject(smollm.load()[0], smollm.text(), "Q4_1, as shipped", 5.0),
+        "bytes": lambda: Subject(bytelm.load(), bytelm.text(), "float16, as trained", 16.0),
+    }
 
 
 @dataclass(frozen=True)
@@ -165,7 +193,7 @@ class Trial:
 
     Parameters
     ----------
-    model : SmolLM
+    model : Llama
     suit : Suit
     rotate, cache_rotated : bool
         Of linear layers, and of the cache.
@@ -173,7 +201,7 @@ class Trial:
         As `Ways` takes it, where the cache is quantised.
     """
 
-    model: SmolLM
+    model: Llama
     suit: Suit
     rotate: bool
     cache_rotated: bool
@@ -196,11 +224,12 @@ class Trial:
             matrices = {name: matrix @ rotation(matrix.shape[1]) for name, matrix in self.model.linears.items()}
         if self.rotate and weights and not activations:
             matrices = {name: matrix @ rotation(matrix.shape[1]).T for name, matrix in self._coded.items()}
-        plain, store = Ways(), Counted(self.suit.cached, self.cache_rotated, WIDTH)
+        width = self.model.shape.width
+        plain, store = Ways(), Counted(self.suit.cached, self.cache_rotated, width)
         return Ways(
             dict(matrices),
             Counted(self.suit.activations, self.rotate, back=False) if activations else plain.activations,
-            Counted(self.suit.activations, self.cache_rotated, WIDTH) if activations and cached else plain.queries,
+            Counted(self.suit.activations, self.cache_rotated, width) if activations and cached else plain.queries,
             store if cached else plain.keys,
             store if cached else plain.values,
             self.centres if cached else None,
@@ -208,6 +237,7 @@ class Trial:
 
 
 def evaluate(
+    subject: Subject,
     tokens: int = TOKENS,
     *,
     quick: bool = False,
@@ -219,6 +249,7 @@ def evaluate(
 
     Parameters
     ----------
+    subject : Subject
     tokens : int
     quick : bool
         Whether int4-g128 and the trellis codes are left out.
@@ -236,11 +267,10 @@ def evaluate(
     Raises
     ------
     GossetError
-        If the model's packages are missing, or there is less text.
+        If there is less text.
     """
-    model = SmolLM.load()
-    ids = windows(model, tokens)
-    text = _fitting(model, ids)
+    model, ids = subject.model, spread(subject.text, tokens)
+    text = _fitting(subject, ids)
     centres = model.centres(text)
     rows: dict[str, Figures] = dict(found or {})
 
@@ -248,8 +278,8 @@ def evaluate(
         rows[name] = row
         report(name, row)
 
-    if BASELINE not in rows:
-        add(BASELINE, {"bits": 5.0, "weights": model.perplexity(ids)})
+    if subject.baseline not in rows:
+        add(subject.baseline, {"bits": subject.bits, "weights": model.perplexity(ids)})
     alone = {"weights": (True, False, False), "activations": (False, True, False), "cache": (False, False, True)}
     for name, suit in suits(rounding).items():
         if (quick and name == "int4-g128") or name in rows:
@@ -273,6 +303,7 @@ def evaluate(
 
 
 def evaluate_caches(
+    subject: Subject,
     tokens: int = TOKENS,
     *,
     rounding: Rounding = choose,
@@ -283,7 +314,7 @@ def evaluate_caches(
 
     Parameters
     ----------
-    tokens, rounding, report, found
+    subject, tokens, rounding, report, found
         As in `evaluate`.
 
     Returns
@@ -293,11 +324,10 @@ def evaluate_caches(
     Raises
     ------
     GossetError
-        If the model's packages are missing, or there is less text.
+        If there is less text.
     """
-    model = SmolLM.load()
-    ids = windows(model, tokens)
-    centres = model.centres(_fitting(model, ids))
+    model, ids = subject.model, spread(subject.text, tokens)
+    centres = model.centres(_fitting(subject, ids))
     exact = float(found["float32"]["perplexity"]) if found else model.perplexity(ids)
     rows: dict[str, Figures] = dict(found or {})
 
@@ -309,13 +339,13 @@ def evaluate_caches(
         add("float32", 32.0, exact)
     for name, (codec, rotate) in caches(rounding).items():
         if name not in rows:
-            counted = Counted(codec, rotate, WIDTH)
+            counted = Counted(codec, rotate, model.shape.width)
             lost = model.perplexity(ids, Ways(keys=counted, values=counted, centres=centres))
             add(name, counted.bits, lost)
     return rows
 
 
-def _dressed(model: SmolLM, suit: Suit, centres: Array, text: Ids) -> Trial:
+def _dressed(model: Llama, suit: Suit, centres: Array, text: Ids) -> Trial:
     """The format with linear layers, and with a cache, rotated or not, as each is better for it on a text."""
 
     def better(trials: list[Trial], **quantised: bool) -> Trial:
@@ -333,7 +363,7 @@ def _dressed(model: SmolLM, suit: Suit, centres: Array, text: Ids) -> Trial:
     return better(cached, weights=False, activations=False, cached=True)
 
 
-def _fitting(model: SmolLM, measured: Ids) -> Ids:
+def _fitting(subject: Subject, measured: Ids) -> Ids:
     """A window of text that is not among the measured ones."""
-    seen, every = {window.tobytes() for window in measured}, all_windows(model)
+    seen, every = {window.tobytes() for window in measured}, subject.text
     return next(window for window in every[len(every) // 3 :] if window.tobytes() not in seen)[None]

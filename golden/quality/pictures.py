@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from golden.files import replacing
-from golden.quality import language
 
 Points = dict[str, tuple[float, float]]
 """Bits, and what is drawn over them, by the name of a format."""
@@ -46,7 +45,7 @@ def plot(section: str, figures: dict[str, Any], folder: Path, caption: str) -> N
         _points(axes, {name: (f["bits"], f["distortion_over_gamma"]) for name, f in figures.items()})
     elif section == "guarantee":
         _guarantee(axes, figures)
-    elif section in ("language", "kv"):
+    elif section in ("language", "kv", "bytes"):
         _losses(axes, section, figures)
     else:
         axes.set(xlabel="bits per entry, without row scales", ylabel="1 − recall@10", yscale="log")
@@ -113,12 +112,13 @@ def _losses(axes: Any, section: str, figures: dict[str, Any]) -> None:
         points = {name: (f["bits"], f["more_percent"]) for name, f in figures.items() if name != "float32"}
         axes.set(xlabel="bits per entry of the cache, all that is stored")
     else:
-        exact = figures[language.BASELINE]["weights"]
+        baseline = next(iter(figures))
+        exact = figures[baseline]["weights"]
         points = {
             f"{name}: {kind}": (f["bits"], 100 * (f[kind] / exact - 1))
             for kind in ("weights", "together")
             for name, f in figures.items()
-            if kind in f and name != language.BASELINE
+            if kind in f and name != baseline
         }
         axes.set(xlabel="bits per entry of the weights, all that is stored")
     axes.set(ylabel="perplexity more than unquantised, %", yscale="log")

@@ -34,7 +34,10 @@ from golden.rivals.trellis import Trellis, hashed, one_mad
 from golden.rounding import choose
 from golden.universal import Universal
 
-SECTIONS = ("gaussian", "guarantee", "minilm", "language", "kv")
+SECTIONS = ("gaussian", "guarantee", "minilm", "language", "kv", "bytes")
+
+MODELS = {"language": "SmolLM2-135M", "kv": "SmolLM2-135M", "bytes": "bytes"}
+"""The language models of sections, by their names in `language.subjects`."""
 
 EIGHT_BETAS = {
     4: (5, 6, 7, 8, 9, 10, 12, 14),
@@ -205,18 +208,16 @@ def quality(
             figures[section] = gaussian(rows, report=report)
         elif section == "guarantee":
             figures[section] = guarantees(draws, report)
-        elif section in ("language", "kv"):
+        elif section in MODELS:
             kept = _Kept.of(folder / f"{section}.rows.json", tokens)
 
             def keep(name: str, line: Mapping[str, float | bool], kept: _Kept = kept) -> None:
                 kept.add(name, line)
                 row(name, line)
 
-            if section == "language":
-                found = language.evaluate(tokens, quick=few, rounding=rounding, report=keep, found=kept.rows)
-            else:
-                found = language.evaluate_caches(tokens, rounding=rounding, report=keep, found=kept.rows)
-            figures[section] = found
+            measure = language.evaluate_caches if section == "kv" else partial(language.evaluate, quick=few)
+            subject = language.subjects()[MODELS[section]]()
+            figures[section] = measure(subject, tokens, rounding=rounding, report=keep, found=kept.rows)
             kept.path.unlink(missing_ok=True)
         else:
             figures[section] = network.evaluate(sentences, report=row)

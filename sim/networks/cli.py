@@ -353,8 +353,8 @@ def quality(
     ] = Path("build/quality"),
     sections: Annotated[
         str,
-        typer.Option(help="What to measure: gaussian, guarantee, minilm, language, kv, separated by commas."),
-    ] = "gaussian,guarantee,minilm,language,kv",
+        typer.Option(help="What to measure: gaussian, guarantee, minilm, language, kv, bytes, separated by commas."),
+    ] = "gaussian,guarantee,minilm,language,kv,bytes",
     sentences: Annotated[int, typer.Option(min=1, max=100_000, help="Sentences for MiniLM.")] = 2000,
     tokens: Annotated[int, typer.Option(min=512, max=100_000, help="Tokens for the language model.")] = 20_480,
     quick: Annotated[

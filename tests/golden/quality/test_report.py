@@ -71,7 +71,7 @@ def test_the_report_and_its_plots(tmp_path):
 def test_rows_of_a_section_that_was_stopped_are_not_measured_again(tmp_path, monkeypatch):
     asked = []
 
-    def evaluate(tokens, *, report, found, stop=True, **options):
+    def evaluate(subject, tokens, *, report, found, stop=True, **options):
         rows = dict(found)
         for name in ("Q4_1, as shipped", "E8 q=16"):
             if name not in rows:
@@ -85,6 +85,7 @@ def test_rows_of_a_section_that_was_stopped_are_not_measured_again(tmp_path, mon
     def run(tokens, stop, commit="1"):
         monkeypatch.setattr(report, "provenance", lambda: {"commit": commit})
         monkeypatch.setattr(report.language, "evaluate", partial(evaluate, stop=stop))
+        monkeypatch.setattr(report.language, "subjects", lambda: {"SmolLM2-135M": lambda: None})
         return quality(tmp_path, sections=("language",), tokens=tokens, report=lambda line: None)["language"]
 
     for commit in ("1", "2", "2-dirty", "2-dirty"):  # rows of other code are not taken, nor those of unknown code
