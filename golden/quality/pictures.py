@@ -73,11 +73,12 @@ def _points(axes: Any, points: Points) -> None:
 
 def _named(axes: Any, names: list[tuple[str, tuple[float, float], str]], points: list[tuple[float, float]]) -> None:
     """Writes names beside their points, where they cover neither others nor points, as far as there is room."""
-    axes.figure.canvas.draw()  # axes have their scales from here on
+    axes.figure.draw_without_rendering()  # axes have their places and scales from here on
     dots, pixels = axes.transData.transform(points), axes.figure.dpi / 72
     taken: list[Any] = []
     for name, at, color in names:
         text = axes.annotate(name, at, (6, -3), textcoords="offset points", fontsize=7.5, color=color)
+        text.set_in_layout(False)  # so that the axes stay where names were placed
         first = text.get_window_extent().padded(1)
         for dx, dy in OFFSETS:
             box = first.translated(dx * pixels, dy * pixels)
@@ -89,7 +90,7 @@ def _named(axes: Any, names: list[tuple[str, tuple[float, float], str]], points:
         text.set_position((dx + 6, dy - 3))
         if np.hypot(dx, dy) > FAR:
             line = {"arrowstyle": "-", "lw": 0.4, "color": color}
-            axes.annotate("", at, (dx + 6, dy), textcoords="offset points", arrowprops=line)
+            axes.annotate("", at, (dx + 6, dy), textcoords="offset points", arrowprops=line).set_in_layout(False)
         taken.append(box)
 
 
@@ -122,4 +123,6 @@ def _losses(axes: Any, section: str, figures: dict[str, Any]) -> None:
         }
         axes.set(xlabel="bits per entry of the weights, all that is stored")
     axes.set(ylabel="perplexity more than unquantised, %", yscale="log")
+    for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        axis("{x:g}")
     _points(axes, {name: (bits, max(more, 0.01)) for name, (bits, more) in points.items()})
