@@ -36,8 +36,9 @@ explore_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     help="Asks which designs are best for a network and a budget: **gosset explore STUDY.toml**.\n\n"
-    "Built in are the studies llm-decode, ulx3s-serial, ulx3s-sdram and lattice-or-integers. **gosset explore show "
-    "ID** shows a point of the front; **gosset generate --study build/explore --id ID** writes its Verilog.",
+    "Built in are the studies llm-decode, lattice-or-integers, edge-cells, ulx3s-serial and ulx3s-sdram. **gosset "
+    "explore show ID** shows a point of the front, **gosset explore export ID** writes it for accelforge, and **gosset "
+    "generate --study build/explore --id ID** writes its Verilog.",
 )
 
 
@@ -165,6 +166,28 @@ def show(
     for note in sheet["notes"]:
         console.print(f"Note: {note}.", soft_wrap=True)
     console.print(f"Units: {', '.join(sheet['units'])} of {report['technology']}", soft_wrap=True)
+
+
+@explore_app.command()
+def export(
+    id: Annotated[str, typer.Argument(help="The ID of a point, or how it begins.")],
+    output: Folder = FOLDER,
+) -> None:
+    """Writes one point of a front for accelforge: its measured units as an architecture, and the study's workload.
+
+    The file is ID.accelforge.yaml in the study's folder. Energies and areas in it add up to those of this project; how
+    the workload is mapped, accelforge finds out itself.
+
+    Example: `gosset explore export 3f2a -o build/explore`
+    """
+    from golden.files import writable, write_text
+    from sim.studies.exchange import accelforge
+    from sim.studies.report import find
+
+    report, sheet = find(output, id)
+    path = writable(output / f"{sheet['id']}.accelforge.yaml")
+    write_text(path, accelforge(report, sheet))
+    console.print(f"{path}", soft_wrap=True)
 
 
 def front_table(report: dict[str, Any], rows: int) -> Table:

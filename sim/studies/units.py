@@ -1,5 +1,6 @@
 """Figures of units, per format and dataflow, as arrays that a grid is evaluated with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -126,6 +127,18 @@ def generated(build: Build) -> Format | None:
 def pipeline(build: Build) -> Pipeline:
     """That of the arrays of a format: rivals' cells have the registers of lean ones."""
     return "deep" if generated(build) and not build.cell.endswith("_lean") else "lean"
+
+
+def figures(technology: str, settings: Mapping[str, Any]) -> dict[str, float] | None:
+    """The figures of a point's units in standard cells, by `COLUMNS`; None if there are none of them."""
+    if technology == FABRIC:
+        return None
+    kind = (
+        int(settings[name] == value)
+        for name, value in (("dataflow", "ws"), ("activations", "int8"), ("products", "dsps"))
+    )
+    found = _in_cells(formats()[settings["format"]], load(technology)["units"], *kind)
+    return found[0] if found else None
 
 
 def _in_cells(
