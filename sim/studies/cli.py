@@ -17,7 +17,7 @@ FOLDER, STORE = Path("build/explore"), Path("build/explore.sqlite")
 
 UNITS = {"time_s": ("ms", 1e3), "compute_s": ("busy", 1e3), "waiting_s": ("late", 1e3),
          "energy_j": ("mJ", 1e3), "area_mm2": ("mm²", 1), "luts": ("LUTs", 1), "dsps": ("DSPs", 1),
-         "bits": ("bits", 1), "sqnr_db": ("dB", 1)}  # fmt: skip
+         "bits": ("bits", 1), "sqnr_db": ("dB", 1), "network": ("network", 1)}  # fmt: skip
 """Columns of tables on the terminal."""
 
 
@@ -137,6 +137,15 @@ def run(
         console.print(
             f"{syntheses:,} points synthesised; {outside:,} of them differ by more than the fit's {100 * worst:.1f} %.",
             soft_wrap=True,
+        )
+    if network := written["network"]:
+        missing, every = network["not measured"], len(asked.axes["format"])
+        exact, without = f"{network['exact']:g} {network['unit']}".strip(), f"; no point has {', '.join(missing)}"
+        console.print(
+            f"network is the {network['figure']} of {network['name']}, {network['of']}: {exact} in float32. It was "
+            f"measured in {every - len(missing)} of {every} formats{without if missing else ''}.",
+            soft_wrap=True,
+            markup=False,
         )
     for note in written["unmapped"]:
         console.print(f"Not mapped, and in none of the numbers: {note}", soft_wrap=True, markup=False)

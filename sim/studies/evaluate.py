@@ -149,6 +149,8 @@ class Space:
         products, format = self._products[at[0]], at[1]
         kind = self.units.values[format, values[2][machine], values[6][machine], products, COLUMN["block_bits"]]
         keep = there[machine] & ~np.isnan(kind)
+        if self.study.network:
+            keep &= ~np.isnan(self.units.network[format])
         used = np.zeros(len(distinct), dtype=np.bool_)
         used[machine[keep]] = True
         if not used.any():
@@ -177,6 +179,8 @@ class Space:
         found["power_w"] = found["energy_j"] / found["time_s"]
         found["bandwidth_gb_s"] = found["traffic_bytes"] / found["compute_s"] * 1e-9
         found["bits"], found["sqnr_db"] = self.units.bits[format[keep]], self.units.sqnr_db[format[keep]]
+        if self.study.network:
+            found["network"] = self.units.network[format[keep]]
         return numbers[keep], found
 
     def _work(self, values: list[Numbers]) -> Floats:

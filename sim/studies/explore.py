@@ -14,6 +14,7 @@ from golden.errors import GossetError, ToolError
 from hw.design import DesignPoint
 from sim.studies.evaluate import SLICE, Space
 from sim.studies.front import Front
+from sim.studies.networks import results
 from sim.studies.study import LARGEST_GRID, OBJECTIVES, Study, formats
 from sim.studies.units import generated, pipeline
 
@@ -40,7 +41,7 @@ class Found:
     sample : mapping
         Of points beside the front, drawn evenly.
     evaluated, missing, excluded : int
-        Points with figures; those that there are no machines or units of; those beyond a limit.
+        Points with figures; those that there are no machines, units or results of a network of; those beyond a limit.
     grid : bool
         Whether it was the whole grid.
     seconds : float
@@ -60,7 +61,8 @@ class Found:
 
 def objectives(study: Study, found: dict[str, Floats]) -> Floats:
     """Objectives of points, of each less is better: `(points, objectives)`."""
-    columns = [(-1 if name == "quality" else 1) * found[OBJECTIVES[name]] for name in study.objectives]
+    more = {"quality": True, "network": bool(study.network and results()[study.network]["more"])}
+    columns = [(-1 if more.get(name) else 1) * found[OBJECTIVES[name]] for name in study.objectives]
     return np.stack(columns, axis=1)
 
 

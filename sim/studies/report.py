@@ -20,13 +20,14 @@ from sim.silicon.model import BAND
 from sim.studies import fabric
 from sim.studies.evaluate import ENERGIES, FORMAT, MACHINE_AXES
 from sim.studies.explore import Found, design_of, name_of
+from sim.studies.networks import better, results
 from sim.studies.study import OBJECTIVES
 from sim.studies.units import BANDS
 
 PAGE = Path(__file__).parent / "page.html"
 
 SHOWN = ("time_s", "compute_s", "waiting_s", "energy_j", "area_mm2", "luts", "dsps", "brams", "bits", "sqnr_db",
-         "power_w", "bandwidth_gb_s", "traffic_bytes")  # fmt: skip
+         "network", "power_w", "bandwidth_gb_s", "traffic_bytes")  # fmt: skip
 """Columns of tables, as far as there are figures."""
 
 FILES = ("study.json", "front.csv", "front.png", "front.svg", "index.html", "front.parquet")
@@ -102,6 +103,11 @@ def sheets(found: Found) -> list[dict[str, Any]]:
                 "the clock is given, not modelled; out of context "
                 + ", ".join(f"{some['name']} reached {some['fmax_mhz']:g} MHz" for some in fabric.table()["designs"])
             )
+        if study.network and (measured := better(study.network, settings["format"])) and measured[1]:
+            sheet["notes"].append(
+                f"network is that of {study.network} with operands rotated along the inner dimension: what rotates "
+                "activations is not in the other figures"
+            )
         if not design:
             sheet["notes"].append("cycles are those of a lean output-stationary array of this project with other cells")
         if not fit.designs:
@@ -141,6 +147,7 @@ def write(found: Found, output: Path) -> dict[str, Any]:
         "board": study.board.name if study.board else None,
         "memory": study.memory,
         "objectives": [OBJECTIVES[name] for name in study.objectives],
+        "network": _network(found),
         "limits": {"most": dict(study.most), "least": dict(study.least)},
         "points": {
             "grid": found.space.size,
@@ -172,6 +179,17 @@ def write(found: Found, output: Path) -> dict[str, Any]:
     }
     write_text(output / "index.html", page(report, sample))
     return report
+
+
+def _network(found: Found) -> dict[str, Any] | None:
+    """What the axis of a network is, and the formats that have no place on it."""
+    space, name = found.space, found.space.study.network
+    if name is None:
+        return None
+    missing = np.flatnonzero(np.isnan(space.units.network))
+    about = {key: value for key, value in results()[name].items() if key != "formats"}
+    formats = space.study.axes["format"]
+    return {"name": name, **about, "not measured": [formats[int(number)] for number in missing]}
 
 
 def page(report: Mapping[str, Any], sample: Mapping[str, list[float]]) -> str:

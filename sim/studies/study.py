@@ -17,6 +17,7 @@ from hw.design import MAX_DEPTH, MAX_EDGE
 from sim.silicon.compose import Build, builds
 from sim.silicon.tables import memories
 from sim.studies.fabric import BOARDS, Board
+from sim.studies.networks import results
 from sim.workloads.language import Request
 from sim.workloads.layers import Workload
 from sim.workloads.load import load
@@ -28,10 +29,12 @@ MAX_FILE = 1 << 20
 """Bytes of a study at most."""
 
 OBJECTIVES = {"time": "time_s", "energy": "energy_j", "area": "area_mm2", "luts": "luts", "bits": "bits",
-              "quality": "sqnr_db"}  # fmt: skip
-"""What can be asked for, and the column that says how much of it a point has. Less is better, but of quality."""
+              "quality": "sqnr_db", "network": "network"}  # fmt: skip
+"""What can be asked for, and the column that says how much of it a point has. Less is better, but of quality and of
+what a network does well by."""
 
-LIMITED = ("time_s", "energy_j", "power_w", "area_mm2", "bits", "sqnr_db", "bandwidth_gb_s", "luts", "dsps", "brams")
+LIMITED = ("time_s", "energy_j", "power_w", "area_mm2", "bits", "sqnr_db", "network", "bandwidth_gb_s",
+           "luts", "dsps", "brams")  # fmt: skip
 """Columns that `[most]` and `[least]` may limit."""
 
 FABRIC = "ecp5"
@@ -86,6 +89,8 @@ class Study:
         Limits by column.
     objectives : tuple of str
         Keys of `OBJECTIVES`.
+    network : str or None
+        The key of `sim.studies.networks.results` that "network" is of, if it is asked for.
     evaluations, seed : int
         Of NSGA-II, where the grid is too large.
     """
@@ -102,6 +107,7 @@ class Study:
     objectives: tuple[str, ...]
     evaluations: int
     seed: int
+    network: str | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -207,6 +213,7 @@ class _Reader:
             most=most,
             least=least,
             objectives=self.objectives(technology),
+            network=self.network(),
             evaluations=self.count("evaluations", 2000),
             seed=self.count("seed", 0),
         )
@@ -332,7 +339,7 @@ class _Reader:
 
     def objectives(self, technology: str) -> tuple[str, ...]:
         missing = ("energy", "area") if technology == FABRIC else ("luts",)
-        usual = [name for name in OBJECTIVES if name not in missing]
+        usual = [name for name in OBJECTIVES if name not in (*missing, "network")]
         value = self.listed("", "objectives", self.values.get("objectives", usual))
         for name in value:
             if name not in OBJECTIVES:
@@ -341,6 +348,17 @@ class _Reader:
             if name in missing:
                 raise self.error("", "objectives", f"there are no figures of {name} in {technology}.")
         return value
+
+    def network(self) -> str | None:
+        """The workload, if what is left of it is asked for."""
+        source = self.values["workload"]["source"]
+        asked = [("", "objectives")] if "network" in self.values.get("objectives", ()) else []
+        asked += [(table, "network") for table in ("most", "least") if "network" in self.values.get(table, {})]
+        for table, key in asked:
+            if source not in results():
+                said = f"nothing was measured of the network {shown(source)}, only of {', '.join(results())}."
+                raise self.error(table, key, said)
+        return source if asked else None
 
     def count(self, key: str, default: int) -> int:
         value = self.values.get(key, default)

@@ -19,6 +19,7 @@ from sim.silicon.tables import load, memories
 from sim.studies import cells, fabric
 from sim.studies.cells import PARTS
 from sim.studies.fit import Fit
+from sim.studies.networks import better
 from sim.studies.study import FABRIC, Study, formats
 
 SRAM_UM2 = {
@@ -52,6 +53,9 @@ class Units:
     names : nested mapping
         The units, by the same four.
     bits, sqnr_db : float64 `(formats,)`
+    network : float64 `(formats,)`
+        What a network does by, where a study asks for it; NaN of formats in which it was not measured, and of all if no
+        study asks.
     lean : bool `(formats,)`
         Whether their arrays have lean edges, as all rivals' have.
     about : mapping
@@ -68,6 +72,7 @@ class Units:
     names: dict[tuple[int, int, int, int], tuple[str, ...]]
     bits: NDArray[np.float64]
     sqnr_db: NDArray[np.float64]
+    network: NDArray[np.float64]
     lean: NDArray[np.bool_]
     about: dict[str, Any]
     dram_pj: float
@@ -104,6 +109,7 @@ class Units:
             names=names,
             bits=np.array([build.bits for build in chosen]),
             sqnr_db=np.array([sqnr(name) for name in study.axes["format"]]),
+            network=np.array([_network(study.network, name) for name in study.axes["format"]]),
             lean=np.array([pipeline(build) == "lean" for build in chosen]),
             about={"units": table["about"], "sram_area": SRAM_UM2, "memories": memories()},
             dram_pj=memories()[study.memory]["value"],
@@ -116,6 +122,11 @@ class Units:
 def sqnr(format: str) -> float:
     """SQNR of a format on Gaussian rows, dB."""
     return quality(formats()[format].codec)
+
+
+def _network(network: str | None, format: str) -> float:
+    found = better(network, format) if network else None
+    return found[0] if found else float("nan")
 
 
 def generated(build: Build) -> Format | None:
