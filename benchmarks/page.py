@@ -1,12 +1,14 @@
 """How fluid the page of a study is with 10,000 points, in headless Chromium, from a file and with no network.
 
-python -m benchmarks.page
+python -m benchmarks.page                       # measures
+python -m benchmarks.page docs/images/exploration.png     # a picture of the page, with a point chosen
 """
 
 import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -83,8 +85,17 @@ def measured(chromium: str, report: dict, sample: dict, folder: Path) -> dict:
     return dict(json.loads(found[1].replace("&quot;", '"').replace("&amp;", "&")))
 
 
-def main() -> None:
-    """Measures and prints."""
+def drawn(chromium: str, report: dict, sample: dict, folder: Path, picture: Path) -> None:
+    """Takes a picture of the page of a report, in which the sheet of a point that can be generated is open."""
+    chosen = next(number for number, sheet in enumerate(report["front"]) if sheet["design"])
+    text = page(report, sample).replace("</html>", f"<script>choose({chosen});</script></html>")
+    file = folder / "page.html"
+    file.write_text(text, encoding="utf-8")
+    look(chromium, file, "--hide-scrollbars", f"--screenshot={picture.absolute()}")
+
+
+def main(picture: str | None = None) -> None:
+    """Measures and prints, or takes a picture."""
     chromium = browser()
     if not chromium:
         print("page: no Chromium is installed")
@@ -92,6 +103,9 @@ def main() -> None:
     with TemporaryDirectory() as name:
         found = explore(Study.load("llm-decode"))
         report = write(found, Path(name))
+        if picture:
+            shown = {key: column.tolist() for key, column in found.sample.items() if not np.isnan(column).any()}
+            return drawn(chromium, report, shown, Path(name), Path(picture))
         sample = {key: [float(v) for v in column] for key, column in found.sample.items() if not np.isnan(column).any()}
         result = measured(chromium, grown(report, POINTS), sample, Path(name))
     version = subprocess.run([chromium, "--version"], capture_output=True, encoding="utf-8", check=True).stdout.strip()
@@ -100,4 +114,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

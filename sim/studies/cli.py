@@ -116,12 +116,13 @@ def run(
         outside = synthesised(found, synthesise, store or STORE, liberty=liberty or (), **way)
     written = report.write(found, output)
     console.print(front_table(written, rows))
+    arrays = sum(sheet["design"] is not None for sheet in written["front"])
     counts, speed = written["points"], found.evaluated / max(found.seconds, 1e-9)
     kind = "the whole grid" if found.grid else "chosen by NSGA-II"
     console.print(
         f"{counts['evaluated']:,} of {counts['grid']:,} points evaluated ({kind}), {speed:,.0f} per second; "
         f"{counts['without machine or units']:,} have no measured units or machine, {counts['beyond a limit']:,} are "
-        f"beyond a limit, {counts['front']:,} are the front.",
+        f"beyond a limit, {counts['front']:,} are the front, of which {arrays:,} can be generated.",
         soft_wrap=True,
     )
     done = [some for sheet in written["front"] for some in sheet["refined"]]
