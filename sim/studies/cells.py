@@ -27,6 +27,12 @@ def array_area(parts: NDArray[np.float64], rows: int, cols: int, stationary: boo
     return float(area + hops_x * parts[3] + hops_w * parts[4])
 
 
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def address_bits(x_depth: int, w_depth: int, stationary: bool) -> float:  # pragma: no cover
+    """Bits of the addresses of a design's banks; weights have none in a weight-stationary array."""
+    return float(np.log2(x_depth) + (0.0 if stationary else np.log2(w_depth)))
+
+
 @cache
 def designs(technology: str) -> list[dict[str, Any]]:
     """Designs of a technology that were synthesised as a whole: their settings, and `area_um2` without memories."""
@@ -43,11 +49,12 @@ def fit(technology: str, parts: Any) -> Fit:
     parts : callable
         Gives the areas of `PARTS` of a format and of a dataflow; None if one was not measured.
     """
-    units, columns, measured = [], [], []
+    units, columns, addresses, measured = [], [], [], []
     for design in designs(technology):
         stationary = design["dataflow"] == "ws"
         if (areas := parts(design["format"], stationary)) is not None:
             units.append(array_area(areas, design["rows"], design["cols"], stationary))
             columns.append(float(stationary * design["cols"]))
+            addresses.append(address_bits(design["x_depth"], design["w_depth"], stationary))
             measured.append(design["area_um2"])
-    return fitted(units, columns, measured) if units else Fit()
+    return fitted(units, measured, columns, addresses) if units else Fit()

@@ -21,7 +21,7 @@ from sim.models.cycles import Cycles, cycles
 from sim.models.schedule import Machine, schedule
 from sim.silicon.tables import memories
 from sim.studies import fabric
-from sim.studies.cells import array_area
+from sim.studies.cells import address_bits, array_area
 from sim.studies.study import DEFAULTS, Study, formats
 from sim.studies.units import COLUMN, FIGURES, SRAM_UM2, Units, generated, pipeline
 
@@ -166,7 +166,7 @@ class Space:
             self.ways(values), self.accumulators(values), work, self._layers[3].astype(np.float64), self.units.values,
             self.units.lean, self.units.fabric, self.units.dram_pj,
             known["sram_read"]["value"], known["sram_write"]["value"],
-            (fit.fixed, fit.share, fit.column), columns,
+            (fit.fixed, fit.share, fit.column, fit.address), columns,
         )  # fmt: skip
         found = dict(zip(RESULTS, columns, strict=True))
         if self.units.fabric:
@@ -216,7 +216,7 @@ def _points(  # type: ignore[no-untyped-def]
     sram_read, sram_write, fit, columns,
 ):  # pragma: no cover  # fmt: skip
     """Fills in `RESULTS`, but for memories of FPGAs."""
-    fixed, share, column = fit
+    fixed, share, column, address = fit
     sums = np.zeros((len(work), 6))
     for u in range(len(work)):
         for layer in range(len(count)):
@@ -272,6 +272,7 @@ def _points(  # type: ignore[no-untyped-def]
         area = array_area(unit[_AREAS], rows, cols, stationary)
         columns[9, p] = area
         columns[10, p] = fixed + (share - 1) * area + (column * cols if stationary else 0.0)
+        columns[10, p] += address * address_bits(x_depth, w_depth, stationary)
         stored = 2 * x_depth * rows * bits + ways[u, 3 if lean else 2] * cols * ACC_BITS
         stored += panel * cols * sums_in[u, format[p]] if stationary else 2 * w_depth * cols * bits
         columns[11, p] = stored * _SRAM

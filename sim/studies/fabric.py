@@ -59,7 +59,7 @@ def fit() -> Fit:
         cell = units[cell_name(16, design["ws"], design["int8"], design["dsps"])]["lut4_equivalents"]
         edge = units["decoder_q16"]["lut4_equivalents"] + units["norm_q16"]["lut4_equivalents"]
         sums.append(units_sum(design["rows"], design["cols"], cell, edge))
-    return fitted(sums, [0.0] * len(sums), [design["lut4_equivalents"] for design in designs])
+    return fitted(sums, [design["lut4_equivalents"] for design in designs])
 
 
 def memories(rows: Any, cols: Any, x_depth: Any, w_depth: Any, panel_rows: Any, stationary: Any, bits: Any) -> Any:

@@ -11,13 +11,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Fit:
-    """`fixed + share · (sum of a design's units) + column · (columns of a weight-stationary array)`.
+    """`fixed + share · (sum of a design's units) + column · (columns of a weight-stationary array) + address · (bits of
+    the addresses of its banks)`.
 
     Attributes
     ----------
-    fixed, share, column : float
-        What every design has besides its array, what becomes of units that are synthesised with their neighbours, and
-        what adds up a column's sums.
+    fixed, share, column, address : float
+        What every design has besides its array, what becomes of units that are synthesised with their neighbours, what
+        adds up a column's sums, and what counts through a bank, for each bit of its address.
     worst : float
         The largest relative error, also on designs between others that were left out of the fit.
     lowest, highest : float
@@ -29,24 +30,29 @@ class Fit:
     fixed: float = 0.0
     share: float = 1.0
     column: float = 0.0
+    address: float = 0.0
     worst: float = 0.0
     lowest: float = 0.0
     highest: float = float("inf")
     designs: int = 0
 
 
-def fitted(units: Sequence[float], columns: Sequence[float], measured: ArrayLike) -> Fit:
+def fitted(
+    units: Sequence[float], measured: ArrayLike, columns: Sequence[float] = (), addresses: Sequence[float] = ()
+) -> Fit:
     """The fit of least squares of relative errors.
 
     Parameters
     ----------
     units : sequence of float
         Sums of the designs' units.
-    columns : sequence of float
-        Columns of weight-stationary arrays; if all are 0, nothing is fitted to them.
     measured : float `(designs,)`
+    columns, addresses : sequence of float
+        Columns of weight-stationary arrays, and bits of the addresses of banks; nothing is fitted to what is left out.
     """
-    parts = np.stack([np.ones(len(units)), units, columns], axis=1)[:, : 3 if any(columns) else 2]
+    others = {"column": columns, "address": addresses}
+    names = [name for name, some in others.items() if len(some)]
+    parts = np.stack([np.ones(len(units)), units, *(others[name] for name in names)], axis=1)
     y = np.asarray(measured, dtype=float)
     sums, errors = parts[:, 1], []
     for left_out in range(len(y)):
@@ -55,8 +61,16 @@ def fitted(units: Sequence[float], columns: Sequence[float], measured: ArrayLike
             errors.append(_error(_solve(parts[kept], y[kept]), parts[left_out], y[left_out]))
     weights = _solve(parts, y)
     errors += [_error(weights, row, value) for row, value in zip(parts, y, strict=True)]
-    fixed, share, *column = map(float, weights)
-    return Fit(fixed, share, sum(column), max(errors), float(sums.min()), float(sums.max()), len(y))
+    fixed, share, *rest = map(float, weights)
+    return Fit(
+        fixed,
+        share,
+        **dict(zip(names, rest, strict=True)),
+        worst=max(errors),
+        lowest=float(sums.min()),
+        highest=float(sums.max()),
+        designs=len(y),
+    )
 
 
 def _solve(parts: Floats, y: Floats) -> Floats:
