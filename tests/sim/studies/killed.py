@@ -1,7 +1,7 @@
 """A study of 210 simulations whose worker, scheduler and own process are killed; `python -m tests.sim.studies.killed`.
 
-The simulations are real ones: products of different sizes on the Verilated RTL of three arrays, whose cycles must be
-the model's. A cluster of separate processes loses a worker and then its scheduler; a study with a cluster of its own is
+The simulations are real ones: products of different sizes on the Verilated RTL of an array, whose cycles must be the
+model's. A cluster of separate processes loses a worker and then its scheduler; a study with a cluster of its own is
 killed itself; the one after that ends. Nothing may be lost, and nothing computed twice.
 """
 
@@ -24,19 +24,13 @@ from sim.studies.refine import inputs_of, simulate
 from sim.studies.store import Store, key_of
 from tests.sim.studies.test_store import cluster, python
 
-DESIGNS = ("tiny", "small", "small_ws")
-
-SIZES = 70
-"""Products on each of them."""
+PRODUCTS = 210
 
 
 def tasks():
     """Inputs of the simulations."""
-    return [
-        inputs_of(replace(PRESETS[name], name="explored"), False, 1 + number % 9, 8 + number, 64 + 40 * number)
-        for number in range(SIZES)
-        for name in DESIGNS
-    ]
+    design = replace(PRESETS["tiny"], name="explored")
+    return [inputs_of(design, False, 1 + number % 9, 8 + number % 32, 64 + 16 * number) for number in range(PRODUCTS)]
 
 
 def study(store, scheduler=None):

@@ -15,7 +15,6 @@ from golden.files import write_text
 from golden.quality import language
 from golden.quality.minilm import Float32, MiniLM, sentences
 from golden.quality.network import CodedLinear, fidelity
-from golden.quality.smollm import WINDOW, SmolLM, windows
 from golden.rivals import Lattice
 from golden.rivals.integers import IntGroups
 from golden.terminal import progress
@@ -27,7 +26,7 @@ from sim.studies import networks
 from sim.studies.store import Store, generator, json, key_of
 from sim.studies.study import formats
 
-SENTENCES, TOKENS = 200, 2 * WINDOW
+SENTENCES = 200
 
 WAYS = {"plain": False, "rotated": True}
 
@@ -57,24 +56,14 @@ def minilm(codec, rotated):
     return fidelity(embedded(), MiniLM.load().embed(sentences(SENTENCES), linear)).cosine
 
 
-def smollm2(codec, rotated):
-    """Perplexity."""
-    model = SmolLM.load()
-    if codec is None:
-        return model.perplexity(windows(model, TOKENS))
-    trial = language.Trial(model, language.Suit(codec, codec, codec), rotated)
-    return model.perplexity(windows(model, TOKENS), trial.ways(weights=True, activations=True, cached=False))
-
-
 trained = cache(train)
 embedded = cache(lambda: MiniLM.load().embed(sentences(SENTENCES), Float32()))
 
-NETWORKS = {"digits": digits, "minilm": minilm, "smollm2-135m": smollm2}
+NETWORKS = {"digits": digits, "minilm": minilm}
 
 ABOUT = {
     "digits": ("accuracy", "%", True, "897 images that were not learnt from"),
     "minilm": ("cosine", "", True, f"embeddings of {SENTENCES} sentences beside those of float32"),
-    "smollm2-135m": ("perplexity", "", False, f"{TOKENS:,} tokens; the network is shipped in Q4_1"),
 }
 """Figure, unit, whether more of it is better, and what it is of."""
 
