@@ -60,7 +60,8 @@ def run_tasks(
     missing = {key: some for key, some in zip(keys, inputs, strict=True) if results[key] is None}
     advance(sum(results[key] is not None for key in keys))
     if missing:
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        for name in ("distributed", "distributed.client"):  # which has a level of its own
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         with dask.config.set({"distributed.worker.daemon": False, "distributed.admin.tick.interval": "1s"}):
             if scheduler is not None:
                 _on(_connect(scheduler), task, missing, store, results, advance)

@@ -17,9 +17,9 @@ from tests.children import listens
 pytest.importorskip("distributed")
 
 
-def start(tmp_path, count, seconds, *scheduler):
+def start(tmp_path, count, seconds, *scheduler, **given):
     words = ["tests.sim.studies.slow", tmp_path / "s.sqlite", tmp_path / "log", count, seconds, *scheduler]
-    return python(*words)
+    return python(*words, **given)
 
 
 def python(*words, **given):
@@ -77,13 +77,16 @@ def test_a_cluster_of_others_whose_worker_and_scheduler_are_killed(tmp_path):
         port = free.getsockname()[1]
     address, processes = cluster(port)
     try:
-        study = start(tmp_path, 200, 0.02, address)
+        with open(tmp_path / "said", "w") as said:
+            study = start(tmp_path, 200, 0.02, address, stderr=said)
         wait_for(tmp_path, 20)
         os.killpg(processes[1].pid, signal.SIGKILL)  # a worker with its nanny
         wait_for(tmp_path, 60)
         assert study.poll() is None
         os.killpg(processes[0].pid, signal.SIGKILL)
-        assert study.wait(timeout=60) == 2, "a sentence"
+        assert study.wait(timeout=60) == 2
+        sentence = "slow: The scheduler has gone; what was computed is in the store: start it again.\n"
+        assert (tmp_path / "said").read_text() == sentence
         before = Store(tmp_path / "s.sqlite").runs()
         assert 50 <= len(before) < 200
         os.killpg(processes[2].pid, signal.SIGKILL)
