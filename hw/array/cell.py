@@ -251,12 +251,14 @@ class Cell(wiring.Component):
         parity = Signal()
         m.d.comb += total.eq(acc + product(m, platform, self.sides, self.x, self.w, multiply=self.multiply))
         finished = at_sum.valid & at_sum.last
+        out = Signal(self.o.shape(), reset_less=True)
+        m.d.comb += self.o.eq(out)
         with m.If(at_sum.valid):
             m.d.sync += acc.eq(total)
         with m.If(finished):  # zero like after a reset: the register's own, where there is one, instead of gates
-            m.d.sync += [acc.eq(0), self.o.acc.eq(total), self.o.tile.eq(parity), parity.eq(~parity)]
+            m.d.sync += [acc.eq(0), out.acc.eq(total), out.tile.eq(parity), parity.eq(~parity)]
         with m.Elif(self.shift & (self.above.tile == self.tile)):
-            m.d.sync += self.o.eq(self.above)
+            m.d.sync += out.eq(self.above)
         return m
 
 

@@ -50,9 +50,17 @@ class Queue(wiring.Component):
         super().__init__({"push": In(1), "d": In(width), "pop": In(1), "valid": Out(1), "q": Out(width)})
 
     def elaborate(self, platform: object) -> Module:
-        """Two registers; or a memory and two registers that are filled ahead, so that q is a register in any case."""
+        """A register, or two; or a memory and two registers that are filled ahead, so that q is one in any case."""
         m = Module()
-        if self.depth <= 2:
+        q = Signal(self.width, name="oldest", reset_less=True)
+        m.d.comb += self.q.eq(q)
+        if self.depth == 1:
+            m.d.sync += self.valid.eq(self.push | (self.valid & ~self.pop))
+            with m.If(self.push):
+                m.d.sync += q.eq(self.d)
+            return m
+
+        if self.depth == 2:
             count = Signal(range(self.depth + 1))
             second = Signal(self.width, reset_less=True)
             m.d.sync += count.eq(count + self.push - self.pop)
@@ -60,9 +68,9 @@ class Queue(wiring.Component):
             with m.If(self.push):
                 m.d.sync += second.eq(self.d)
             with m.If(self.pop & (count == 2)):
-                m.d.sync += self.q.eq(second)
+                m.d.sync += q.eq(second)
             with m.Elif(self.push & (self.pop | ~count.any())):
-                m.d.sync += self.q.eq(self.d)
+                m.d.sync += q.eq(self.d)
             return m
 
         m.submodules.memory = memory = Memory(shape=self.width, depth=self.depth, init=[])
@@ -91,7 +99,7 @@ class Queue(wiring.Component):
             filled.eq(move | (filled & ~self.pop)),
         ]
         with m.If(move):
-            m.d.sync += self.q.eq(read.data)
+            m.d.sync += q.eq(read.data)
         return m
 
 
