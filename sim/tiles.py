@@ -202,9 +202,14 @@ def _joined(payloads: list[Payload]) -> Payload:
 
 
 def _pad(array: NDArray[Any], axis: int, multiple: int) -> NDArray[Any]:
-    widths = [(0, 0)] * array.ndim
-    widths[axis] = (0, -array.shape[axis] % multiple)
-    return np.pad(array, widths)
+    """The array with zeros at the end of an axis, up to a multiple; np.pad takes several times as long."""
+    if not (missing := -array.shape[axis] % multiple):
+        return array
+    shape = list(array.shape)
+    shape[axis] += missing
+    padded = np.zeros(shape, array.dtype)
+    padded[tuple(map(slice, array.shape))] = array
+    return padded
 
 
 def _bits(values: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
@@ -221,6 +226,5 @@ def _digits(matrix: Int8Matrix) -> NDArray[np.uint8]:
 
 def _words(bits: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """Lanes `(…, lanes, bits)` side by side: uint32 `(words, 32-bit words of a word)`."""
-    lines = bits.reshape(-1, bits.shape[-2] * bits.shape[-1])
-    lines = np.pad(lines, ((0, 0), (0, -lines.shape[1] % 32)))
+    lines = _pad(bits.reshape(-1, bits.shape[-2] * bits.shape[-1]), 1, 32)
     return np.ascontiguousarray(np.packbits(lines, axis=1, bitorder="little")).view("<u4").astype(np.uint32)

@@ -29,6 +29,9 @@ from sim.device import RtlDevice
 from sim.provenance import provenance
 from sim.tiles import Job
 
+DEPTHS = {"x_depth": (16, 64, 1024), "w_depth": (8, 64, 1024)}
+"""Words that memories hold: also as many as those of larger designs, in which the jobs are large."""
+
 SLICE = 60.0
 """Seconds for the products of a design, which takes 10 to 30 to be built."""
 
@@ -102,7 +105,7 @@ def drawn(seed: int, number: int) -> DesignPoint:
     accumulators come out."""
     rng = np.random.default_rng([seed, number])
     while True:
-        taken = {name: some[int(rng.integers(len(some)))] for name, some in PARAMETERS.items()}
+        taken = {name: some[int(rng.integers(len(some)))] for name, some in (PARAMETERS | DEPTHS).items()}
         if point := design(taken | {"scale": None, "result": None}, f"soak_{seed}_{number}"):
             return point
 
