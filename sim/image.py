@@ -34,6 +34,12 @@ def operand_image(design: DesignPoint, side: str, words: Payload, tiles: int = 1
     return np.packbits(np.concatenate(planes, axis=1), bitorder="little").tobytes()
 
 
+def plane_bytes(design: DesignPoint, side: str, words: int) -> list[int]:
+    """Bytes of each plane of a tile of so many words: of its labels, and of its β indices if there are any."""
+    beats = [-(-words * bits // design.bus_bits) for bits in _widths(design, side).values()]
+    return [count * design.bus_bits // 8 for count in beats]
+
+
 def packet(design: DesignPoint, side: str, words: Payload) -> NDArray[np.uint8]:
     """An operand of one job as AXI4-Stream carries it: uint8 `(words, bytes of tdata)`."""
     fields = [_bits(words[f"{side}_{name}"], bits) for name, bits in _widths(design, side).items()]

@@ -62,7 +62,9 @@ class AxiBench(Testbench):
         self.stall, self.design = stall, self.settings.design
         self.irq = signal(dut, "irq")
         self.map = RegisterMap.from_dict(self.settings.description["top"], self.settings.description["registers"])
-        self.master = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi_ctrl"), self.clock)
+        self.resets = {"reset": self.rst, "reset_active_level": bool(self.reset_level)}
+        """Has a model of cocotbext.axi forget what it was about when the design is reset."""
+        self.master = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi_ctrl"), self.clock, **self.resets)
         for side, names in ((self.master.write_if, ("aw", "w", "b")), (self.master.read_if, ("ar", "r"))):
             self.pause(*(getattr(side, f"{name}_channel") for name in names))
         self.driver = Driver(self.map, self.master, self.clock)
@@ -186,6 +188,84 @@ class AxiBench(Testbench):
         if (await master.write(0, bytes(4))).resp != AxiResp.SLVERR:
             raise Mismatch("A write to a register that is read only was answered by OKAY.")
 
+    async def check_reset(self) -> None:
+        """Whatever the registers hold, after a reset they are as at first."""
+        driver = self.driver
+        await driver.write("irq_enable", job_done=1, error=1)
+        await driver.describe(0, 0, 0)
+        for _ in range(2):  # of which one may be told of as a full queue, and not as an empty job
+            await driver.write("doorbell", go=1)
+        await driver.write("counter_control", snapshot=1)
+        await self.reset()
+        for register in self.map.registers:
+            if register.name != "status":
+                got = self.map.pack(register.name, **await driver.read(register.name))
+                same(f"register {register.name} after a reset", register.reset, got, 32)
+        same("interrupt after a reset", 0, int(self.irq.value), 1)
+        self.checked += 1
+
+    async def soft_reset(self) -> None:
+        """A soft reset, after which no job was ever seen."""
+        await self.driver.reset()
+        await self.check_no_jobs()
+
+    async def check_no_jobs(self) -> None:
+        """What is counted of jobs begins anew."""
+        for what in ("accepted", "refused", "done"):
+            same(f"jobs {what} after a soft reset", 0, await self.driver.value(f"jobs_{what}"), 32)
+
+    async def check_interrupt(self, run_job: Callable[[], Awaitable[None]]) -> None:
+        """It follows the causes that are enabled, and those only, until they are cleared; one that comes in the very
+        cycle of a clear is not lost."""
+        driver = self.driver
+
+        async def expect(job_done: int, error: int, enabled: dict[str, int]) -> None:
+            status = await driver.read("irq_status")
+            same("irq_status", job_done | 2 * error, status["job_done"] | 2 * status["error"], 2)
+            raised = (job_done & enabled["job_done"]) | (error & enabled["error"])
+            same(f"irq with {enabled} enabled and {status} set", raised, int(self.irq.value), 1)
+            self.checked += 1
+
+        for number in range(4):
+            enabled = {"job_done": number & 1, "error": number >> 1}
+            await driver.write("irq_enable", **enabled)
+            await expect(0, 0, enabled)
+            await run_job()
+            await expect(1, 0, enabled)
+            await driver.describe(0, 0, 0)
+            await driver.write("doorbell", go=1)
+            await driver.until("status", lambda status: not status["busy"])
+            await expect(1, 1, enabled)
+            await driver.write("irq_status", job_done=1)
+            await expect(0, 1, enabled)
+            same("errors of a job of nothing", 1, int(await driver.errors() == {"empty"}), 1)
+            await expect(0, 0, enabled)
+
+        raised, going = 0, True
+
+        async def count() -> None:
+            nonlocal raised
+            before = 0
+            while going:
+                await self.edge
+                now = int(self.irq.value)
+                raised += now & ~before
+                before = now
+
+        async def clear() -> None:
+            while going:
+                await driver.write("irq_status", job_done=1)
+
+        await driver.write("irq_enable", job_done=1)
+        tasks = [cocotb.start_soon(task()) for task in (count, clear, clear)]
+        jobs = 12
+        for _ in range(jobs):
+            await run_job()
+        going = False
+        for task in tasks:
+            await task
+        same("interrupts of jobs while these are cleared all the time", jobs, raised, 32)
+
     async def check_counters(self, run_jobs: Callable[[int], Awaitable[None]]) -> None:
         """Snapshots are of one moment: between two of them the counters together go up by the cycles between them."""
         driver, moments, sums = self.driver, [], []
@@ -224,6 +304,8 @@ class AxiBench(Testbench):
         most = min(design.x_depth, design.w_depth or design.x_depth)
         if design.panel_rows // (1 if design.dataflow == "ws" else design.rows) * most > design.x_depth:
             kinds.append(({"x_too_long"}, {"rows": design.panel_rows, "steps": most}))
+        if design.int8:
+            kinds.append(({"x_too_long"}, {"rows": 1, "steps": design.x_depth // 2 + 1, "int8": True}))
         if design.w_depth:
             kinds.append(({"w_too_long"}, {"rows": 1, "steps": design.w_depth + 1}))
         if design.keep_rows:

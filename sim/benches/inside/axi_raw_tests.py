@@ -9,7 +9,7 @@ from cocotbext.axi import AxiStreamBus, AxiStreamSink, AxiStreamSource
 from numpy.typing import NDArray
 
 from golden.format import PackedMatrix
-from golden.frontend import MANTISSA_BITS, SEED, Multiplier
+from golden.frontend import MANTISSA_BITS, SEED_BITS, Gain, Multiplier
 from golden.lattice import DIM
 from hw.codec.encoder import cycles_per_block
 from hw.engine.rows import step_blocks
@@ -29,23 +29,28 @@ class RawBench(StreamBench):
         super().__init__(dut, stall)
         assert self.design.front_end is not None
         self.rules = self.design.front_end
-        self.raw = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis_raw"), self.clock)
+        self.raw = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis_raw"), self.clock, **self.resets)
         self.codes, self.multipliers = (
-            AxiStreamSink(AxiStreamBus.from_prefix(dut, f"m_axis_{name}"), self.clock)
+            AxiStreamSink(AxiStreamBus.from_prefix(dut, f"m_axis_{name}"), self.clock, **self.resets)
             for name in ("codes", "multipliers")
         )
         self.pause(self.raw, self.codes, self.multipliers)
+        self.sources["raw"] = self.raw
+        self.sinks |= {"codes": self.codes, "multipliers": self.multipliers}
         self.given = None
         if self.rules.scale == "host":
-            self.given = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis_multipliers"), self.clock)
+            bus = AxiStreamBus.from_prefix(dut, "s_axis_multipliers")
+            self.given = self.sources["multipliers"] = AxiStreamSource(bus, self.clock, **self.resets)
             self.pause(self.given)
         for name in ("codes", "multipliers"):
             self.watch(f"m_axis_{name}_t", ("data", "last"))
 
     async def prepare(self, x: NDArray[np.int64], out: int) -> tuple[PackedMatrix, Multiplier]:
-        """Sets the front end up for rows, and gives their multipliers if the host has to; what golden makes of them."""
+        """Sets the front end up for rows, with any seed, and gives their multipliers if the host has to; what golden
+        makes of them."""
         rules, gain, multiplier = self.rules, None, None
-        await self.driver.write("front_end_seed", value=SEED)
+        seed = int(self.rng.integers(1 << SEED_BITS))
+        await self.driver.write("front_end_seed", value=seed)
         await self.driver.write("front_end_route", out=out)
         if self.given:
             size = np.sqrt(np.square(x).mean(axis=1)) + 0.5
@@ -53,9 +58,9 @@ class RawBench(StreamBench):
             for word in self.words(multiplier):
                 self.given.send_nowait(word.to_bytes(-(-(MANTISSA_BITS + rules.exponent_bits) // 8), "little"))
         else:
-            gain = rules.gain(x.shape[1])
+            gain = Gain(int(self.rng.integers(1 << MANTISSA_BITS)), rules.gain(x.shape[1]).exponent)
             await self.driver.write("front_end_gain", mantissa=gain.mantissa, exponent=gain.exponent)
-        return rules.run(x, gain=gain, multiplier=multiplier)
+        return rules.run(x, seed=seed, gain=gain, multiplier=multiplier)
 
     def rows(self, count: int, blocks: int) -> NDArray[np.int64]:
         """Raw rows, small and large."""
@@ -188,6 +193,28 @@ def compare_codes(what: str, packed: PackedMatrix, row: int, packet: bytes, mult
         expected = int(packed.labels[row, k]) | int(packed.betas[row, k]) << label_bits
         expected |= multiplier << (label_bits + packed.format.beta_bits)
         same(f"{what}, block {k}", expected, word, 8 * size)
+
+
+@cocotb.test
+@cocotb.parametrize(soft=(True, False))
+async def reset_within_a_row(dut: HierarchyObject, soft: bool) -> None:
+    """The rows after it begin anew, and nothing of those before comes out."""
+    bench = RawBench(dut, "random")
+    await bench.start()
+    blocks = bench.some_blocks()
+    for _ in range(6):
+        await bench.prepare(bench.rows(3, blocks), out=1)
+        bench.send_rows(bench.rows(3, blocks))
+        await bench.cycles(int(bench.rng.integers(1, 12 * blocks)))
+        await (bench.reset_system() if soft else bench.check_reset())
+        x = bench.rows(2, blocks)
+        packed, multiplier = await bench.prepare(x, out=1)
+        bench.driver.expect(3, cycles_per_block(bench.rules) * packed.blocks)
+        bench.send_rows(x)
+        for row, packet in enumerate(await bench.packets(bench.codes, len(x))):
+            compare_codes(f"row {row} after a reset", packed, row, packet, bench.words(multiplier)[row])
+            bench.checked += packed.blocks
+    bench.finish()
 
 
 @cocotb.test

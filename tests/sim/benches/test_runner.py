@@ -9,6 +9,7 @@ import pytest
 from golden.errors import GossetError, ToolError
 from golden.folders import cache_folder
 from golden.format import Format
+from golden.frontend import FrontEndRules
 from golden.lattice import contains
 from golden.voronoi import RATES, decode
 from hw.design import DesignPoint
@@ -21,13 +22,21 @@ from sim.benches.runner import run_bench
 # Few blocks: the benches with their own sizes are another command.
 BLOCKS = 20
 
+GIVEN = replace(
+    STATIONARY,
+    name="uneven_given",
+    format=Format(8),
+    front_end=FrontEndRules(format=Format(8), length=16, scale="host"),
+)
+"""The weight-stationary one with another format, and a front end to which the scales of rows are given."""
+
 
 @pytest.mark.parametrize(
     ("name", "design"),
     [
         *((name, SMALL) for name in BENCHES),
         ("accelerator", STATIONARY),
-        ("axi_raw", STATIONARY),
+        ("axi_raw", GIVEN),
         ("cell", MULTIPLYING),
         ("array", replace(MULTIPLYING, activations=("packed", "int8"))),
         *((name, LEAN) for name in ("decoder", "cell")),
