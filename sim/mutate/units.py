@@ -1,9 +1,10 @@
 """The units of which mutants are made, and the testbench that has to find them."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from golden.errors import GossetError
+from golden.frontend import FrontEndRules
 from hw.design import DesignPoint
 from hw.generate import Generated
 from sim.benches.catalogue import BENCHES, SMALL, STATIONARY
@@ -43,6 +44,13 @@ class Unit:
         return re.fullmatch(self.modules, module.removeprefix(top)) is not None
 
 
+SERIAL = replace(
+    SMALL,
+    name="uneven_serial",
+    front_end=FrontEndRules(format=SMALL.format, length=64, scale="rms", row_blocks=32, candidates="serial"),
+)
+"""The small design with a front end that takes a block every few cycles, and whose transform joins eight blocks."""
+
 UNITS = {
     unit.name: unit
     for unit in (
@@ -51,7 +59,7 @@ UNITS = {
         Unit("array", "array", SMALL, r"\.core|__norm_.*", 30),
         Unit("stationary_array", "accelerator", STATIONARY, r".*\.engine\.array|__stationary_cell_.*", 10),
         Unit("encoder", "front_end", SMALL, r".*\.(encoder|scaler)|__candidate_.*", 50),
-        Unit("rotator", "front_end", SMALL, r".*\.rotator(\..*)?", 50),
+        Unit("rotator", "front_end", SERIAL, r".*\.rotator(\..*)?", 50),
         Unit("sequencer", "accelerator", SMALL, r".*\.(engine|planner)", 10),
         Unit("banks", "accelerator", SMALL, r".*\.engine\.(turns|follow|keeper|queue).*", 10),
         Unit("axi_read", "axi_memory", SMALL, r".*\.(read(\..*)?|image_.*)", 4),
