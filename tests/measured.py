@@ -13,7 +13,7 @@ one of `gosset bench`, first small, then ten times as large. A mutant is **kille
 finds, a solver tries to prove that it is **equivalent**: that nothing outside the module, or the module around it, can
 tell it from what it is made of, where a stream's payload may be anything while it is not valid; or, of the decoder,
 that the claims above hold of the mutant as well. What is neither has **survived**: the testbench does not find it, or
-the proof does not; which of the two is not known of those listed here. The changes are of these kinds:
+the proof does not; which of the two is said below where it is known. The changes are of these kinds:
 
 {kinds}.
 
@@ -38,16 +38,18 @@ results compared, {mismatches} different**. Designs with a front end are not amo
 """
 
 
-def mutants(report: dict[str, Any]) -> str:
-    """The section on mutants."""
+def mutants(report: dict[str, Any], reasons: dict[str, dict[str, str]]) -> str:
+    """The section on mutants; `reasons` says of survivors, by unit and change, why they do."""
     rows, survivors = [], []
     for name, unit in report["units"].items():
         drawn = f"{unit['mutants']:,} of {unit['possible']:,}"
         counts = f"{unit['killed']:,} | {unit['equivalent']:,} | {len(unit['survivors']):,}"
         rows.append(f"| {name} | `{unit['bench']}` | {drawn} | {counts} | {100 * score(unit):.1f} % |")
         for one in unit["survivors"]:
-            change = f"`{one['target']} = {one['broken']}` (was `{one['sound']}`)"
-            survivors.append(f"- {name}, `{one['module'].partition('.')[2] or one['module']}`, {one['kind']}: {change}")
+            change = f"{one['target']} = {one['broken']}"
+            place = f"{name}, `{one['module'].partition('.')[2] or one['module']}`, {one['kind']}"
+            why = reasons.get(name, {}).get(change, "not known")
+            survivors.append(f"- {place}: `{change}` (was `{one['sound']}`): {why}.")
     about, missing = report["about"], [name for name in UNITS if name not in report["units"]]
     return MUTANTS.format(
         missing=f"Not measured yet: {', '.join(missing)}." if missing else "",

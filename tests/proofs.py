@@ -1,8 +1,11 @@
 """docs/verification.md: what is proved, how, in which seconds, and what is not; and what else is measured.
 
 The page is made of the claims, and of the reports of `make formal`, `make mutate` and `make soak`, which are kept as
-docs/proofs.json, docs/mutants.json and docs/soak.json. `python -m tests.proofs build/formal/report.json` takes a new
-report, or several, of any of the three, and writes the page anew.
+docs/proofs.json, docs/mutants.json and docs/soak.json. Why a mutant survives, where that is known, is written down by
+hand, in docs/survivors.json: by unit, and by what the Verilog says with it.
+
+`python -m tests.proofs build/formal/report.json` takes a new report, or several, of any of the three, and writes the
+page anew.
 """
 
 import json
@@ -18,7 +21,9 @@ from sim.mutate.units import UNITS
 from tests import measured
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGE, PROOFS, MUTANTS, SOAK = (DOCS / name for name in ("verification.md", "proofs.json", "mutants.json", "soak.json"))
+PAGE, PROOFS, MUTANTS, SOAK, SURVIVORS = (
+    DOCS / name for name in ("verification.md", "proofs.json", "mutants.json", "soak.json", "survivors.json")
+)
 
 INTRODUCTION = """# Verification: what is proved, and what is measured
 
@@ -118,7 +123,7 @@ def page(report: dict[str, Any], mutated: dict[str, Any], soak: dict[str, Any]) 
             )
             lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
         lines.append("")
-    lines += [measured.mutants(mutated), measured.soaked(soak)]
+    lines += [measured.mutants(mutated, json.loads(read_bytes(SURVIVORS))), measured.soaked(soak)]
     return "\n".join([*lines, TRUSTED, "## What is not proved", "", *(f"- {gap}" for gap in NOT_PROVED), ""])
 
 

@@ -56,7 +56,7 @@ UNITS = {
     for unit in (
         Unit("decoder", "decoder", SMALL, r"\.core", 100, ("decoder_q16_deep", "decoder_q16_deep_pauses")),
         Unit("cell", "cell", SMALL, r"\.core", 100),
-        Unit("array", "array", SMALL, r"\.core|__norm_.*", 30),
+        Unit("array", "array", SMALL, r"\.core|__norm_.*", 60),
         Unit("stationary_array", "accelerator", STATIONARY, r".*\.engine\.array|__stationary_cell_.*", 10),
         Unit("encoder", "front_end", SMALL, r".*\.(encoder|scaler)|__candidate_.*", 50),
         Unit("rotator", "front_end", SERIAL, r".*\.rotator(\..*)?", 50),

@@ -15,7 +15,7 @@ from golden.voronoi import decode
 from hw.array.cell import TOKEN, result
 from hw.array.operands import packed_operand
 from sim.benches.inside.checks import same
-from sim.benches.inside.labels import deep_holes, hard_pairs, packed, random_matrix
+from sim.benches.inside.labels import deep_holes, differences, hard_pairs, packed, random_matrix
 from sim.benches.inside.signals import PAUSES, noise, pauses, signal
 from sim.benches.inside.testbench import Testbench
 from sim.benches.inside.words import Structure
@@ -210,9 +210,11 @@ async def drain_chain(dut: HierarchyObject, shift: str) -> None:
 
 @cocotb.test
 async def extremes(dut: HierarchyObject) -> None:
-    """Pairs of the largest and smallest inner products, each with the smallest and the largest β of either side."""
+    """Pairs of the largest and smallest inner products, and of all differences, with the smallest and the largest β of
+    either side."""
     bench = CellBench(dut)
-    pairs = np.repeat(hard_pairs(bench.format, bench.rng), 4, axis=0)
+    some = bench.rng.permutation(differences(bench.format))[: bench.blocks]
+    pairs = np.repeat(np.concatenate([hard_pairs(bench.format, bench.rng), some]), 4, axis=0)
     betas = np.tile([[0, 0], [0, 1], [1, 0], [1, 1]], (len(pairs) // 4, 1)) * (len(bench.format.betas) - 1)
     x, w = (packed(bench.format, pairs[:, [i]], betas[:, [i]]) for i in (0, 1))
     await bench.run(Tiles(x, w, [1] * len(pairs)))

@@ -79,6 +79,17 @@ def random_matrix(format: Format, rows: int, blocks: int, rng: np.random.Generat
     return packed(format, labels, rng.integers(0, len(format.betas), labels.shape))
 
 
+def differences(format: Format) -> Labels:
+    """Pairs of labels `(pairs, 2)` in which each coordinate takes every value, and every difference of two."""
+    q = format.q
+    values, unit = np.arange(-q, q)[:, None, None], np.eye(DIM, dtype=np.int64)
+    # A value alone, or beside seven ones: both have the least energy of their cosets.
+    points = np.where(values % 2, 1 + (values - 1) * unit, values * unit)
+    lowest, highest = np.broadcast_to(points[:1], points.shape), np.broadcast_to(points[-1:], points.shape)
+    pairs = [np.stack([points, other], axis=2).reshape(-1, 2, DIM) for other in (lowest, highest)]
+    return encode(np.concatenate(pairs), q).astype(np.uint64)
+
+
 def hard_pairs(format: Format, rng: np.random.Generator) -> Labels:
     """Pairs of labels `(pairs, 2)`: those of the largest inner product there is, 2q², and of the smallest found."""
     holes, others = deep_holes(format), random_labels(format, 1 << 12, rng)

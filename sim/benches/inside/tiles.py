@@ -16,7 +16,7 @@ from golden.voronoi import decode
 from hw.array.operands import operands
 from hw.design import ACC_BITS, NIBBLE, DesignPoint
 from sim.benches.inside.checks import Mismatch, compare, same
-from sim.benches.inside.labels import hard_pairs, packed, random_matrix
+from sim.benches.inside.labels import differences, hard_pairs, packed, random_matrix
 from sim.benches.inside.signals import Beat
 from sim.benches.inside.testbench import Scoreboard, Testbench
 from sim.benches.inside.words import Structure, pack, unpack
@@ -110,12 +110,12 @@ def random_tile(design: DesignPoint, number: int, length: int, rng: np.random.Ge
 
 
 def hard_tiles(design: DesignPoint, blocks: int, rng: np.random.Generator, length: int = 4) -> list[Tile]:
-    """Tiles of the largest and smallest inner products, with the largest β or the smallest; int8 at its limits, of the
-    signs of the weights or of the others."""
-    pairs = hard_pairs(design.format, rng)
+    """Tiles of the largest and smallest inner products and of all differences, with the largest β or the smallest; int8
+    at its limits, of the signs of the weights or of the others."""
+    pairs = hard_pairs(design.format, rng), differences(design.format)
     tiles = []
     for number in range(-(-blocks // length)):
-        chosen = rng.choice(pairs, length)
+        chosen = rng.choice(pairs[number // 2 % 2], length)
         betas = rng.choice([0, len(design.format.betas) - 1], (2, length))
         packed_x, w = (
             packed(design.format, [chosen[:, side]] * edge, [betas[side]] * edge)

@@ -15,7 +15,7 @@ from golden.voronoi import RATES, decode
 from hw.design import DesignPoint
 from sim.benches.catalogue import BENCHES, LEAN, MULTIPLYING, SMALL, STATIONARY
 from sim.benches.inside.checks import Mismatch, compare, same
-from sim.benches.inside.labels import deep_holes, hard_pairs, ties
+from sim.benches.inside.labels import deep_holes, differences, hard_pairs, ties
 from sim.benches.inside.words import pack, unpack
 from sim.benches.runner import run_bench
 
@@ -186,3 +186,7 @@ def test_labels_that_are_hard(q: int) -> None:
     products = (x * w).sum(axis=1)
     assert products.max() == format.norm_bound
     assert products.min() < -format.norm_bound / 2
+    if q > 2:
+        x, w = (decode(labels, q).astype(int) for labels in differences(format).T)
+        assert all(set(x[:, i]) == set(range(-q, q)) for i in range(8))
+        assert all(set(x[:, i] - w[:, i]) == set(range(1 - 2 * q, 2 * q)) for i in range(8))
