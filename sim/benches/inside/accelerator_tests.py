@@ -20,7 +20,8 @@ from sim.benches.inside.signals import PAUSES, Beat, signal
 from sim.benches.inside.streams import Monitor, Sink, Source, watch_independence
 from sim.benches.inside.testbench import Scoreboard, Testbench, patience
 from sim.benches.inside.words import unpack
-from sim.models.schedule import Part
+from sim.models.cycles import cycles
+from sim.models.schedule import Machine, Part
 from sim.tiles import Job, Payload
 
 
@@ -213,6 +214,24 @@ async def blocked_drain(dut: HierarchyObject) -> None:
 
 
 @cocotb.test
+async def no_cycle_too_many(dut: HierarchyObject) -> None:
+    """One product at a time takes as many cycles of every cause as the model says, short tiles and long ones."""
+    bench = AcceleratorBench(dut)
+    await bench.start()
+    await bench.cycles(1)  # until the counters show that they were reset
+    for number in range(max(4, bench.blocks // 4)):
+        job = random_product(bench.design, bench.rng, 2 * bench.design.rows if number % 2 else 40)
+        before = {name: bench.counters[name] for name in COUNTERS}
+        bench.send([job])
+        await bench.rows.empty(bench.work)
+        expected = cycles(Machine.of(bench.design), *job.shape, int8=job.int8).counters()
+        for name in set(COUNTERS) - {"idle"}:
+            what = f"product {number} of {job.shape}, cycles {name}"
+            same(what, int(expected[name]), bench.counters[name] - before[name], COUNTER_BITS)
+    bench.finish()
+
+
+@cocotb.test
 async def patient_consumer(dut: HierarchyObject) -> None:
     """valid comes without ready, and neither it nor the payload depends on ready."""
     bench = AcceleratorBench(dut, "random", patient=True)
@@ -274,11 +293,12 @@ async def illegal_jobs(dut: HierarchyObject) -> None:
 @cocotb.test
 @cocotb.parametrize(acc=PAUSES)
 async def reset_midway(dut: HierarchyObject, acc: str) -> None:
-    """After a reset in the middle of a product nothing of before is left."""
+    """After a reset at any moment nothing of before is left, though the next product comes at once."""
     bench = AcceleratorBench(dut, stall=acc)
     await bench.start()
-    bench.send(bench.products(2 * bench.blocks))
-    await bench.cycles(bench.blocks + bench.settings.latency)
-    await bench.reset()
-    await bench.cycles(2 * bench.settings.latency)
+    for _ in range(6):
+        bench.send(bench.products(2 * bench.blocks))
+        await bench.cycles(int(bench.rng.integers(1, bench.blocks + 2 * bench.settings.latency)))
+        await bench.reset()
+        await bench.cycles(int(bench.rng.choice([0, 2 * bench.settings.latency])))
     await bench.done(bench.send(bench.products(bench.blocks)))
