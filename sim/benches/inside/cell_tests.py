@@ -210,12 +210,13 @@ async def drain_chain(dut: HierarchyObject, shift: str) -> None:
 
 @cocotb.test
 async def extremes(dut: HierarchyObject) -> None:
-    """Pairs of the largest and smallest inner products, and of all differences, with the smallest and the largest β of
-    either side."""
+    """Pairs of the largest and smallest inner products, each with the smallest and the largest β of either side; and of
+    all differences, with any β."""
     bench = CellBench(dut)
-    some = bench.rng.permutation(differences(bench.format))[: bench.blocks]
-    pairs = np.repeat(np.concatenate([hard_pairs(bench.format, bench.rng), some]), 4, axis=0)
-    betas = np.tile([[0, 0], [0, 1], [1, 0], [1, 1]], (len(pairs) // 4, 1)) * (len(bench.format.betas) - 1)
+    hard, apart, most = hard_pairs(bench.format, bench.rng), differences(bench.format), len(bench.format.betas) - 1
+    pairs = np.concatenate([np.repeat(hard, 4, axis=0), apart])
+    edges = np.tile([[0, 0], [0, most], [most, 0], [most, most]], (len(hard), 1))
+    betas = np.concatenate([edges, bench.rng.integers(0, most + 1, apart.shape)])
     x, w = (packed(bench.format, pairs[:, [i]], betas[:, [i]]) for i in (0, 1))
     await bench.run(Tiles(x, w, [1] * len(pairs)))
 
