@@ -43,8 +43,8 @@ def burst_layout(bus_bits: int, burst: int) -> data.StructLayout:
 class Bursts(wiring.Component):
     """Cuts planes into bursts, which end at multiples of their greatest length and so never cross 4 KiB.
 
-    A burst a cycle, if they are taken so, also from a plane to the next: what it takes to know one is spread over three
-    cycles, in each of which no more than one number is added to another.
+    A burst every other cycle, also from a plane to the next: what it takes to know one is spread over three cycles, in
+    each of which no more than one number is added to another, and none of which waits for `o.ready`.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class Bursts(wiring.Component):
         only = Signal()
         m.d.comb += [
             only.eq(further[-1]),
-            emit.eq(cutting & (~self.o.valid | self.o.ready)),
+            emit.eq(cutting & ~self.o.valid),
             step.eq(walking & (~cutting | (emit & only))),
         ]
         with m.If(emit):

@@ -13,7 +13,7 @@ from hw.axi.map import SHAPE, addresses, front_end_layout, job_layout
 from hw.axi.ports import lite
 from hw.design import DesignPoint
 from hw.engine.counters import COUNTER_BITS, COUNTERS
-from hw.engine.planner import SUMS
+from hw.engine.planner import FIELD_BITS, SUMS
 from hw.registers import RegisterMap
 
 
@@ -165,15 +165,17 @@ class Control(wiring.Component):
             "refused": Cat(self.errors[name] for name in self._refusals).any(),
             "done": self.done,
         }
-        counts = {name: Signal(32, name=f"jobs_{name}") for name in events}
-        for name, event in events.items():
-            with m.If(event):
-                m.d.core += counts[name].eq(counts[name] + 1)
+        counts = {name: Signal(32, name=f"jobs_{name}") for name in ("accepted", "refused", "done")}
+        for name, count in counts.items():
+            with m.If(events[name]):
+                m.d.core += count.eq(count + 1)
+        under_way = Signal(FIELD_BITS)  # more than can be
+        m.d.core += under_way.eq(under_way + events["queued"] - events["refused"] - events["done"])
         m.d.comb += [
             registers.jobs_accepted.eq(counts["accepted"]),
             registers.jobs_refused.eq(counts["refused"]),
             registers.jobs_done.eq(counts["done"]),
-            registers.status_busy.eq(counts["queued"] != (counts["refused"] + counts["done"])[:32]),
+            registers.status_busy.eq(under_way.any()),
             registers.status_halted.eq(halted),
             registers.status_in_reset.eq(self.core_reset),
         ]

@@ -2,7 +2,7 @@
 
 from math import gcd
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -47,34 +47,57 @@ class Gearbox(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """One buffer: words leave at its low end, and come in above what stays."""
         m = Module()
-        unit, out = self.unit_bits, self.o_bits // self.unit_bits
-        capacity = self.i_bits // unit + out - 1
+        unit, taken, out = self.unit_bits, self.i_bits // self.unit_bits, self.o_bits // self.unit_bits
+        capacity = taken + out - 1
         held = Signal(capacity * unit, reset_less=True)
         level = Signal(range(capacity + 1))
         ending = Signal()
-        few = Signal()  # no more than one word is held
+        # What the level says is known when it changes: no more than a word is held, less than two, a word at least.
+        few = Signal(init=1)
+        near = Signal(init=1)
+        enough = Signal()
         m.d.comb += [
-            few.eq(1 if capacity == out else level <= out),
-            self.o.valid.eq(ending | (level >= out)),
+            self.o.valid.eq(ending | enough),
             self.o.payload.data.eq(held),
             self.o.payload.units.eq(Cat(level > k for k in range(out))),
             self.o.payload.last.eq(ending & few),
         ]
 
         leaves = Signal()
+        comes = Signal()
+        clears = Signal()
         rest = Signal.like(held)
-        left = Signal.like(level)
+        left = Signal(range(out))  # what is held when something comes
         m.d.comb += [
             leaves.eq(self.o.valid & self.o.ready),
+            clears.eq(self.drop | few),
             rest.eq(Mux(leaves, held >> self.o_bits, held)),
-            left.eq(Mux(leaves, Mux(self.drop | few, 0, level - out), level)),
-            self.i.ready.eq(~ending & (left < out)),
+            left.eq(Mux(leaves, Mux(clears, 0, level - out), level)),
+            self.i.ready.eq(~ending & (~enough | (self.o.ready & (self.drop | near)))),
+            comes.eq(self.i.valid & self.i.ready),
         ]
-        m.d.sync += [held.eq(rest), level.eq(left)]
+
+        def then(came: int) -> Value:
+            """Level and what it says of it, after so much came: each from the level as it is, so that nothing waits for
+            a sum."""
+
+            def at(change: int) -> Value:
+                enough_then, few_then, near_then = (
+                    level >= least if 0 < least <= capacity else Const(least <= 0, 1)
+                    for least in (out - change, out + 1 - change, 2 * out - change)
+                )
+                return Cat((level + change)[: len(level)], enough_then, ~few_then, ~near_then)
+
+            empty = Cat(
+                Const(came, len(level)), *(Const(flag, 1) for flag in (came >= out, came <= out, came < 2 * out))
+            )
+            return Mux(leaves, Mux(clears, empty, at(came - out)), at(came))
+
+        m.d.sync += [held.eq(rest), Cat(level, enough, few, near).eq(Mux(comes, then(taken), then(0)))]
         with m.If(leaves & self.o.payload.last):
             m.d.sync += ending.eq(0)
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [level.eq(left + self.i_bits // unit), ending.eq(self.i.payload.last)]
+        with m.If(comes):
+            m.d.sync += ending.eq(self.i.payload.last)
             with m.Switch(left):
                 for k in range(out):
                     with m.Case(k):

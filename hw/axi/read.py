@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
@@ -13,7 +13,7 @@ from hw.axi.gearbox import Gearbox
 from hw.axi.ports import INCR, read
 from hw.design import LEAST_PREFETCH, DesignPoint
 from hw.engine.planner import FIELD_BITS
-from hw.streams import broadcast
+from hw.streams import BlockQueue, Skid, broadcast
 
 
 def id_bits(design: DesignPoint) -> int:
@@ -113,7 +113,7 @@ class Reader(wiring.Component):
             broadcast(m, self.job, {"ask": (ask_valid, ask_ready), "cut": (cut_valid, cut_ready)})
 
         depth = self.shape.depth
-        m.submodules.queue = queue = SyncFIFOBuffered(width=self.bus_bits, depth=depth)
+        m.submodules.queue = queue = BlockQueue(width=self.bus_bits, depth=depth)
         m.d.comb += [queue.w_data.eq(self.beat), queue.w_en.eq(self.push)]
         # Block memories are slow: a register behind them.
         front = Signal(self.bus_bits, reset_less=True)
@@ -137,7 +137,7 @@ class Reader(wiring.Component):
             ask_ready.eq(bursts.i.ready),
             # room + freed − (more + 1), in one subtraction: what is freed lends to the lowest bit.
             rest.eq((Cat(freed, room) - Cat(1, burst.more)) >> 1),
-            offer.eq(bursts.o.valid & ~rest[-1] & (~self.request.valid | self.request.ready)),
+            offer.eq(bursts.o.valid & ~rest[-1] & ~self.request.valid),
             bursts.o.ready.eq(offer),
         ]
         m.d.sync += [freed.eq(queue.r_en & queue.r_rdy), room.eq(Mux(offer, rest[:-1], room + freed))]
@@ -146,8 +146,9 @@ class Reader(wiring.Component):
         with m.If(offer):
             m.d.sync += [self.request.valid.eq(1), self.request.payload.eq(burst)]
 
-        # Cutting: the last beat of a plane is padded.
+        # Cutting: the last beat of a plane is padded. Words wait in two places, so that no reader looks at another one.
         m.submodules.gearbox = gearbox = Gearbox(self.bus_bits, self.word_bits)
+        m.submodules.words = out = Skid(self.word_bits)
         cutting = Signal()
         words = Signal(signed(WORDS_BITS + 1))  # of a plane, less two, and what of them is left: the last one's sign
         word = Signal.like(words)
@@ -159,13 +160,14 @@ class Reader(wiring.Component):
             gearbox.i.payload.data.eq(front),
             gearbox.i.valid.eq(has_front & cutting),
             take_front.eq(gearbox.i.ready & cutting),
-            self.o.payload.eq(gearbox.o.payload.data),
-            self.o.valid.eq(gearbox.o.valid & cutting),
-            gearbox.o.ready.eq(self.o.ready & cutting),
+            gearbox.o.ready.eq(out.i.ready & cutting),
             last.eq(word[-1]),
             gearbox.drop.eq(last),
-            cut.eq(self.o.valid & self.o.ready),
+            out.i.payload.eq(gearbox.o.payload.data),
+            out.i.valid.eq(gearbox.o.valid & cutting),
+            cut.eq(out.i.valid & out.i.ready),
         ]
+        wiring.connect(m, out.o, wiring.flipped(self.o))
         with m.If(cut):
             m.d.sync += word.eq(word - 1)
             with m.If(last):

@@ -2,7 +2,7 @@
 
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
@@ -10,6 +10,7 @@ from hw.axi.gearbox import Gearbox
 from hw.axi.ports import ADDRESS_BITS, INCR, write
 from hw.axi.read import id_bits
 from hw.design import ACC_BITS, DesignPoint
+from hw.streams import BlockQueue
 
 LEAST_OUTSTANDING = 8
 """Bursts that can wait for a response, at least."""
@@ -92,10 +93,18 @@ class WriteMaster(wiring.Component):
         ]
 
         beats_layout = data.StructLayout({"data": self.bus_bits, "units": len(beat.units), "last": 1})
-        m.submodules.beats = beats = SyncFIFOBuffered(width=beats_layout.size, depth=2 * burst_beats)
+        m.submodules.beats = beats = BlockQueue(width=beats_layout.size, depth=2 * burst_beats)
         burst_layout = data.StructLayout({"at": ADDRESS_BITS - offset_bits, "more": range(burst_beats)})
         m.submodules.bursts = bursts = SyncFIFO(width=burst_layout.size, depth=self.outstanding)
         m.submodules.answers = answers = SyncFIFO(width=len(self.ends), depth=self.outstanding)
+
+        # There is room for another beat, burst and answer than the one that may come in the cycle in which it is seen.
+        room = Signal()
+        m.d.sync += room.eq(
+            (beats.level < 2 * burst_beats - 2)
+            & (bursts.level < self.outstanding - 1)
+            & (answers.level < self.outstanding - 1)
+        )
 
         # A burst goes from `first` to `at`, and ends with the job or at a multiple of as many beats as it may have.
         active = Signal()
@@ -104,7 +113,7 @@ class WriteMaster(wiring.Component):
         taken = Signal()
         ends = Signal()
         m.d.comb += [
-            gearbox.o.ready.eq(active & ~self.halt & beats.w_rdy & bursts.w_rdy & answers.w_rdy),
+            gearbox.o.ready.eq(active & ~self.halt & room),
             taken.eq(gearbox.o.valid & gearbox.o.ready),
             ends.eq(beat.last | at[: exact_log2(burst_beats)].all()),
             beats.w_data.eq(Cat(beat.data, beat.units, ends)),
@@ -122,7 +131,7 @@ class WriteMaster(wiring.Component):
             with m.If(beat.last):
                 m.d.sync += active.eq(0)
         if keeps:
-            m.d.comb += kept.eq(self.rows.valid & none & active & ~gearbox.o.valid & ~self.halt & answers.w_rdy)
+            m.d.comb += kept.eq(self.rows.valid & none & active & ~gearbox.o.valid & ~self.halt & room)
             with m.If(kept):
                 m.d.sync += active.eq(0)
         with m.If(self.job.valid & self.job.ready):

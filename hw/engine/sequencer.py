@@ -9,7 +9,6 @@ the present ones.
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from golden.lattice import DIM
@@ -24,7 +23,7 @@ from hw.engine.counters import COUNTER_BITS, COUNTERS
 from hw.engine.follower import Follower
 from hw.engine.keeper import Keeper, kept_row
 from hw.engine.planner import FIELD_BITS, SUMS, plan
-from hw.streams import packed_block
+from hw.streams import BlockQueue, packed_block
 from hw.units import place
 from hw.values import register
 
@@ -253,7 +252,7 @@ class Engine(wiring.Component):
             m.d.comb += array.i.payload[name].eq(late[name])
 
         out = self._keep(m, go & flags.finish, run.now, given_back) if design.keep_rows else array.o
-        m.submodules.queue = queue = SyncFIFOBuffered(width=kept_row(design).size, depth=design.drain_rows)
+        m.submodules.queue = queue = BlockQueue(width=kept_row(design).size, depth=design.drain_rows)
         m.d.comb += [
             queue.w_data.eq(out.payload),
             queue.w_en.eq(out.valid),

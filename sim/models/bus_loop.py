@@ -53,7 +53,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
     # The writer.
     y_level = y_next = 0
     gear = ending = active = at_y = began_y = 0
-    beats_inner = beats_ready = complete = sent = 0
+    has_place = beats_inner = beats_ready = complete = sent = 0
     lengths = np.zeros(slots, np.int64)
     bursts_put = bursts_out = addresses_out = 0
     answers = np.zeros(slots, np.int8)  # 1 for the last burst of a job, 2 for a job that keeps its rows
@@ -75,6 +75,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
     cut_queue, cut_put, cut_got = np.zeros((sides, 64), np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
     inner_of, ready_of, front_of = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
     held, cutting, word = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
+    out_of = np.zeros(sides, np.int64)  # words cut, none, one or two
     words, more = np.zeros(sides, np.int64), np.zeros(sides, np.int64)
     # The read port and the memory.
     latest = ar_valid = ar_of = ar_length = ar_next_length = 0
@@ -89,23 +90,23 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
             return np.full(7, -1)
 
         # The writer's gearbox: beats out, rows in.
-        answers_room = answers_put - answers_got < out_depth
-        burst_room = bursts_put - addresses_out < out_depth and answers_room
         beat_valid = ending or gear >= beat_units
-        moved = beat_valid and active and beats_inner != 2 * burst - 1 and burst_room
+        moved = beat_valid and active and has_place
         few = gear <= beat_units
         beat_last = moved and ending and few
         rest = (0 if few else gear - beat_units) if moved else gear
         head = in_queue[rows_got % (drain_rows + 1)] if queue_ready else 0
         out = pipe[stages - 1] if stages else head
         none = out & _KEPT != 0
-        kept = none and active != 0 and not beat_valid and answers_room
+        kept = none and active != 0 and not beat_valid and has_place != 0
+        waiting = max(answers_put - answers_got, bursts_put - addresses_out)
+        has_place = beats_inner + beats_ready < 2 * burst - 2 and waiting < out_depth - 1
         joins = out != 0 and not none and not ending and rest < beat_units
 
         # What readers have, and the output stage.
         x_valid = w_valid = c_valid = True
         for i in range(sides):
-            if not (cutting[i] and held[i] >= of_readers[i, 4]):
+            if not out_of[i]:
                 if of_readers[i, 0] == 0:
                     x_valid = False
                 elif of_readers[i, 0] == 1:
@@ -209,7 +210,8 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                     start_cut = image_job[side]
 
                 # Words out, beats in.
-                cut = x_moves if side == 0 else w_moves if side == 1 else c_moves
+                cut = cutting[i] != 0 and held[i] >= of_readers[i, 4] and out_of[i] < 2
+                out_of[i] += cut - (x_moves if side == 0 else w_moves if side == 1 else c_moves)
                 drop = cut and word[i] == 1
                 units = held[i]
                 if cut:
@@ -241,12 +243,12 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                 freed[i] = leaves
                 if granted == i:
                     ar_next_length = offered_length[i]
-                offer = waits[i] and room_of[i] >= length_of[i] and (not offered[i] or granted == i)
+                offer = waits[i] and room_of[i] >= length_of[i] and not offered[i]
                 offered[i] = offer or (offered[i] and granted != i)
                 if offer:
                     offered_length[i] = length_of[i]
                     room_of[i] -= length_of[i]
-                emit = bursting[i] and (not waits[i] or offer)
+                emit = bursting[i] and not waits[i]
                 waits[i] = emit or (waits[i] and not offer)
                 length = min(left[i], burst - offset[i])
                 only = length == left[i]
