@@ -38,7 +38,7 @@ LEAST_PREFETCH, MAX_PREFETCH = 64, 8192
 PAGE = 4096
 """Bytes of which no burst may cross a multiple."""
 
-LATER = ("keep_rows", "burst", "prefetch", "axcache", "axprot", "output")
+LATER = ("keep_rows", "burst", "prefetch", "axcache", "axprot", "output", "diagnostics")
 """Fields that `DesignPoint.as_dict` leaves out where they are as by default: they came later, and what describes a
 design without them stays as it was."""
 
@@ -111,6 +111,9 @@ class DesignPoint:
     axcache, axprot : int
         ARCACHE and AWCACHE, ARPROT and AWPROT of all transfers: normal, not cacheable, bufferable, 3, and unprivileged,
         secure, data, 0, if not given. 15 makes a coherent port look into caches.
+    diagnostics : bool
+        Whether registers beside the memory port tell more: the tag of the job done last, and of the one refused last;
+        what a bus error was about; a watchdog; what the bus did, in counters; and whether counters stand still.
 
     Raises
     ------
@@ -139,6 +142,7 @@ class DesignPoint:
     axcache: int = 0b0011
     axprot: int = 0b000
     output: OutputRules | None = None
+    diagnostics: bool = False
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -150,6 +154,8 @@ class DesignPoint:
                 f'The dataflow is "os" (output-stationary) or "ws" (weight-stationary), not {shown(self.dataflow)}.'
             )
         self._check_activations()
+        if not isinstance(self.diagnostics, bool):
+            raise GossetError(f"diagnostics is true or false, not {shown(self.diagnostics)}.")
         for name, least, most in (("rows", 1, MAX_EDGE), ("cols", 1, MAX_EDGE), ("jobs", 2, 16)):
             self._check_range(name, least, most)
         self._check_range("dsp_cols", 0, self.cols)

@@ -35,6 +35,7 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
     "axcache": (3, 15),
     "axprot": (0, 3),
     "result": (None, "int8", "int16"),
+    "diagnostics": (False, True),
     "scale": (None, "host", "max", "rms"),
     "candidates": ("parallel", "serial"),
     "length": (8, 16, 64),
@@ -80,7 +81,7 @@ def design(values: Mapping[str, Any], name: str = "drawn") -> DesignPoint | None
         front_end=front_end,
         output=OutputRules(result=v["result"]) if v["result"] else None,
         **{key: v[key] for key in ("rows", "cols", "dataflow", "activations", "pipeline", "x_depth")},
-        **{key: v[key] for key in ("jobs", "bus_bits", "burst", "prefetch", "axcache", "axprot")},
+        **{key: v[key] for key in ("jobs", "bus_bits", "burst", "prefetch", "axcache", "axprot", "diagnostics")},
     )
 
 

@@ -41,6 +41,9 @@ typedef struct {
 #ifdef @PREFIX@_JOB_C_LOW
     uint64_t c; /* of the columns' words */
 #endif
+#ifdef @PREFIX@_JOB_TAG
+    uint16_t tag; /* any number */
+#endif
 } @prefix@_job;
 
 /* A packed matrix: the two planes that a packed file holds. */
@@ -145,6 +148,9 @@ static inline int @prefix@_submit(@prefix@_device *device, const @prefix@_job *j
     @PREFIX@_WRITE(device, @PREFIX@_JOB_C_LOW, (uint32_t)job->c);
     @PREFIX@_WRITE(device, @PREFIX@_JOB_C_HIGH, (uint32_t)(job->c >> 32));
 #endif
+#ifdef @PREFIX@_JOB_TAG
+    @PREFIX@_WRITE(device, @PREFIX@_JOB_TAG, job->tag);
+#endif
     @PREFIX@_WRITE(device, @PREFIX@_DOORBELL, @PREFIX@_DOORBELL_GO_MASK);
     return @PREFIX@_OK;
 }
@@ -169,6 +175,54 @@ static inline void @prefix@_counters(@prefix@_device *device, uint32_t counters[
     for (uint32_t i = 0; i < @COUNTERS@u; i++)
         counters[i] = @PREFIX@_READ(device, @PREFIX@_COUNT_@FIRST_COUNTER@ + 4u * i);
 }
+
+#ifdef @PREFIX@_JOB_TAG
+/* The tag of the job done last; of the one refused last, when the register error says that one was. */
+static inline uint16_t @prefix@_done_tag(@prefix@_device *device)
+{
+    return (uint16_t)@PREFIX@_READ(device, @PREFIX@_DONE_TAG);
+}
+static inline uint16_t @prefix@_refused_tag(@prefix@_device *device)
+{
+    return (uint16_t)@PREFIX@_READ(device, @PREFIX@_REFUSED_TAG);
+}
+
+/* Has the error stuck set when jobs are under way and nothing has moved for so many cycles; 0: never. */
+static inline void @prefix@_watch(@prefix@_device *device, uint32_t cycles)
+{
+    @PREFIX@_WRITE(device, @PREFIX@_WATCHDOG, cycles);
+}
+
+/* Has all counters stand still, or go on. */
+static inline void @prefix@_freeze(@prefix@_device *device, bool still)
+{
+    @PREFIX@_WRITE(device, @PREFIX@_COUNTER_FREEZE, still);
+}
+
+/* What the first bus error was about since this was last asked. */
+typedef struct {
+    bool write;
+    uint8_t response, id;
+    uint16_t tag;
+    uint64_t address;
+} @prefix@_fault;
+
+/* Whether there was a bus error, and what it was about. */
+static inline bool @prefix@_bus_error(@prefix@_device *device, @prefix@_fault *fault)
+{
+    uint32_t about = @PREFIX@_READ(device, @PREFIX@_BUS_ERROR);
+    if (!(about & @PREFIX@_BUS_ERROR_VALID_MASK))
+        return false;
+    fault->write = (about & @PREFIX@_BUS_ERROR_WRITE_MASK) != 0;
+    fault->response = (uint8_t)((about & @PREFIX@_BUS_ERROR_RESPONSE_MASK) >> @PREFIX@_BUS_ERROR_RESPONSE_SHIFT);
+    fault->id = (uint8_t)((about & @PREFIX@_BUS_ERROR_ID_MASK) >> @PREFIX@_BUS_ERROR_ID_SHIFT);
+    fault->tag = (uint16_t)((about & @PREFIX@_BUS_ERROR_TAG_MASK) >> @PREFIX@_BUS_ERROR_TAG_SHIFT);
+    fault->address = (uint64_t)@PREFIX@_READ(device, @PREFIX@_BUS_ERROR_HIGH) << 32;
+    fault->address |= @PREFIX@_READ(device, @PREFIX@_BUS_ERROR_LOW);
+    @PREFIX@_WRITE(device, @PREFIX@_BUS_ERROR, @PREFIX@_BUS_ERROR_VALID_MASK);
+    return true;
+}
+#endif
 
 /* ---- Images. Each function returns the bytes of an image; with a null pointer as the image, nothing else. ---- */
 

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from hw.axi.gearbox import Gearbox
+from hw.axi.map import TAG_BITS
 from hw.axi.ports import ADDRESS_BITS, INCR, write
 from hw.axi.read import id_bits
 from hw.design import ACC_BITS, DesignPoint
@@ -42,8 +43,8 @@ class WriteMaster(wiring.Component):
     -------
     memory : Out(AXI4)
         The channels that write.
-    job : In(stream of addresses)
-        Multiples of the bus width.
+    job : In(stream of address, and tag if there are any)
+        Addresses are multiples of the bus width.
     rows : In(stream of values, end, and kept if there are jobs that keep)
         `end` marks the last row of a job; with `kept` it is none, and all that there is of the job.
     halt : In(1)
@@ -54,6 +55,8 @@ class WriteMaster(wiring.Component):
         A response was an error.
     done : Out(1)
         The last burst of a job was answered, and none since reset by an error; or one that keeps its rows is next.
+    about : Out(address, tag), of a design with diagnostics
+        Of the burst that is answered, or of the job that is done.
     """
 
     def __init__(self, design: DesignPoint):
@@ -62,15 +65,19 @@ class WriteMaster(wiring.Component):
         self.outstanding = outstanding(design)
         self.ends = ("end", "kept") if design.keep_rows else ("end",)
         """Fields of a row beside its values."""
+        tag = {"tag": TAG_BITS} if design.diagnostics else {}
+        self.place = data.StructLayout({"address": ADDRESS_BITS} | tag)
+        """Where the results of a job go to."""
         super().__init__(
             {
                 "memory": Out(write(bus_bits, id_bits(design))),
-                "job": In(stream.Signature(ADDRESS_BITS)),
+                "job": In(stream.Signature(self.place)),
                 "rows": In(stream.Signature(data.StructLayout({"values": row_bits, **dict.fromkeys(self.ends, 1)}))),
                 "halt": In(1),
                 "quiet": Out(1),
                 "error": Out(1),
                 "done": Out(1),
+                **({"about": Out(self.place)} if tag else {}),
             }
         )
 
@@ -96,7 +103,9 @@ class WriteMaster(wiring.Component):
         m.submodules.beats = beats = BlockQueue(width=beats_layout.size, depth=2 * burst_beats)
         burst_layout = data.StructLayout({"at": ADDRESS_BITS - offset_bits, "more": range(burst_beats)})
         m.submodules.bursts = bursts = SyncFIFO(width=burst_layout.size, depth=self.outstanding)
-        m.submodules.answers = answers = SyncFIFO(width=len(self.ends), depth=self.outstanding)
+        tags = self.place.size - ADDRESS_BITS
+        about_bits = ADDRESS_BITS - offset_bits + tags if tags else 0
+        m.submodules.answers = answers = SyncFIFO(width=len(self.ends) + about_bits, depth=self.outstanding)
 
         # There is room for another beat, burst and answer than the one that may come in the cycle in which it is seen.
         room = Signal()
@@ -109,6 +118,7 @@ class WriteMaster(wiring.Component):
         # A burst goes from `first` to `at`, and ends with the job or at a multiple of as many beats as it may have.
         active = Signal()
         first = Signal(ADDRESS_BITS - offset_bits)
+        about = [first, Signal(tags, name="tag")] if tags else []
         at = Signal(ADDRESS_BITS - offset_bits)
         taken = Signal()
         ends = Signal()
@@ -120,7 +130,7 @@ class WriteMaster(wiring.Component):
             beats.w_en.eq(taken),
             bursts.w_data.eq(Cat(first, (at - first)[: exact_log2(burst_beats)])),
             bursts.w_en.eq(taken & ends),
-            answers.w_data.eq(Cat(beat.last, kept) if keeps else beat.last),
+            answers.w_data.eq(Cat(beat.last, *([kept] if keeps else []), *about)),
             answers.w_en.eq((taken & ends) | kept if keeps else taken & ends),
             self.job.ready.eq(~active),
         ]
@@ -135,8 +145,10 @@ class WriteMaster(wiring.Component):
             with m.If(kept):
                 m.d.sync += active.eq(0)
         with m.If(self.job.valid & self.job.ready):
-            begin = self.job.payload[offset_bits:]
+            begin = self.job.payload.address[offset_bits:]
             m.d.sync += [active.eq(1), first.eq(begin), at.eq(begin)]
+            if about:
+                m.d.sync += about[1].eq(self.job.payload.tag)
 
         # Addresses and data go their own ways.
         burst, out = data.View(burst_layout, bursts.r_data), data.View(beats_layout, beats.r_data)
@@ -173,4 +185,6 @@ class WriteMaster(wiring.Component):
             self.done.eq(done | (none_next & ~failed) if keeps else done),
             self.quiet.eq(~answers.r_rdy),
         ]
+        if about:
+            m.d.comb += Cat(self.about.address[offset_bits:], self.about.tag).eq(answers.r_data[len(self.ends) :])
         return m

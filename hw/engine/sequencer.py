@@ -74,6 +74,8 @@ class Engine(wiring.Component):
         Rows of as many steps as their job says.
     busy, x_late, w_late, drain_blocked, idle : Out(32)
         Cycles since reset by cause, see `COUNTERS`.
+    freeze : In(1), of designs with diagnostics
+        Counters stand still.
     """
 
     def __init__(self, design: DesignPoint):
@@ -87,6 +89,7 @@ class Engine(wiring.Component):
                 "w": In(stream.Signature(w_word(design))),
                 "acc": Out(stream.Signature(kept_row(design))),
                 **({"blocks": In(stream.Signature(block))} if design.front_end else {}),
+                **({"freeze": In(1)} if design.diagnostics else {}),
                 **{name: Out(COUNTER_BITS) for name in COUNTERS},
             }
         )
@@ -274,7 +277,7 @@ class Engine(wiring.Component):
             counter = getattr(self, name)
             held = Signal(name=f"{name}_held", init=name == "idle")
             m.d.sync += held.eq(causes[name])
-            with m.If(held):
+            with m.If(held & ~self.freeze if design.diagnostics else held):
                 m.d.sync += counter.eq(counter + 1)
         return m
 

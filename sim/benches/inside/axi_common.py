@@ -15,6 +15,7 @@ from golden.lattice import DIM
 from golden.matmul import matmul
 from hw.axi.map import IDENTIFICATION
 from hw.design import ACC_BITS
+from hw.engine.counters import COUNTERS
 from hw.registers import RegisterMap
 from sim.benches.inside.checks import Mismatch, compare, same
 from sim.benches.inside.driver import Driver
@@ -193,14 +194,14 @@ class AxiBench(Testbench):
             await run_jobs(jobs)
             counters = await driver.counters(clear=jobs == 1)
             moments.append(driver.moment)
-            sums.append(sum(counters.values()))
+            sums.append(sum(counters[name] for name in COUNTERS))
             for name, count in counters.items():
                 same(f"counter {name}, read again", count, await driver.value(f"count_{name}"), 32)
         if not counters["busy"]:
             raise Mismatch(f"The array was never busy: {counters}.")
         await driver.counters()
         moments.append(driver.moment)
-        sums.append(sum([await driver.value(f"count_{name}") for name in counters]) + sums[-1])
+        sums.append(sum([await driver.value(f"count_{name}") for name in COUNTERS]) + sums[-1])
         for i in range(3):
             same(
                 f"cycles from snapshot {i} to the next",
@@ -243,6 +244,8 @@ class AxiBench(Testbench):
             if not expected <= errors:
                 raise Mismatch(f"A job of {shape} should be refused for {expected}, but the errors are {errors}.")
             same("jobs refused", refused + 1, await driver.value("jobs_refused"), 32)
+            if "refused_tag" in driver.map.by_name:
+                same("tag of the job that was refused", driver.tag, await driver.value("refused_tag"), 16)
             self.checked += 1
         same("jobs accepted", 0, await driver.value("jobs_accepted"), 32)
         same("interrupt after the errors were cleared", 0, int(self.irq.value), 1)

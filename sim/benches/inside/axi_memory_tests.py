@@ -1,6 +1,6 @@
 """The accelerator with a memory port against `golden.matmul`: a memory that stalls, reorders and fails."""
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from golden.output import Columns
 from hw.axi.ports import INCR
 from sim.benches.inside.axi_common import AxiBench
 from sim.benches.inside.checks import Mismatch, RuleBroken, same
-from sim.benches.inside.signals import PAUSES, Beat
+from sim.benches.inside.signals import PAUSES, Beat, signal
 from sim.image import columns_image, operand_image, result_bytes, result_rows
 from sim.models.schedule import Part
 from sim.tiles import Job, Payload
@@ -33,6 +33,8 @@ GUARD = 64
 
 ERRORS = (AxiResp.SLVERR, AxiResp.DECERR)
 
+HALVES = ("low", "high")
+
 
 class Failures:
     """Decides which responses are errors.
@@ -46,6 +48,14 @@ class Failures:
         self.rng = rng
         self.after: int | None = None
         """Responses until one fails; None for never."""
+
+        self.first: dict[str, int] | None = None
+        """What the first one was about: response, ID, and where its burst began."""
+
+    def note(self, response: AxiResp, id: int, address: int) -> None:
+        """Keeps what the first one that failed was about."""
+        if response != AxiResp.OKAY and self.first is None:
+            self.first = {"response": int(response), "id": id, "address": address}
 
     def next(self) -> AxiResp:
         """The next response."""
@@ -89,7 +99,7 @@ class ReadSide(AxiSlaveRead):
                         continue
                 last = int(burst.arlen)
                 addresses = (int(burst.araddr) + i * self.byte_lanes for i in range(last + 1))
-                beats = ((address, i == last) for i, address in enumerate(addresses))
+                beats = ((address, i == last, int(burst.araddr)) for i, address in enumerate(addresses))
                 waiting.setdefault(int(burst.arid), deque()).extend(beats)
                 if self.gathers and not self.crossed and len(waiting) == 1:
                     await self.bench.cycles(GATHERING)
@@ -97,11 +107,12 @@ class ReadSide(AxiSlaveRead):
             if present not in waiting or gathered or rng.random() < 0.3:
                 before, present = present, int(rng.choice([i for i in waiting if not gathered or i != present]))
                 self.crossed += before in waiting and before != present
-            address, last = waiting[present].popleft()
+            address, last, begin = waiting[present].popleft()
             if not waiting[present]:
                 del waiting[present]
             reply = self.r_channel._transaction_obj()
             reply.rid, reply.rlast, reply.rresp = present, last, self.failures.next()
+            self.failures.note(reply.rresp, present, begin)
             reply.rdata = int.from_bytes(self.target.read(address, self.byte_lanes), "little")
             await self.r_channel.send(reply)
 
@@ -121,6 +132,7 @@ class WriteSide(AxiSlaveWrite):
 
         async def answer(reply: Any) -> None:
             reply.bresp = failures.next()
+            failures.note(reply.bresp, 0, self.burst[0][0])
             if reply.bresp == AxiResp.OKAY:
                 for address, data in self.burst:
                     target.write(address, data)
@@ -148,6 +160,10 @@ class MemoryBench(AxiBench):
             self.pause(*(getattr(side, f"{name}_channel") for name in names))
         self.asked = 0
         """Bursts that were read."""
+        self.moved: Counter[str] = Counter()
+        """Cycles by channel, in which it moved, or stalled; counted if the design counts them."""
+        if self.design.diagnostics:
+            cocotb.start_soon(self._count())
         for name, on_burst in (("ar", self._ask), ("aw", self._check_burst)):
             fields = ("id", "addr", "len", "size", "burst", "cache", "prot")
             self.watch(f"m_axi_mem_{name}", fields, on_burst, independent=independent)
@@ -260,7 +276,29 @@ class MemoryBench(AxiBench):
                 raise Mismatch(f"The errors are {errors}, but nothing was wrong.")
         for i, (job, addresses) in enumerate(jobs):
             self.check(f"job {i} of {job.shape}", job, addresses["y"])
+        if self.design.diagnostics and count:
+            same("tag of the job done last", self.driver.tag, await self.driver.value("done_tag"), 16)
         await self.idle()
+
+    async def _count(self) -> None:
+        """Counts what the registers count."""
+        lines = {
+            name: (signal(self.dut, f"m_axi_mem_{name}valid"), signal(self.dut, f"m_axi_mem_{name}ready"))
+            for name in ("ar", "r", "aw", "w")
+        }
+        while True:
+            await self.edge
+            now = {name: (int(valid.value), int(ready.value)) for name, (valid, ready) in lines.items()}
+            for name, (valid, ready) in now.items():
+                self.moved[f"{name} beats"] += valid and ready
+            self.moved["read stalled"] += now["ar"] == (1, 0)
+            self.moved["write stalled"] += now["aw"] == (1, 0) or now["w"] == (1, 0)
+
+    def since(self, before: Counter[str], side: str) -> tuple[int, int]:
+        """Beats of a side, and cycles in which it stalled, since so many were counted."""
+        names = f"{side[0]} beats", f"{side} stalled"
+        beats, stalled = (self.moved[name] - before[name] for name in names)
+        return beats, stalled
 
     def _ask(self, cycle: int, burst: Beat) -> None:
         self.asked += 1
@@ -279,6 +317,23 @@ class MemoryBench(AxiBench):
             raise RuleBroken(f"The attributes of a burst in cycle {cycle} are not those of the design: {burst}.")
         if address // 4096 != (address + beats * self.beat - 1) // 4096:
             raise RuleBroken(f"A burst of {beats} beats at 0x{address:x}, in cycle {cycle}, crosses 4 KiB.")
+
+    async def check_bus_error(self, side: str, placed: list[dict[str, int]], tag: int) -> None:
+        """What the registers say of a bus error is what the memory says of it; `tag` is that before the jobs'."""
+        driver, first = self.driver, getattr(self, f"{side}_failures").first
+        about, halves = await driver.read("bus_error"), [await driver.value(f"bus_error_{half}") for half in HALVES]
+        same("valid", 1, about["valid"], 1)
+        same("write", int(side == "write"), about["write"], 1)
+        for name in ("response", "id"):
+            same(f"{name} of the bus error", first[name], about[name], 3)
+        same("address of the bus error", first["address"], halves[0] | halves[1] << 32, 64)
+        # Images are placed one after the other, those of a job together.
+        own = "y" if side == "write" else None
+        begins = [addresses[own] if own else min(addresses.values()) for addresses in placed]
+        same("tag", (tag + sum(begin <= first["address"] for begin in begins)) % 2**16, about["tag"], 16)
+        await driver.write("bus_error", valid=1)
+        same("valid after it was cleared", 0, (await driver.read("bus_error"))["valid"], 1)
+        self.checked += 1
 
     async def idle(self) -> None:
         """Nothing is left to do."""
@@ -410,6 +465,7 @@ async def bus_errors(dut: HierarchyObject, side: str, stall: str) -> None:
         chosen = [bench.random_job(large=large) for large in (False, True, False)]
         jobs = [(job, bench.lay_out(job)) for job in chosen]
         failures.after = int(bench.rng.integers(0, 2 if side == "write" else 8))
+        failures.first, tag = None, driver.tag
         for job, addresses in jobs:
             part = job.parts[0]
             await driver.describe(part.rows, part.tiles, part.steps, int8=job.int8, addresses=addresses)
@@ -428,6 +484,8 @@ async def bus_errors(dut: HierarchyObject, side: str, stall: str) -> None:
         errors = await driver.errors()
         if not {f"{side}_error"} <= errors <= {f"{side}_error", "queue_full"}:
             raise Mismatch(f"After a {side} error the errors are {errors}.")
+        if bench.design.diagnostics:
+            await bench.check_bus_error(side, [addresses for _, addresses in jobs], tag)
         await driver.reset()
         same("jobs done after reset", 0, await driver.value("jobs_done"), 32)
         await bench.run_jobs(2)
@@ -478,4 +536,54 @@ async def counters(dut: HierarchyObject) -> None:
     bench = MemoryBench(dut)
     await bench.start()
     await bench.check_counters(bench.run_jobs)
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(channel=("ar", "r", "w", "b"))
+async def watchdog(dut: HierarchyObject, channel: str) -> None:
+    """Jobs are stuck when nothing moves, and not before; counters of the bus say how it is, and can stand still."""
+    bench = MemoryBench(dut)
+    await bench.start()
+    driver, limit = bench.driver, 300
+    if not bench.design.diagnostics:
+        await bench.run_jobs(1)
+        return bench.finish()
+    await driver.write("watchdog", value=limit)
+    await bench.run_jobs(2)
+    await bench.cycles(2 * limit)
+    same("errors while there was nothing to do", 0, len(await driver.errors()), 8)
+    await driver.counters(clear=True)
+    asked, moved = bench.asked, bench.moved.copy()
+    await bench.run_jobs(3, large=True)
+    counted = await driver.counters()
+    for name, (beats, stalled) in {side: bench.since(moved, side) for side in ("read", "write")}.items():
+        same(f"{name} beats", beats, counted[f"{name}_beats"], 32)
+        same(f"{name} stalled", stalled, counted[f"{name}_stalled"], 32)
+    if bench.asked == asked or not counted["read_waiting"]:
+        raise Mismatch(f"Nothing was waited for: {counted}.")
+
+    blocked = getattr(bench.reads if channel in ("ar", "r") else bench.writes, f"{channel}_channel")
+    blocked.pause = True
+    await driver.write("irq_enable", error=1)
+    job = bench.random_job()
+    addresses = bench.lay_out(job)
+    await bench.submit(job, addresses)
+    await bench.cycles(limit // 2)
+    same("errors before the time", 0, len(await driver.errors()), 8)
+    await driver.interrupt(bench.irq)
+    errors = await driver.errors()
+    if errors != {"stuck"}:
+        raise Mismatch(f"While channel {channel} is blocked the errors are {errors}.")
+    await bench.cycles(4 * limit)
+    same("errors, told of again", 0, len(await driver.errors()), 8)
+    blocked.pause = False
+    await driver.until("status", lambda status: not status["busy"])
+    bench.check("the job that was stuck", job, addresses["y"])
+
+    await driver.write("counter_freeze", value=1)
+    before = await driver.counters()
+    await bench.run_jobs(1)
+    same("counters that moved while they were to stand still", 0, int(before != await driver.counters()), 1)
+    await driver.write("counter_freeze", value=0)
     bench.finish()

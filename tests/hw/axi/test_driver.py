@@ -35,6 +35,7 @@ DESIGNS = {
         format=Format(8),
         keep_rows=32,
         output=OutputRules(),
+        diagnostics=True,
     ),
     "ws": DesignPoint(
         name="ws", rows=3, cols=2, panel_rows=6, x_depth=16, dataflow="ws", activations=("packed", "int8"), bus_bits=128
@@ -43,6 +44,9 @@ DESIGNS = {
         name="one", rows=2, cols=3, panel_rows=4, x_depth=16, w_depth=8, format=Format(4, (3,)), activations=("int8",)
     ),
 }
+TAG = 0xABC0
+"""Of all jobs, together with their rows."""
+
 COLUMNS = 1 << 34
 """Where the columns' words of a job are, beside its results."""
 
@@ -67,6 +71,8 @@ def compiled(name: str, folder: Path) -> ctypes.CDLL:
     macros.append(f"-D{top}_WRITE(device,offset,word)=((void)(device),shim_write(offset,word))")
     if DESIGNS[name].output:
         macros.append(f"-DCOLUMNS={COLUMNS}")
+    if DESIGNS[name].diagnostics:
+        macros.append(f"-DTAG={TAG}")
     (command, _), built = compiler(), folder / f"{name}.so"
     source = Path(__file__).with_name("driver.c")
     done = subprocess.run(
@@ -98,7 +104,7 @@ class Hardware:
         m.d.comb += [ClockSignal("core").eq(ClockSignal()), ResetSignal("core").eq(control.core_reset)]
         m.d.comb += control.quiet.eq(1)
         m.submodules.control = control
-        self.asked, self.answer, self.jobs, self.error, self.takes = None, None, [], None, True
+        self.asked, self.answer, self.jobs, self.fails, self.takes = None, None, [], [], True
         self.simulator = Simulator(m)
         self.simulator.add_clock(1e-6)
         self.simulator.add_testbench(self._bus, background=True)
@@ -154,11 +160,17 @@ class Hardware:
         control = self.control
         while True:
             ctx.set(control.job.ready, self.takes)
+            if control.design.diagnostics:
+                ctx.set(control.diagnosis.failed, bool(self.fails))
+                for name, value in (self.fails.pop(0) if self.fails else {}).items():
+                    ctx.set(control.diagnosis.error[name], value)
             _, _, valid, job = await ctx.tick().sample(control.job.valid, control.job.payload)
             if valid and ctx.get(control.job.ready):
                 self.jobs.append({name: job[name] for name in control.job.payload.shape().members})
                 bad = job.rows == 0
                 ctx.set(control.errors.empty, bad)
+                if control.design.diagnostics:
+                    ctx.set(control.diagnosis.refused_tag if bad else control.diagnosis.done_tag, job.tag)
                 ctx.set(control.done, not bad)
                 ctx.set(control.job.ready, 0)
                 await ctx.tick()
@@ -194,9 +206,41 @@ def test_jobs_and_errors(library):
     assert [library.submit(1, 1, 1, 0, 0, 0, 0) for _ in range(4)].count(NO_ROOM) >= 1
     assert len(hardware.jobs) <= 4
     hardware.takes = True
-    counted = (ctypes.c_uint32 * 5)()
+    counted = (ctypes.c_uint32 * 10)()
     library.counters(counted)
+    assert not counted[9]
     assert library.init(100) == OK and library.wait(0, 0) == OK
+
+
+@pytest.mark.parametrize("library", ["os"], indirect=True)
+def test_diagnostics(library):
+    hardware = Hardware("os")
+    hardware.connect(library)
+    assert library.init(100) == OK
+    for rows in (3, 0, 2):
+        assert library.submit(rows, 1, 1, 0, 0, 0, 0) == OK
+    library.wait(2, 100)
+    assert (library.done_tag(), library.refused_tag()) == (TAG | 2, TAG)
+    library.errors()
+
+    fault = (ctypes.c_uint64 * 5)()
+    assert not library.bus_error(fault)
+    error = {"write": 1, "id": 4, "response": 3, "tag": 0x1234, "address": 0xFEDC_BA98_7654_3210}
+    hardware.fails = [error, error | {"tag": 0}]  # the first one counts
+    assert library.done_tag() == TAG | 2
+    assert library.bus_error(fault) and dict(zip(error, fault, strict=True)) == error
+    assert not library.bus_error(fault)
+
+    # Nothing moves here: whatever is under way is stuck, unless nobody watches.
+    hardware.takes = False
+    assert library.submit(1, 1, 1, 0, 0, 0, 0) == OK
+    assert library.wait(3, 50) == TIMEOUT
+    library.watch(200)
+    assert library.wait(3, 100) == FAILED and library.errors() == hardware.map.pack("error", stuck=1)
+    library.watch(0)
+    for still in (1, 0):
+        library.freeze(still)
+        assert hardware.read(hardware.map.offset("counter_freeze")) == still
 
 
 @pytest.mark.parametrize("library", ["ws"], indirect=True)
