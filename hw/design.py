@@ -38,7 +38,7 @@ LEAST_PREFETCH, MAX_PREFETCH = 64, 8192
 PAGE = 4096
 """Bytes of which no burst may cross a multiple."""
 
-LATER = ("keep_rows", "burst", "prefetch", "axcache", "axprot", "output", "diagnostics")
+LATER = ("keep_rows", "burst", "prefetch", "axcache", "axprot", "output", "diagnostics", "strides")
 """Fields that `DesignPoint.as_dict` leaves out where they are as by default: they came later, and what describes a
 design without them stays as it was."""
 
@@ -114,6 +114,8 @@ class DesignPoint:
     diagnostics : bool
         Whether registers beside the memory port tell more: the tag of the job done last, and of the one refused last;
         what a bus error was about; a watchdog; what the bus did, in counters; and whether counters stand still.
+    strides : bool
+        Whether a job can have its results written row by row, with a distance of its own from row to row.
 
     Raises
     ------
@@ -143,6 +145,7 @@ class DesignPoint:
     axprot: int = 0b000
     output: OutputRules | None = None
     diagnostics: bool = False
+    strides: bool = False
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -154,8 +157,9 @@ class DesignPoint:
                 f'The dataflow is "os" (output-stationary) or "ws" (weight-stationary), not {shown(self.dataflow)}.'
             )
         self._check_activations()
-        if not isinstance(self.diagnostics, bool):
-            raise GossetError(f"diagnostics is true or false, not {shown(self.diagnostics)}.")
+        for name in ("diagnostics", "strides"):
+            if not isinstance(getattr(self, name), bool):
+                raise GossetError(f"{name} is true or false, not {shown(getattr(self, name))}.")
         for name, least, most in (("rows", 1, MAX_EDGE), ("cols", 1, MAX_EDGE), ("jobs", 2, 16)):
             self._check_range(name, least, most)
         self._check_range("dsp_cols", 0, self.cols)

@@ -36,6 +36,7 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
     "axprot": (0, 3),
     "result": (None, "int8", "int16"),
     "diagnostics": (False, True),
+    "strides": (False, True),
     "scale": (None, "host", "max", "rms"),
     "candidates": ("parallel", "serial"),
     "length": (8, 16, 64),
@@ -81,7 +82,10 @@ def design(values: Mapping[str, Any], name: str = "drawn") -> DesignPoint | None
         front_end=front_end,
         output=OutputRules(result=v["result"]) if v["result"] else None,
         **{key: v[key] for key in ("rows", "cols", "dataflow", "activations", "pipeline", "x_depth")},
-        **{key: v[key] for key in ("jobs", "bus_bits", "burst", "prefetch", "axcache", "axprot", "diagnostics")},
+        **{
+            key: v[key]
+            for key in ("jobs", "bus_bits", "burst", "prefetch", "axcache", "axprot", "diagnostics", "strides")
+        },
     )
 
 

@@ -52,6 +52,23 @@ def result_rows(design: DesignPoint, data: bytes) -> NDArray[np.uint32]:
     return values.view(np.uint32).reshape(-1, design.cols)
 
 
+def strided_rows(design: DesignPoint, data: bytes, rows: int, tiles: int, stride: int) -> tuple[bytes, bytes]:
+    """The rows of results that lie so many bytes apart, in the order in which they lie without a stride; and what is
+    between them.
+
+    Parameters
+    ----------
+    design : DesignPoint
+    data : bytes
+        From the first result to the last one.
+    rows, tiles, stride : int
+    """
+    width, size = tiles * design.cols * design.result_bits // 8, result_bytes(design, 1)
+    lines = [data[i * stride : i * stride + width] for i in range(rows)]
+    tiled = (line[t * size : (t + 1) * size] for t in range(tiles) for line in lines)
+    return b"".join(tiled), b"".join(data[i * stride + width : (i + 1) * stride] for i in range(rows - 1))
+
+
 def result_bytes(design: DesignPoint, rows: int) -> int:
     """Bytes of so many rows of results."""
     return rows * design.cols * design.result_bits // 8

@@ -127,10 +127,12 @@ class Control(wiring.Component):
         taken = Signal()
         room = Signal(range(self.design.jobs + 1))
         if self._addressed:
-            names = addresses(self.design)
-            for name in names:
+            names = addresses(self.design) + (("y_stride",) if self.design.strides else ())
+            for name in addresses(self.design):
                 halves = (getattr(registers, f"job_{name}_{half}") for half in ("low", "high"))
                 m.d.comb += job[name].eq(Cat(*halves))
+            if self.design.strides:
+                m.d.comb += job.y_stride.eq(registers.job_y_stride)
             offset = exact_log2(self.design.bus_bits // 8)
             m.d.comb += misaligned.eq(Cat(job[name][:offset] for name in names).any())
         queue = SyncFIFO(width=len(job.as_value()), depth=self.design.jobs)

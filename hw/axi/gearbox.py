@@ -16,6 +16,8 @@ class Gearbox(wiring.Component):
     Parameters
     ----------
     i_bits, o_bits : int
+    padded : bool
+        Whether what comes after `last` can begin inside a word.
 
     Attributes
     ----------
@@ -29,10 +31,13 @@ class Gearbox(wiring.Component):
         `units` marks those that hold something: all of them except after `last`.
     drop : In(1)
         With a transfer at `o`: what is left is padding, forget it.
+    pad : In, if padded
+        With the transfer of `last` at `o`: as many units are left out at the low end of the next word. They are not
+        marked.
     """
 
-    def __init__(self, i_bits: int, o_bits: int):
-        self.i_bits, self.o_bits = i_bits, o_bits
+    def __init__(self, i_bits: int, o_bits: int, *, padded: bool = False):
+        self.i_bits, self.o_bits, self.padded = i_bits, o_bits, padded
         self.unit_bits = gcd(i_bits, o_bits)
         super().__init__(
             {
@@ -41,6 +46,7 @@ class Gearbox(wiring.Component):
                     stream.Signature(data.StructLayout({"data": o_bits, "units": o_bits // self.unit_bits, "last": 1}))
                 ),
                 "drop": In(1),
+                **({"pad": In(range(o_bits // self.unit_bits))} if padded else {}),
             }
         )
 
@@ -56,10 +62,12 @@ class Gearbox(wiring.Component):
         few = Signal(init=1)
         near = Signal(init=1)
         enough = Signal()
+        skipped = Signal(out)  # units of the word that is next
+        holds = Cat(level > k for k in range(out))
         m.d.comb += [
             self.o.valid.eq(ending | enough),
             self.o.payload.data.eq(held),
-            self.o.payload.units.eq(Cat(level > k for k in range(out))),
+            self.o.payload.units.eq(holds & ~skipped if self.padded else holds),
             self.o.payload.last.eq(ending & few),
         ]
 
@@ -67,6 +75,7 @@ class Gearbox(wiring.Component):
         comes = Signal()
         clears = Signal()
         rest = Signal.like(held)
+        restart = Signal.like(level)  # what is held after the last word, which may not be there
         left = Signal(range(out))  # what is held when something comes
         m.d.comb += [
             leaves.eq(self.o.valid & self.o.ready),
@@ -89,11 +98,16 @@ class Gearbox(wiring.Component):
                 return Cat((level + change)[: len(level)], enough_then, ~few_then, ~near_then)
 
             empty = Cat(
-                Const(came, len(level)), *(Const(flag, 1) for flag in (came >= out, came <= out, came < 2 * out))
+                restart if self.padded and not came else Const(came, len(level)),
+                *(Const(flag, 1) for flag in (came >= out, came <= out, came < 2 * out)),
             )
             return Mux(leaves, Mux(clears, empty, at(came - out)), at(came))
 
         m.d.sync += [held.eq(rest), Cat(level, enough, few, near).eq(Mux(comes, then(taken), then(0)))]
+        if self.padded:
+            m.d.comb += restart.eq(Mux(ending, self.pad, 0))
+            with m.If(leaves):
+                m.d.sync += skipped.eq(Mux(ending & few, Cat(self.pad > k for k in range(out)), 0))
         with m.If(leaves & self.o.payload.last):
             m.d.sync += ending.eq(0)
         with m.If(comes):

@@ -31,6 +31,9 @@ def addresses(design: DesignPoint) -> tuple[str, ...]:
 TAG_BITS = 16
 """Bits of the tag of a job."""
 
+STRIDE_BITS = 32
+"""Bits of the distance from row to row, in bytes."""
+
 BUS_COUNTERS = {
     "read_beats": "Beats read",
     "read_stalled": "Cycles in which an address of reads was not taken",
@@ -61,9 +64,10 @@ def job_layout(design: DesignPoint, addressed: bool) -> data.StructLayout:
 
 
 def along(design: DesignPoint) -> data.StructLayout:
-    """What goes along with a job of the memory variant: addresses, and its tag in a design with diagnostics."""
-    tag = {"tag": TAG_BITS} if design.diagnostics else {}
-    return data.StructLayout(dict.fromkeys(addresses(design), ADDRESS_BITS) | tag)
+    """What goes along with a job of the memory variant: addresses; the stride of its results, and its tag, if any."""
+    others = {"y_stride": STRIDE_BITS} if design.strides else {}
+    others |= {"tag": TAG_BITS} if design.diagnostics else {}
+    return data.StructLayout(dict.fromkeys(addresses(design), ADDRESS_BITS) | others)
 
 
 def bus_error_layout() -> data.StructLayout:
@@ -108,7 +112,8 @@ def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, ad
     doorbell = {"queue_full": "The doorbell was rung while there was no room in the queue; nothing was queued."}
     if addressed:
         doorbell["misaligned"] = (
-            "The doorbell was rung with an address that is no multiple of the bus width; nothing was queued."
+            f"The doorbell was rung with an address{' or a stride' * design.strides} that is no multiple of the bus "
+            "width; nothing was queued."
         )
     observed = design.diagnostics and addressed
     stuck = "Jobs were under way, and for as many cycles as `watchdog` says nothing moved."
@@ -262,6 +267,9 @@ def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, ad
             for j, half in enumerate(("low", "high")):
                 text = f"Address of {name}, {half} half."
                 registers.append(word(f"job_{name}_{half}", 0x090 + 8 * i + 4 * j, "RW", text))
+        if design.strides:
+            text = "Bytes from a row of results to the next one; 0: rows are back to back, tile by tile."
+            registers.append(word("job_y_stride", 0x070, "RW", text))
     registers += [
         Register(
             "doorbell",

@@ -158,12 +158,13 @@ class MemoryCore(Core):
 
         m.d.comb += [engine.plan.payload[name].eq(plan[name]) for name in engine.plan.payload.shape().members]
         m.d.comb += [
-            results.w_data.eq(Cat(places.y, *([places.tag] if design.diagnostics else []))),
+            results.w_data.eq(Cat(places[name] for name in along(design).members if name in ("y", "y_stride", "tag"))),
             writes.job.payload.as_value().eq(results.r_data),
             writes.job.valid.eq(results.r_rdy),
             results.r_en.eq(writes.job.ready),
             writes.rows.payload.values.eq(results_of.payload.values),
-            *(writes.rows.payload[name].eq(results_of.payload[name]) for name in writes.ends),
+            *(writes.rows.payload[name].eq(results_of.payload[name]) for name in writes.ends if name != "stop"),
+            *([writes.rows.payload.stop.eq(results_of.payload.stop if design.output else 1)] if design.strides else []),
             writes.rows.valid.eq(results_of.valid),
             results_of.ready.eq(writes.rows.ready),
             reads.halt.eq(self.halt),

@@ -18,7 +18,7 @@ from hw.axi.ports import INCR
 from sim.benches.inside.axi_common import AxiBench
 from sim.benches.inside.checks import Mismatch, RuleBroken, same
 from sim.benches.inside.signals import PAUSES, Beat, signal
-from sim.image import columns_image, operand_image, result_bytes, result_rows
+from sim.image import columns_image, operand_image, result_bytes, result_rows, strided_rows
 from sim.models.schedule import Part
 from sim.tiles import Job, Payload
 
@@ -198,9 +198,15 @@ class MemoryBench(AxiBench):
         for name, image in images.items():
             addresses[name] = self.place(len(image))
             self.memory.write(addresses[name], image)
-        size = result_bytes(self.design, part.output_rows)
+        size, stride = result_bytes(self.design, part.output_rows), 0
+        if self.design.strides and self.rng.random() < 0.7:
+            width = result_bytes(self.design, part.tiles)
+            stride = -(-width // self.beat) * self.beat + int(self.rng.choice([0, 1, 5, 600])) * self.beat
+            size = (part.rows - 1) * stride + width if part.output_rows else 0
         addresses["y"] = self.place(size)
         self.memory.write(addresses["y"] - GUARD, b"\xa5" * (size + 2 * GUARD))
+        if self.design.strides:
+            addresses["y_stride"] = stride
         return addresses
 
     def columns_of(self, job: Job) -> Columns:
@@ -230,17 +236,23 @@ class MemoryBench(AxiBench):
         accumulators, rules = super().golden(job), self.design.output
         return rules.finish(accumulators, self.columns_of(job)) if rules else accumulators
 
-    def check(self, what: str, job: Job, y: int) -> None:
+    def check(self, what: str, job: Job, addresses: dict[str, int]) -> None:
         """Compares the results of a job in memory, and what is around them."""
-        self.compare(what, job, self.results(what, job.parts[0], y))
+        self.compare(what, job, self.results(what, job.parts[0], addresses))
 
-    def results(self, what: str, part: Part, y: int) -> NDArray[np.uint32]:
+    def results(self, what: str, part: Part, addresses: dict[str, int]) -> NDArray[np.uint32]:
         """The rows of results of a job; looks at what is around them."""
+        y, stride, between = addresses["y"], addresses.get("y_stride", 0), b""
         size = result_bytes(self.design, part.output_rows)
+        if stride and size:
+            size = (part.rows - 1) * stride + result_bytes(self.design, part.tiles)
         data = self.memory.read(y - GUARD, size + 2 * GUARD)
-        if data[:GUARD] + data[GUARD + size :] != b"\xa5" * (2 * GUARD):
+        around, found = data[:GUARD] + data[GUARD + size :], data[GUARD : GUARD + size]
+        if stride and size:
+            found, between = strided_rows(self.design, found, part.rows, part.tiles, stride)
+        if set(around + between) != {0xA5}:
             raise Mismatch(f"{what} wrote beside its results.")
-        return result_rows(self.design, data[GUARD : GUARD + size])
+        return result_rows(self.design, found)
 
     async def run_product(self, job: Job) -> None:
         """A product of several jobs, whose sums are kept on chip where the design can."""
@@ -251,7 +263,7 @@ class MemoryBench(AxiBench):
             await driver.submit(part, int8=job.int8, addresses=placed[-1][1])
         await driver.until("status", lambda status: not status["busy"])
         same("jobs done", before + len(placed), await driver.value("jobs_done"), 32)
-        rows = [self.results(f"job {i}", part, addresses["y"]) for i, (part, addresses) in enumerate(placed)]
+        rows = [self.results(f"job {i}", part, addresses) for i, (part, addresses) in enumerate(placed)]
         self.compare(f"product {job.shape} of {len(placed)} jobs", job, np.concatenate(rows))
         same("errors", 0, len(await driver.errors()), 8)
 
@@ -275,7 +287,7 @@ class MemoryBench(AxiBench):
             if errors:
                 raise Mismatch(f"The errors are {errors}, but nothing was wrong.")
         for i, (job, addresses) in enumerate(jobs):
-            self.check(f"job {i} of {job.shape}", job, addresses["y"])
+            self.check(f"job {i} of {job.shape}", job, addresses)
         if self.design.diagnostics and count:
             same("tag of the job done last", self.driver.tag, await self.driver.value("done_tag"), 16)
         await self.idle()
@@ -328,8 +340,7 @@ class MemoryBench(AxiBench):
             same(f"{name} of the bus error", first[name], about[name], 3)
         same("address of the bus error", first["address"], halves[0] | halves[1] << 32, 64)
         # Images are placed one after the other, those of a job together.
-        own = "y" if side == "write" else None
-        begins = [addresses[own] if own else min(addresses.values()) for addresses in placed]
+        begins = [addresses["y" if side == "write" else "x"] for addresses in placed]
         same("tag", (tag + sum(begin <= first["address"] for begin in begins)) % 2**16, about["tag"], 16)
         await driver.write("bus_error", valid=1)
         same("valid after it was cleared", 0, (await driver.read("bus_error"))["valid"], 1)
@@ -448,7 +459,7 @@ async def full_queue(dut: HierarchyObject) -> None:
     await bench.driver.until("status", lambda status: not status["busy"])
     same("jobs done", len(queued), await bench.driver.value("jobs_done"), 32)
     for i, (job, addresses) in enumerate(queued):
-        bench.check(f"job {i}", job, addresses["y"])
+        bench.check(f"job {i}", job, addresses)
     bench.finish()
 
 
@@ -480,7 +491,7 @@ async def bus_errors(dut: HierarchyObject, side: str, stall: str) -> None:
         same("room while halted", 0, status["room"], 8)
         same("busy while halted", 1, status["busy"], 1)
         for i, (job, addresses) in enumerate(jobs[: done - before]):
-            bench.check(f"job {i}, done before the {side} error", job, addresses["y"])
+            bench.check(f"job {i}, done before the {side} error", job, addresses)
         errors = await driver.errors()
         if not {f"{side}_error"} <= errors <= {f"{side}_error", "queue_full"}:
             raise Mismatch(f"After a {side} error the errors are {errors}.")
@@ -579,7 +590,7 @@ async def watchdog(dut: HierarchyObject, channel: str) -> None:
     same("errors, told of again", 0, len(await driver.errors()), 8)
     blocked.pause = False
     await driver.until("status", lambda status: not status["busy"])
-    bench.check("the job that was stuck", job, addresses["y"])
+    bench.check("the job that was stuck", job, addresses)
 
     await driver.write("counter_freeze", value=1)
     before = await driver.counters()
