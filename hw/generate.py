@@ -131,8 +131,11 @@ def generate_axi(design: DesignPoint, kind: Literal["axis", "axi"]) -> Generated
     """
     if kind not in AXI_TOPS:
         raise GossetError(f"A top for a system is {' or '.join(AXI_TOPS)}, not {kind!r}.")
-    if kind == "axi" and design.front_end:
-        raise GossetError("The front end takes streams: give kind axis, or leave the design's front end out.")
+    if kind == "axi" and design.front_end and design.front_end.scale != "host":
+        raise GossetError(
+            "A front end that measures scales tells them on a stream: give kind axis, or have the host give them, with "
+            'scale "host".'
+        )
     if kind == "axis":
         _check_output(design)
     component = AXI_TOPS[kind](design)

@@ -8,6 +8,7 @@ bus. Results are rows of 32-bit accumulators back to back, or of what an output 
 import numpy as np
 from numpy.typing import NDArray
 
+from golden.lattice import DIM
 from golden.output import Columns
 from hw.design import DesignPoint
 from hw.engine.banks import w_word, x_word
@@ -38,6 +39,21 @@ def packet(design: DesignPoint, side: str, words: Payload) -> NDArray[np.uint8]:
     """An operand of one job as AXI4-Stream carries it: uint8 `(words, bytes of tdata)`."""
     fields = [_bits(words[f"{side}_{name}"], bits) for name, bits in _widths(design, side).items()]
     return np.packbits(np.concatenate(fields, axis=1), axis=1, bitorder="little")
+
+
+def raw_image(x: NDArray[np.int64], bits: int, blocks: int, stride: int) -> bytes:
+    """The memory image of raw rows: coordinates of so many bits back to back, each row filled up with zeros to so many
+    blocks, and so many bytes after the one before it.
+
+    Parameters
+    ----------
+    x : int `(rows, columns)`
+    bits, blocks, stride : int
+    """
+    padded = np.pad(x, ((0, 0), (0, DIM * blocks - x.shape[1])))
+    planes = (padded[..., None] >> np.arange(bits) & 1).astype(np.uint8).reshape(len(x), -1)
+    lines = np.packbits(planes, axis=1, bitorder="little")
+    return np.pad(lines, ((0, 0), (0, stride - lines.shape[1]))).tobytes()
 
 
 def columns_image(design: DesignPoint, columns: Columns, tiles: int) -> bytes:

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from hw.axi.lite import Registers
-from hw.axi.map import SHAPE, TAG_BITS, addresses, counters, diagnosis_layout, front_end_layout, job_layout
+from hw.axi.map import SHAPE, TAG_BITS, addresses, along, counters, diagnosis_layout, front_end_layout, job_layout
 from hw.axi.ports import lite
 from hw.design import DesignPoint
 from hw.engine.counters import COUNTER_BITS
@@ -116,8 +116,12 @@ class Control(wiring.Component):
             m.d.comb += [
                 job.raw.eq(registers.job_mode_raw),
                 self.front_end.seed.eq(registers.front_end_seed),
-                self.front_end.out.eq(registers.front_end_route_out),
             ]
+            if self._addressed:
+                scale = Cat(registers.job_scale_mantissa, registers.job_scale_exponent)
+                m.d.comb += [job.scale.eq(scale), job.x_stride.eq(registers.job_x_stride)]
+            else:
+                m.d.comb += self.front_end.out.eq(registers.front_end_route_out)
             if "front_end_gain" in self.map.by_name:
                 m.d.comb += [
                     self.front_end.gain_mantissa.eq(registers.front_end_gain_mantissa),
@@ -127,7 +131,7 @@ class Control(wiring.Component):
         taken = Signal()
         room = Signal(range(self.design.jobs + 1))
         if self._addressed:
-            names = addresses(self.design) + (("y_stride",) if self.design.strides else ())
+            names = [name for name in along(self.design).members if name not in ("tag", "scale")]
             for name in addresses(self.design):
                 halves = (getattr(registers, f"job_{name}_{half}") for half in ("low", "high"))
                 m.d.comb += job[name].eq(Cat(*halves))

@@ -49,7 +49,7 @@ class Core(wiring.Component):
     halt : In(1)
     quiet : Out(1)
         See `Control`.
-    front_end : In, of a design with a front end whose jobs have no addresses
+    front_end : In, of a design with a front end
     freeze : In(1), of a design with diagnostics whose jobs have addresses
         Counters stand still.
     diagnosis : Out, of the same
@@ -75,7 +75,7 @@ class Core(wiring.Component):
                 "counters": Out(data.StructLayout(dict.fromkeys(counters(design, self.ADDRESSED), COUNTER_BITS))),
                 "halt": In(1),
                 "quiet": Out(1),
-                **({"front_end": In(front_end_layout())} if design.front_end and not self.ADDRESSED else {}),
+                **({"front_end": In(front_end_layout())} if design.front_end else {}),
                 **({"freeze": In(1), "diagnosis": Out(diagnosis_layout())} if self.observed(design) else {}),
                 **members,
             }
@@ -84,8 +84,7 @@ class Core(wiring.Component):
     @classmethod
     def meanings(cls, design: DesignPoint) -> dict[str, str]:
         """What each error means."""
-        reasons = (name for name in errors(design) if name != RAW_ERROR or not cls.ADDRESSED)
-        return {name: REFUSALS[name] for name in reasons} | cls.ERRORS
+        return {name: REFUSALS[name] for name in errors(design)} | cls.ERRORS
 
     @classmethod
     def observed(cls, design: DesignPoint) -> bool:

@@ -8,6 +8,7 @@ from amaranth.lib import data
 
 from golden.frontend import GAIN_EXPONENT_BITS, MANTISSA_BITS, SEED, SEED_BITS, FrontEndRules, ScaleMode
 from hw.axi.ports import ADDRESS_BITS, RESPONSE_BITS
+from hw.codec.frontend import multiplier
 from hw.design import DesignPoint
 from hw.engine.counters import COUNTERS
 from hw.engine.planner import FIELD_BITS, SUMS, modes
@@ -64,8 +65,11 @@ def job_layout(design: DesignPoint, addressed: bool) -> data.StructLayout:
 
 
 def along(design: DesignPoint) -> data.StructLayout:
-    """What goes along with a job of the memory variant: addresses; the stride of its results, and its tag, if any."""
+    """What goes along with a job of the memory variant: addresses; strides, the multiplier of raw rows and
+    its tag, if there are any."""
     others = {"y_stride": STRIDE_BITS} if design.strides else {}
+    if design.front_end:
+        others |= {"x_stride": STRIDE_BITS, "scale": multiplier(design.front_end).size}
     others |= {"tag": TAG_BITS} if design.diagnostics else {}
     return data.StructLayout(dict.fromkeys(addresses(design), ADDRESS_BITS) | others)
 
@@ -250,8 +254,8 @@ def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, ad
         ),
     ]
     kinds = [Field("int8", 0, 1, "RW", "Activations: 0 packed, 1 int8.")]
-    if design.front_end and not addressed:
-        registers += _front_end_registers(design.front_end)
+    if design.front_end:
+        registers += _front_end_registers(design.front_end, addressed)
         kinds.append(Field("raw", 1, 1, "RW", "Activations: 1 raw rows through the front end."))
     if design.keep_rows:
         kept = (constant("rows", 0, 32, design.keep_rows, "Rows of accumulators, a tile wide."),)
@@ -321,7 +325,7 @@ def _diagnosis_registers() -> list[Register]:
     ]
 
 
-def _front_end_registers(rules: FrontEndRules) -> list[Register]:
+def _front_end_registers(rules: FrontEndRules, addressed: bool) -> list[Register]:
     """The registers of a front end. What they hold must not change while rows are under way."""
 
     def constant(name: str, low: int, bits: int, value: int, description: str) -> Field:
@@ -337,13 +341,26 @@ def _front_end_registers(rules: FrontEndRules) -> list[Register]:
     registers = [
         Register("front_end", 0x01C, "The front end.", described),
         Register("front_end_seed", 0x060, "Seed of the front end's signs.", (seed,)),
+    ]
+    if addressed:
+        stride = Field("value", 0, STRIDE_BITS, "RW", "Bytes from a raw row to the next one.")
+        scale = (
+            Field("mantissa", 0, MANTISSA_BITS, "RW", "Mantissa."),
+            Field("exponent", 8, rules.exponent_bits, "RW", "Exponent."),
+        )
+        return [
+            *registers,
+            Register("job_scale", 0x074, "Multiplier of all raw rows of the job.", scale),
+            Register("job_x_stride", 0x078, "Where raw rows are.", (stride,)),
+        ]
+    registers.append(
         Register(
             "front_end_route",
             0x064,
             "Where rows go.",
             (Field("out", 0, 1, "RW", "0: into the array, for raw jobs. 1: out again, as packed codes."),),
-        ),
-    ]
+        )
+    )
     if rules.scale != "host":
         gain = (
             Field("mantissa", 0, MANTISSA_BITS, "RW", "Mantissa."),

@@ -8,14 +8,16 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
+from golden.lattice import DIM
 from golden.output import COLUMN_BITS
 from hw.axi.bursts import WORDS_BITS
 from hw.axi.core import Core, Top
-from hw.axi.map import COLUMNS, along
+from hw.axi.map import COLUMNS, STRIDE_BITS, along
 from hw.axi.ports import ADDRESS_BITS, RESPONSE_BITS, forward, memory
 from hw.axi.read import Reader, ReaderShape, ReadMaster, id_bits, reader_shapes, tag_bits
 from hw.axi.write import WriteMaster
 from hw.design import LEAST_PREFETCH, DesignPoint
+from hw.engine.accelerator import Routed, raw_sink
 from hw.engine.banks import w_word, x_word
 from hw.engine.counters import COUNTER_BITS
 from hw.engine.output import OutputStage
@@ -35,19 +37,22 @@ class Image(wiring.Component):
     ----------
     readers : dict of str to Reader
         Of the planes, in their order.
+    apart : bool
+        Whether the distance from tile to tile is given, in beats, instead of what the planes take.
 
     Members
     -------
-    i : In(stream of address, tiles, words)
+    i : In(stream of address, tiles, words, and stride if they are apart)
     <name> : Out(stream of planes)
         What each reader is to fetch.
     """
 
-    def __init__(self, readers: dict[str, Reader]):
-        self.readers = readers
+    def __init__(self, readers: dict[str, Reader], *, apart: bool = False):
+        self.readers, self.apart = readers, apart
         self.tag_bits = next(iter(readers.values())).shape.tag_bits
-        tag = {"tag": self.tag_bits} if self.tag_bits else {}
-        operand = data.StructLayout({"address": ADDRESS_BITS, "tiles": FIELD_BITS, "words": WORDS_BITS} | tag)
+        others = {"stride": STRIDE_BITS} if apart else {}
+        others |= {"tag": self.tag_bits} if self.tag_bits else {}
+        operand = data.StructLayout({"address": ADDRESS_BITS, "tiles": FIELD_BITS, "words": WORDS_BITS} | others)
         members = {name: Out(stream.Signature(reader.shape.planes)) for name, reader in readers.items()}
         super().__init__({"i": In(stream.Signature(operand)), **members})
 
@@ -81,6 +86,8 @@ class Image(wiring.Component):
             stride = stride + beats
             if self.tag_bits:
                 m.d.comb += ports[name].payload.tag.eq(held.tag)
+        if self.apart:
+            stride = held.stride
         m.d.comb += [port.payload.stride.eq(stride) for port in ports.values()]
         broadcast(m, source, {name: (port.valid, port.ready) for name, port in ports.items()})
         return m
@@ -122,6 +129,8 @@ class MemoryCore(Core):
         }
         if design.output:
             shapes[COLUMNS] = columns_shape(design)
+        if design.front_end:
+            shapes[RAW] = raw_shape(design)
         m.submodules.read = reads = ReadMaster(shapes, design.axcache, id_bits(design))
         m.submodules.write = writes = WriteMaster(design)
         m.submodules.results = results = SyncFIFO(width=writes.place.size, depth=design.jobs)
@@ -133,6 +142,10 @@ class MemoryCore(Core):
             own = {name: reads.readers[name] for name in reads.readers if name.startswith(side)}
             m.submodules[f"image_{side}"] = image = Image(own)
             sinks[side] = (image.i.valid, image.i.ready)
+            if design.front_end and side == "x":  # raw rows come another way
+                wanted = Signal(name="x_wanted")
+                m.d.comb += image.i.valid.eq(wanted & ~plan.raw)
+                sinks[side] = (wanted, image.i.ready | plan.raw)
             m.d.comb += [
                 image.i.payload.address.eq(places[side]),
                 image.i.payload.tiles.eq(tiles),
@@ -148,6 +161,8 @@ class MemoryCore(Core):
             valid = Cat(part.valid for part in parts).all()
             m.d.comb += operand.valid.eq(valid)
             m.d.comb += [part.ready.eq(valid & operand.ready) for part in parts]
+        if design.front_end:
+            sinks |= self._raw(m, plans, places, reads, engine)
         results_of: Any = engine.acc
         if design.output:
             m.submodules.output = output = OutputStage(design)
@@ -217,6 +232,54 @@ class MemoryCore(Core):
             error.address.eq(Mux(writes.error, of_write.address, of_read.address)),
         ]
 
+    def _raw(
+        self, m: Module, plans: Any, places: data.View, reads: ReadMaster, engine: Engine
+    ) -> dict[str, tuple[Signal, Value]]:
+        """The front end between the reader of raw rows and the engine; where plans go on their way to either: those of
+        other jobs are passed over."""
+        plan, design = plans.payload, self.design
+        m.submodules.routed = routed = Routed(design)
+        wiring.connect(m, routed.blocks, engine.blocks)
+        m.submodules.image_raw = image = Image({RAW: reads.readers[RAW]}, apart=True)
+        wiring.connect(m, getattr(image, RAW), getattr(reads, f"{RAW}_job"))
+        wanted, words = Signal(name="raw_wanted"), getattr(reads, RAW)
+        m.d.comb += [
+            image.i.valid.eq(wanted & plan.raw),
+            image.i.payload.address.eq(places.x),
+            image.i.payload.stride.eq(places.x_stride >> exact_log2(design.bus_bits // 8)),
+            image.i.payload.tiles.eq(plan.rows),
+            image.i.payload.words.eq(plan.most),
+            *([image.i.payload.tag.eq(places.tag)] if design.diagnostics else []),
+            routed.seed.eq(self.front_end.seed),
+            Cat(routed.raw.payload.x.as_value(), routed.raw.payload.last).eq(words.payload),
+            routed.raw.valid.eq(words.valid),
+            words.ready.eq(routed.raw.ready),
+            # No row goes out, and whoever gave the multipliers knows them.
+            routed.multipliers.ready.eq(1),
+            routed.codes.ready.eq(1),
+        ]
+
+        # The multiplier of a job, as often as it has rows.
+        size = len(places.scale)
+        m.submodules.scales = scales = SyncFIFO(width=size + len(plan.rows), depth=design.jobs)
+        left = Signal(len(plan.rows))
+        scaled = Signal(name="scales_wanted")
+        m.d.comb += [
+            scales.w_data.eq(Cat(places.scale, plan.rows)),
+            scales.w_en.eq(scaled & plan.raw),
+            routed.scale.valid.eq(left.any()),
+            scales.r_en.eq(~left.any()),
+        ]
+        with m.If(left.any()):
+            m.d.sync += left.eq(left - routed.scale.ready)
+        with m.Elif(scales.r_rdy):
+            m.d.sync += [left.eq(scales.r_data[size:]), routed.scale.payload.as_value().eq(scales.r_data[:size])]
+        return {
+            RAW: (wanted, image.i.ready | ~plan.raw),
+            "scales": (scaled, scales.w_rdy | ~plan.raw),
+            "rows": raw_sink(m, plans, routed),
+        }
+
     def _columns(
         self, m: Module, plan: Any, places: data.View, reads: ReadMaster, output: OutputStage
     ) -> tuple[Signal, Value]:
@@ -243,6 +306,17 @@ def columns_shape(design: DesignPoint) -> ReaderShape:
     jobs = design.jobs if design.prefetch > LEAST_PREFETCH else 0
     depth = max(LEAST_PREFETCH, 2 * design.burst)
     return ReaderShape(COLUMN_BITS, design.bus_bits, design.burst, depth, jobs, tag_bits(design))
+
+
+RAW = "raw"
+"""The reader of raw rows."""
+
+
+def raw_shape(design: DesignPoint) -> ReaderShape:
+    """The reader of raw rows: a plane is a row, a word is a block of coordinates."""
+    assert design.front_end is not None
+    jobs, bits = design.jobs if design.prefetch > LEAST_PREFETCH else 0, DIM * design.front_end.raw_bits
+    return ReaderShape(bits, design.bus_bits, design.burst, design.prefetch, jobs, tag_bits(design), marks=True)
 
 
 class AxiMemoryTop(Top):

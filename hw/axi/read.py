@@ -19,8 +19,8 @@ from hw.streams import BlockQueue, Skid, broadcast
 
 
 def id_bits(design: DesignPoint) -> int:
-    """Bits of ARID and AWID: a number for each of four readers; of a fifth one, for an output stage."""
-    return 3 if design.output else 2
+    """Bits of ARID and AWID: a number for each of four readers; of further ones, for an output stage and raw rows."""
+    return 3 if design.output or design.front_end else 2
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class ReaderShape:
         Jobs that it can ask for ahead of the one whose words it hands out. If 0, one, which needs no queue.
     tag_bits : int
         Of the tag of a job, which its bursts bear.
+    marks : bool
+        Whether a bit above each word says that it is the last one of its plane.
     """
 
     word_bits: int
@@ -46,6 +48,7 @@ class ReaderShape:
     depth: int
     jobs: int
     tag_bits: int = 0
+    marks: bool = False
 
     @property
     def planes(self) -> data.StructLayout:
@@ -108,7 +111,7 @@ class Reader(wiring.Component):
                 "request": Out(stream.Signature(shape.bursts)),
                 "beat": In(shape.bus_bits),
                 "push": In(1),
-                "o": Out(stream.Signature(shape.word_bits)),
+                "o": Out(stream.Signature(shape.word_bits + shape.marks)),
             }
         )
 
@@ -167,7 +170,7 @@ class Reader(wiring.Component):
 
         # Cutting: the last beat of a plane is padded. Words wait in two places, so that no reader looks at another one.
         m.submodules.gearbox = gearbox = Gearbox(self.bus_bits, self.word_bits)
-        m.submodules.words = out = Skid(self.word_bits)
+        m.submodules.words = out = Skid(self.word_bits + self.shape.marks)
         cutting = Signal()
         words = Signal(signed(WORDS_BITS + 1))  # of a plane, less two, and what of them is left: the last one's sign
         word = Signal.like(words)
@@ -182,7 +185,7 @@ class Reader(wiring.Component):
             gearbox.o.ready.eq(out.i.ready & cutting),
             last.eq(word[-1]),
             gearbox.drop.eq(last),
-            out.i.payload.eq(gearbox.o.payload.data),
+            out.i.payload.eq(Cat(gearbox.o.payload.data, *([last] if self.shape.marks else []))),
             out.i.valid.eq(gearbox.o.valid & cutting),
             cut.eq(out.i.valid & out.i.ready),
         ]

@@ -10,12 +10,14 @@ from cocotb.handle import HierarchyObject
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
 from numpy.typing import NDArray
 
+from golden.frontend import FrontEndRules
 from golden.int8 import Int8Matrix
 from golden.lattice import DIM
 from golden.matmul import matmul
 from hw.axi.map import IDENTIFICATION
-from hw.design import ACC_BITS
+from hw.design import ACC_BITS, DesignPoint
 from hw.engine.counters import COUNTERS
+from hw.engine.rows import step_blocks
 from hw.registers import RegisterMap
 from sim.benches.inside.checks import Mismatch, compare, same
 from sim.benches.inside.driver import Driver
@@ -27,6 +29,21 @@ from sim.tiles import Job
 
 KEPT = ((1, "add"), (1, "keep"), (3, "keep"))
 """Jobs of one row with too few tiles for what they want of rows that are kept."""
+
+
+def raw_rows(rules: FrontEndRules, rng: np.random.Generator, count: int, blocks: int) -> NDArray[np.int64]:
+    """Raw rows, small and large."""
+    size = 1 << rng.integers(1, rules.raw_bits, (count, 1))
+    return rng.integers(-size, size, (count, DIM * blocks))
+
+
+def longest_raw(design: DesignPoint, rules: FrontEndRules, rows: int) -> int:
+    """Blocks of the longest row of a raw job of so many, in whole segments; none if no raw job fits."""
+    steps = design.x_depth // (rows if design.dataflow == "ws" else -(-rows // design.rows))
+    most = min(steps, design.w_depth or steps) * step_blocks(design)
+    if rules.scale != "host":
+        most = min(most, rules.row_blocks)
+    return most // rules.segment_blocks * rules.segment_blocks
 
 
 class Channel(Stream):

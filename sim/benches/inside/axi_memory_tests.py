@@ -1,150 +1,36 @@
 """The accelerator with a memory port against `golden.matmul`: a memory that stalls, reorders and fails."""
 
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import cocotb
 import numpy as np
 from cocotb.handle import HierarchyObject
-from cocotbext.axi import AxiReadBus, AxiResp, AxiWriteBus
-from cocotbext.axi.axi_slave import AxiSlaveRead, AxiSlaveWrite
+from cocotbext.axi import AxiReadBus, AxiWriteBus
 from cocotbext.axi.sparse_memory import SparseMemory
 from numpy.typing import NDArray
 
+from golden.frontend import Multiplier
+from golden.lattice import DIM
 from golden.matmul import matmul
 from golden.output import Columns
 from hw.axi.ports import INCR
-from sim.benches.inside.axi_common import AxiBench
+from hw.codec.encoder import cycles_per_block
+from hw.engine.rows import step_blocks
+from sim.benches.inside.axi_common import AxiBench, longest_raw, raw_rows
+from sim.benches.inside.axi_slave import Failures, ReadSide, WriteSide
 from sim.benches.inside.checks import Mismatch, RuleBroken, same
+from sim.benches.inside.labels import random_matrix
 from sim.benches.inside.signals import PAUSES, Beat, signal
-from sim.image import columns_image, operand_image, result_bytes, result_rows, strided_rows
+from sim.image import columns_image, operand_image, raw_image, result_bytes, result_rows, strided_rows
 from sim.models.schedule import Part
 from sim.tiles import Job, Payload
-
-WAITING = 32
-"""Bursts that the memory accepts before it answers the first."""
-
-GATHERING = 60
-"""Cycles that a memory which is to interleave waits for a burst of another ID."""
 
 GUARD = 64
 """Bytes before and after the results that must not change."""
 
-ERRORS = (AxiResp.SLVERR, AxiResp.DECERR)
-
 HALVES = ("low", "high")
-
-
-class Failures:
-    """Decides which responses are errors.
-
-    Parameters
-    ----------
-    rng : Generator
-    """
-
-    def __init__(self, rng: np.random.Generator):
-        self.rng = rng
-        self.after: int | None = None
-        """Responses until one fails; None for never."""
-
-        self.first: dict[str, int] | None = None
-        """What the first one was about: response, ID, and where its burst began."""
-
-    def note(self, response: AxiResp, id: int, address: int) -> None:
-        """Keeps what the first one that failed was about."""
-        if response != AxiResp.OKAY and self.first is None:
-            self.first = {"response": int(response), "id": id, "address": address}
-
-    def next(self) -> AxiResp:
-        """The next response."""
-        if self.after is None:
-            return AxiResp.OKAY
-        self.after -= 1
-        if self.after >= 0:
-            return AxiResp.OKAY
-        self.after = None
-        return ERRORS[int(self.rng.integers(len(ERRORS)))]
-
-
-class ReadSide(AxiSlaveRead):
-    """Answers bursts of one ID in their order, those of different IDs in any order and beat by beat."""
-
-    def __init__(self, bench: AxiBench, bus: Any, target: SparseMemory, failures: Failures):
-        self.bench, self.failures = bench, failures
-        self.gathers = False
-        """Whether it waits for bursts of several IDs, until it has turned from one to another."""
-        self.latency = 0
-        """The most cycles after which a burst can be answered."""
-        self.crossed = 0
-        """Times that a burst of another ID was turned to before all of one were answered."""
-        super().__init__(bus, bench.clock, target=target)
-        self.ar_channel.queue_occupancy_limit = WAITING
-
-    async def _process_read(self) -> None:
-        rng, waiting, coming = self.bench.rng, dict[int, deque[Any]](), deque[tuple[int, Any]]()
-        present = -1
-        while True:
-            while not waiting or not self.ar_channel.empty() or self._is_due(coming):
-                if self._is_due(coming):
-                    _, burst = coming.popleft()
-                elif coming and self.ar_channel.empty():
-                    await self.bench.edge
-                    continue
-                else:
-                    burst = await self.ar_channel.recv()
-                    if self.latency:
-                        coming.append((self.bench.cycle + int(rng.integers(self.latency + 1)), burst))
-                        continue
-                last = int(burst.arlen)
-                addresses = (int(burst.araddr) + i * self.byte_lanes for i in range(last + 1))
-                beats = ((address, i == last, int(burst.araddr)) for i, address in enumerate(addresses))
-                waiting.setdefault(int(burst.arid), deque()).extend(beats)
-                if self.gathers and not self.crossed and len(waiting) == 1:
-                    await self.bench.cycles(GATHERING)
-            gathered = self.gathers and not self.crossed and len(waiting) > 1
-            if present not in waiting or gathered or rng.random() < 0.3:
-                before, present = present, int(rng.choice([i for i in waiting if not gathered or i != present]))
-                self.crossed += before in waiting and before != present
-            address, last, begin = waiting[present].popleft()
-            if not waiting[present]:
-                del waiting[present]
-            reply = self.r_channel._transaction_obj()
-            reply.rid, reply.rlast, reply.rresp = present, last, self.failures.next()
-            self.failures.note(reply.rresp, present, begin)
-            reply.rdata = int.from_bytes(self.target.read(address, self.byte_lanes), "little")
-            await self.r_channel.send(reply)
-
-    def _is_due(self, coming: deque[tuple[int, Any]]) -> bool:
-        return bool(coming) and self.bench.cycle >= coming[0][0]
-
-
-class WriteSide(AxiSlaveWrite):
-    """Takes bursts; of one that is answered by an error nothing is kept."""
-
-    def __init__(self, bench: AxiBench, bus: Any, target: SparseMemory, failures: Failures):
-        self.burst: list[tuple[int, bytes]] = []
-        self.latency = 0
-        """The most cycles after which a burst is answered."""
-        super().__init__(bus, bench.clock, target=target)
-        send = self.b_channel.send
-
-        async def answer(reply: Any) -> None:
-            reply.bresp = failures.next()
-            failures.note(reply.bresp, 0, self.burst[0][0])
-            if reply.bresp == AxiResp.OKAY:
-                for address, data in self.burst:
-                    target.write(address, data)
-            self.burst.clear()
-            if self.latency:
-                await bench.cycles(1 + int(bench.rng.integers(self.latency)))
-            await send(reply)
-
-        self.b_channel.send = answer
-
-    async def _write(self, address: int, data: bytes) -> None:
-        self.burst.append((address, data))
 
 
 class MemoryBench(AxiBench):
@@ -169,6 +55,8 @@ class MemoryBench(AxiBench):
             self.watch(f"m_axi_mem_{name}", fields, on_burst, independent=independent)
         self.watch("m_axi_mem_w", ("data", "strb", "last"), independent=independent)
         self.beat = self.design.bus_bits // 8
+        self.raw: dict[Job, tuple[NDArray[np.int64], Multiplier]] = {}
+        """The rows of raw jobs, and what multiplies them."""
         self.columns: dict[Job, Columns] = {}
         """What an output stage does with the columns of each job."""
         self.next_address = int(self.rng.integers(1 << 60))
@@ -188,7 +76,7 @@ class MemoryBench(AxiBench):
     def lay_out_part(self, job: Job, part: Part, x_words: Payload, w_words: Payload) -> dict[str, int]:
         """The same for a part of a product that is several jobs."""
         images = {
-            "x": operand_image(self.design, "x", x_words),
+            "x": self.raw_image(job, part) if job in self.raw else operand_image(self.design, "x", x_words),
             "w": operand_image(self.design, "w", w_words, part.tiles),
         }
         if self.design.output:
@@ -207,7 +95,43 @@ class MemoryBench(AxiBench):
         self.memory.write(addresses["y"] - GUARD, b"\xa5" * (size + 2 * GUARD))
         if self.design.strides:
             addresses["y_stride"] = stride
+        if job in self.raw:
+            addresses["x_stride"] = len(images["x"]) // part.rows
         return addresses
+
+    def raw_image(self, job: Job, part: Part) -> bytes:
+        """Raw rows in memory, each with as many blocks as a row of the job may have, and something behind it."""
+        rules, (x, _) = self.design.front_end, self.raw[job]
+        assert rules is not None
+        blocks = part.steps * step_blocks(self.design) // rules.segment_blocks * rules.segment_blocks
+        beats = -(-blocks * DIM * rules.raw_bits // self.design.bus_bits) + int(self.rng.choice([0, 1, 100]))
+        return raw_image(x, rules.raw_bits, blocks, beats * self.beat)
+
+    def random_job(self, *, large: bool = False) -> Job:
+        """A product that is one job; of a design with a front end often one of raw rows."""
+        design, rng, rules = self.design, self.rng, self.design.front_end
+        rows = int(rng.integers(1, min(design.panel_rows, 3 * design.rows) + 1))
+        longest = longest_raw(design, rules, rows) if rules else 0
+        if not rules or not longest or rng.random() < 0.3:
+            return super().random_job(large=large)
+        segments = longest // rules.segment_blocks
+        blocks = rules.segment_blocks * (segments if large else int(rng.integers(1, min(segments, 3) + 1)))
+        x = raw_rows(rules, rng, rows, blocks)
+        multiplier = rules.multiplier((np.sqrt(np.square(x).mean()) + 0.5) * rng.uniform(0.05, 0.5, 1))
+        packed, _ = rules.run(x, multiplier=Multiplier(*(np.repeat(part, rows) for part in multiplier)))
+        n = (6 if large else int(rng.integers(1, 4))) * design.cols - int(rng.integers(design.cols))
+        job = Job(design, packed, random_matrix(design.format, n, packed.blocks, rng))
+        self.raw[job] = x, multiplier
+        return self.expected(job, 2 * cycles_per_block(rules) * design.rows * max(1, rules.raw_bits * DIM // 32))
+
+    async def describe(self, job: Job, addresses: dict[str, int]) -> None:
+        """Writes the registers of a job."""
+        part, kinds = job.parts[0], {}
+        if job in self.raw:
+            kinds["raw"], (_, multiplier) = 1, self.raw[job]
+            mantissa, exponent = (int(value[0]) for value in multiplier)
+            await self.driver.write("job_scale", mantissa=mantissa, exponent=exponent)
+        await self.driver.describe(part.rows, part.tiles, part.steps, int8=job.int8, addresses=addresses, **kinds)
 
     def columns_of(self, job: Job) -> Columns:
         """What the output stage does with a job's columns: something at random, so that most results are in range."""
@@ -268,8 +192,10 @@ class MemoryBench(AxiBench):
         same("errors", 0, len(await driver.errors()), 8)
 
     async def submit(self, job: Job, addresses: dict[str, int]) -> None:
-        """Queues a job."""
-        await self.driver.submit(job.parts[0], int8=job.int8, addresses=addresses)
+        """Queues a job, as soon as there is room."""
+        await self.driver.until("status", lambda status: status["room"] > 0)
+        await self.describe(job, addresses)
+        await self.driver.write("doorbell", go=1)
 
     async def run_jobs(self, count: int, *, large: bool = False) -> None:
         """Random jobs, queued as fast as there is room, each compared at the end."""
@@ -445,8 +371,7 @@ async def full_queue(dut: HierarchyObject) -> None:
     bench.reads.ar_channel.pause = True
     queued = []
     for job, addresses in jobs:
-        part = job.parts[0]
-        await bench.driver.describe(part.rows, part.tiles, part.steps, int8=job.int8, addresses=addresses)
+        await bench.describe(job, addresses)
         await bench.driver.write("doorbell", go=1)
         errors = await bench.driver.errors()
         if not errors:
@@ -478,8 +403,7 @@ async def bus_errors(dut: HierarchyObject, side: str, stall: str) -> None:
         failures.after = int(bench.rng.integers(0, 2 if side == "write" else 8))
         failures.first, tag = None, driver.tag
         for job, addresses in jobs:
-            part = job.parts[0]
-            await driver.describe(part.rows, part.tiles, part.steps, int8=job.int8, addresses=addresses)
+            await bench.describe(job, addresses)
             await driver.write("doorbell", go=1)
         await driver.interrupt(bench.irq)
         await driver.until("status", lambda status: bool(status["halted"]))

@@ -86,8 +86,8 @@ class Driver:
             self.tag = (self.tag + 1) % (1 << TAG_BITS)
             await self.write("job_tag", value=self.tag)
         for name, address in (addresses or {}).items():
-            if name == "y_stride":
-                await self.write("job_y_stride", value=address)
+            if name.endswith("stride"):
+                await self.write(f"job_{name}", value=address)
                 continue
             await self.write(f"job_{name}_low", value=address & 0xFFFF_FFFF)
             await self.write(f"job_{name}_high", value=address >> 32)
