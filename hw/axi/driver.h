@@ -41,6 +41,13 @@ typedef struct {
 #ifdef @PREFIX@_JOB_C_LOW
     uint64_t c; /* of the columns' words */
 #endif
+#ifdef @PREFIX@_JOB_Y_STRIDE
+    uint32_t y_stride; /* bytes from a row of results to the next one; 0: rows back to back, tile by tile */
+#endif
+#ifdef @PREFIX@_JOB_X_STRIDE
+    uint32_t x_stride;          /* bytes from a raw row to the next one, of jobs whose mode says raw */
+    uint8_t mantissa, exponent; /* the multiplier of raw rows */
+#endif
 #ifdef @PREFIX@_JOB_TAG
     uint16_t tag; /* any number */
 #endif
@@ -132,6 +139,14 @@ static inline int @prefix@_submit(@prefix@_device *device, const @prefix@_job *j
     if (job->c % @PREFIX@_BUS_BYTES)
         return @PREFIX@_FAILED;
 #endif
+#ifdef @PREFIX@_JOB_Y_STRIDE
+    if (job->y_stride % @PREFIX@_BUS_BYTES)
+        return @PREFIX@_FAILED;
+#endif
+#ifdef @PREFIX@_JOB_X_STRIDE
+    if (job->x_stride % @PREFIX@_BUS_BYTES)
+        return @PREFIX@_FAILED;
+#endif
     if (@prefix@_room(device) == 0)
         return @PREFIX@_NO_ROOM;
     @PREFIX@_WRITE(device, @PREFIX@_JOB_ROWS, job->rows);
@@ -147,6 +162,15 @@ static inline int @prefix@_submit(@prefix@_device *device, const @prefix@_job *j
 #ifdef @PREFIX@_JOB_C_LOW
     @PREFIX@_WRITE(device, @PREFIX@_JOB_C_LOW, (uint32_t)job->c);
     @PREFIX@_WRITE(device, @PREFIX@_JOB_C_HIGH, (uint32_t)(job->c >> 32));
+#endif
+#ifdef @PREFIX@_JOB_Y_STRIDE
+    @PREFIX@_WRITE(device, @PREFIX@_JOB_Y_STRIDE, job->y_stride);
+#endif
+#ifdef @PREFIX@_JOB_X_STRIDE
+    @PREFIX@_WRITE(device, @PREFIX@_JOB_X_STRIDE, job->x_stride);
+    @PREFIX@_WRITE(device, @PREFIX@_JOB_SCALE,
+                   (uint32_t)job->mantissa << @PREFIX@_JOB_SCALE_MANTISSA_SHIFT |
+                       (uint32_t)job->exponent << @PREFIX@_JOB_SCALE_EXPONENT_SHIFT);
 #endif
 #ifdef @PREFIX@_JOB_TAG
     @PREFIX@_WRITE(device, @PREFIX@_JOB_TAG, job->tag);
@@ -327,6 +351,15 @@ static inline size_t @prefix@_x_image(uint8_t *image, const @prefix@_matrix *x, 
         }
     return bytes;
 }
+
+#ifdef @PREFIX@_JOB_X_STRIDE
+/* Bytes that a raw row of a job of so many steps is read for: beyond the matrix it has to be zeros. */
+static inline size_t @prefix@_raw_row_bytes(uint32_t steps)
+{
+    const uint32_t segment = @PREFIX@_VALUE(FRONT_END_LENGTH) / 8u, blocks = steps * @DEPTH@u / segment * segment;
+    return @prefix@_plane_bytes(blocks, 8, @PREFIX@_VALUE(FRONT_END_RAW_BITS));
+}
+#endif
 
 /* int8 activations of a job, from a matrix of so many columns, row by row: as @prefix@_x_image. */
 static inline size_t @prefix@_int8_image(uint8_t *image, const int8_t *x, uint32_t columns, uint32_t first_row,

@@ -30,11 +30,19 @@ int submit(uint32_t rows, uint32_t tiles, uint32_t steps, uint32_t mode, uint64_
 #ifdef COLUMNS
     job.c = y + COLUMNS;
 #endif
+#ifdef SCALE
+    job.x_stride = 8 * rows, job.y_stride = 16 * rows;
+    job.mantissa = SCALE & 63, job.exponent = SCALE >> 6;
+#endif
 #ifdef TAG
     job.tag = (uint16_t)(TAG + rows);
 #endif
     return NAME(submit)(&device, &job);
 }
+
+#ifdef SCALE
+uint64_t raw_row_bytes(uint32_t steps) { return NAME(raw_row_bytes)(steps); }
+#endif
 
 #ifdef TAG
 uint32_t done_tag(void) { return NAME(done_tag)(&device); }
