@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth import Cat, Const, DomainRenamer, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -13,7 +13,7 @@ from golden.output import COLUMN_BITS
 from hw.axi.bursts import WORDS_BITS
 from hw.axi.core import Core, Top
 from hw.axi.map import COLUMNS, STRIDE_BITS, along
-from hw.axi.ports import ADDRESS_BITS, RESPONSE_BITS, forward, memory
+from hw.axi.ports import ADDRESS_BITS, RESPONSE_BITS, PortRegisters, forward, memory
 from hw.axi.read import Reader, ReaderShape, ReadMaster, id_bits, reader_shapes, tag_bits
 from hw.axi.write import WriteMaster
 from hw.design import LEAST_PREFETCH, DesignPoint
@@ -337,10 +337,17 @@ class AxiMemoryTop(Top):
     CORE: ClassVar = MemoryCore
 
     def __init__(self, design: DesignPoint):
-        super().__init__(design, {"m_axi_mem": Out(memory(design.bus_bits, id_bits(design)))})
+        self.port = memory(design.bus_bits, id_bits(design), design.address_bits)
+        super().__init__(design, {"m_axi_mem": Out(self.port)})
 
     def elaborate(self, platform: object) -> Module:
-        """The memory port goes straight to the core."""
+        """The memory port goes straight to the core, or through registers."""
         m = super().elaborate(platform)
-        forward(m, self.m_axi_mem, self.core.memory)
+        inner: Any = self.core.memory
+        if self.design.port_registers:
+            registers = PortRegisters(self.port)
+            m.submodules.port = DomainRenamer("core")(registers)
+            forward(m, registers.inner, inner)
+            inner = registers.outer
+        forward(m, self.m_axi_mem, inner)
         return m

@@ -19,8 +19,8 @@ from hw.streams import BlockQueue, Skid, broadcast
 
 
 def id_bits(design: DesignPoint) -> int:
-    """Bits of ARID and AWID: a number for each of four readers; of further ones, for an output stage and raw rows."""
-    return 3 if design.output or design.front_end else 2
+    """Bits of ARID and AWID."""
+    return design.id_bits or design.least_id_bits
 
 
 @dataclass(frozen=True)

@@ -147,6 +147,7 @@ def bus_cycles(design: DesignPoint, jobs: Sequence[BusJob], memory_latency: int 
         If the latency is out of range, or the jobs take more than `MAX_CYCLES`.
     """
     delay = integer(memory_latency, "The latency of the memory", 0, MAX_LATENCY)
+    delay += 2 * design.port_registers  # there and back
     stationary, bus, offset = design.dataflow == "ws", design.bus_bits, design.bus_bits // 8
     of_readers = []
     sides = [[*reader_shapes(design, word).values()] for word in (x_word(design), w_word(design))]

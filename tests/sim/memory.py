@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.axi.map import job_layout
 from hw.axi.memory import MemoryCore
+from hw.axi.ports import PortRegisters, forward
 from hw.design import DesignPoint
 from hw.engine.counters import COUNTER_BITS, COUNTERS
 from hw.engine.planner import SUMS
@@ -42,6 +43,10 @@ class Memory(wiring.Component):
         m = Module()
         m.submodules.core = core = self.core
         axi = core.memory
+        if core.design.port_registers:
+            m.submodules.port = port = PortRegisters(core.memory.signature)
+            forward(m, port.inner, core.memory)
+            axi = port.outer
         now = Signal(32)
         m.d.sync += now.eq(now + 1)
         wiring.connect(m, wiring.flipped(self.job), core.job)

@@ -59,7 +59,7 @@ class MemoryBench(AxiBench):
         """The rows of raw jobs, and what multiplies them."""
         self.columns: dict[Job, Columns] = {}
         """What an output stage does with the columns of each job."""
-        self.next_address = int(self.rng.integers(1 << 60))
+        self.next_address = int(self.rng.integers(15 << (self.design.address_bits - 4)))
 
     def place(self, size: int) -> int:
         """An aligned address with room for `size` bytes, anywhere, often just before a boundary of 4 KiB."""
@@ -494,7 +494,8 @@ async def watchdog(dut: HierarchyObject, channel: str) -> None:
     counted = await driver.counters()
     for name, (beats, stalled) in {side: bench.since(moved, side) for side in ("read", "write")}.items():
         same(f"{name} beats", beats, counted[f"{name}_beats"], 32)
-        same(f"{name} stalled", stalled, counted[f"{name}_stalled"], 32)
+        if not bench.design.port_registers:  # what stalls there is not seen inside
+            same(f"{name} stalled", stalled, counted[f"{name}_stalled"], 32)
     if bench.asked == asked or not counted["read_waiting"]:
         raise Mismatch(f"Nothing was waited for: {counted}.")
 
