@@ -206,20 +206,20 @@ class BlockQueue(wiring.Component):
         inner = self.depth - 1
         m.submodules.memory = memory = Memory(shape=self.width, depth=inner, init=[])
         write, read = memory.write_port(), memory.read_port()
-        stored = Signal(range(inner + 1))
+        inner_level = Signal(range(inner + 1))
         put = Signal()
         get = Signal()
         m.d.comb += [
-            self.w_rdy.eq(stored != inner),
-            self.level.eq(stored + self.r_rdy),
+            self.w_rdy.eq(inner_level != inner),
+            self.level.eq(inner_level + self.r_rdy),
             put.eq(self.w_en & self.w_rdy),
-            get.eq(stored.any() & (~self.r_rdy | self.r_en)),
+            get.eq(inner_level.any() & (~self.r_rdy | self.r_en)),
             write.data.eq(self.w_data),
             write.en.eq(put),
             read.en.eq(get & ((read.addr != write.addr) | ~put)),
             self.r_data.eq(read.data),
         ]
-        m.d.sync += [stored.eq(stored + put - get), self.r_rdy.eq(get | (self.r_rdy & ~self.r_en))]
+        m.d.sync += [inner_level.eq(inner_level + put - get), self.r_rdy.eq(get | (self.r_rdy & ~self.r_en))]
         for name, port, step in (("tail", write, put), ("head", read, get)):
             place = Signal(range(inner), name=name)
             m.d.comb += port.addr.eq(place)

@@ -131,14 +131,16 @@ class Control(wiring.Component):
         taken = Signal()
         room = Signal(range(self.design.jobs + 1))
         if self._addressed:
-            names = [name for name in along(self.design).members if name not in ("tag", "scale")]
+            places = {name: job[name] for name in along(self.design).members if name not in ("tag", "scale")}
+            if self._front_end:
+                places["x_stride"] &= job.raw.replicate(len(job.x_stride))  # nobody else looks at it
             for name in addresses(self.design):
                 halves = (getattr(registers, f"job_{name}_{half}") for half in ("low", "high"))
                 m.d.comb += job[name].eq(Cat(*halves))
             if self.design.strides:
                 m.d.comb += job.y_stride.eq(registers.job_y_stride)
             offset = exact_log2(self.design.bus_bits // 8)
-            m.d.comb += misaligned.eq(Cat(job[name][:offset] for name in names).any())
+            m.d.comb += misaligned.eq(Cat(place[:offset] for place in places.values()).any())
         queue = SyncFIFO(width=len(job.as_value()), depth=self.design.jobs)
         m.submodules.queue = DomainRenamer("core")(queue)
         m.d.comb += [

@@ -59,7 +59,7 @@ class MemoryBench(AxiBench):
         """The rows of raw jobs, and what multiplies them."""
         self.columns: dict[Job, Columns] = {}
         """What an output stage does with the columns of each job."""
-        self.next_address = int(self.rng.integers(15 << (self.design.address_bits - 4)))
+        self.next_address = int(self.rng.integers(15 << (self.design.address_bits - 4), dtype=np.uint64))
 
     def place(self, size: int) -> int:
         """An aligned address with room for `size` bytes, anywhere, often just before a boundary of 4 KiB."""
