@@ -3,7 +3,7 @@
 from itertools import chain
 from typing import Any
 
-from amaranth import Cat, ClockDomain, Module, Value
+from amaranth import Cat, ClockDomain, Module, Signal, Value
 from amaranth.hdl import ValueLike
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -155,6 +155,8 @@ class AxiPorts(wiring.Component):
     ----------
     component : Component
         Its members are ports, one of them `core_reset`, and AXI interfaces.
+    late_reset : bool
+        Whether the reset of `core` comes out of a register, a cycle later: `aresetn` is held for two cycles then.
 
     Attributes
     ----------
@@ -162,8 +164,8 @@ class AxiPorts(wiring.Component):
         `name`, `protocol`, `role` ("manager" or "subordinate") and `ports` of each AXI interface.
     """
 
-    def __init__(self, component: wiring.Component):
-        self.component = component
+    def __init__(self, component: wiring.Component, *, late_reset: bool = False):
+        self.component, self.late_reset = component, late_reset
         self.interfaces: list[dict[str, Any]] = []
         self._inner: dict[str, Value] = {}
         members: dict[str, wiring.Member] = {"aclk": In(1), "aresetn": In(1)}
@@ -200,7 +202,12 @@ class AxiPorts(wiring.Component):
         sync.clk = core.clk = self.aclk
         m.domains += [sync, core]
         m.d.comb += sync.rst.eq(~self.aresetn)
-        m.d.comb += core.rst.eq(~self.aresetn | self.component.core_reset)
+        reset = ~self.aresetn | self.component.core_reset
+        if self.late_reset:
+            late = Signal(init=1, reset_less=True)
+            m.d.sync += late.eq(reset)
+            reset = late
+        m.d.comb += core.rst.eq(reset)
         m.submodules.core = self.component
         for name, inner in self._inner.items():
             port, flow = getattr(self, name), self.signature.members[name].flow

@@ -53,7 +53,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
     # The writer.
     y_level = y_next = 0
     gear = ending = active = at_y = began_y = 0
-    y_stride = row_at = tile_at = row_last = job_ends = 0
+    y_stride = row_at = tile_at = row_last = word_ends = 0
     has_place = beats_inner = beats_ready = complete = sent = 0
     lengths = np.zeros(slots, np.int64)
     bursts_put = bursts_out = addresses_out = 0
@@ -95,7 +95,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
         moved = beat_valid and active and has_place
         few = gear <= beat_units
         beat_last = moved and ending and few
-        finished_job = beat_last and (job_ends != 0 or y_stride == 0)
+        finished_job = beat_last and (word_ends != 0 or y_stride == 0)
         jumps = beat_last and not finished_job
         place = tile_at + tile_units if row_last else row_at + y_stride
         rest = (0 if few else gear - beat_units) if moved else gear
@@ -355,8 +355,8 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
             answers[answers_put % slots] = 2
             answers_put += 1
         if joins:
-            job_ends, row_last = out & _END, out & _LAST
-            ending = (out & _STOP if y_stride else job_ends) != 0
+            word_ends, row_last = out & _END, out & _LAST
+            ending = (out & _STOP if y_stride else word_ends) != 0
         if begins:
             active = 1
             y_stride = jobs[y_next, _STRIDE]
