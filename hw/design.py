@@ -35,10 +35,25 @@ MAX_DSP_Q = 16
 LEAST_PREFETCH, MAX_PREFETCH = 64, 8192
 """Beats of the bus that a reader asks for ahead, at least and at most."""
 
+MAX_ID_BITS = 16
+"""The most bits of an ID of the memory port."""
+
 PAGE = 4096
 """Bytes of which no burst may cross a multiple."""
 
-LATER = ("keep_rows", "burst", "prefetch", "axcache", "axprot", "output")
+LATER = (
+    "keep_rows",
+    "burst",
+    "prefetch",
+    "axcache",
+    "axprot",
+    "output",
+    "diagnostics",
+    "strides",
+    "address_bits",
+    "id_bits",
+    "port_registers",
+)
 """Fields that `DesignPoint.as_dict` leaves out where they are as by default: they came later, and what describes a
 design without them stays as it was."""
 
@@ -111,6 +126,16 @@ class DesignPoint:
     axcache, axprot : int
         ARCACHE and AWCACHE, ARPROT and AWPROT of all transfers: normal, not cacheable, bufferable, 3, and unprivileged,
         secure, data, 0, if not given. 15 makes a coherent port look into caches.
+    address_bits, id_bits : int
+        Bits of the port's addresses, 32 to 64, and of its IDs: if 0, as many as there are readers to tell apart.
+    port_registers : bool
+        Whether registers stand between the port and all that is inside, on all channels and in both directions, and
+        before the core's reset.
+    diagnostics : bool
+        Whether registers beside the memory port tell more: the tag of the job done last, and of the one refused last;
+        what a bus error was about; a watchdog; what the bus did, in counters; and whether counters stand still.
+    strides : bool
+        Whether a job can have its results written row by row, with a distance of its own from row to row.
 
     Raises
     ------
@@ -139,6 +164,11 @@ class DesignPoint:
     axcache: int = 0b0011
     axprot: int = 0b000
     output: OutputRules | None = None
+    address_bits: int = 64
+    id_bits: int = 0
+    port_registers: bool = False
+    diagnostics: bool = False
+    strides: bool = False
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -150,6 +180,9 @@ class DesignPoint:
                 f'The dataflow is "os" (output-stationary) or "ws" (weight-stationary), not {shown(self.dataflow)}.'
             )
         self._check_activations()
+        for name in ("port_registers", "diagnostics", "strides"):
+            if not isinstance(getattr(self, name), bool):
+                raise GossetError(f"{name} is true or false, not {shown(getattr(self, name))}.")
         for name, least, most in (("rows", 1, MAX_EDGE), ("cols", 1, MAX_EDGE), ("jobs", 2, 16)):
             self._check_range(name, least, most)
         self._check_range("dsp_cols", 0, self.cols)
@@ -184,6 +217,9 @@ class DesignPoint:
         self._check_power("prefetch", max(LEAST_PREFETCH, 2 * self.burst), MAX_PREFETCH)
         self._check_range("axcache", 0, 15)
         self._check_range("axprot", 0, 7)
+        self._check_range("address_bits", 32, 64)
+        if integer(self.id_bits, "id_bits", 0, MAX_ID_BITS):
+            self._check_range("id_bits", self.least_id_bits, MAX_ID_BITS)
         if self.front_end and self.front_end.format != self.format:
             raise GossetError(f"The front end packs as {self.front_end.format}, but the design takes {self.format}.")
         if self.front_end and not self.packed:
@@ -233,6 +269,11 @@ class DesignPoint:
         """Rows on their way from the array's input to the output queue, at most, and what is set aside meanwhile."""
         keeping = KEEPING if self.keep_rows else 0
         return (28 if self.pipeline == "deep" else 15) + 3 * self.rows + self.cols + keeping
+
+    @property
+    def least_id_bits(self) -> int:
+        """Bits that tell the readers of a memory port apart: four, and more with an output stage or raw rows."""
+        return 3 if self.output or self.front_end else 2
 
     @property
     def result_bits(self) -> int:

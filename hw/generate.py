@@ -131,12 +131,16 @@ def generate_axi(design: DesignPoint, kind: Literal["axis", "axi"]) -> Generated
     """
     if kind not in AXI_TOPS:
         raise GossetError(f"A top for a system is {' or '.join(AXI_TOPS)}, not {kind!r}.")
-    if kind == "axi" and design.front_end:
-        raise GossetError("The front end takes streams: give kind axis, or leave the design's front end out.")
+    if kind == "axi" and design.front_end and design.front_end.scale != "host":
+        raise GossetError(
+            "A front end that measures scales tells them on a stream: give kind axis, or have the host give them, with "
+            'scale "host".'
+        )
     if kind == "axis":
         _check_output(design)
     component = AXI_TOPS[kind](design)
-    flat, registers = AxiPorts(component), component.map
+    late = kind == "axi" and design.port_registers
+    flat, registers = AxiPorts(component, late_reset=late), component.map
     top = registers.name
     description = {
         "top": top,
@@ -155,7 +159,7 @@ def generate_axi(design: DesignPoint, kind: Literal["axis", "axi"]) -> Generated
         f"{top}_registers.md": registers.markdown(),
         f"{top}.h": registers.header(),
         f"{top}.core": _fusesoc(top, version("gosset")),
-        f"{top}.sdc": _constraints(_ports(flat)),
+        f"{top}.sdc": _constraints(_ports(flat), late),
     }
     if kind == "axi":
         files[f"{top}_driver.h"] = driver(design, registers)
@@ -237,8 +241,9 @@ PERIOD_NS, OUTSIDE_NS = 10.0, 3.0
 """What the constraints say of the clock, and of the time that a signal takes outside, to or from the port."""
 
 
-def _constraints(ports: list[dict[str, Any]]) -> str:
+def _constraints(ports: list[dict[str, Any]], late: bool) -> str:
     """The clock, and what is left of it for the way to and from each port."""
+    held = "two cycles" if late else "one cycle"
     delays = []
     for direction in ("in", "out"):
         names = (
@@ -248,7 +253,7 @@ def _constraints(ports: list[dict[str, Any]]) -> str:
         )
         delays.append(f"set_{direction}put_delay {OUTSIDE_NS} -clock aclk [get_ports {{{' '.join(names)}}}]\n")
     return f"""# There is one clock, and nothing crosses to another: no false paths, no multicycle paths.
-# Every output of the AXI interfaces changes with aclk; aresetn is synchronous to it and is held for one cycle at least.
+# Every output of the AXI interfaces changes with aclk; aresetn is synchronous to it and is held for {held} at least.
 # Set the period, in ns, to that of the system, and the delays to what signals take outside, on a chip or between chips;
 # where aclk comes from a clock that has constraints, leave this file out.
 create_clock -name aclk -period {PERIOD_NS} [get_ports aclk]

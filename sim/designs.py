@@ -35,6 +35,11 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
     "axcache": (3, 15),
     "axprot": (0, 3),
     "result": (None, "int8", "int16"),
+    "diagnostics": (False, True),
+    "strides": (False, True),
+    "address_bits": (32, 40, 64),
+    "id_bits": (0, 5),
+    "port_registers": (False, True),
     "scale": (None, "host", "max", "rms"),
     "candidates": ("parallel", "serial"),
     "length": (8, 16, 64),
@@ -45,6 +50,12 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
 """Values of each parameter, in terms in which nearly all go together: `multipliers` says in how many columns there are
 some, `panels` is how many times as many rows as the array's a job can have, `kept` how many times as many as those
 there is room for on chip, at least. `scale` is None without a front end, `result` without an output stage."""
+
+OF_PORT = (
+    *("bus_bits", "burst", "prefetch", "axcache", "axprot", "address_bits", "id_bits", "port_registers"),
+    *("diagnostics", "strides"),
+)
+"""The parameters of a memory port."""
 
 OF_FRONT_END = ("candidates", "length", "raw_bits", "fraction_bits", "row_blocks")
 """The parameters of a front end."""
@@ -80,7 +91,7 @@ def design(values: Mapping[str, Any], name: str = "drawn") -> DesignPoint | None
         front_end=front_end,
         output=OutputRules(result=v["result"]) if v["result"] else None,
         **{key: v[key] for key in ("rows", "cols", "dataflow", "activations", "pipeline", "x_depth")},
-        **{key: v[key] for key in ("jobs", "bus_bits", "burst", "prefetch", "axcache", "axprot")},
+        **{key: v[key] for key in ("jobs", *OF_PORT)},
     )
 
 

@@ -8,6 +8,7 @@ bus. Results are rows of 32-bit accumulators back to back, or of what an output 
 import numpy as np
 from numpy.typing import NDArray
 
+from golden.lattice import DIM
 from golden.output import Columns
 from hw.design import DesignPoint
 from hw.engine.banks import w_word, x_word
@@ -46,6 +47,21 @@ def packet(design: DesignPoint, side: str, words: Payload) -> NDArray[np.uint8]:
     return np.packbits(np.concatenate(fields, axis=1), axis=1, bitorder="little")
 
 
+def raw_image(x: NDArray[np.int64], bits: int, blocks: int, stride: int) -> bytes:
+    """The memory image of raw rows: coordinates of so many bits back to back, each row filled up with zeros to so many
+    blocks, and so many bytes after the one before it.
+
+    Parameters
+    ----------
+    x : int `(rows, columns)`
+    bits, blocks, stride : int
+    """
+    padded = np.pad(x, ((0, 0), (0, DIM * blocks - x.shape[1])))
+    planes = (padded[..., None] >> np.arange(bits) & 1).astype(np.uint8).reshape(len(x), -1)
+    lines = np.packbits(planes, axis=1, bitorder="little")
+    return np.pad(lines, ((0, 0), (0, stride - lines.shape[1]))).tobytes()
+
+
 def columns_image(design: DesignPoint, columns: Columns, tiles: int) -> bytes:
     """The memory image of what an output stage does with the columns of so many tiles; zeros beyond the last one."""
     words = columns.words(tiles * design.cols).astype("<u8").tobytes()
@@ -56,6 +72,23 @@ def result_rows(design: DesignPoint, data: bytes) -> NDArray[np.uint32]:
     """The rows of results in memory, or in the packets of `m_axis_acc`: uint32 `(rows, cols)`, sign and all."""
     values = np.frombuffer(data, dtype=f"<i{design.result_bits // 8}").astype(np.int32)
     return values.view(np.uint32).reshape(-1, design.cols)
+
+
+def strided_rows(design: DesignPoint, data: bytes, rows: int, tiles: int, stride: int) -> tuple[bytes, bytes]:
+    """The rows of results that lie so many bytes apart, in the order in which they lie without a stride; and what is
+    between them.
+
+    Parameters
+    ----------
+    design : DesignPoint
+    data : bytes
+        From the first result to the last one.
+    rows, tiles, stride : int
+    """
+    width, size = tiles * design.cols * design.result_bits // 8, result_bytes(design, 1)
+    lines = [data[i * stride : i * stride + width] for i in range(rows)]
+    tiled = (line[t * size : (t + 1) * size] for t in range(tiles) for line in lines)
+    return b"".join(tiled), b"".join(data[i * stride + width : (i + 1) * stride] for i in range(rows - 1))
 
 
 def result_bytes(design: DesignPoint, rows: int) -> int:

@@ -17,11 +17,11 @@ def beats_of(words: int, word_bits: int, bus_bits: int) -> int:
     return -(-words * word_bits // bus_bits)
 
 
-def planes_layout(word_bits: int, bus_bits: int) -> data.StructLayout:
+def planes_layout(word_bits: int, bus_bits: int, tag_bits: int = 0) -> data.StructLayout:
     """What a reader fetches: `planes` planes of `words` words, which take `beats` beats each.
 
     The first begins at `address`, a multiple of the bus width, and each of the others `stride` beats after the one
-    before it.
+    before it. A `tag`, if there are any, goes along.
     """
     beats = bits_for(beats_of((1 << WORDS_BITS) - 1, word_bits, bus_bits))
     return data.StructLayout(
@@ -32,25 +32,28 @@ def planes_layout(word_bits: int, bus_bits: int) -> data.StructLayout:
             "stride": beats + 1,
             "planes": FIELD_BITS,
         }
+        | ({"tag": tag_bits} if tag_bits else {})
     )
 
 
-def burst_layout(bus_bits: int, burst: int) -> data.StructLayout:
-    """A burst: where it begins, in beats of the bus, and how many more beats than one it has."""
-    return data.StructLayout({"at": ADDRESS_BITS - exact_log2(bus_bits // 8), "more": range(burst)})
+def burst_layout(bus_bits: int, burst: int, tag_bits: int = 0) -> data.StructLayout:
+    """A burst: where it begins, in beats of the bus, and how many more beats than one it has; a `tag`, if any."""
+    tag = {"tag": tag_bits} if tag_bits else {}
+    return data.StructLayout({"at": ADDRESS_BITS - exact_log2(bus_bits // 8), "more": range(burst)} | tag)
 
 
 class Bursts(wiring.Component):
     """Cuts planes into bursts, which end at multiples of their greatest length and so never cross 4 KiB.
 
-    A burst a cycle, if they are taken so, also from a plane to the next: what it takes to know one is spread over three
-    cycles, in each of which no more than one number is added to another.
+    A burst every other cycle, also from a plane to the next: what it takes to know one is spread over three cycles, in
+    each of which no more than one number is added to another, and none of which waits for `o.ready`.
 
     Parameters
     ----------
     word_bits, bus_bits : int
     burst : int
         The most beats of a burst.
+    tag_bits : int
 
     Members
     -------
@@ -58,12 +61,12 @@ class Bursts(wiring.Component):
     o : Out(stream of bursts)
     """
 
-    def __init__(self, word_bits: int, bus_bits: int, burst: int):
-        self.bus_bits, self.burst = bus_bits, burst
+    def __init__(self, word_bits: int, bus_bits: int, burst: int, tag_bits: int = 0):
+        self.bus_bits, self.burst, self.tag_bits = bus_bits, burst, tag_bits
         super().__init__(
             {
-                "i": In(stream.Signature(planes_layout(word_bits, bus_bits))),
-                "o": Out(stream.Signature(burst_layout(bus_bits, burst))),
+                "i": In(stream.Signature(planes_layout(word_bits, bus_bits, tag_bits))),
+                "o": Out(stream.Signature(burst_layout(bus_bits, burst, tag_bits))),
             }
         )
 
@@ -104,7 +107,7 @@ class Bursts(wiring.Component):
         only = Signal()
         m.d.comb += [
             only.eq(further[-1]),
-            emit.eq(cutting & (~self.o.valid | self.o.ready)),
+            emit.eq(cutting & ~self.o.valid),
             step.eq(walking & (~cutting | (emit & only))),
         ]
         with m.If(emit):
@@ -126,4 +129,13 @@ class Bursts(wiring.Component):
                 out.at.eq(Cat(offset, line)),
                 out.more.eq(Mux(only, final, self.burst - 1) - offset),
             ]
+        if self.tag_bits:
+            walked = Signal(self.tag_bits)
+            cut = Signal(self.tag_bits)
+            with m.If(self.i.valid & self.i.ready):
+                m.d.sync += walked.eq(given.tag)
+            with m.If(step):
+                m.d.sync += cut.eq(walked)
+            with m.If(emit):
+                m.d.sync += out.tag.eq(cut)
         return m

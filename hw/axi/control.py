@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 
-from amaranth import Cat, DomainRenamer, Module, Mux, Signal
+from amaranth import Cat, DomainRenamer, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from hw.axi.lite import Registers
-from hw.axi.map import SHAPE, addresses, front_end_layout, job_layout
+from hw.axi.map import SHAPE, TAG_BITS, addresses, along, counters, diagnosis_layout, front_end_layout, job_layout
 from hw.axi.ports import lite
 from hw.design import DesignPoint
-from hw.engine.counters import COUNTER_BITS, COUNTERS
-from hw.engine.planner import SUMS
+from hw.engine.counters import COUNTER_BITS
+from hw.engine.planner import FIELD_BITS, SUMS
 from hw.registers import RegisterMap
 
 
@@ -46,18 +46,22 @@ class Control(wiring.Component):
     job : Out(stream of jobs)
         From a queue of as many as the design says.
     errors : In
-        A pulse for each error of the map, those of the doorbell itself left out.
+        A pulse for each error of the map, those left out that are found out here.
     accepted, done : In(1)
         Pulses: a job was found legal, was done.
     counters : In
     front_end : Out, if the map has registers for one
+    freeze : Out(1), if the map has registers for diagnostics
+    diagnosis : In, the same
     """
 
     def __init__(self, design: DesignPoint, map: RegisterMap, refusals: Sequence[str], fatal: Sequence[str]):
         self.design, self.map, self._refusals, self._fatal = design, map, refusals, fatal
         self._addressed = "job_x_low" in map.by_name
         self._front_end = "front_end" in map.by_name
-        names = [field.name for field in map.by_name["error"].fields if field.name not in ("queue_full", "misaligned")]
+        self._observed = "watchdog" in map.by_name
+        own = ("queue_full", "misaligned", "stuck")
+        names = [field.name for field in map.by_name["error"].fields if field.name not in own]
         super().__init__(
             {
                 "s_axi_ctrl": In(lite(map.address_bits)),
@@ -69,8 +73,9 @@ class Control(wiring.Component):
                 "errors": In(data.StructLayout(dict.fromkeys(names, 1))),
                 "accepted": In(1),
                 "done": In(1),
-                "counters": In(data.StructLayout(dict.fromkeys(COUNTERS, COUNTER_BITS))),
+                "counters": In(data.StructLayout(dict.fromkeys(counters(design, self._addressed), COUNTER_BITS))),
                 **({"front_end": Out(front_end_layout())} if self._front_end else {}),
+                **({"freeze": Out(1), "diagnosis": In(diagnosis_layout())} if self._observed else {}),
             }
         )
 
@@ -111,8 +116,12 @@ class Control(wiring.Component):
             m.d.comb += [
                 job.raw.eq(registers.job_mode_raw),
                 self.front_end.seed.eq(registers.front_end_seed),
-                self.front_end.out.eq(registers.front_end_route_out),
             ]
+            if self._addressed:
+                scale = Cat(registers.job_scale_mantissa, registers.job_scale_exponent)
+                m.d.comb += [job.scale.eq(scale), job.x_stride.eq(registers.job_x_stride)]
+            else:
+                m.d.comb += self.front_end.out.eq(registers.front_end_route_out)
             if "front_end_gain" in self.map.by_name:
                 m.d.comb += [
                     self.front_end.gain_mantissa.eq(registers.front_end_gain_mantissa),
@@ -122,12 +131,16 @@ class Control(wiring.Component):
         taken = Signal()
         room = Signal(range(self.design.jobs + 1))
         if self._addressed:
-            names = addresses(self.design)
-            for name in names:
+            places = {name: job[name] for name in along(self.design).members if name not in ("tag", "scale")}
+            if self._front_end:
+                places["x_stride"] &= job.raw.replicate(len(job.x_stride))  # nobody else looks at it
+            for name in addresses(self.design):
                 halves = (getattr(registers, f"job_{name}_{half}") for half in ("low", "high"))
                 m.d.comb += job[name].eq(Cat(*halves))
+            if self.design.strides:
+                m.d.comb += job.y_stride.eq(registers.job_y_stride)
             offset = exact_log2(self.design.bus_bits // 8)
-            m.d.comb += misaligned.eq(Cat(job[name][:offset] for name in names).any())
+            m.d.comb += misaligned.eq(Cat(place[:offset] for place in places.values()).any())
         queue = SyncFIFO(width=len(job.as_value()), depth=self.design.jobs)
         m.submodules.queue = DomainRenamer("core")(queue)
         m.d.comb += [
@@ -142,7 +155,11 @@ class Control(wiring.Component):
         ]
 
         # Errors and the interrupt.
+        under_way = Signal(FIELD_BITS)  # more than can be
         errors = {"queue_full": rung & (room == 0), "misaligned": rung & misaligned}
+        if self._observed:
+            m.d.comb += job.tag.eq(registers.job_tag)
+            errors["stuck"] = self._diagnose(m, registers, under_way.any())
         errors |= {name: self.errors[name] for name in self.errors.shape().members}
         sets = []
         for field in self.map.by_name["error"].fields:
@@ -165,21 +182,22 @@ class Control(wiring.Component):
             "refused": Cat(self.errors[name] for name in self._refusals).any(),
             "done": self.done,
         }
-        counts = {name: Signal(32, name=f"jobs_{name}") for name in events}
-        for name, event in events.items():
-            with m.If(event):
-                m.d.core += counts[name].eq(counts[name] + 1)
+        counts = {name: Signal(32, name=f"jobs_{name}") for name in ("accepted", "refused", "done")}
+        for name, count in counts.items():
+            with m.If(events[name]):
+                m.d.core += count.eq(count + 1)
+        m.d.core += under_way.eq(under_way + events["queued"] - events["refused"] - events["done"])
         m.d.comb += [
             registers.jobs_accepted.eq(counts["accepted"]),
             registers.jobs_refused.eq(counts["refused"]),
             registers.jobs_done.eq(counts["done"]),
-            registers.status_busy.eq(counts["queued"] != (counts["refused"] + counts["done"])[:32]),
+            registers.status_busy.eq(under_way.any()),
             registers.status_halted.eq(halted),
             registers.status_in_reset.eq(self.core_reset),
         ]
 
         # Counters: read as of the last snapshot, from where they were cleared.
-        for name in COUNTERS:
+        for name in counters(self.design, self._addressed):
             base = Signal(COUNTER_BITS, name=f"base_{name}")
             shown = Signal(COUNTER_BITS, name=f"shown_{name}")
             with m.If(registers.counter_control_clear):
@@ -188,3 +206,35 @@ class Control(wiring.Component):
                 m.d.sync += shown.eq(self.counters[name] - base)
             m.d.comb += getattr(registers, f"count_{name}").eq(shown)
         return m
+
+    def _diagnose(self, m: Module, registers: Registers, busy: Value) -> Signal:
+        """Tags, what a bus error was about, and the watchdog, whose pulse is returned."""
+        found, error = self.diagnosis, self.diagnosis.error
+        tags = {"done_tag": self.done, "refused_tag": Cat(self.errors[name] for name in self._refusals).any()}
+        for name, now in tags.items():
+            shown = Signal(TAG_BITS, name=f"shown_{name}")
+            with m.If(now):
+                m.d.core += shown.eq(found[name])
+            m.d.comb += getattr(registers, name).eq(shown)
+
+        about = Signal.like(error)
+        with m.If(found.failed & ~registers.bus_error_valid):
+            m.d.sync += about.eq(error)
+        m.d.comb += [
+            registers.bus_error_valid_set.eq(found.failed),
+            *(getattr(registers, f"bus_error_{name}").eq(about[name]) for name in ("write", "response", "id", "tag")),
+            Cat(registers.bus_error_low, registers.bus_error_high).eq(about.address),
+        ]
+
+        still = Signal(32)
+        over = Signal()
+        told = Signal()
+        stuck = Signal()
+        m.d.core += [
+            still.eq(Mux(found.moved | ~busy, 0, still + 1)),
+            over.eq(registers.watchdog.any() & (still >= registers.watchdog)),
+            told.eq(over),
+        ]
+        m.d.comb += stuck.eq(over & ~told)
+        m.d.comb += self.freeze.eq(registers.counter_freeze)
+        return stuck

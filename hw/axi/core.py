@@ -7,8 +7,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.axi.control import Control
-from hw.axi.map import addresses, front_end_layout, job_layout, register_map
-from hw.axi.ports import ADDRESS_BITS, lite
+from hw.axi.map import along, counters, diagnosis_layout, front_end_layout, job_layout, register_map
+from hw.axi.ports import lite
 from hw.design import DesignPoint
 from hw.engine.counters import COUNTER_BITS, COUNTERS
 from hw.engine.planner import KEPT_ERROR, RAW_ERROR, Planner, errors, modes
@@ -49,7 +49,10 @@ class Core(wiring.Component):
     halt : In(1)
     quiet : Out(1)
         See `Control`.
-    front_end : In, of a design with a front end whose jobs have no addresses
+    front_end : In, of a design with a front end
+    freeze : In(1), of a design with diagnostics whose jobs have addresses
+        Counters stand still.
+    diagnosis : Out, of the same
     """
 
     ERRORS: ClassVar[dict[str, str]]
@@ -69,10 +72,11 @@ class Core(wiring.Component):
                 "errors": Out(data.StructLayout(dict.fromkeys(self.meanings(design), 1))),
                 "accepted": Out(1),
                 "done": Out(1),
-                "counters": Out(data.StructLayout(dict.fromkeys(COUNTERS, COUNTER_BITS))),
+                "counters": Out(data.StructLayout(dict.fromkeys(counters(design, self.ADDRESSED), COUNTER_BITS))),
                 "halt": In(1),
                 "quiet": Out(1),
-                **({"front_end": In(front_end_layout())} if design.front_end and not self.ADDRESSED else {}),
+                **({"front_end": In(front_end_layout())} if design.front_end else {}),
+                **({"freeze": In(1), "diagnosis": Out(diagnosis_layout())} if self.observed(design) else {}),
                 **members,
             }
         )
@@ -80,14 +84,18 @@ class Core(wiring.Component):
     @classmethod
     def meanings(cls, design: DesignPoint) -> dict[str, str]:
         """What each error means."""
-        reasons = (name for name in errors(design) if name != RAW_ERROR or not cls.ADDRESSED)
-        return {name: REFUSALS[name] for name in reasons} | cls.ERRORS
+        return {name: REFUSALS[name] for name in errors(design)} | cls.ERRORS
+
+    @classmethod
+    def observed(cls, design: DesignPoint) -> bool:
+        """Whether it has diagnostics."""
+        return design.diagnostics and cls.ADDRESSED
 
     def place(self, m: Module) -> tuple[Any, Engine]:
-        """Adds planner and engine; returns the stream of plans, with the addresses as tag, and the engine."""
+        """Adds planner and engine; returns the stream of plans, with what goes along as tag, and the engine."""
         raw = self.job.payload
-        tags = addresses(self.design) if self.ADDRESSED else ()
-        m.submodules.planner = planner = Planner(self.design, tag_bits=ADDRESS_BITS * len(tags))
+        tags = along(self.design).members if self.ADDRESSED else {}
+        m.submodules.planner = planner = Planner(self.design, tag_bits=along(self.design).size if tags else 0)
         m.submodules.engine = engine = Engine(self.design)
         wanted = planner.i.payload
         m.d.comb += [wanted[name].eq(raw[name]) for name in ("rows", "tiles", "steps", *modes(self.design))]
@@ -157,4 +165,6 @@ class Top(wiring.Component):
         ]
         if "front_end" in core.signature.members:
             m.d.comb += core.front_end.eq(control.front_end)
+        if core.observed(self.design):
+            m.d.comb += [control.diagnosis.eq(core.diagnosis), core.freeze.eq(control.freeze)]
         return m

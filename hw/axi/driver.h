@@ -41,6 +41,16 @@ typedef struct {
 #ifdef @PREFIX@_JOB_C_LOW
     uint64_t c; /* of the columns' words */
 #endif
+#ifdef @PREFIX@_JOB_Y_STRIDE
+    uint32_t y_stride; /* bytes from a row of results to the next one; 0: rows back to back, tile by tile */
+#endif
+#ifdef @PREFIX@_JOB_X_STRIDE
+    uint32_t x_stride;          /* bytes from a raw row to the next one, of jobs whose mode says raw */
+    uint8_t mantissa, exponent; /* the multiplier of raw rows */
+#endif
+#ifdef @PREFIX@_JOB_TAG
+    uint16_t tag; /* any number */
+#endif
 } @prefix@_job;
 
 /* A packed matrix: the two planes that a packed file holds. */
@@ -129,6 +139,14 @@ static inline int @prefix@_submit(@prefix@_device *device, const @prefix@_job *j
     if (job->c % @PREFIX@_BUS_BYTES)
         return @PREFIX@_FAILED;
 #endif
+#ifdef @PREFIX@_JOB_Y_STRIDE
+    if (job->y_stride % @PREFIX@_BUS_BYTES)
+        return @PREFIX@_FAILED;
+#endif
+#ifdef @PREFIX@_JOB_X_STRIDE
+    if (job->x_stride % @PREFIX@_BUS_BYTES)
+        return @PREFIX@_FAILED;
+#endif
     if (@prefix@_room(device) == 0)
         return @PREFIX@_NO_ROOM;
     @PREFIX@_WRITE(device, @PREFIX@_JOB_ROWS, job->rows);
@@ -144,6 +162,18 @@ static inline int @prefix@_submit(@prefix@_device *device, const @prefix@_job *j
 #ifdef @PREFIX@_JOB_C_LOW
     @PREFIX@_WRITE(device, @PREFIX@_JOB_C_LOW, (uint32_t)job->c);
     @PREFIX@_WRITE(device, @PREFIX@_JOB_C_HIGH, (uint32_t)(job->c >> 32));
+#endif
+#ifdef @PREFIX@_JOB_Y_STRIDE
+    @PREFIX@_WRITE(device, @PREFIX@_JOB_Y_STRIDE, job->y_stride);
+#endif
+#ifdef @PREFIX@_JOB_X_STRIDE
+    @PREFIX@_WRITE(device, @PREFIX@_JOB_X_STRIDE, job->x_stride);
+    @PREFIX@_WRITE(device, @PREFIX@_JOB_SCALE,
+                   (uint32_t)job->mantissa << @PREFIX@_JOB_SCALE_MANTISSA_SHIFT |
+                       (uint32_t)job->exponent << @PREFIX@_JOB_SCALE_EXPONENT_SHIFT);
+#endif
+#ifdef @PREFIX@_JOB_TAG
+    @PREFIX@_WRITE(device, @PREFIX@_JOB_TAG, job->tag);
 #endif
     @PREFIX@_WRITE(device, @PREFIX@_DOORBELL, @PREFIX@_DOORBELL_GO_MASK);
     return @PREFIX@_OK;
@@ -169,6 +199,54 @@ static inline void @prefix@_counters(@prefix@_device *device, uint32_t counters[
     for (uint32_t i = 0; i < @COUNTERS@u; i++)
         counters[i] = @PREFIX@_READ(device, @PREFIX@_COUNT_@FIRST_COUNTER@ + 4u * i);
 }
+
+#ifdef @PREFIX@_JOB_TAG
+/* The tag of the job done last; of the one refused last, when the register error says that one was. */
+static inline uint16_t @prefix@_done_tag(@prefix@_device *device)
+{
+    return (uint16_t)@PREFIX@_READ(device, @PREFIX@_DONE_TAG);
+}
+static inline uint16_t @prefix@_refused_tag(@prefix@_device *device)
+{
+    return (uint16_t)@PREFIX@_READ(device, @PREFIX@_REFUSED_TAG);
+}
+
+/* Has the error stuck set when jobs are under way and nothing has moved for so many cycles; 0: never. */
+static inline void @prefix@_watch(@prefix@_device *device, uint32_t cycles)
+{
+    @PREFIX@_WRITE(device, @PREFIX@_WATCHDOG, cycles);
+}
+
+/* Has all counters stand still, or go on. */
+static inline void @prefix@_freeze(@prefix@_device *device, bool still)
+{
+    @PREFIX@_WRITE(device, @PREFIX@_COUNTER_FREEZE, still);
+}
+
+/* What the first bus error was about since this was last asked. */
+typedef struct {
+    bool write;
+    uint8_t response, id;
+    uint16_t tag;
+    uint64_t address;
+} @prefix@_fault;
+
+/* Whether there was a bus error, and what it was about. */
+static inline bool @prefix@_bus_error(@prefix@_device *device, @prefix@_fault *fault)
+{
+    uint32_t about = @PREFIX@_READ(device, @PREFIX@_BUS_ERROR);
+    if (!(about & @PREFIX@_BUS_ERROR_VALID_MASK))
+        return false;
+    fault->write = (about & @PREFIX@_BUS_ERROR_WRITE_MASK) != 0;
+    fault->response = (uint8_t)((about & @PREFIX@_BUS_ERROR_RESPONSE_MASK) >> @PREFIX@_BUS_ERROR_RESPONSE_SHIFT);
+    fault->id = (uint8_t)((about & @PREFIX@_BUS_ERROR_ID_MASK) >> @PREFIX@_BUS_ERROR_ID_SHIFT);
+    fault->tag = (uint16_t)((about & @PREFIX@_BUS_ERROR_TAG_MASK) >> @PREFIX@_BUS_ERROR_TAG_SHIFT);
+    fault->address = (uint64_t)@PREFIX@_READ(device, @PREFIX@_BUS_ERROR_HIGH) << 32;
+    fault->address |= @PREFIX@_READ(device, @PREFIX@_BUS_ERROR_LOW);
+    @PREFIX@_WRITE(device, @PREFIX@_BUS_ERROR, @PREFIX@_BUS_ERROR_VALID_MASK);
+    return true;
+}
+#endif
 
 /* ---- Images. Each function returns the bytes of an image; with a null pointer as the image, nothing else. ---- */
 
@@ -273,6 +351,15 @@ static inline size_t @prefix@_x_image(uint8_t *image, const @prefix@_matrix *x, 
         }
     return bytes;
 }
+
+#ifdef @PREFIX@_JOB_X_STRIDE
+/* Bytes that a raw row of a job of so many steps is read for: beyond the matrix it has to be zeros. */
+static inline size_t @prefix@_raw_row_bytes(uint32_t steps)
+{
+    const uint32_t segment = @PREFIX@_VALUE(FRONT_END_LENGTH) / 8u, blocks = steps * @DEPTH@u / segment * segment;
+    return @prefix@_plane_bytes(blocks, 8, @PREFIX@_VALUE(FRONT_END_RAW_BITS));
+}
+#endif
 
 /* int8 activations of a job, from a matrix of so many columns, row by row: as @prefix@_x_image. */
 static inline size_t @prefix@_int8_image(uint8_t *image, const int8_t *x, uint32_t columns, uint32_t first_row,

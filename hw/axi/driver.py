@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from hw.axi.map import counters
 from hw.design import DesignPoint
-from hw.engine.counters import COUNTERS
 from hw.registers import RegisterMap
 
 TEXT = Path(__file__).with_name("driver.h")
@@ -18,11 +18,12 @@ def driver(design: DesignPoint, map: RegisterMap) -> str:
         if register.fields and all(field.value is not None for field in register.fields)
     ]
     constants = "\n".join(f"        {{0x{register.offset:03x}u, 0x{register.reset:08x}u}}," for register in fixed)
+    counted = counters(design, addressed=True)
     depth = design.rows if design.dataflow == "ws" else 1
     places = {
         "@CONSTANTS@": constants,
-        "@COUNTERS@": str(len(COUNTERS)),
-        "@FIRST_COUNTER@": COUNTERS[0].upper(),
+        "@COUNTERS@": str(len(counted)),
+        "@FIRST_COUNTER@": next(iter(counted)).upper(),
         "@DEPTH@": str(depth),
         "@PREFIX@": map.name.upper(),
         "@prefix@": map.name,

@@ -7,7 +7,8 @@ from amaranth.hdl import ShapeLike
 from amaranth.lib import data
 
 from golden.frontend import GAIN_EXPONENT_BITS, MANTISSA_BITS, SEED, SEED_BITS, FrontEndRules, ScaleMode
-from hw.axi.ports import ADDRESS_BITS
+from hw.axi.ports import ADDRESS_BITS, RESPONSE_BITS
+from hw.codec.frontend import multiplier
 from hw.design import DesignPoint
 from hw.engine.counters import COUNTERS
 from hw.engine.planner import FIELD_BITS, SUMS, modes
@@ -28,6 +29,28 @@ def addresses(design: DesignPoint) -> tuple[str, ...]:
     return (*ADDRESSES, COLUMNS) if design.output else ADDRESSES
 
 
+TAG_BITS = 16
+"""Bits of the tag of a job."""
+
+STRIDE_BITS = 32
+"""Bits of the distance from row to row, in bytes."""
+
+BUS_COUNTERS = {
+    "read_beats": "Beats read",
+    "read_stalled": "Cycles in which an address of reads was not taken",
+    "read_waiting": "Cycles without a beat, although some were asked for",
+    "write_beats": "Beats written",
+    "write_stalled": "Cycles in which an address or a beat of writes was not taken",
+}
+"""What a design with diagnostics counts of the bus."""
+
+
+def counters(design: DesignPoint, addressed: bool) -> dict[str, str]:
+    """What there are counters of, with their meaning: cycles by cause, and in the memory variant those of the bus."""
+    causes = {name: f"Cycles {name}" for name in COUNTERS}
+    return causes | (BUS_COUNTERS if design.diagnostics and addressed else {})
+
+
 SHAPE = {
     "rows": "Rows of activations.",
     "tiles": "Tiles of weights, of as many columns each as the array has.",
@@ -36,9 +59,32 @@ SHAPE = {
 
 
 def job_layout(design: DesignPoint, addressed: bool) -> data.StructLayout:
-    """A job as the registers give it: shape, modes, and addresses in the memory variant."""
+    """A job as the registers give it: shape, modes, and in the memory variant what goes with it."""
     fields: dict[str, ShapeLike] = {**dict.fromkeys(SHAPE, FIELD_BITS), **modes(design)}
-    return data.StructLayout(fields | (dict.fromkeys(addresses(design), ADDRESS_BITS) if addressed else {}))
+    return data.StructLayout(fields | (dict(along(design).members) if addressed else {}))
+
+
+def along(design: DesignPoint) -> data.StructLayout:
+    """What goes along with a job of the memory variant: addresses; strides, the multiplier of raw rows and
+    its tag, if there are any."""
+    others = {"y_stride": STRIDE_BITS} if design.strides else {}
+    if design.front_end:
+        others |= {"x_stride": STRIDE_BITS, "scale": multiplier(design.front_end).size}
+    others |= {"tag": TAG_BITS} if design.diagnostics else {}
+    return data.StructLayout(dict.fromkeys(addresses(design), ADDRESS_BITS) | others)
+
+
+def bus_error_layout() -> data.StructLayout:
+    """What a bus error was about: a write or a read, its ID and response, tag of its job, address of its burst."""
+    fields = {"write": 1, "id": 3, "response": RESPONSE_BITS, "tag": TAG_BITS, "address": ADDRESS_BITS}
+    return data.StructLayout(fields)
+
+
+def diagnosis_layout() -> data.StructLayout:
+    """What a core with diagnostics tells: tags of the job that is done, or refused, in that cycle; whether anything
+    moved; and a bus error, if `failed`."""
+    tags = {"done_tag": TAG_BITS, "refused_tag": TAG_BITS}
+    return data.StructLayout(tags | {"moved": 1, "failed": 1, "error": bus_error_layout()})
 
 
 def front_end_layout() -> data.StructLayout:
@@ -70,8 +116,12 @@ def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, ad
     doorbell = {"queue_full": "The doorbell was rung while there was no room in the queue; nothing was queued."}
     if addressed:
         doorbell["misaligned"] = (
-            "The doorbell was rung with an address that is no multiple of the bus width; nothing was queued."
+            f"The doorbell was rung with an address{' or a stride' * design.strides} that is no multiple of the bus "
+            "width; nothing was queued."
         )
+    observed = design.diagnostics and addressed
+    stuck = "Jobs were under way, and for as many cycles as `watchdog` says nothing moved."
+    errors = doorbell | errors | ({"stuck": stuck} if observed else {})
     major, minor, patch = (int(part) for part in version("gosset").split(".")[:3])
     format = design.format
     registers = [
@@ -170,7 +220,7 @@ def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, ad
             "error",
             0x048,
             "Errors since they were last cleared.",
-            tuple(Field(name, i, 1, "W1C", text) for i, (name, text) in enumerate((doorbell | errors).items())),
+            tuple(Field(name, i, 1, "W1C", text) for i, (name, text) in enumerate(errors.items())),
         ),
         Register(
             "irq_status",
@@ -204,8 +254,8 @@ def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, ad
         ),
     ]
     kinds = [Field("int8", 0, 1, "RW", "Activations: 0 packed, 1 int8.")]
-    if design.front_end and not addressed:
-        registers += _front_end_registers(design.front_end)
+    if design.front_end:
+        registers += _front_end_registers(design.front_end, addressed)
         kinds.append(Field("raw", 1, 1, "RW", "Activations: 1 raw rows through the front end."))
     if design.keep_rows:
         kept = (constant("rows", 0, 32, design.keep_rows, "Rows of accumulators, a tile wide."),)
@@ -221,6 +271,9 @@ def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, ad
             for j, half in enumerate(("low", "high")):
                 text = f"Address of {name}, {half} half."
                 registers.append(word(f"job_{name}_{half}", 0x090 + 8 * i + 4 * j, "RW", text))
+        if design.strides:
+            text = "Bytes from a row of results to the next one; 0: rows are back to back, tile by tile."
+            registers.append(word("job_y_stride", 0x070, "RW", text))
     registers += [
         Register(
             "doorbell",
@@ -238,14 +291,41 @@ def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, ad
             ),
         ),
         *(
-            word(f"count_{name}", 0x0C4 + 4 * i, "RO", f"Cycles {name}, as of the last snapshot, modulo 2^32.")
-            for i, name in enumerate(COUNTERS)
+            word(f"count_{name}", 0x0C4 + 4 * i, "RO", f"{text}, as of the last snapshot, modulo 2^32.")
+            for i, (name, text) in enumerate(counters(design, addressed).items())
         ),
     ]
+    if observed:
+        registers += _diagnosis_registers()
     return RegisterMap(module, tuple(sorted(registers, key=lambda register: register.offset)))
 
 
-def _front_end_registers(rules: FrontEndRules) -> list[Register]:
+def _diagnosis_registers() -> list[Register]:
+    """The registers of diagnostics."""
+
+    def value(name: str, offset: int, bits: int, access: Access, text: str) -> Register:
+        return Register(name, offset, text, (Field("value", 0, bits, access, text),))
+
+    about = (
+        Field("valid", 0, 1, "W1C", "There was one, and the fields beside say of the first what it was about."),
+        Field("write", 1, 1, "RO", "0: of a read. 1: of a write."),
+        Field("response", 2, RESPONSE_BITS, "RO", "2: SLVERR. 3: DECERR."),
+        Field("id", 4, 3, "RO", "ID of the burst."),
+        Field("tag", 16, TAG_BITS, "RO", "Tag of its job."),
+    )
+    return [
+        value("job_tag", 0x0B4, TAG_BITS, "RW", "Tag of the job: any number, for whoever looks at the tags below."),
+        value("counter_freeze", 0x0B8, 1, "RW", "1: all counters stand still."),
+        value("watchdog", 0x0BC, 32, "RW", "Cycles without a move after which jobs are stuck; 0: never."),
+        value("done_tag", 0x100, TAG_BITS, "RO", "Tag of the job done last; jobs are done in their order."),
+        value("refused_tag", 0x104, TAG_BITS, "RO", "Tag of the job that was refused last."),
+        Register("bus_error", 0x108, "A bus error.", about),
+        value("bus_error_low", 0x10C, 32, "RO", "Address of its burst, low half."),
+        value("bus_error_high", 0x110, 32, "RO", "Address of its burst, high half."),
+    ]
+
+
+def _front_end_registers(rules: FrontEndRules, addressed: bool) -> list[Register]:
     """The registers of a front end. What they hold must not change while rows are under way."""
 
     def constant(name: str, low: int, bits: int, value: int, description: str) -> Field:
@@ -261,13 +341,26 @@ def _front_end_registers(rules: FrontEndRules) -> list[Register]:
     registers = [
         Register("front_end", 0x01C, "The front end.", described),
         Register("front_end_seed", 0x060, "Seed of the front end's signs.", (seed,)),
+    ]
+    if addressed:
+        stride = Field("value", 0, STRIDE_BITS, "RW", "Bytes from a raw row to the next one.")
+        scale = (
+            Field("mantissa", 0, MANTISSA_BITS, "RW", "Mantissa."),
+            Field("exponent", 8, rules.exponent_bits, "RW", "Exponent."),
+        )
+        return [
+            *registers,
+            Register("job_scale", 0x074, "Multiplier of all raw rows of the job.", scale),
+            Register("job_x_stride", 0x078, "Where raw rows are.", (stride,)),
+        ]
+    registers.append(
         Register(
             "front_end_route",
             0x064,
             "Where rows go.",
             (Field("out", 0, 1, "RW", "0: into the array, for raw jobs. 1: out again, as packed codes."),),
-        ),
-    ]
+        )
+    )
     if rules.scale != "host":
         gain = (
             Field("mantissa", 0, MANTISSA_BITS, "RW", "Mantissa."),

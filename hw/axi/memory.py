@@ -2,24 +2,29 @@
 
 from typing import Any, ClassVar
 
-from amaranth import Cat, Const, Module, Signal, Value
+from amaranth import Cat, Const, DomainRenamer, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
+from golden.lattice import DIM
 from golden.output import COLUMN_BITS
-from hw.axi.bursts import WORDS_BITS, planes_layout
+from hw.axi.bursts import WORDS_BITS
 from hw.axi.core import Core, Top
-from hw.axi.map import COLUMNS, addresses
-from hw.axi.ports import ADDRESS_BITS, forward, memory
-from hw.axi.read import Reader, ReaderShape, ReadMaster, id_bits, reader_shapes
+from hw.axi.map import COLUMNS, STRIDE_BITS, along
+from hw.axi.ports import ADDRESS_BITS, RESPONSE_BITS, PortRegisters, forward, memory
+from hw.axi.read import Reader, ReaderShape, ReadMaster, id_bits, reader_shapes, tag_bits
 from hw.axi.write import WriteMaster
 from hw.design import LEAST_PREFETCH, DesignPoint
+from hw.engine.accelerator import Routed, raw_sink
 from hw.engine.banks import w_word, x_word
+from hw.engine.counters import COUNTER_BITS
 from hw.engine.output import OutputStage
 from hw.engine.planner import FIELD_BITS
+from hw.engine.sequencer import Engine
 from hw.streams import broadcast
+from hw.values import register
 
 
 class Image(wiring.Component):
@@ -32,21 +37,23 @@ class Image(wiring.Component):
     ----------
     readers : dict of str to Reader
         Of the planes, in their order.
+    apart : bool
+        Whether the distance from tile to tile is given, in beats, instead of what the planes take.
 
     Members
     -------
-    i : In(stream of address, tiles, words)
+    i : In(stream of address, tiles, words, and stride if they are apart)
     <name> : Out(stream of planes)
         What each reader is to fetch.
     """
 
-    def __init__(self, readers: dict[str, Reader]):
-        self.readers = readers
-        operand = data.StructLayout({"address": ADDRESS_BITS, "tiles": FIELD_BITS, "words": WORDS_BITS})
-        members = {
-            name: Out(stream.Signature(planes_layout(reader.word_bits, reader.bus_bits)))
-            for name, reader in readers.items()
-        }
+    def __init__(self, readers: dict[str, Reader], *, apart: bool = False):
+        self.readers, self.apart = readers, apart
+        self.tag_bits = next(iter(readers.values())).shape.tag_bits
+        others = {"stride": STRIDE_BITS} if apart else {}
+        others |= {"tag": self.tag_bits} if self.tag_bits else {}
+        operand = data.StructLayout({"address": ADDRESS_BITS, "tiles": FIELD_BITS, "words": WORDS_BITS} | others)
+        members = {name: Out(stream.Signature(reader.shape.planes)) for name, reader in readers.items()}
         super().__init__({"i": In(stream.Signature(operand)), **members})
 
     def elaborate(self, platform: object) -> Module:
@@ -77,6 +84,10 @@ class Image(wiring.Component):
             ]
             address = address + (beats << reader.offset_bits)
             stride = stride + beats
+            if self.tag_bits:
+                m.d.comb += ports[name].payload.tag.eq(held.tag)
+        if self.apart:
+            stride = held.stride
         m.d.comb += [port.payload.stride.eq(stride) for port in ports.values()]
         broadcast(m, source, {name: (port.valid, port.ready) for name, port in ports.items()})
         return m
@@ -110,7 +121,7 @@ class MemoryCore(Core):
         design = self.design
         plans, engine = self.place(m)
         plan = plans.payload
-        places = data.View(data.StructLayout(dict.fromkeys(addresses(design), ADDRESS_BITS)), plan.tag)
+        places = data.View(along(design), plan.tag)
 
         words = {"x": x_word(design), "w": w_word(design)}
         shapes = {
@@ -118,9 +129,11 @@ class MemoryCore(Core):
         }
         if design.output:
             shapes[COLUMNS] = columns_shape(design)
+        if design.front_end:
+            shapes[RAW] = raw_shape(design)
         m.submodules.read = reads = ReadMaster(shapes, design.axcache, id_bits(design))
         m.submodules.write = writes = WriteMaster(design)
-        m.submodules.results = results = SyncFIFO(width=ADDRESS_BITS, depth=design.jobs)
+        m.submodules.results = results = SyncFIFO(width=writes.place.size, depth=design.jobs)
         sinks = {"engine": (engine.plan.valid, engine.plan.ready), "y": (results.w_en, results.w_rdy)}
         for side, tiles, count, operand in (
             ("x", 1, plan.x_words, engine.x),
@@ -129,11 +142,17 @@ class MemoryCore(Core):
             own = {name: reads.readers[name] for name in reads.readers if name.startswith(side)}
             m.submodules[f"image_{side}"] = image = Image(own)
             sinks[side] = (image.i.valid, image.i.ready)
+            if design.front_end and side == "x":  # raw rows come another way
+                wanted = Signal(name="x_wanted")
+                m.d.comb += image.i.valid.eq(wanted & ~plan.raw)
+                sinks[side] = (wanted, image.i.ready | plan.raw)
             m.d.comb += [
                 image.i.payload.address.eq(places[side]),
                 image.i.payload.tiles.eq(tiles),
                 image.i.payload.words.eq(count),
             ]
+            if design.diagnostics:
+                m.d.comb += image.i.payload.tag.eq(places.tag)
             parts = []
             for name in own:
                 wiring.connect(m, getattr(image, name), getattr(reads, f"{name}_job"))
@@ -142,22 +161,25 @@ class MemoryCore(Core):
             valid = Cat(part.valid for part in parts).all()
             m.d.comb += operand.valid.eq(valid)
             m.d.comb += [part.ready.eq(valid & operand.ready) for part in parts]
+        if design.front_end:
+            sinks |= self._raw(m, plans, places, reads, engine)
         results_of: Any = engine.acc
         if design.output:
             m.submodules.output = output = OutputStage(design)
-            sinks[COLUMNS] = self._columns(m, plan, places[COLUMNS], reads, output)
+            sinks[COLUMNS] = self._columns(m, plan, places, reads, output)
             wiring.connect(m, engine.acc, output.i)
             results_of = output.o
         broadcast(m, plans, sinks)
 
         m.d.comb += [engine.plan.payload[name].eq(plan[name]) for name in engine.plan.payload.shape().members]
         m.d.comb += [
-            results.w_data.eq(places.y),
-            writes.job.payload.eq(results.r_data),
+            results.w_data.eq(Cat(places[name] for name in along(design).members if name in ("y", "y_stride", "tag"))),
+            writes.job.payload.as_value().eq(results.r_data),
             writes.job.valid.eq(results.r_rdy),
             results.r_en.eq(writes.job.ready),
             writes.rows.payload.values.eq(results_of.payload.values),
-            *(writes.rows.payload[name].eq(results_of.payload[name]) for name in writes.ends),
+            *(writes.rows.payload[name].eq(results_of.payload[name]) for name in writes.ends if name != "stop"),
+            *([writes.rows.payload.stop.eq(results_of.payload.stop if design.output else 1)] if design.strides else []),
             writes.rows.valid.eq(results_of.valid),
             results_of.ready.eq(writes.rows.ready),
             reads.halt.eq(self.halt),
@@ -171,10 +193,95 @@ class MemoryCore(Core):
             m.d.comb += [reads.memory.arprot.eq(design.axprot), writes.memory.awprot.eq(design.axprot)]
         forward(m, self.memory, reads.memory)
         forward(m, self.memory, writes.memory)
+        if design.diagnostics:
+            m.d.comb += [engine.freeze.eq(self.freeze), self.diagnosis.refused_tag.eq(places.tag)]
+            self._diagnose(m, engine, reads, writes)
         return m
 
+    def _diagnose(self, m: Module, engine: Engine, reads: ReadMaster, writes: WriteMaster) -> None:
+        """Counters of the bus; whether anything moved; the job that is done; what an error was about."""
+        axi, found, error = self.memory, self.diagnosis, self.diagnosis.error
+        addressed, sent = axi.awvalid & axi.awready, axi.wvalid & axi.wready
+        events = {
+            "read_beats": axi.rvalid,
+            "read_stalled": axi.arvalid & ~axi.arready,
+            "read_waiting": reads.waiting & ~axi.rvalid,
+            "write_beats": sent,
+            "write_stalled": (axi.awvalid & ~axi.awready) | (axi.wvalid & ~axi.wready),
+        }
+        for name, event in events.items():
+            count = Signal(COUNTER_BITS, name=f"count_{name}")
+            m.d.comb += self.counters[name].eq(count)
+            with m.If(register(m, name, event, reset_less=False) & ~self.freeze):
+                m.d.sync += count.eq(count + 1)
+
+        steps = register(m, "steps", engine.busy[0], reset_less=False)
+        answered = axi.bvalid & axi.bready
+        asked = axi.arvalid & axi.arready
+        m.d.sync += found.moved.eq(axi.rvalid | asked | addressed | sent | answered | (engine.busy[0] ^ steps))
+
+        late = register(m, "read_error", Cat(reads.error, axi.rresp, axi.rid), cycles=reads.ABOUT, reset_less=False)
+        of_write, of_read = writes.about, reads.about
+        m.d.comb += [
+            found.done_tag.eq(of_write.tag),
+            found.failed.eq(late[0] | writes.error),
+            error.write.eq(writes.error),
+            error.response.eq(Mux(writes.error, axi.bresp, late[1 : 1 + RESPONSE_BITS])),
+            error.id.eq(Mux(writes.error, 0, late[1 + RESPONSE_BITS :])),
+            error.tag.eq(Mux(writes.error, of_write.tag, of_read.tag)),
+            error.address.eq(Mux(writes.error, of_write.address, of_read.address)),
+        ]
+
+    def _raw(
+        self, m: Module, plans: Any, places: data.View, reads: ReadMaster, engine: Engine
+    ) -> dict[str, tuple[Signal, Value]]:
+        """The front end between the reader of raw rows and the engine; where plans go on their way to either: those of
+        other jobs are passed over."""
+        plan, design = plans.payload, self.design
+        m.submodules.routed = routed = Routed(design)
+        wiring.connect(m, routed.blocks, engine.blocks)
+        m.submodules.image_raw = image = Image({RAW: reads.readers[RAW]}, apart=True)
+        wiring.connect(m, getattr(image, RAW), getattr(reads, f"{RAW}_job"))
+        wanted, words = Signal(name="raw_wanted"), getattr(reads, RAW)
+        m.d.comb += [
+            image.i.valid.eq(wanted & plan.raw),
+            image.i.payload.address.eq(places.x),
+            image.i.payload.stride.eq(places.x_stride >> exact_log2(design.bus_bits // 8)),
+            image.i.payload.tiles.eq(plan.rows),
+            image.i.payload.words.eq(plan.most),
+            *([image.i.payload.tag.eq(places.tag)] if design.diagnostics else []),
+            routed.seed.eq(self.front_end.seed),
+            Cat(routed.raw.payload.x.as_value(), routed.raw.payload.last).eq(words.payload),
+            routed.raw.valid.eq(words.valid),
+            words.ready.eq(routed.raw.ready),
+            # No row goes out, and whoever gave the multipliers knows them.
+            routed.multipliers.ready.eq(1),
+            routed.codes.ready.eq(1),
+        ]
+
+        # The multiplier of a job, as often as it has rows.
+        size = len(places.scale)
+        m.submodules.scales = scales = SyncFIFO(width=size + len(plan.rows), depth=design.jobs)
+        left = Signal(len(plan.rows))
+        scaled = Signal(name="scales_wanted")
+        m.d.comb += [
+            scales.w_data.eq(Cat(places.scale, plan.rows)),
+            scales.w_en.eq(scaled & plan.raw),
+            routed.scale.valid.eq(left.any()),
+            scales.r_en.eq(~left.any()),
+        ]
+        with m.If(left.any()):
+            m.d.sync += left.eq(left - routed.scale.ready)
+        with m.Elif(scales.r_rdy):
+            m.d.sync += [left.eq(scales.r_data[size:]), routed.scale.payload.as_value().eq(scales.r_data[:size])]
+        return {
+            RAW: (wanted, image.i.ready | ~plan.raw),
+            "scales": (scaled, scales.w_rdy | ~plan.raw),
+            "rows": raw_sink(m, plans, routed),
+        }
+
     def _columns(
-        self, m: Module, plan: Any, place: Value, reads: ReadMaster, output: OutputStage
+        self, m: Module, plan: Any, places: data.View, reads: ReadMaster, output: OutputStage
     ) -> tuple[Signal, Value]:
         """Where plans go on their way to the reader of columns: those of jobs that keep their rows are passed over."""
         m.submodules.image_columns = image = Image({COLUMNS: reads.readers[COLUMNS]})
@@ -183,9 +290,10 @@ class MemoryCore(Core):
         passed = plan.keep if self.design.keep_rows else Const(0, 1)
         m.d.comb += [
             image.i.valid.eq(wanted & ~passed),
-            image.i.payload.address.eq(place),
+            image.i.payload.address.eq(places[COLUMNS]),
             image.i.payload.tiles.eq(1),
             image.i.payload.words.eq(plan.tiles * self.design.cols),
+            *([image.i.payload.tag.eq(places.tag)] if self.design.diagnostics else []),
             output.columns.payload.as_value().eq(words.payload),
             output.columns.valid.eq(words.valid),
             words.ready.eq(output.columns.ready),
@@ -196,7 +304,19 @@ class MemoryCore(Core):
 def columns_shape(design: DesignPoint) -> ReaderShape:
     """The reader of the columns' words: they are few."""
     jobs = design.jobs if design.prefetch > LEAST_PREFETCH else 0
-    return ReaderShape(COLUMN_BITS, design.bus_bits, design.burst, max(LEAST_PREFETCH, 2 * design.burst), jobs)
+    depth = max(LEAST_PREFETCH, 2 * design.burst)
+    return ReaderShape(COLUMN_BITS, design.bus_bits, design.burst, depth, jobs, tag_bits(design))
+
+
+RAW = "raw"
+"""The reader of raw rows."""
+
+
+def raw_shape(design: DesignPoint) -> ReaderShape:
+    """The reader of raw rows: a plane is a row, a word is a block of coordinates."""
+    assert design.front_end is not None
+    jobs, bits = design.jobs if design.prefetch > LEAST_PREFETCH else 0, DIM * design.front_end.raw_bits
+    return ReaderShape(bits, design.bus_bits, design.burst, design.prefetch, jobs, tag_bits(design), marks=True)
 
 
 class AxiMemoryTop(Top):
@@ -217,10 +337,17 @@ class AxiMemoryTop(Top):
     CORE: ClassVar = MemoryCore
 
     def __init__(self, design: DesignPoint):
-        super().__init__(design, {"m_axi_mem": Out(memory(design.bus_bits, id_bits(design)))})
+        self.port = memory(design.bus_bits, id_bits(design), design.address_bits)
+        super().__init__(design, {"m_axi_mem": Out(self.port)})
 
     def elaborate(self, platform: object) -> Module:
-        """The memory port goes straight to the core."""
+        """The memory port goes straight to the core, or through registers."""
         m = super().elaborate(platform)
-        forward(m, self.m_axi_mem, self.core.memory)
+        inner: Any = self.core.memory
+        if self.design.port_registers:
+            registers = PortRegisters(self.port)
+            m.submodules.port = DomainRenamer("core")(registers)
+            forward(m, registers.inner, inner)
+            inner = registers.outer
+        forward(m, self.m_axi_mem, inner)
         return m

@@ -1,11 +1,14 @@
 """AXI interfaces as signatures, seen from the manager, and a component behind flat ports with the names of AXI."""
 
+from itertools import chain
 from typing import Any
 
-from amaranth import ClockDomain, Module, Value
+from amaranth import Cat, ClockDomain, Module, Signal, Value
 from amaranth.hdl import ValueLike
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
+from hw.streams import Skid
 
 ADDRESS_BITS = 64
 """Bits of a memory address."""
@@ -49,33 +52,74 @@ def lite(address_bits: int) -> AxiSignature:
     )
 
 
-def read(bus_bits: int, id_bits: int) -> AxiSignature:
+def read(bus_bits: int, id_bits: int, address_bits: int = ADDRESS_BITS) -> AxiSignature:
     """The two channels of AXI4 that read."""
     return AxiSignature(
         "AXI4",
         {
-            **_channel("ar", {"id": id_bits} | _BURST),
+            **_channel("ar", {"id": id_bits, "addr": address_bits} | _BURST),
             **_channel("r", {"id": id_bits, "data": bus_bits, "resp": RESPONSE_BITS, "last": 1}, flow=In),
         },
     )
 
 
-def write(bus_bits: int, id_bits: int) -> AxiSignature:
+def write(bus_bits: int, id_bits: int, address_bits: int = ADDRESS_BITS) -> AxiSignature:
     """The three channels of AXI4 that write."""
     return AxiSignature(
         "AXI4",
         {
-            **_channel("aw", {"id": id_bits} | _BURST),
+            **_channel("aw", {"id": id_bits, "addr": address_bits} | _BURST),
             **_channel("w", {"data": bus_bits, "strb": bus_bits // 8, "last": 1}),
             **_channel("b", {"id": id_bits, "resp": RESPONSE_BITS}, flow=In),
         },
     )
 
 
-def memory(bus_bits: int, id_bits: int) -> AxiSignature:
+def memory(bus_bits: int, id_bits: int, address_bits: int = ADDRESS_BITS) -> AxiSignature:
     """AXI4, all five channels."""
-    members = dict(write(bus_bits, id_bits).members.items()) | dict(read(bus_bits, id_bits).members.items())
-    return AxiSignature("AXI4", members)
+    sides = (side(bus_bits, id_bits, address_bits).members.items() for side in (write, read))
+    return AxiSignature("AXI4", dict(chain(*sides)))
+
+
+class PortRegisters(wiring.Component):
+    """Two registers on each channel between a manager and its port: a transfer comes a cycle later, and nothing on one
+    side depends on the other side in the same cycle.
+
+    Parameters
+    ----------
+    signature : AxiSignature
+        Of AXI4.
+
+    Members
+    -------
+    inner : In(AXI4)
+    outer : Out(AXI4)
+    """
+
+    def __init__(self, signature: AxiSignature):
+        super().__init__({"inner": In(signature), "outer": Out(signature)})
+
+    def elaborate(self, platform: object) -> Module:
+        """A skid for each channel, in the direction of its payload."""
+        m = Module()
+        for channel in ("aw", "w", "b", "ar", "r"):
+            source, sink = (self.inner, self.outer) if channel in ("aw", "w", "ar") else (self.outer, self.inner)
+            names = [
+                name
+                for name in self.inner.signature.members
+                if name.startswith(channel) and name.removeprefix(channel) not in ("valid", "ready")
+            ]
+            payload = Cat(getattr(source, name) for name in names)
+            m.submodules[channel] = skid = Skid(len(payload))
+            m.d.comb += [
+                skid.i.payload.eq(payload),
+                skid.i.valid.eq(getattr(source, f"{channel}valid")),
+                getattr(source, f"{channel}ready").eq(skid.i.ready),
+                Cat(getattr(sink, name) for name in names).eq(skid.o.payload),
+                getattr(sink, f"{channel}valid").eq(skid.o.valid),
+                skid.o.ready.eq(getattr(sink, f"{channel}ready")),
+            ]
+        return m
 
 
 def axi_stream(bits: int) -> AxiSignature:
@@ -90,7 +134,7 @@ def forward(m: Module, outer: Any, inner: Any) -> None:
         m.d.comb += there.eq(here) if member.flow == Out else here.eq(there)
 
 
-_BURST = {"addr": ADDRESS_BITS, "len": 8, "size": 3, "burst": 2, "cache": 4, "prot": 3}
+_BURST = {"len": 8, "size": 3, "burst": 2, "cache": 4, "prot": 3}
 
 
 def _channel(prefix: str, fields: dict[str, int], flow: wiring.Flow = Out) -> dict[str, wiring.Member]:
@@ -111,6 +155,8 @@ class AxiPorts(wiring.Component):
     ----------
     component : Component
         Its members are ports, one of them `core_reset`, and AXI interfaces.
+    late_reset : bool
+        Whether the reset of `core` comes out of a register, a cycle later: `aresetn` is held for two cycles then.
 
     Attributes
     ----------
@@ -118,8 +164,8 @@ class AxiPorts(wiring.Component):
         `name`, `protocol`, `role` ("manager" or "subordinate") and `ports` of each AXI interface.
     """
 
-    def __init__(self, component: wiring.Component):
-        self.component = component
+    def __init__(self, component: wiring.Component, *, late_reset: bool = False):
+        self.component, self.late_reset = component, late_reset
         self.interfaces: list[dict[str, Any]] = []
         self._inner: dict[str, Value] = {}
         members: dict[str, wiring.Member] = {"aclk": In(1), "aresetn": In(1)}
@@ -156,7 +202,12 @@ class AxiPorts(wiring.Component):
         sync.clk = core.clk = self.aclk
         m.domains += [sync, core]
         m.d.comb += sync.rst.eq(~self.aresetn)
-        m.d.comb += core.rst.eq(~self.aresetn | self.component.core_reset)
+        reset = ~self.aresetn | self.component.core_reset
+        if self.late_reset:
+            late = Signal(init=1, reset_less=True)
+            m.d.sync += late.eq(reset)
+            reset = late
+        m.d.comb += core.rst.eq(reset)
         m.submodules.core = self.component
         for name, inner in self._inner.items():
             port, flow = getattr(self, name), self.signature.members[name].flow

@@ -2,23 +2,25 @@
 
 from dataclasses import dataclass
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from hw.axi.bursts import WORDS_BITS, Bursts, burst_layout, planes_layout
 from hw.axi.gearbox import Gearbox
-from hw.axi.ports import INCR, read
+from hw.axi.map import TAG_BITS
+from hw.axi.ports import ADDRESS_BITS, INCR, read
 from hw.design import LEAST_PREFETCH, DesignPoint
 from hw.engine.planner import FIELD_BITS
-from hw.streams import broadcast
+from hw.streams import BlockQueue, Skid, broadcast
 
 
 def id_bits(design: DesignPoint) -> int:
-    """Bits of ARID and AWID: a number for each of four readers; of a fifth one, for an output stage."""
-    return 3 if design.output else 2
+    """Bits of ARID and AWID."""
+    return design.id_bits or design.least_id_bits
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,10 @@ class ReaderShape:
         Beats that its queue has room for.
     jobs : int
         Jobs that it can ask for ahead of the one whose words it hands out. If 0, one, which needs no queue.
+    tag_bits : int
+        Of the tag of a job, which its bursts bear.
+    marks : bool
+        Whether a bit above each word says that it is the last one of its plane.
     """
 
     word_bits: int
@@ -41,6 +47,23 @@ class ReaderShape:
     burst: int
     depth: int
     jobs: int
+    tag_bits: int = 0
+    marks: bool = False
+
+    @property
+    def planes(self) -> data.StructLayout:
+        """What it is to fetch."""
+        return planes_layout(self.word_bits, self.bus_bits, self.tag_bits)
+
+    @property
+    def bursts(self) -> data.StructLayout:
+        """What it asks for."""
+        return burst_layout(self.bus_bits, self.burst, self.tag_bits)
+
+
+def tag_bits(design: DesignPoint) -> int:
+    """Bits of the tag of a job as far as the bus."""
+    return TAG_BITS if design.diagnostics else 0
 
 
 def reader_shapes(design: DesignPoint, word: data.StructLayout) -> dict[str, ReaderShape]:
@@ -56,7 +79,7 @@ def reader_shapes(design: DesignPoint, word: data.StructLayout) -> dict[str, Rea
     for name, bits in widths.items():
         share = (-(-design.prefetch * bits // (widest * burst)) + 1) * burst
         depth = design.prefetch if bits == widest else max(LEAST_PREFETCH, 2 * burst, share)
-        shapes[name] = ReaderShape(bits, design.bus_bits, burst, depth, jobs)
+        shapes[name] = ReaderShape(bits, design.bus_bits, burst, depth, jobs, tag_bits(design))
     return shapes
 
 
@@ -81,15 +104,14 @@ class Reader(wiring.Component):
 
     def __init__(self, shape: ReaderShape):
         self.shape, self.word_bits, self.bus_bits = shape, shape.word_bits, shape.bus_bits
-        bus_bits, burst = shape.bus_bits, shape.burst
-        self.offset_bits = exact_log2(bus_bits // 8)
+        self.offset_bits = exact_log2(shape.bus_bits // 8)
         super().__init__(
             {
-                "job": In(stream.Signature(planes_layout(shape.word_bits, bus_bits))),
-                "request": Out(stream.Signature(burst_layout(bus_bits, burst))),
-                "beat": In(bus_bits),
+                "job": In(stream.Signature(shape.planes)),
+                "request": Out(stream.Signature(shape.bursts)),
+                "beat": In(shape.bus_bits),
                 "push": In(1),
-                "o": Out(stream.Signature(shape.word_bits)),
+                "o": Out(stream.Signature(shape.word_bits + shape.marks)),
             }
         )
 
@@ -113,7 +135,7 @@ class Reader(wiring.Component):
             broadcast(m, self.job, {"ask": (ask_valid, ask_ready), "cut": (cut_valid, cut_ready)})
 
         depth = self.shape.depth
-        m.submodules.queue = queue = SyncFIFOBuffered(width=self.bus_bits, depth=depth)
+        m.submodules.queue = queue = BlockQueue(width=self.bus_bits, depth=depth)
         m.d.comb += [queue.w_data.eq(self.beat), queue.w_en.eq(self.push)]
         # Block memories are slow: a register behind them.
         front = Signal(self.bus_bits, reset_less=True)
@@ -125,7 +147,7 @@ class Reader(wiring.Component):
 
         # Asking. Room for all of a burst is set aside a cycle before it is on offer; that of a beat which was taken
         # counts a cycle later.
-        m.submodules.bursts = bursts = Bursts(self.word_bits, self.bus_bits, self.shape.burst)
+        m.submodules.bursts = bursts = Bursts(self.word_bits, self.bus_bits, self.shape.burst, self.shape.tag_bits)
         burst = bursts.o.payload
         room = Signal(range(depth + 1), init=depth)
         rest = Signal(len(room) + 1)  # of it, less the next burst: negative if it has none
@@ -137,7 +159,7 @@ class Reader(wiring.Component):
             ask_ready.eq(bursts.i.ready),
             # room + freed − (more + 1), in one subtraction: what is freed lends to the lowest bit.
             rest.eq((Cat(freed, room) - Cat(1, burst.more)) >> 1),
-            offer.eq(bursts.o.valid & ~rest[-1] & (~self.request.valid | self.request.ready)),
+            offer.eq(bursts.o.valid & ~rest[-1] & ~self.request.valid),
             bursts.o.ready.eq(offer),
         ]
         m.d.sync += [freed.eq(queue.r_en & queue.r_rdy), room.eq(Mux(offer, rest[:-1], room + freed))]
@@ -146,8 +168,9 @@ class Reader(wiring.Component):
         with m.If(offer):
             m.d.sync += [self.request.valid.eq(1), self.request.payload.eq(burst)]
 
-        # Cutting: the last beat of a plane is padded.
+        # Cutting: the last beat of a plane is padded. Words wait in two places, so that no reader looks at another one.
         m.submodules.gearbox = gearbox = Gearbox(self.bus_bits, self.word_bits)
+        m.submodules.words = out = Skid(self.word_bits + self.shape.marks)
         cutting = Signal()
         words = Signal(signed(WORDS_BITS + 1))  # of a plane, less two, and what of them is left: the last one's sign
         word = Signal.like(words)
@@ -159,13 +182,14 @@ class Reader(wiring.Component):
             gearbox.i.payload.data.eq(front),
             gearbox.i.valid.eq(has_front & cutting),
             take_front.eq(gearbox.i.ready & cutting),
-            self.o.payload.eq(gearbox.o.payload.data),
-            self.o.valid.eq(gearbox.o.valid & cutting),
-            gearbox.o.ready.eq(self.o.ready & cutting),
+            gearbox.o.ready.eq(out.i.ready & cutting),
             last.eq(word[-1]),
             gearbox.drop.eq(last),
-            cut.eq(self.o.valid & self.o.ready),
+            out.i.payload.eq(Cat(gearbox.o.payload.data, *([last] if self.shape.marks else []))),
+            out.i.valid.eq(gearbox.o.valid & cutting),
+            cut.eq(out.i.valid & out.i.ready),
         ]
+        wiring.connect(m, out.o, wiring.flipped(self.o))
         with m.If(cut):
             m.d.sync += word.eq(word - 1)
             with m.If(last):
@@ -202,15 +226,24 @@ class ReadMaster(wiring.Component):
         Nothing that was asked for is missing, and nothing is asked for.
     error : Out(1)
         A response was an error.
+    about : Out, of readers with tags
+        What an error was about that came `ABOUT` cycles before: the address of its burst, and its tag.
+    waiting : Out(1), of readers with tags
+        Beats that were asked for are missing.
     """
+
+    ABOUT = 3
 
     def __init__(self, shapes: dict[str, ReaderShape], axcache: int, id_bits: int):
         self.readers = {name: Reader(shape) for name, shape in shapes.items()}
-        shape = next(iter(shapes.values()))
-        self.bus_bits, self.burst, self.axcache = shape.bus_bits, shape.burst, axcache
+        self.shape = shape = next(iter(shapes.values()))
+        self.bus_bits, self.axcache = shape.bus_bits, axcache
         members: dict[str, wiring.Member] = {"memory": Out(read(self.bus_bits, id_bits))}
         for name, reader in self.readers.items():
             members |= {f"{name}_job": reader.signature.members["job"], name: reader.signature.members["o"]}
+        if shape.tag_bits:
+            about = data.StructLayout({"address": ADDRESS_BITS, "tag": shape.tag_bits})
+            members |= {"about": Out(about), "waiting": Out(1)}
         super().__init__(members | {"halt": In(1), "quiet": Out(1), "error": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
@@ -256,7 +289,7 @@ class ReadMaster(wiring.Component):
             number |= Mux(grant[i], i, 0)
             burst |= Mux(grant[i], reader.request.payload.as_value(), 0)
             m.d.comb += reader.request.ready.eq(may & grant[i])
-        granted = data.View(burst_layout(self.bus_bits, self.burst), burst)
+        granted = data.View(self.shape.bursts, burst)
         with m.If(free):
             m.d.sync += [
                 axi.arvalid.eq(asks.any() & ~halted),
@@ -276,4 +309,34 @@ class ReadMaster(wiring.Component):
         with m.Elif(ended & ~begun):
             m.d.sync += outstanding.eq(outstanding - 1)
         m.d.comb += self.quiet.eq((outstanding == 0) & ~begun & halted)
+        if self.shape.tag_bits:
+            tag = Signal(self.shape.tag_bits)
+            with m.If(free):
+                m.d.sync += tag.eq(granted.tag)
+            self._remember(m, begun, Cat(axi.araddr, tag))
+            m.d.comb += self.waiting.eq(outstanding.any())
         return m
+
+    def _remember(self, m: Module, begun: Signal, what: Value) -> None:
+        """What the bursts were that wait for their beats: those of an ID in their order, all IDs in one memory."""
+        axi = self.memory
+        places = 1 << max(reader.shape.depth - 1 for reader in self.readers.values()).bit_length()
+        m.submodules.asked = memory = Memory(shape=len(what), depth=places * len(self.readers), init=[])
+        write, read = memory.write_port(), memory.read_port()
+        put, got = (
+            [Signal(range(places), name=f"{name}_{i}") for i in range(len(self.readers))] for name in ("put", "got")
+        )
+        for i in range(len(self.readers)):
+            m.d.sync += put[i].eq(put[i] + (begun & (axi.arid == i)))
+            m.d.sync += got[i].eq(got[i] + (axi.rvalid & axi.rlast & (axi.rid == i)))
+        # The place of the beat that came a cycle before, and what is there.
+        place = Signal(len(read.addr))
+        m.d.sync += place.eq(Cat(Array(got)[axi.rid], axi.rid))
+        m.d.comb += [
+            write.addr.eq(Cat(Array(put)[axi.arid], axi.arid)),
+            write.data.eq(what),
+            write.en.eq(begun),
+            read.addr.eq(place),
+            read.en.eq((read.addr != write.addr) | ~begun),
+        ]
+        m.d.sync += self.about.as_value().eq(read.data)

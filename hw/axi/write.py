@@ -1,15 +1,17 @@
 """Rows of results written to memory through an AXI4 write port."""
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from hw.axi.gearbox import Gearbox
+from hw.axi.map import STRIDE_BITS, TAG_BITS
 from hw.axi.ports import ADDRESS_BITS, INCR, write
 from hw.axi.read import id_bits
 from hw.design import ACC_BITS, DesignPoint
+from hw.streams import BlockQueue
 
 LEAST_OUTSTANDING = 8
 """Bursts that can wait for a response, at least."""
@@ -26,7 +28,9 @@ def result_word_bits(design: DesignPoint) -> int:
 
 
 class WriteMaster(wiring.Component):
-    """Writes the rows of jobs back to back, each job from an address of its own.
+    """Writes the rows of jobs back to back, each job from an address of its own; or, of designs with `strides`, where
+    the job's stride is not zero, each row of a tile so many bytes after the one before it, and each tile beside the one
+    before it.
 
     With an output stage what comes is no row but one result.
 
@@ -41,10 +45,11 @@ class WriteMaster(wiring.Component):
     -------
     memory : Out(AXI4)
         The channels that write.
-    job : In(stream of addresses)
-        Multiples of the bus width.
-    rows : In(stream of values, end, and kept if there are jobs that keep)
-        `end` marks the last row of a job; with `kept` it is none, and all that there is of the job.
+    job : In(stream of address, and stride and tag if there are any)
+        Addresses and strides are multiples of the bus width.
+    rows : In(stream of values, end, and kept if there are jobs that keep; last and stop if there are strides)
+        `end` marks the last row of a job; with `kept` it is none, and all that there is of the job. `last` marks the
+        last row of a tile, `stop` the last result of a row.
     halt : In(1)
         No burst is begun.
     quiet : Out(1)
@@ -53,23 +58,34 @@ class WriteMaster(wiring.Component):
         A response was an error.
     done : Out(1)
         The last burst of a job was answered, and none since reset by an error; or one that keeps its rows is next.
+    about : Out(address, tag), of a design with diagnostics
+        Of the burst that is answered, or of the job that is done.
     """
 
     def __init__(self, design: DesignPoint):
         row_bits, bus_bits = result_word_bits(design), design.bus_bits
         self.row_bits, self.bus_bits, self.burst, self.axcache = row_bits, bus_bits, design.burst, design.axcache
         self.outstanding = outstanding(design)
-        self.ends = ("end", "kept") if design.keep_rows else ("end",)
+        kept, strides = ("kept",) if design.keep_rows else (), ("last", "stop") if design.strides else ()
+        self.ends = ("end", *kept, *strides)
         """Fields of a row beside its values."""
+        self.tile_bits = design.cols * design.result_bits
+        stride = {"stride": STRIDE_BITS} if design.strides else {}
+        tag = {"tag": TAG_BITS} if design.diagnostics else {}
+        self.place = data.StructLayout({"address": ADDRESS_BITS} | stride | tag)
+        """Where the results of a job go to."""
+        self.burst_place = data.StructLayout({"address": ADDRESS_BITS} | tag)
+        """Where a burst of them goes to."""
         super().__init__(
             {
                 "memory": Out(write(bus_bits, id_bits(design))),
-                "job": In(stream.Signature(ADDRESS_BITS)),
+                "job": In(stream.Signature(self.place)),
                 "rows": In(stream.Signature(data.StructLayout({"values": row_bits, **dict.fromkeys(self.ends, 1)}))),
                 "halt": In(1),
                 "quiet": Out(1),
                 "error": Out(1),
                 "done": Out(1),
+                **({"about": Out(self.burst_place)} if tag else {}),
             }
         )
 
@@ -82,36 +98,54 @@ class WriteMaster(wiring.Component):
         keeps = "kept" in self.ends
         none = self.rows.payload.kept if keeps else Const(0, 1)
         kept = Signal()
-        m.submodules.gearbox = gearbox = Gearbox(self.row_bits, self.bus_bits)
+        strides = "stop" in self.ends
+        m.submodules.gearbox = gearbox = Gearbox(self.row_bits, self.bus_bits, padded=strides)
         beat = gearbox.o.payload
+        active = Signal()
+        taken = Signal()
+        stops, finished = self.rows.payload.end, beat.last
+        may, joins = self.rows.valid, gearbox.i.ready
+        if strides:  # a word is looked at when the stride is known that goes with it
+            may, joins = may & active, joins & active
+            stops, finished, jumps, place = self._rows(m, gearbox, taken)
         m.d.comb += [
             gearbox.i.payload.data.eq(self.rows.payload.values),
-            gearbox.i.payload.last.eq(self.rows.payload.end),
-            gearbox.i.valid.eq(self.rows.valid & ~none if keeps else self.rows.valid),
-            self.rows.ready.eq(Mux(none, kept, gearbox.i.ready) if keeps else gearbox.i.ready),
+            gearbox.i.payload.last.eq(stops),
+            gearbox.i.valid.eq(may & ~none if keeps else may),
+            self.rows.ready.eq(Mux(none, kept, joins) if keeps else joins),
         ]
 
         beats_layout = data.StructLayout({"data": self.bus_bits, "units": len(beat.units), "last": 1})
-        m.submodules.beats = beats = SyncFIFOBuffered(width=beats_layout.size, depth=2 * burst_beats)
+        m.submodules.beats = beats = BlockQueue(width=beats_layout.size, depth=2 * burst_beats)
         burst_layout = data.StructLayout({"at": ADDRESS_BITS - offset_bits, "more": range(burst_beats)})
         m.submodules.bursts = bursts = SyncFIFO(width=burst_layout.size, depth=self.outstanding)
-        m.submodules.answers = answers = SyncFIFO(width=len(self.ends), depth=self.outstanding)
+        tags = self.burst_place.size - ADDRESS_BITS
+        about_bits = ADDRESS_BITS - offset_bits + tags if tags else 0
+        flags = 1 + keeps
+        m.submodules.answers = answers = SyncFIFO(width=flags + about_bits, depth=self.outstanding)
+
+        # There is room for another beat, burst and answer than the one that may come in the cycle in which it is seen.
+        room = Signal()
+        m.d.sync += room.eq(
+            (beats.level < 2 * burst_beats - 2)
+            & (bursts.level < self.outstanding - 1)
+            & (answers.level < self.outstanding - 1)
+        )
 
         # A burst goes from `first` to `at`, and ends with the job or at a multiple of as many beats as it may have.
-        active = Signal()
         first = Signal(ADDRESS_BITS - offset_bits)
+        about = [first, Signal(tags, name="tag")] if tags else []
         at = Signal(ADDRESS_BITS - offset_bits)
-        taken = Signal()
         ends = Signal()
         m.d.comb += [
-            gearbox.o.ready.eq(active & ~self.halt & beats.w_rdy & bursts.w_rdy & answers.w_rdy),
+            gearbox.o.ready.eq(active & ~self.halt & room),
             taken.eq(gearbox.o.valid & gearbox.o.ready),
             ends.eq(beat.last | at[: exact_log2(burst_beats)].all()),
             beats.w_data.eq(Cat(beat.data, beat.units, ends)),
             beats.w_en.eq(taken),
             bursts.w_data.eq(Cat(first, (at - first)[: exact_log2(burst_beats)])),
             bursts.w_en.eq(taken & ends),
-            answers.w_data.eq(Cat(beat.last, kept) if keeps else beat.last),
+            answers.w_data.eq(Cat(finished, *([kept] if keeps else []), *about)),
             answers.w_en.eq((taken & ends) | kept if keeps else taken & ends),
             self.job.ready.eq(~active),
         ]
@@ -119,15 +153,20 @@ class WriteMaster(wiring.Component):
             m.d.sync += at.eq(at + 1)
             with m.If(ends):
                 m.d.sync += first.eq(at + 1)
-            with m.If(beat.last):
+            with m.If(finished):
                 m.d.sync += active.eq(0)
+        if strides:
+            with m.If(jumps):
+                m.d.sync += [first.eq(place), at.eq(place)]
         if keeps:
-            m.d.comb += kept.eq(self.rows.valid & none & active & ~gearbox.o.valid & ~self.halt & answers.w_rdy)
+            m.d.comb += kept.eq(self.rows.valid & none & active & ~gearbox.o.valid & ~self.halt & room)
             with m.If(kept):
                 m.d.sync += active.eq(0)
         with m.If(self.job.valid & self.job.ready):
-            begin = self.job.payload[offset_bits:]
+            begin = self.job.payload.address[offset_bits:]
             m.d.sync += [active.eq(1), first.eq(begin), at.eq(begin)]
+            if about:
+                m.d.sync += about[1].eq(self.job.payload.tag)
 
         # Addresses and data go their own ways.
         burst, out = data.View(burst_layout, bursts.r_data), data.View(beats_layout, beats.r_data)
@@ -164,4 +203,39 @@ class WriteMaster(wiring.Component):
             self.done.eq(done | (none_next & ~failed) if keeps else done),
             self.quiet.eq(~answers.r_rdy),
         ]
+        if about:
+            m.d.comb += Cat(self.about.address[offset_bits:], self.about.tag).eq(answers.r_data[flags:])
         return m
+
+    def _rows(self, m: Module, gearbox: Gearbox, taken: Signal) -> tuple[Value, Value, Value, Value]:
+        """Where rows begin, in units of the gearbox. Returns whether a word is the last of what is written back to
+        back; whether a beat is the last of its job; whether the next one begins a row elsewhere, and there."""
+        rows, given, beat = self.rows.payload, self.job.payload, gearbox.o.payload
+        inside, whole = exact_log2(self.bus_bits // gearbox.unit_bits), exact_log2(gearbox.unit_bits // 8)
+        strided = Signal()
+        stride = Signal(STRIDE_BITS - whole)
+        tile = Signal(ADDRESS_BITS - whole)
+        row = Signal.like(tile)
+        next_row = Signal.like(tile)  # known a cycle after the row, which takes two at least
+        next_tile = Signal.like(tile)
+        last = Signal()
+        job_ends = Signal()
+        then = Signal.like(tile)
+        jumps = Signal()
+        goes_on = strided & ~job_ends
+        m.d.comb += [
+            then.eq(Mux(last, next_tile, next_row)),
+            jumps.eq(taken & beat.last & goes_on),
+            gearbox.pad.eq(Mux(goes_on, then[:inside], 0)),
+        ]
+        m.d.sync += [next_row.eq(row + stride), next_tile.eq(tile + self.tile_bits // gearbox.unit_bits)]
+        with m.If(gearbox.i.valid & gearbox.i.ready):
+            m.d.sync += [last.eq(rows.last), job_ends.eq(rows.end)]
+        with m.If(jumps):
+            m.d.sync += row.eq(then)
+            with m.If(last):
+                m.d.sync += tile.eq(then)
+        with m.If(self.job.valid & self.job.ready):
+            m.d.sync += [strided.eq(given.stride.any()), stride.eq(given.stride >> whole)]
+            m.d.sync += [row.eq(given.address >> whole), tile.eq(given.address >> whole)]
+        return Mux(strided, rows.stop, rows.end), beat.last & (job_ends | ~strided), jumps, then[inside:]

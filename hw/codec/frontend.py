@@ -12,13 +12,14 @@ from itertools import pairwise
 
 from amaranth import C, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from golden.frontend import GAIN_EXPONENT_BITS, MANTISSA_BITS, SEED_BITS, TABLE_BITS, FrontEndRules
 from hw.codec.encoder import Encoder, clip, encoded_block, encoding, multiplier_fields, scaled_block
-from hw.codec.hadamard import Queue, Rotator, raw_block, rotating, word_block
+from hw.codec.hadamard import Rotator, raw_block, rotating, word_block
+from hw.streams import BlockQueue, Queue
 from hw.values import register, registers, wire
 
 HANDOVER = Queue.LATENCY + 4
@@ -172,8 +173,8 @@ class RowScale(wiring.Component):
         """The row buffer, and the queue of the multipliers of the rows in it; statistic, reciprocal, multiplier."""
         m = Module()
         rows = self.depth // self.rules.segment_blocks + 1
-        blocks = SyncFIFOBuffered(width=len(self.i.payload.as_value()), depth=self.depth)
-        scales = SyncFIFOBuffered(width=len(self.scale.payload.as_value()), depth=rows)
+        blocks = BlockQueue(width=len(self.i.payload.as_value()), depth=self.depth)
+        scales = BlockQueue(width=len(self.scale.payload.as_value()), depth=rows)
         m.submodules.blocks, m.submodules.scales = blocks, scales
         for fifo, out in ((blocks, self.o), (scales, self.scale)):
             m.d.comb += [out.valid.eq(fifo.r_rdy), out.payload.as_value().eq(fifo.r_data), fifo.r_en.eq(out.ready)]

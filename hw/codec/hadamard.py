@@ -7,11 +7,11 @@ the three that join coordinates of one block come last.
 
 from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from golden.frontend import SEED_BITS, TAPS, FrontEndRules
 from golden.lattice import DIM
+from hw.streams import Queue
 from hw.values import register, registers, wire
 
 
@@ -23,84 +23,6 @@ def raw_block(rules: FrontEndRules) -> data.StructLayout:
 def word_block(rules: FrontEndRules) -> data.StructLayout:
     """A block of a transformed row: eight words, and whether the block is the row's last."""
     return data.StructLayout({"w": data.ArrayLayout(signed(rules.word_bits), DIM), "last": 1})
-
-
-class Queue(wiring.Component):
-    """A queue that trusts its user: it is never full when something is pushed, and what is popped is there.
-
-    A word pushed into an empty queue can be popped `LATENCY` cycles later, or `depth` cycles later if these are less.
-
-    Parameters
-    ----------
-    width, depth : int
-        The depth is a power of two.
-
-    Members
-    -------
-    push, d : In
-    pop : In
-    valid, q : Out
-        Whether there is a word to pop; the oldest one.
-    """
-
-    LATENCY = 4
-
-    def __init__(self, width: int, depth: int):
-        self.width, self.depth = width, depth
-        super().__init__({"push": In(1), "d": In(width), "pop": In(1), "valid": Out(1), "q": Out(width)})
-
-    def elaborate(self, platform: object) -> Module:
-        """A register, or two; or a memory and two registers that are filled ahead, so that q is one in any case."""
-        m = Module()
-        q = Signal(self.width, name="oldest", reset_less=True)
-        m.d.comb += self.q.eq(q)
-        if self.depth == 1:
-            m.d.sync += self.valid.eq(self.push | (self.valid & ~self.pop))
-            with m.If(self.push):
-                m.d.sync += q.eq(self.d)
-            return m
-
-        if self.depth == 2:
-            count = Signal(range(self.depth + 1))
-            second = Signal(self.width, reset_less=True)
-            m.d.sync += count.eq(count + self.push - self.pop)
-            m.d.comb += self.valid.eq(count.any())
-            with m.If(self.push):
-                m.d.sync += second.eq(self.d)
-            with m.If(self.pop & (count == 2)):
-                m.d.sync += q.eq(second)
-            with m.Elif(self.push & (self.pop | ~count.any())):
-                m.d.sync += q.eq(self.d)
-            return m
-
-        m.submodules.memory = memory = Memory(shape=self.width, depth=self.depth, init=[])
-        write, read = memory.write_port(), memory.read_port()
-        head = Signal(range(self.depth))
-        tail = Signal(range(self.depth))
-        waiting = Signal(range(self.depth + 1))  # words in the memory that have not been read
-        fetched, filled = Signal(), self.valid  # the memory's output and q hold a word
-        move = Signal()
-        fetch = Signal()
-        push = register(m, "pushed", self.push, reset_less=False)
-        m.d.comb += [
-            write.addr.eq(tail),
-            write.data.eq(register(m, "word", self.d)),
-            write.en.eq(push),
-            move.eq(fetched & (self.pop | ~filled)),
-            fetch.eq(waiting.any() & (move | ~fetched)),
-            read.addr.eq(head),
-            read.en.eq(fetch),
-        ]
-        m.d.sync += [
-            tail.eq(tail + push),
-            head.eq(head + fetch),
-            waiting.eq(waiting + push - fetch),
-            fetched.eq(fetch | (fetched & ~move)),
-            filled.eq(move | (filled & ~self.pop)),
-        ]
-        with m.If(move):
-            m.d.sync += q.eq(read.data)
-        return m
 
 
 def rotating(rules: FrontEndRules) -> int:

@@ -2,7 +2,7 @@
 
 from amaranth import Module, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from golden.frontend import GAIN_EXPONENT_BITS, MANTISSA_BITS, SEED_BITS, FrontEndRules
@@ -15,7 +15,7 @@ from hw.engine.counters import COUNTER_BITS, COUNTERS
 from hw.engine.planner import Planner, errors, job
 from hw.engine.rows import RowFramer, raw_job, routed_block
 from hw.engine.sequencer import Engine
-from hw.streams import broadcast
+from hw.streams import BlockQueue, broadcast
 
 ROWS_UNDER_WAY = 64
 """Rows that the front end can have taken in part and not given out."""
@@ -77,7 +77,7 @@ class Routed(wiring.Component):
         m.d.comb += self.bad_row.eq(framer.error)
         m.submodules.front_end = front_end = FrontEnd(self.rules)
         m.submodules.ways = ways = SyncFIFO(width=1, depth=ROWS_UNDER_WAY)
-        m.submodules.multipliers = kept = SyncFIFOBuffered(
+        m.submodules.multipliers = kept = BlockQueue(
             width=multiplier(self.rules).size, depth=self.design.panel_rows + FLOWING
         )
         for name, member in front_end_controls(self.rules).items():

@@ -26,9 +26,10 @@ STAGES = 10
 
 def result_word(design: DesignPoint) -> data.StructLayout:
     """A result; `end` marks the last one of a job. With `kept` it is none, and says that a job has ended whose rows
-    are kept."""
+    are kept. Of designs with strides, `last` marks the last one of a tile, and `stop` that of a row."""
     assert design.output is not None
-    ends = ("end", "kept") if design.keep_rows else ("end",)
+    kept, strides = ("kept",) if design.keep_rows else (), ("last", "stop") if design.strides else ()
+    ends = ("end", *kept, *strides)
     return data.StructLayout({"values": design.output.bits} | dict.fromkeys(ends, 1))
 
 
@@ -101,6 +102,8 @@ class OutputStage(wiring.Component):
 
         # What goes along: whether there is anything, which alone is reset; the ends; the column's word.
         ends: Any = Cat(row.end & last_column, none) if keeps else row.end & last_column
+        if self.design.strides:
+            ends = Cat(ends, row.last & last_column, last_column)
         valid, words = there, [column]
         for i in range(STAGES):
             held = Signal(name=f"valid_{i}")

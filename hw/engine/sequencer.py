@@ -9,7 +9,6 @@ the present ones.
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from golden.lattice import DIM
@@ -24,7 +23,7 @@ from hw.engine.counters import COUNTER_BITS, COUNTERS
 from hw.engine.follower import Follower
 from hw.engine.keeper import Keeper, kept_row
 from hw.engine.planner import FIELD_BITS, SUMS, plan
-from hw.streams import packed_block
+from hw.streams import BlockQueue, packed_block
 from hw.units import place
 from hw.values import register
 
@@ -75,6 +74,8 @@ class Engine(wiring.Component):
         Rows of as many steps as their job says.
     busy, x_late, w_late, drain_blocked, idle : Out(32)
         Cycles since reset by cause, see `COUNTERS`.
+    freeze : In(1), of designs with diagnostics
+        Counters stand still.
     """
 
     def __init__(self, design: DesignPoint):
@@ -88,6 +89,7 @@ class Engine(wiring.Component):
                 "w": In(stream.Signature(w_word(design))),
                 "acc": Out(stream.Signature(kept_row(design))),
                 **({"blocks": In(stream.Signature(block))} if design.front_end else {}),
+                **({"freeze": In(1)} if design.diagnostics else {}),
                 **{name: Out(COUNTER_BITS) for name in COUNTERS},
             }
         )
@@ -253,7 +255,7 @@ class Engine(wiring.Component):
             m.d.comb += array.i.payload[name].eq(late[name])
 
         out = self._keep(m, go & flags.finish, run.now, given_back) if design.keep_rows else array.o
-        m.submodules.queue = queue = SyncFIFOBuffered(width=kept_row(design).size, depth=design.drain_rows)
+        m.submodules.queue = queue = BlockQueue(width=kept_row(design).size, depth=design.drain_rows)
         m.d.comb += [
             queue.w_data.eq(out.payload),
             queue.w_en.eq(out.valid),
@@ -275,7 +277,7 @@ class Engine(wiring.Component):
             counter = getattr(self, name)
             held = Signal(name=f"{name}_held", init=name == "idle")
             m.d.sync += held.eq(causes[name])
-            with m.If(held):
+            with m.If(held & ~self.freeze if design.diagnostics else held):
                 m.d.sync += counter.eq(counter + 1)
         return m
 

@@ -72,7 +72,9 @@ def _accelerator(design: DesignPoint | Format) -> Generated:
 
 @cache
 def _axi_memory(design: DesignPoint | Format) -> Generated:
-    return generate_axi(replace(_point(design, "AXI memory top"), front_end=None), "axi")
+    point = _point(design, "AXI memory top")
+    given = point.front_end is not None and point.front_end.scale == "host"
+    return generate_axi(point if given else replace(point, front_end=None), "axi")
 
 
 def with_example(generated: Generated) -> Generated:

@@ -122,6 +122,8 @@ def writes(h: Harness) -> None:
         queue(h, f"{path}.{name}", most)
     level, due = (h.probe(f"{path}.{name}.level", bits_for(most)) for name in ("bursts", "answers"))
     h.prove("a response is due to each burst", due == rules.asked + level)
+    room, inner = h.probe(f"{path}.room"), h.probe(f"{path}.beats.inner_level", bits_for(2 * burst - 1))
+    h.prove("where room is seen, there is some", ~room | ((level < most) & (due < most) & (inner < 2 * burst - 1)))
     complete = h.probe(f"{path}.complete")
     h.prove("bursts whose data are not sent are counted", due == rules.sent + complete)
     h.prove("and none is under way when it says so", dut.quiet == ~due.any())
@@ -176,7 +178,7 @@ def claims() -> list[Claim]:
             "until they are taken, bursts of at most 16 beats within a page, at most 64 beats of a reader under way. "
             "Whatever comes back finds room, so that the port is always ready.",
             reads,
-            Induction(1, reach=8),
+            Induction(1, reach=12),
             Bug("a queue counts room that a burst has taken", r"\{ 1'h0, rest\[\d+:0\] \} : (\w+);", r"\1 : \1;"),
         ),
         Claim(

@@ -48,6 +48,9 @@ class BusJob:
         The same, of columns, for designs with an output stage.
     add, keep : bool
         Of designs that keep rows: whether it adds to those that were kept, and keeps its own.
+    stride : int
+        Of designs with strides: bytes from a row of results to the next one, a multiple of the bus width; 0 if they are
+        back to back, tile by tile.
     """
 
     rows: int
@@ -60,6 +63,7 @@ class BusJob:
     c: int = 0
     add: bool = False
     keep: bool = False
+    stride: int = 0
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,7 @@ def bus_cycles(design: DesignPoint, jobs: Sequence[BusJob], memory_latency: int 
         If the latency is out of range, or the jobs take more than `MAX_CYCLES`.
     """
     delay = integer(memory_latency, "The latency of the memory", 0, MAX_LATENCY)
+    delay += 2 * design.port_registers  # there and back
     stationary, bus, offset = design.dataflow == "ws", design.bus_bits, design.bus_bits // 8
     of_readers = []
     sides = [[*reader_shapes(design, word).values()] for word in (x_word(design), w_word(design))]
@@ -151,16 +156,18 @@ def bus_cycles(design: DesignPoint, jobs: Sequence[BusJob], memory_latency: int 
             unit = gcd(bus, shape.word_bits)
             in_units = bus // unit, shape.word_bits // unit
             of_readers.append([side, shape.depth, shape.jobs, *in_units, shape.word_bits])
+    row_bits = result_word_bits(design)
+    unit = gcd(bus, row_bits)
     table = []
     for job in jobs:
         x_words, w_words = words_of(design, job.rows, job.steps, job.passes)
         units = job.rows if stationary else divide(job.rows, design.rows)
         fields = [job.rows, job.tiles, job.steps, job.passes, x_words, w_words, job.tiles * design.cols, units]
-        table.append([*fields, job.x // offset, job.w // offset, job.c // offset, job.y // offset, job.keep])
-    row_bits = result_word_bits(design)
-    unit = gcd(bus, row_bits)
+        fields += [job.x // offset, job.w // offset, job.c // offset, job.y // offset, job.keep]
+        table.append([*fields, job.stride * 8 // unit])
     machine = [stationary, design.rows, design.jobs, latency(design), design.drain_rows, design.burst, bus, delay]
     machine += [row_bits // unit, bus // unit, outstanding(design), STAGES if design.output else 0, design.cols]
+    machine += [design.strides, design.cols * design.result_bits // unit]
     counts = run(*(np.array(array, dtype=np.int64) for array in (machine, table, of_readers)), MAX_CYCLES)
     if counts[0] < 0:
         raise GossetError(f"The cycle model behind a bus counts to {MAX_CYCLES:,} cycles, but the jobs take more.")

@@ -7,10 +7,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 # Columns of the table of jobs.
-_ROWS, _TILES, _STEPS, _PASSES, _X_WORDS, _W_WORDS, _C_WORDS, _UNITS, _X, _W, _C, _Y, _KEEP = range(13)
+_ROWS, _TILES, _STEPS, _PASSES, _X_WORDS, _W_WORDS, _C_WORDS, _UNITS, _X, _W, _C, _Y, _KEEP, _STRIDE = range(14)
 
 # What a row is, from the array to the writer.
-_PRESENT, _END, _KEPT, _LAST = 1, 2, 4, 8
+_PRESENT, _END, _KEPT, _LAST, _STOP = 1, 2, 4, 8, 16
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -22,7 +22,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
     bits of a word.
     """
     stationary, height, queue_depth, latency, drain_rows, burst, bus, delay = machine[:8]
-    row_units, beat_units, out_depth, stages, cols = machine[8:]
+    row_units, beat_units, out_depth, stages, cols, strides, tile_units = machine[8:]
     count, sides = len(jobs), len(of_readers)
 
     # Planner, and who has taken the plan on offer: engine, y, and the images of x, w and columns.
@@ -53,7 +53,8 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
     # The writer.
     y_level = y_next = 0
     gear = ending = active = at_y = began_y = 0
-    beats_inner = beats_ready = complete = sent = 0
+    y_stride = row_at = tile_at = row_last = word_ends = 0
+    has_place = beats_inner = beats_ready = complete = sent = 0
     lengths = np.zeros(slots, np.int64)
     bursts_put = bursts_out = addresses_out = 0
     answers = np.zeros(slots, np.int8)  # 1 for the last burst of a job, 2 for a job that keeps its rows
@@ -75,6 +76,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
     cut_queue, cut_put, cut_got = np.zeros((sides, 64), np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
     inner_of, ready_of, front_of = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
     held, cutting, word = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
+    out_of = np.zeros(sides, np.int64)  # words cut, none, one or two
     words, more = np.zeros(sides, np.int64), np.zeros(sides, np.int64)
     # The read port and the memory.
     latest = ar_valid = ar_of = ar_length = ar_next_length = 0
@@ -89,23 +91,28 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
             return np.full(7, -1)
 
         # The writer's gearbox: beats out, rows in.
-        answers_room = answers_put - answers_got < out_depth
-        burst_room = bursts_put - addresses_out < out_depth and answers_room
         beat_valid = ending or gear >= beat_units
-        moved = beat_valid and active and beats_inner != 2 * burst - 1 and burst_room
+        moved = beat_valid and active and has_place
         few = gear <= beat_units
         beat_last = moved and ending and few
+        finished_job = beat_last and (word_ends != 0 or y_stride == 0)
+        jumps = beat_last and not finished_job
+        place = tile_at + tile_units if row_last else row_at + y_stride
         rest = (0 if few else gear - beat_units) if moved else gear
+        if jumps:
+            rest = place % beat_units
         head = in_queue[rows_got % (drain_rows + 1)] if queue_ready else 0
         out = pipe[stages - 1] if stages else head
         none = out & _KEPT != 0
-        kept = none and active != 0 and not beat_valid and answers_room
-        joins = out != 0 and not none and not ending and rest < beat_units
+        kept = none and active != 0 and not beat_valid and has_place != 0
+        waiting = max(answers_put - answers_got, bursts_put - addresses_out)
+        has_place = beats_inner + beats_ready < 2 * burst - 2 and waiting < out_depth - 1
+        joins = out != 0 and not none and not ending and rest < beat_units and (active != 0 or not strides)
 
         # What readers have, and the output stage.
         x_valid = w_valid = c_valid = True
         for i in range(sides):
-            if not (cutting[i] and held[i] >= of_readers[i, 4]):
+            if not out_of[i]:
                 if of_readers[i, 0] == 0:
                     x_valid = False
                 elif of_readers[i, 0] == 1:
@@ -209,7 +216,8 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                     start_cut = image_job[side]
 
                 # Words out, beats in.
-                cut = x_moves if side == 0 else w_moves if side == 1 else c_moves
+                cut = cutting[i] != 0 and held[i] >= of_readers[i, 4] and out_of[i] < 2
+                out_of[i] += cut - (x_moves if side == 0 else w_moves if side == 1 else c_moves)
                 drop = cut and word[i] == 1
                 units = held[i]
                 if cut:
@@ -241,12 +249,12 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                 freed[i] = leaves
                 if granted == i:
                     ar_next_length = offered_length[i]
-                offer = waits[i] and room_of[i] >= length_of[i] and (not offered[i] or granted == i)
+                offer = waits[i] and room_of[i] >= length_of[i] and not offered[i]
                 offered[i] = offer or (offered[i] and granted != i)
                 if offer:
                     offered_length[i] = length_of[i]
                     room_of[i] -= length_of[i]
-                emit = bursting[i] and (not waits[i] or offer)
+                emit = bursting[i] and not waits[i]
                 waits[i] = emit or (waits[i] and not offer)
                 length = min(left[i], burst - offset[i])
                 only = length == left[i]
@@ -319,13 +327,18 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                 due_put += 1
         if moved and (beat_last or at_y % burst == burst - 1):
             lengths[bursts_put % slots] = at_y - began_y + 1
-            answers[answers_put % slots] = beat_last
+            answers[answers_put % slots] = finished_job
             answers_put += 1
             bursts_put += 1
             complete += 1
             began_y = at_y + 1
         if moved:
             at_y += 1
+        if jumps:
+            at_y = began_y = place // beat_units
+            row_at = place
+            if row_last:
+                tile_at = place
         inner_read = beats_inner > 0 and (not beats_ready or wrote)
         beats_inner += moved - inner_read
         if inner_read:
@@ -335,16 +348,20 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
         gear = rest + (row_units if joins else 0)
         if beat_last:
             ending = 0
+        if finished_job:
             active = 0
         if kept:
             active = 0
             answers[answers_put % slots] = 2
             answers_put += 1
         if joins:
-            ending = out & _END != 0
+            word_ends, row_last = out & _END, out & _LAST
+            ending = (out & _STOP if y_stride else word_ends) != 0
         if begins:
             active = 1
+            y_stride = jobs[y_next, _STRIDE]
             at_y = began_y = jobs[y_next, _Y]
+            row_at = tile_at = at_y * beat_units
             y_next += 1
         y_level += to_y - begins
 
@@ -383,7 +400,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                 finished = tail if last_middle else height
             for r in range(finished):
                 last = r == finished - 1 and (last_inner if stationary else last_middle)
-                flags = _PRESENT + _LAST * last + _END * (last and last_tiles) + _KEPT * jobs[job, _KEEP]
+                flags = _PRESENT + _STOP + _LAST * last + _END * (last and last_tiles) + _KEPT * jobs[job, _KEEP]
                 coming[(now + latency - 2 + r) % slots] = flags
         has_room = room >= unseen + (1 if stationary else height)
         room += row_taken + given_back - set_aside

@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.axi.map import job_layout
 from hw.axi.memory import MemoryCore
+from hw.axi.ports import PortRegisters, forward
 from hw.design import DesignPoint
 from hw.engine.counters import COUNTER_BITS, COUNTERS
 from hw.engine.planner import SUMS
@@ -42,6 +43,10 @@ class Memory(wiring.Component):
         m = Module()
         m.submodules.core = core = self.core
         axi = core.memory
+        if core.design.port_registers:
+            m.submodules.port = port = PortRegisters(core.memory.signature)
+            forward(m, port.inner, core.memory)
+            axi = port.outer
         now = Signal(32)
         m.d.sync += now.eq(now + 1)
         wiring.connect(m, wiring.flipped(self.job), core.job)
@@ -91,6 +96,8 @@ def measure(model: Model, jobs: list[BusJob], latency: int) -> BusCycles:
     names = ("rows", "tiles", "steps", "int8", "raw", *SUMS)
     fields = {field.port for field in model.layout("job").fields}
     words = {f"job_{name}": table[:, [i]] for i, name in enumerate(names) if f"job_{name}" in fields}
+    if "job_y_stride" in fields:
+        words["job_y_stride"] = np.array([[job.stride] for job in jobs], dtype=np.uint32)
     for name in (name for name in "xwyc" if f"job_{name}" in fields):
         addresses = np.array([getattr(job, name) for job in jobs], dtype=np.uint64)
         words[f"job_{name}"] = addresses[:, None].view(np.uint32)

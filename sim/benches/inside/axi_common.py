@@ -10,11 +10,14 @@ from cocotb.handle import HierarchyObject
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
 from numpy.typing import NDArray
 
+from golden.frontend import FrontEndRules
 from golden.int8 import Int8Matrix
 from golden.lattice import DIM
 from golden.matmul import matmul
 from hw.axi.map import IDENTIFICATION
-from hw.design import ACC_BITS
+from hw.design import ACC_BITS, DesignPoint
+from hw.engine.counters import COUNTERS
+from hw.engine.rows import step_blocks
 from hw.registers import RegisterMap
 from sim.benches.inside.checks import Mismatch, compare, same
 from sim.benches.inside.driver import Driver
@@ -26,6 +29,21 @@ from sim.tiles import Job
 
 KEPT = ((1, "add"), (1, "keep"), (3, "keep"))
 """Jobs of one row with too few tiles for what they want of rows that are kept."""
+
+
+def raw_rows(rules: FrontEndRules, rng: np.random.Generator, count: int, blocks: int) -> NDArray[np.int64]:
+    """Raw rows, small and large."""
+    size = 1 << rng.integers(1, rules.raw_bits, (count, 1))
+    return rng.integers(-size, size, (count, DIM * blocks))
+
+
+def longest_raw(design: DesignPoint, rules: FrontEndRules, rows: int) -> int:
+    """Blocks of the longest row of a raw job of so many, in whole segments; none if no raw job fits."""
+    steps = design.x_depth // (rows if design.dataflow == "ws" else -(-rows // design.rows))
+    most = min(steps, design.w_depth or steps) * step_blocks(design)
+    if rules.scale != "host":
+        most = min(most, rules.row_blocks)
+    return most // rules.segment_blocks * rules.segment_blocks
 
 
 class Channel(Stream):
@@ -273,14 +291,14 @@ class AxiBench(Testbench):
             await run_jobs(jobs)
             counters = await driver.counters(clear=jobs == 1)
             moments.append(driver.moment)
-            sums.append(sum(counters.values()))
+            sums.append(sum(counters[name] for name in COUNTERS))
             for name, count in counters.items():
                 same(f"counter {name}, read again", count, await driver.value(f"count_{name}"), 32)
         if not counters["busy"]:
             raise Mismatch(f"The array was never busy: {counters}.")
         await driver.counters()
         moments.append(driver.moment)
-        sums.append(sum([await driver.value(f"count_{name}") for name in counters]) + sums[-1])
+        sums.append(sum([await driver.value(f"count_{name}") for name in COUNTERS]) + sums[-1])
         for i in range(3):
             same(
                 f"cycles from snapshot {i} to the next",
@@ -325,6 +343,8 @@ class AxiBench(Testbench):
             if not expected <= errors:
                 raise Mismatch(f"A job of {shape} should be refused for {expected}, but the errors are {errors}.")
             same("jobs refused", refused + 1, await driver.value("jobs_refused"), 32)
+            if "refused_tag" in driver.map.by_name:
+                same("tag of the job that was refused", driver.tag, await driver.value("refused_tag"), 16)
             self.checked += 1
         same("jobs accepted", 0, await driver.value("jobs_accepted"), 32)
         same("interrupt after the errors were cleared", 0, int(self.irq.value), 1)

@@ -1,144 +1,47 @@
 """The accelerator with a memory port, software, and a memory that stalls, reorders and fails."""
 
 import bisect
-from collections import deque
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+import cocotb
 import numpy as np
 from cocotb.handle import HierarchyObject
-from cocotbext.axi import AxiReadBus, AxiResp, AxiWriteBus
-from cocotbext.axi.axi_slave import AxiSlaveRead, AxiSlaveWrite
+from cocotbext.axi import AxiReadBus, AxiWriteBus
 from cocotbext.axi.sparse_memory import SparseMemory
 from numpy.typing import NDArray
 
+from golden.frontend import Multiplier
+from golden.lattice import DIM
 from golden.matmul import matmul
 from golden.output import Columns
 from hw.axi.ports import INCR
 from hw.axi.write import outstanding
-from sim.benches.inside.axi_common import AxiBench, Channel
+from hw.codec.encoder import cycles_per_block
+from hw.engine.rows import step_blocks
+from sim.benches.inside.axi_common import AxiBench, Channel, longest_raw, raw_rows
+from sim.benches.inside.axi_slave import Failures, ReadSide, WriteSide
 from sim.benches.inside.checks import Mismatch, RuleBroken, same
-from sim.benches.inside.signals import Beat
+from sim.benches.inside.labels import random_matrix
+from sim.benches.inside.signals import Beat, signal
 from sim.benches.inside.streams import Monitor
-from sim.image import columns_image, operand_image, plane_bytes, result_bytes, result_rows
+from sim.image import (
+    columns_image,
+    operand_image,
+    plane_bytes,
+    raw_image,
+    result_bytes,
+    result_rows,
+    strided_rows,
+)
 from sim.models.schedule import Part
 from sim.tiles import Job, Payload
-
-WAITING = 32
-"""Bursts that the memory accepts before it answers the first."""
-
-GATHERING = 60
-"""Cycles that a memory which is to interleave waits for a burst of another ID."""
 
 GUARD = 64
 """Bytes before and after the results that must not change."""
 
-ERRORS = (AxiResp.SLVERR, AxiResp.DECERR)
-
-
-class Failures:
-    """Decides which responses are errors.
-
-    Parameters
-    ----------
-    rng : Generator
-    """
-
-    def __init__(self, rng: np.random.Generator):
-        self.rng = rng
-        self.after: int | None = None
-        """Responses until one fails; None for never."""
-
-    def next(self) -> AxiResp:
-        """The next response."""
-        if self.after is None:
-            return AxiResp.OKAY
-        self.after -= 1
-        if self.after >= 0:
-            return AxiResp.OKAY
-        self.after = None
-        return ERRORS[int(self.rng.integers(len(ERRORS)))]
-
-
-class ReadSide(AxiSlaveRead):
-    """Answers bursts of one ID in their order, those of different IDs in any order and beat by beat."""
-
-    def __init__(self, bench: AxiBench, bus: Any, target: SparseMemory, failures: Failures):
-        self.bench, self.failures = bench, failures
-        self.gathers = False
-        """Whether it waits for bursts of several IDs, until it has turned from one to another."""
-        self.latency = 0
-        """The most cycles after which a burst can be answered."""
-        self.crossed = 0
-        """Times that a burst of another ID was turned to before all of one were answered."""
-        super().__init__(bus, bench.clock, target=target, **bench.resets)
-        self.ar_channel.queue_occupancy_limit = WAITING
-
-    async def _process_read(self) -> None:
-        rng, waiting, coming = self.bench.rng, dict[int, deque[Any]](), deque[tuple[int, Any]]()
-        present = -1
-        while True:
-            while not waiting or not self.ar_channel.empty() or self._is_due(coming):
-                if self._is_due(coming):
-                    _, burst = coming.popleft()
-                elif coming and self.ar_channel.empty():
-                    await self.bench.edge
-                    continue
-                else:
-                    burst = await self.ar_channel.recv()
-                    if self.latency:
-                        coming.append((self.bench.cycle + int(rng.integers(self.latency + 1)), burst))
-                        continue
-                last = int(burst.arlen)
-                addresses = (int(burst.araddr) + i * self.byte_lanes for i in range(last + 1))
-                beats = ((address, i == last) for i, address in enumerate(addresses))
-                waiting.setdefault(int(burst.arid), deque()).extend(beats)
-                if self.gathers and not self.crossed and len(waiting) == 1:
-                    await self.bench.cycles(GATHERING)
-            gathered = self.gathers and not self.crossed and len(waiting) > 1
-            if present not in waiting or gathered or rng.random() < 0.3:
-                before, present = present, int(rng.choice([i for i in waiting if not gathered or i != present]))
-                self.crossed += before in waiting and before != present
-            address, last = waiting[present].popleft()
-            if not waiting[present]:
-                del waiting[present]
-            reply = self.r_channel._transaction_obj()
-            reply.rid, reply.rlast, reply.rresp = present, last, self.failures.next()
-            reply.rdata = int.from_bytes(self.target.read(address, self.byte_lanes), "little")
-            await self.r_channel.send(reply)
-
-    def _is_due(self, coming: deque[tuple[int, Any]]) -> bool:
-        return bool(coming) and self.bench.cycle >= coming[0][0]
-
-
-class WriteSide(AxiSlaveWrite):
-    """Takes bursts; of one that is answered by an error nothing is kept."""
-
-    def __init__(self, bench: AxiBench, bus: Any, target: SparseMemory, failures: Failures):
-        self.burst: list[tuple[int, bytes]] = []
-        self.latency = 0
-        """The most cycles after which a burst is answered."""
-        super().__init__(bus, bench.clock, target=target, **bench.resets)
-        send = self.b_channel.send
-
-        async def answer(reply: Any) -> None:
-            reply.bresp = failures.next()
-            if reply.bresp == AxiResp.OKAY:
-                for address, data in self.burst:
-                    target.write(address, data)
-            self.burst.clear()
-            if self.latency:
-                await bench.cycles(1 + int(bench.rng.integers(self.latency)))
-            await send(reply)
-
-        self.b_channel.send = answer
-
-    async def _write(self, address: int, data: bytes) -> None:
-        self.burst.append((address, data))
-
-    def _handle_reset(self, state: bool) -> None:
-        super()._handle_reset(state)
-        self.burst.clear()
+HALVES = ("low", "high")
 
 
 class MemoryBench(AxiBench):
@@ -158,6 +61,10 @@ class MemoryBench(AxiBench):
         """Bursts that were written and not answered yet."""
         self.planes: list[tuple[int, int, int]] = []
         """Where planes of operands begin and end, and the number of their reader."""
+        self.moved: Counter[str] = Counter()
+        """Cycles by channel, in which it moved, or stalled; counted if the design counts them."""
+        if self.design.diagnostics:
+            cocotb.start_soon(self._count())
         for name, on_burst in (("ar", self._ask), ("aw", self._write_burst)):
             fields = ("id", "addr", "len", "size", "burst", "cache", "prot")
             self.watch(f"m_axi_mem_{name}", fields, on_burst, independent=independent)
@@ -165,15 +72,17 @@ class MemoryBench(AxiBench):
         self.on_reset(self._forget)
         self.watch("m_axi_mem_w", ("data", "strb", "last"), independent=independent)
         self.beat = self.design.bus_bits // 8
+        self.raw: dict[Job, tuple[NDArray[np.int64], Multiplier]] = {}
+        """The rows of raw jobs, and what multiplies them."""
         self.columns: dict[Job, Columns] = {}
         """What an output stage does with the columns of each job."""
-        self.next_address = int.from_bytes(self.rng.bytes(8), "little") % ((1 << 64) - (1 << 44))
+        self.next_address = int(self.rng.integers(15 << (self.design.address_bits - 4), dtype=np.uint64))
 
     def place(self, size: int) -> int:
         """An aligned address with room for `size` bytes, anywhere, often just before 4 KiB or 4 GiB end."""
         gap = int(self.rng.integers(1, 4)) << 12
         near = int(self.rng.integers(0, 8)) * self.beat
-        boundary = 1 << int(self.rng.choice([12, 12, 12, 32]))
+        boundary = 1 << int(self.rng.choice([12, 12, 12, 32 if self.design.address_bits == 64 else 12]))
         address = (self.next_address + gap + boundary) // boundary * boundary - near
         self.next_address = address + size + GUARD
         return address
@@ -185,7 +94,7 @@ class MemoryBench(AxiBench):
     def lay_out_part(self, job: Job, part: Part, x_words: Payload, w_words: Payload) -> dict[str, int]:
         """The same for a part of a product that is several jobs."""
         images = {
-            "x": operand_image(self.design, "x", x_words),
+            "x": self.raw_image(job, part) if job in self.raw else operand_image(self.design, "x", x_words),
             "w": operand_image(self.design, "w", w_words, part.tiles),
         }
         if self.design.output:
@@ -195,11 +104,53 @@ class MemoryBench(AxiBench):
         for name, image in images.items():
             addresses[name] = self.place(len(image))
             self.memory.write(addresses[name], image)
-        size = result_bytes(self.design, part.output_rows)
+        size, stride = result_bytes(self.design, part.output_rows), 0
+        if self.design.strides and self.rng.random() < 0.7:
+            width = result_bytes(self.design, part.tiles)
+            stride = -(-width // self.beat) * self.beat + int(self.rng.choice([0, 1, 5, 600])) * self.beat
+            size = (part.rows - 1) * stride + width if part.output_rows else 0
         addresses["y"] = self.place(size)
         self.memory.write(addresses["y"] - GUARD, b"\xa5" * (size + 2 * GUARD))
-        self._note_planes(addresses, part.tiles, x_words, w_words)
+        self._note_planes(addresses, part.tiles, x_words, w_words, len(images["x"]) if job in self.raw else 0)
+        if self.design.strides:
+            addresses["y_stride"] = stride
+        if job in self.raw:
+            addresses["x_stride"] = len(images["x"]) // part.rows
         return addresses
+
+    def raw_image(self, job: Job, part: Part) -> bytes:
+        """Raw rows in memory, each with as many blocks as a row of the job may have, and something behind it."""
+        rules, (x, _) = self.design.front_end, self.raw[job]
+        assert rules is not None
+        blocks = part.steps * step_blocks(self.design) // rules.segment_blocks * rules.segment_blocks
+        beats = -(-blocks * DIM * rules.raw_bits // self.design.bus_bits) + int(self.rng.choice([0, 1, 100]))
+        return raw_image(x, rules.raw_bits, blocks, beats * self.beat)
+
+    def random_job(self, *, large: bool = False) -> Job:
+        """A product that is one job; of a design with a front end often one of raw rows."""
+        design, rng, rules = self.design, self.rng, self.design.front_end
+        rows = int(rng.integers(1, min(design.panel_rows, 3 * design.rows) + 1))
+        longest = longest_raw(design, rules, rows) if rules else 0
+        if not rules or not longest or rng.random() < 0.3:
+            return super().random_job(large=large)
+        segments = longest // rules.segment_blocks
+        blocks = rules.segment_blocks * (segments if large else int(rng.integers(1, min(segments, 3) + 1)))
+        x = raw_rows(rules, rng, rows, blocks)
+        multiplier = rules.multiplier((np.sqrt(np.square(x).mean()) + 0.5) * rng.uniform(0.05, 0.5, 1))
+        packed, _ = rules.run(x, multiplier=Multiplier(*(np.repeat(part, rows) for part in multiplier)))
+        n = (6 if large else int(rng.integers(1, 4))) * design.cols - int(rng.integers(design.cols))
+        job = Job(design, packed, random_matrix(design.format, n, packed.blocks, rng))
+        self.raw[job] = x, multiplier
+        return self.expected(job, 2 * cycles_per_block(rules) * design.rows * max(1, rules.raw_bits * DIM // 32))
+
+    async def describe(self, job: Job, addresses: dict[str, int]) -> None:
+        """Writes the registers of a job."""
+        part, kinds = job.parts[0], {}
+        if job in self.raw:
+            kinds["raw"], (_, multiplier) = 1, self.raw[job]
+            mantissa, exponent = (int(value[0]) for value in multiplier)
+            await self.driver.write("job_scale", mantissa=mantissa, exponent=exponent)
+        await self.driver.describe(part.rows, part.tiles, part.steps, int8=job.int8, addresses=addresses, **kinds)
 
     def columns_of(self, job: Job) -> Columns:
         """What the output stage does with a job's columns: something at random, so that most results are in range."""
@@ -228,17 +179,23 @@ class MemoryBench(AxiBench):
         accumulators, rules = super().golden(job), self.design.output
         return rules.finish(accumulators, self.columns_of(job)) if rules else accumulators
 
-    def check(self, what: str, job: Job, y: int) -> None:
+    def check(self, what: str, job: Job, addresses: dict[str, int]) -> None:
         """Compares the results of a job in memory, and what is around them."""
-        self.compare(what, job, self.results(what, job.parts[0], y))
+        self.compare(what, job, self.results(what, job.parts[0], addresses))
 
-    def results(self, what: str, part: Part, y: int) -> NDArray[np.uint32]:
+    def results(self, what: str, part: Part, addresses: dict[str, int]) -> NDArray[np.uint32]:
         """The rows of results of a job; looks at what is around them."""
+        y, stride, between = addresses["y"], addresses.get("y_stride", 0), b""
         size = result_bytes(self.design, part.output_rows)
+        if stride and size:
+            size = (part.rows - 1) * stride + result_bytes(self.design, part.tiles)
         data = self.memory.read(y - GUARD, size + 2 * GUARD)
-        if data[:GUARD] + data[GUARD + size :] != b"\xa5" * (2 * GUARD):
+        around, found = data[:GUARD] + data[GUARD + size :], data[GUARD : GUARD + size]
+        if stride and size:
+            found, between = strided_rows(self.design, found, part.rows, part.tiles, stride)
+        if set(around + between) != {0xA5}:
             raise Mismatch(f"{what} wrote beside its results.")
-        return result_rows(self.design, data[GUARD : GUARD + size])
+        return result_rows(self.design, found)
 
     async def run_product(self, job: Job) -> None:
         """A product of several jobs, whose sums are kept on chip where the design can."""
@@ -249,13 +206,15 @@ class MemoryBench(AxiBench):
             await driver.submit(part, int8=job.int8, addresses=placed[-1][1])
         await driver.until("status", lambda status: not status["busy"])
         same("jobs done", before + len(placed), await driver.value("jobs_done"), 32)
-        rows = [self.results(f"job {i}", part, addresses["y"]) for i, (part, addresses) in enumerate(placed)]
+        rows = [self.results(f"job {i}", part, addresses) for i, (part, addresses) in enumerate(placed)]
         self.compare(f"product {job.shape} of {len(placed)} jobs", job, np.concatenate(rows))
         same("errors", 0, len(await driver.errors()), 8)
 
     async def submit(self, job: Job, addresses: dict[str, int]) -> None:
-        """Queues a job."""
-        await self.driver.submit(job.parts[0], int8=job.int8, addresses=addresses)
+        """Queues a job, as soon as there is room."""
+        await self.driver.until("status", lambda status: status["room"] > 0)
+        await self.describe(job, addresses)
+        await self.driver.write("doorbell", go=1)
 
     async def run_job(self) -> None:
         """A random job, without a look at the interrupt."""
@@ -263,7 +222,7 @@ class MemoryBench(AxiBench):
         addresses = self.lay_out(job)
         await self.submit(job, addresses)
         await self.driver.until("status", lambda status: not status["busy"])
-        self.check(f"job of {job.shape}", job, addresses["y"])
+        self.check(f"job of {job.shape}", job, addresses)
 
     async def run_jobs(self, count: int, *, large: bool = False) -> None:
         """Random jobs, queued as fast as there is room, each compared at the end."""
@@ -281,24 +240,48 @@ class MemoryBench(AxiBench):
             if errors:
                 raise Mismatch(f"The errors are {errors}, but nothing was wrong.")
         for i, (job, addresses) in enumerate(jobs):
-            self.check(f"job {i} of {job.shape}", job, addresses["y"])
+            self.check(f"job {i} of {job.shape}", job, addresses)
+        if self.design.diagnostics and count:
+            same("tag of the job done last", self.driver.tag, await self.driver.value("done_tag"), 16)
         await self.idle()
 
-    def _note_planes(self, addresses: dict[str, int], tiles: int, x_words: Payload, w_words: Payload) -> None:
-        """Remembers which reader is to fetch what: those of x, of w, and of an output stage's columns, in that order,
-        and of an operand the labels first."""
+    def _note_planes(self, addresses: dict[str, int], tiles: int, x_words: Payload, w_words: Payload, raw: int) -> None:
+        """Remembers which reader is to fetch what: those of x, of w, of an output stage's columns and of raw rows, in
+        that order, and of an operand the labels first; `raw` is the size of raw rows."""
         reader = 0
         for side, words, count in (("x", x_words, 1), ("w", w_words, tiles)):
             sizes = plane_bytes(self.design, side, len(words[f"{side}_labels"]) // count)
             start = addresses[side]
-            for _ in range(count):
+            for _ in range(0 if raw and side == "x" else count):
                 for i, size in enumerate(sizes):
                     self.planes.append((start, start + size, reader + i))
                     start += size
             reader += len(sizes)
         if "c" in addresses:
             self.planes.append((addresses["c"], addresses["y"], reader))
+        if raw:
+            self.planes.append((addresses["x"], addresses["x"] + raw, reader + bool(self.design.output)))
         self.planes.sort()
+
+    async def _count(self) -> None:
+        """Counts what the registers count."""
+        lines = {
+            name: (signal(self.dut, f"m_axi_mem_{name}valid"), signal(self.dut, f"m_axi_mem_{name}ready"))
+            for name in ("ar", "r", "aw", "w")
+        }
+        while True:
+            await self.edge
+            now = {name: (int(valid.value), int(ready.value)) for name, (valid, ready) in lines.items()}
+            for name, (valid, ready) in now.items():
+                self.moved[f"{name} beats"] += valid and ready
+            self.moved["read stalled"] += now["ar"] == (1, 0)
+            self.moved["write stalled"] += now["aw"] == (1, 0) or now["w"] == (1, 0)
+
+    def since(self, before: Counter[str], side: str) -> tuple[int, int]:
+        """Beats of a side, and cycles in which it stalled, since so many were counted."""
+        names = f"{side[0]} beats", f"{side} stalled"
+        beats, stalled = (self.moved[name] - before[name] for name in names)
+        return beats, stalled
 
     def _ask(self, cycle: int, burst: Beat) -> None:
         self.asked += 1
@@ -333,6 +316,22 @@ class MemoryBench(AxiBench):
             raise RuleBroken(f"The attributes of a burst in cycle {cycle} are not those of the design: {burst}.")
         if address // 4096 != (address + beats * self.beat - 1) // 4096:
             raise RuleBroken(f"A burst of {beats} beats at 0x{address:x}, in cycle {cycle}, crosses 4 KiB.")
+
+    async def check_bus_error(self, side: str, placed: list[dict[str, int]], tag: int) -> None:
+        """What the registers say of a bus error is what the memory says of it; `tag` is that before the jobs'."""
+        driver, first = self.driver, getattr(self, f"{side}_failures").first
+        about, halves = await driver.read("bus_error"), [await driver.value(f"bus_error_{half}") for half in HALVES]
+        same("valid", 1, about["valid"], 1)
+        same("write", int(side == "write"), about["write"], 1)
+        for name in ("response", "id"):
+            same(f"{name} of the bus error", first[name], about[name], 3)
+        same("address of the bus error", first["address"], halves[0] | halves[1] << 32, 64)
+        # Images are placed one after the other, those of a job together.
+        begins = [addresses["y" if side == "write" else "x"] for addresses in placed]
+        same("tag", (tag + sum(begin <= first["address"] for begin in begins)) % 2**16, about["tag"], 16)
+        await driver.write("bus_error", valid=1)
+        same("valid after it was cleared", 0, (await driver.read("bus_error"))["valid"], 1)
+        self.checked += 1
 
     async def idle(self) -> None:
         """Nothing is left to do."""

@@ -13,6 +13,7 @@ from golden.frontend import MANTISSA_BITS, SEED_BITS, Gain, Multiplier
 from golden.lattice import DIM
 from hw.codec.encoder import cycles_per_block
 from hw.engine.rows import step_blocks
+from sim.benches.inside.axi_common import longest_raw, raw_rows
 from sim.benches.inside.axi_stream_tests import StreamBench
 from sim.benches.inside.checks import Mismatch, same
 from sim.benches.inside.labels import random_matrix
@@ -64,8 +65,7 @@ class RawBench(StreamBench):
 
     def rows(self, count: int, blocks: int) -> NDArray[np.int64]:
         """Raw rows, small and large."""
-        size = 1 << self.rng.integers(1, self.rules.raw_bits, (count, 1))
-        return self.rng.integers(-size, size, (count, DIM * blocks))
+        return raw_rows(self.rules, self.rng, count, blocks)
 
     def send_rows(self, x: NDArray[np.int64]) -> None:
         """Queues raw rows, a packet each."""
@@ -75,12 +75,7 @@ class RawBench(StreamBench):
 
     def longest(self, rows: int) -> int:
         """Blocks of the longest row of a job of so many, in whole segments; none if no raw job fits."""
-        design, each = self.design, step_blocks(self.design)
-        steps = design.x_depth // (rows if design.dataflow == "ws" else -(-rows // design.rows))
-        most = min(steps, design.w_depth or steps) * each
-        if self.rules.scale != "host":
-            most = min(most, self.rules.row_blocks)
-        return most // self.rules.segment_blocks * self.rules.segment_blocks
+        return longest_raw(self.design, self.rules, rows)
 
     def some_blocks(self) -> int:
         """Blocks of a row of up to three segments, as many as can be measured."""

@@ -6,6 +6,7 @@ from cocotb.simtime import get_sim_time
 from cocotb.triggers import ClockCycles
 from cocotbext.axi import AxiResp
 
+from hw.axi.map import TAG_BITS
 from hw.engine.planner import SUMS
 from hw.registers import RegisterMap
 from sim.benches.inside.checks import Mismatch
@@ -33,6 +34,8 @@ class Driver:
         self.map, self.master, self.clock = map, master, clock
         self.patience = patience(0)
         """Cycles after which what software waits for is given up; see `expect`."""
+        self.tag = 1 << (TAG_BITS - 1)
+        """Of the job that was described last."""
         self.moment = 0
         """Simulation time of the last snapshot."""
 
@@ -59,7 +62,7 @@ class Driver:
             raise Mismatch(f"Writing register {name} was answered by {reply.resp.name}.")
 
     async def submit(self, part: Part, *, int8: bool, addresses: dict[str, int] | None = None, **kinds: int) -> None:
-        """Queues a job, as soon as there is room."""
+        """Queues a job, as soon as there is room, with the next tag if there are any."""
         await self.until("status", lambda status: status["room"] > 0)
         kinds |= {name: 1 for name in SUMS if getattr(part, name)}
         await self.describe(part.rows, part.tiles, part.steps, int8=int8, addresses=addresses, **kinds)
@@ -79,7 +82,13 @@ class Driver:
         for name, value in (("rows", rows), ("tiles", tiles), ("steps", steps)):
             await self.write(f"job_{name}", value=value)
         await self.write("job_mode", int8=int(int8), **kinds)
+        if "job_tag" in self.map.by_name:
+            self.tag = (self.tag + 1) % (1 << TAG_BITS)
+            await self.write("job_tag", value=self.tag)
         for name, address in (addresses or {}).items():
+            if name.endswith("stride"):
+                await self.write(f"job_{name}", value=address)
+                continue
             await self.write(f"job_{name}_low", value=address & 0xFFFF_FFFF)
             await self.write(f"job_{name}_high", value=address >> 32)
 

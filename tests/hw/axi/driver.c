@@ -30,8 +30,35 @@ int submit(uint32_t rows, uint32_t tiles, uint32_t steps, uint32_t mode, uint64_
 #ifdef COLUMNS
     job.c = y + COLUMNS;
 #endif
+#ifdef SCALE
+    job.x_stride = 8 * rows, job.y_stride = 16 * rows;
+    job.mantissa = SCALE & 63, job.exponent = SCALE >> 6;
+#endif
+#ifdef TAG
+    job.tag = (uint16_t)(TAG + rows);
+#endif
     return NAME(submit)(&device, &job);
 }
+
+#ifdef SCALE
+uint64_t raw_row_bytes(uint32_t steps) { return NAME(raw_row_bytes)(steps); }
+#endif
+
+#ifdef TAG
+uint32_t done_tag(void) { return NAME(done_tag)(&device); }
+uint32_t refused_tag(void) { return NAME(refused_tag)(&device); }
+void watch(uint32_t cycles) { NAME(watch)(&device, cycles); }
+void freeze(int still) { NAME(freeze)(&device, still != 0); }
+int bus_error(uint64_t *fields)
+{
+    NAME(fault) fault;
+    if (!NAME(bus_error)(&device, &fault))
+        return 0;
+    fields[0] = fault.write, fields[1] = fault.id, fields[2] = fault.response, fields[3] = fault.tag;
+    fields[4] = fault.address;
+    return 1;
+}
+#endif
 
 uint64_t w_image(uint8_t *image, const uint8_t *labels, const uint8_t *betas, uint32_t rows, uint32_t blocks,
                  uint32_t first_tile, uint32_t tiles, uint32_t first_step, uint32_t steps)

@@ -1,6 +1,7 @@
 """The driver in C, compiled for this machine: against the registers in Amaranth's simulator, and `sim.image`."""
 
 import ctypes
+import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from amaranth import ClockDomain, ClockSignal, Module, ResetSignal
 from amaranth.sim import Simulator
 
 from golden.format import Format, PackedMatrix
+from golden.frontend import FrontEndRules
 from golden.int8 import quantize_int8
 from golden.output import Columns, OutputRules
 from golden.quantize import quantize
@@ -19,7 +21,7 @@ from hw.axi.driver import driver
 from hw.axi.memory import AxiMemoryTop
 from hw.design import DesignPoint
 from hw.engine.planner import errors
-from sim.image import columns_image, operand_image
+from sim.image import columns_image, operand_image, raw_image
 from sim.rtl.tools import compiler
 from sim.tiles import Job
 
@@ -35,6 +37,9 @@ DESIGNS = {
         format=Format(8),
         keep_rows=32,
         output=OutputRules(),
+        diagnostics=True,
+        strides=True,
+        front_end=FrontEndRules(format=Format(8), length=16),
     ),
     "ws": DesignPoint(
         name="ws", rows=3, cols=2, panel_rows=6, x_depth=16, dataflow="ws", activations=("packed", "int8"), bus_bits=128
@@ -43,18 +48,25 @@ DESIGNS = {
         name="one", rows=2, cols=3, panel_rows=4, x_depth=16, w_depth=8, format=Format(4, (3,)), activations=("int8",)
     ),
 }
+SCALE = 33 | 5 << 6
+"""The multiplier of all raw rows."""
+
+TAG = 0xABC0
+"""Of all jobs, together with their rows."""
+
 COLUMNS = 1 << 34
 """Where the columns' words of a job are, beside its results."""
 
 OK, OTHER_HARDWARE, NO_ROOM, TIMEOUT, FAILED = range(0, -5, -1)
 
 FLAGS = ["-x", "c", "-std=c99", "-ffreestanding", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
-FLAGS += ["-O1", "-shared", "-fPIC"]
+FLAGS += ["-O1"]
+
+RV32 = "riscv64-unknown-elf-gcc"
 
 
-@cache
-def compiled(name: str, folder: Path) -> ctypes.CDLL:
-    """The driver of a design, as a shared library, which is warned of by nothing."""
+def build(name: str, folder: Path, command: list[str], built: Path) -> None:
+    """Compiles the driver of a design, which is warned of by nothing."""
     map = AxiMemoryTop.registers(DESIGNS[name])
     (folder / f"{map.name}.h").write_text(map.header())
     (folder / "driver.h").write_text(driver(DESIGNS[name], map))
@@ -67,12 +79,22 @@ def compiled(name: str, folder: Path) -> ctypes.CDLL:
     macros.append(f"-D{top}_WRITE(device,offset,word)=((void)(device),shim_write(offset,word))")
     if DESIGNS[name].output:
         macros.append(f"-DCOLUMNS={COLUMNS}")
-    (command, _), built = compiler(), folder / f"{name}.so"
+    if DESIGNS[name].diagnostics:
+        macros.append(f"-DTAG={TAG}")
+    if DESIGNS[name].front_end:
+        macros.append(f"-DSCALE={SCALE}")
     source = Path(__file__).with_name("driver.c")
     done = subprocess.run(
         [*command, *FLAGS, f"-I{folder}", *macros, "-o", built, source], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@cache
+def compiled(name: str, folder: Path) -> ctypes.CDLL:
+    """The driver of a design, as a shared library."""
+    (command, _), built = compiler(), folder / f"{name}.so"
+    build(name, folder, [*command, "-shared", "-fPIC"], built)
     library = ctypes.CDLL(str(built))
     for function in (library.w_image, library.x_image, library.int8_image):
         function.restype = ctypes.c_uint64
@@ -98,7 +120,7 @@ class Hardware:
         m.d.comb += [ClockSignal("core").eq(ClockSignal()), ResetSignal("core").eq(control.core_reset)]
         m.d.comb += control.quiet.eq(1)
         m.submodules.control = control
-        self.asked, self.answer, self.jobs, self.error, self.takes = None, None, [], None, True
+        self.asked, self.answer, self.jobs, self.fails, self.takes = None, None, [], [], True
         self.simulator = Simulator(m)
         self.simulator.add_clock(1e-6)
         self.simulator.add_testbench(self._bus, background=True)
@@ -154,11 +176,17 @@ class Hardware:
         control = self.control
         while True:
             ctx.set(control.job.ready, self.takes)
+            if control.design.diagnostics:
+                ctx.set(control.diagnosis.failed, bool(self.fails))
+                for name, value in (self.fails.pop(0) if self.fails else {}).items():
+                    ctx.set(control.diagnosis.error[name], value)
             _, _, valid, job = await ctx.tick().sample(control.job.valid, control.job.payload)
             if valid and ctx.get(control.job.ready):
                 self.jobs.append({name: job[name] for name in control.job.payload.shape().members})
                 bad = job.rows == 0
                 ctx.set(control.errors.empty, bad)
+                if control.design.diagnostics:
+                    ctx.set(control.diagnosis.refused_tag if bad else control.diagnosis.done_tag, job.tag)
                 ctx.set(control.done, not bad)
                 ctx.set(control.job.ready, 0)
                 await ctx.tick()
@@ -176,10 +204,10 @@ def test_jobs_and_errors(library):
     assert library.submit(5, 70, 8, mode, 1 << 40 | 64, 128, 1 << 33) == OK
     assert library.submit(1, 2, 3, 0, 0, 8, 16) == OK
     assert library.wait(2, 100) == OK and library.errors() == 0
-    names = ("rows", "tiles", "steps", "keep", "x", "w", "y", "c")
+    names = ("rows", "tiles", "steps", "keep", "x", "w", "y", "c", "x_stride", "y_stride", "scale")
     assert [tuple(job[name] for name in names) for job in hardware.jobs] == [
-        (5, 70, 8, 1, 1 << 40 | 64, 128, 1 << 33, (1 << 33) + COLUMNS),
-        (1, 2, 3, 0, 0, 8, 16, 16 + COLUMNS),
+        (5, 70, 8, 1, 1 << 40 | 64, 128, 1 << 33, (1 << 33) + COLUMNS, 40, 80, SCALE),
+        (1, 2, 3, 0, 0, 8, 16, 16 + COLUMNS, 8, 16, SCALE),
     ]
     assert library.acknowledge() == hardware.map.pack("irq_status", job_done=1)
     # Nobody does a third one.
@@ -194,9 +222,41 @@ def test_jobs_and_errors(library):
     assert [library.submit(1, 1, 1, 0, 0, 0, 0) for _ in range(4)].count(NO_ROOM) >= 1
     assert len(hardware.jobs) <= 4
     hardware.takes = True
-    counted = (ctypes.c_uint32 * 5)()
+    counted = (ctypes.c_uint32 * 10)()
     library.counters(counted)
+    assert not counted[9]
     assert library.init(100) == OK and library.wait(0, 0) == OK
+
+
+@pytest.mark.parametrize("library", ["os"], indirect=True)
+def test_diagnostics(library):
+    hardware = Hardware("os")
+    hardware.connect(library)
+    assert library.init(100) == OK
+    for rows in (3, 0, 2):
+        assert library.submit(rows, 1, 1, 0, 0, 0, 0) == OK
+    library.wait(2, 100)
+    assert (library.done_tag(), library.refused_tag()) == (TAG | 2, TAG)
+    library.errors()
+
+    fault = (ctypes.c_uint64 * 5)()
+    assert not library.bus_error(fault)
+    error = {"write": 1, "id": 4, "response": 3, "tag": 0x1234, "address": 0xFEDC_BA98_7654_3210}
+    hardware.fails = [error, error | {"tag": 0}]  # the first one counts
+    assert library.done_tag() == TAG | 2
+    assert library.bus_error(fault) and dict(zip(error, fault, strict=True)) == error
+    assert not library.bus_error(fault)
+
+    # Nothing moves here: whatever is under way is stuck, unless nobody watches.
+    hardware.takes = False
+    assert library.submit(1, 1, 1, 0, 0, 0, 0) == OK
+    assert library.wait(3, 50) == TIMEOUT
+    library.watch(200)
+    assert library.wait(3, 100) == FAILED and library.errors() == hardware.map.pack("error", stuck=1)
+    library.watch(0)
+    for still in (1, 0):
+        library.freeze(still)
+        assert hardware.read(hardware.map.offset("counter_freeze")) == still
 
 
 @pytest.mark.parametrize("library", ["ws"], indirect=True)
@@ -204,6 +264,18 @@ def test_other_hardware_is_found_out(library):
     hardware = Hardware("os")
     hardware.connect(library)
     assert library.init(100) == OTHER_HARDWARE
+
+
+@pytest.mark.skipif(shutil.which(RV32) is None, reason=f"no {RV32}: apt-get install gcc-riscv64-unknown-elf")
+@pytest.mark.parametrize("name", ["os", "ws"])
+def test_it_compiles_for_rv32(name, tmp_path):
+    """All of it, without a library but what the compiler brings for numbers of 64 bits and for memory."""
+    built = tmp_path / "driver.o"
+    build(name, tmp_path, [RV32, "-c", "-march=rv32im", "-mabi=ilp32"], built)
+    nm = RV32.replace("gcc", "nm")
+    said = subprocess.run([nm, "--undefined-only", "-P", built], capture_output=True, text=True, check=True).stdout
+    assert {line.split()[0] for line in said.splitlines()} <= {"__udivdi3", "__umoddi3", "memset", "memcpy"}
+    assert subprocess.run([nm, built], capture_output=True, check=True).stdout.count(b" T ") > 8
 
 
 def pointer(array):
@@ -239,6 +311,15 @@ def test_images_are_those_of_golden(library, request):
             else:
                 made = image(library.int8_image, pointer(job.x.values), k, *rows, *steps)
             assert made == operand_image(design, "x", x_words)
+
+
+@pytest.mark.parametrize("library", ["os"], indirect=True)
+def test_raw_rows_are_as_long_as_what_is_read(library):
+    library.raw_row_bytes.restype = ctypes.c_uint64
+    for steps in range(1, 9):  # segments of two blocks of eight coordinates, 16 bits each
+        x = np.ones((1, 16 * (steps // 2)), dtype=np.int64)
+        size = library.raw_row_bytes(steps)
+        assert size == 32 * (steps // 2) and raw_image(x, 16, steps // 2 * 2, size) == b"\1\0" * (size // 2)
 
 
 @pytest.mark.parametrize("library", ["os"], indirect=True)

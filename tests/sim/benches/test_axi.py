@@ -35,18 +35,28 @@ def test_a_wide_bus_passes() -> None:
     assert result.passed == 4 and result.checked > 500
 
 
-def test_an_output_stage_passes() -> None:
-    design = replace(SMALL, name="finishing", output=OutputRules())
-    result = run_bench("axi_memory", design, blocks=4, only="(random_jobs|long_products)/stall=random")
+def test_all_that_a_port_can_have_passes() -> None:
+    design = replace(
+        SMALL,
+        name="finishing",
+        output=OutputRules(),
+        strides=True,
+        diagnostics=True,
+        address_bits=40,
+        id_bits=5,
+        port_registers=True,
+    )
+    only = "(random_jobs|long_products)/stall=random|bus_errors/side=read/stall=random|watchdog/channel=r"
+    result = run_bench("axi_memory", design, blocks=4, only=only)
     assert result.ok, str(result)
-    assert result.passed == 2 and result.checked > 100
+    assert result.passed == 4 and result.checked > 100
 
 
 @pytest.mark.parametrize(
     ("name", "only", "pattern", "replacement", "message"),
     [
         # A burst that begins beside a multiple of its length is as long as if it began there.
-        ("axi_memory", "random_jobs/stall=never", r"(= \w+) - offset;", r"\1;", "crosses 4 KiB"),
+        ("axi_memory", "random_jobs/stall=never", r"(= \w+) - offset;", r"\1;", "crosses 4 KiB|No plane"),
         # A soft reset does not wait for responses to writes.
         (
             "axi_memory",

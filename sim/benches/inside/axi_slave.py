@@ -1,0 +1,135 @@
+"""A memory behind AXI4 that stalls, reorders and fails."""
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+from cocotbext.axi import AxiResp
+from cocotbext.axi.axi_slave import AxiSlaveRead, AxiSlaveWrite
+from cocotbext.axi.sparse_memory import SparseMemory
+
+from sim.benches.inside.axi_common import AxiBench
+
+WAITING = 32
+"""Bursts that the memory accepts before it answers the first."""
+
+GATHERING = 60
+"""Cycles that a memory which is to interleave waits for a burst of another ID."""
+
+ERRORS = (AxiResp.SLVERR, AxiResp.DECERR)
+
+
+class Failures:
+    """Decides which responses are errors.
+
+    Parameters
+    ----------
+    rng : Generator
+    """
+
+    def __init__(self, rng: np.random.Generator):
+        self.rng = rng
+        self.after: int | None = None
+        """Responses until one fails; None for never."""
+
+        self.first: dict[str, int] | None = None
+        """What the first one was about: response, ID, and where its burst began."""
+
+    def note(self, response: AxiResp, id: int, address: int) -> None:
+        """Keeps what the first one that failed was about."""
+        if response != AxiResp.OKAY and self.first is None:
+            self.first = {"response": int(response), "id": id, "address": address}
+
+    def next(self) -> AxiResp:
+        """The next response."""
+        if self.after is None:
+            return AxiResp.OKAY
+        self.after -= 1
+        if self.after >= 0:
+            return AxiResp.OKAY
+        self.after = None
+        return ERRORS[int(self.rng.integers(len(ERRORS)))]
+
+
+class ReadSide(AxiSlaveRead):
+    """Answers bursts of one ID in their order, those of different IDs in any order and beat by beat."""
+
+    def __init__(self, bench: AxiBench, bus: Any, target: SparseMemory, failures: Failures):
+        self.bench, self.failures = bench, failures
+        self.gathers = False
+        """Whether it waits for bursts of several IDs, until it has turned from one to another."""
+        self.latency = 0
+        """The most cycles after which a burst can be answered."""
+        self.crossed = 0
+        """Times that a burst of another ID was turned to before all of one were answered."""
+        super().__init__(bus, bench.clock, target=target, **bench.resets)
+        self.ar_channel.queue_occupancy_limit = WAITING
+
+    async def _process_read(self) -> None:
+        rng, waiting, coming = self.bench.rng, dict[int, deque[Any]](), deque[tuple[int, Any]]()
+        present = -1
+        while True:
+            while not waiting or not self.ar_channel.empty() or self._is_due(coming):
+                if self._is_due(coming):
+                    _, burst = coming.popleft()
+                elif coming and self.ar_channel.empty():
+                    await self.bench.edge
+                    continue
+                else:
+                    burst = await self.ar_channel.recv()
+                    if self.latency:
+                        coming.append((self.bench.cycle + int(rng.integers(self.latency + 1)), burst))
+                        continue
+                last = int(burst.arlen)
+                addresses = (int(burst.araddr) + i * self.byte_lanes for i in range(last + 1))
+                beats = ((address, i == last, int(burst.araddr)) for i, address in enumerate(addresses))
+                waiting.setdefault(int(burst.arid), deque()).extend(beats)
+                if self.gathers and not self.crossed and len(waiting) == 1:
+                    await self.bench.cycles(GATHERING)
+            gathered = self.gathers and not self.crossed and len(waiting) > 1
+            if present not in waiting or gathered or rng.random() < 0.3:
+                before, present = present, int(rng.choice([i for i in waiting if not gathered or i != present]))
+                self.crossed += before in waiting and before != present
+            address, last, begin = waiting[present].popleft()
+            if not waiting[present]:
+                del waiting[present]
+            reply = self.r_channel._transaction_obj()
+            reply.rid, reply.rlast, reply.rresp = present, last, self.failures.next()
+            self.failures.note(reply.rresp, present, begin)
+            reply.rdata = int.from_bytes(self.target.read(address, self.byte_lanes), "little")
+            await self.r_channel.send(reply)
+
+    def _is_due(self, coming: deque[tuple[int, Any]]) -> bool:
+        return bool(coming) and self.bench.cycle >= coming[0][0]
+
+
+class WriteSide(AxiSlaveWrite):
+    """Takes bursts; of one that is answered by an error nothing is kept."""
+
+    def __init__(self, bench: AxiBench, bus: Any, target: SparseMemory, failures: Failures):
+        self.burst: list[tuple[int, bytes]] = []
+        self.latency = 0
+        """The most cycles after which a burst is answered."""
+        super().__init__(bus, bench.clock, target=target, **bench.resets)
+        send = self.b_channel.send
+
+        async def answer(reply: Any) -> None:
+            reply.bresp = failures.next()
+            if self.burst:  # none of it is left after a reset
+                failures.note(reply.bresp, 0, self.burst[0][0])
+            if reply.bresp == AxiResp.OKAY:
+                for address, data in self.burst:
+                    target.write(address, data)
+            self.burst.clear()
+            if self.latency:
+                await bench.cycles(1 + int(bench.rng.integers(self.latency)))
+            await send(reply)
+
+        self.b_channel.send = answer
+
+    async def _write(self, address: int, data: bytes) -> None:
+        self.burst.append((address, data))
+
+    def _handle_reset(self, state: bool) -> None:
+        super()._handle_reset(state)
+        self.burst.clear()
