@@ -111,7 +111,7 @@ def test_mistakes_are_told_in_a_sentence(tmp_path, matrix, monkeypatch, capsys):
         (("info", matrix), "no packed matrix"),
         (("matmul", packed, wide, "-o", out), "6 × 40 and 2 × 48"),
         (("matmul", long, long, "-o", out), "K may be at most"),
-        (("matmul", packed, packed, "-o", out, "--backend", "gpu"), "golden, cpu, rtl"),
+        (("matmul", packed, packed, "-o", out, "--backend", "tpu"), "golden, cpu, gpu, rtl"),
         (("matmul", packed, packed, "-o", below, "--backend", "golden"), "Cannot write"),
         (("generate", "--design", "huge", "-o", out), "No design is called 'huge'"),
         (("generate", "--design", "tiny", "-o", below), "Cannot write"),

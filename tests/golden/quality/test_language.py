@@ -88,7 +88,7 @@ def test_coarser_caches_lose_more(model):
     plain, found = model.perplexity(ids), {}
     centres = model.centres(smollm.text()[5:6, :129])
     for name in ("E8 q=16, rotated", "E8 q=8, rotated", "E8 q=4, rotated", "int2-g64"):
-        codec, rotate = caches()[name]
+        codec, rotate = caches(chooser())[name]
         store = Counted(codec, rotate, WIDTH)
         found[name] = model.perplexity(ids, Ways(keys=store, values=store, centres=centres)) / plain - 1
         if name.startswith("E8 q=16"):
