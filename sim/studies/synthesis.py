@@ -16,7 +16,7 @@ from sim.silicon.synthesis import APART, synthesise
 from sim.silicon.tools import run, yosys
 from sim.studies.store import generator
 
-MEMORIES = ("memory_x", "memory_w", "array.accumulators", "engine.queue.storage")
+MEMORIES = ("memory_x", "memory_w", "array.accumulators", "engine.queue.memory")
 """How the names of banks, accumulators and the output queue end: their areas are those of memories, by their bits."""
 
 LUTS = "read_verilog {top}.v; {boxes}synth_ecp5 -nodsp -top {top}; tee -q -o {top}.stat.json stat -json"
@@ -35,6 +35,7 @@ def inputs_of(design: DesignPoint, liberty: Sequence[Path]) -> dict[str, Any]:
         "design": replace(design, name="explored").as_dict(),
         "library": [hashlib.sha256(path.read_bytes()).hexdigest() for path in liberty],
         "script": APART if liberty else LUTS,
+        "memories": list(MEMORIES) if liberty else [],
         "tools": {"yosys": yosys()[1]},
     }
 
