@@ -1,3 +1,4 @@
+import re
 from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
@@ -6,12 +7,14 @@ import numpy as np
 import pytest
 
 from hw.design import PRESETS
+from hw.generate import generate_design
 from sim.models.cycles import cycles
 from sim.models.schedule import Machine
 from sim.studies import refine
 from sim.studies.explore import explore
 from sim.studies.report import sheets
 from sim.studies.store import key_of
+from sim.studies.synthesis import MEMORIES
 from tests.sim.studies.test_evaluate import study_of
 
 
@@ -30,6 +33,19 @@ def test_keys_are_of_what_decides(monkeypatch):
     before = key()
     monkeypatch.setattr(refine, "generator", lambda: "other sources")
     assert key() != before
+
+
+@pytest.mark.parametrize("name", ["small", "small_ws", "silicon"])
+def test_all_large_memories_are_left_out_of_areas(name):
+    verilog, module, large = generate_design(PRESETS[name]).verilog, "", set()
+    for line in verilog.splitlines():
+        if found := re.match(r"module \\?(\S+)", line):
+            module = found[1]
+        elif found := re.match(r"\s*reg \[(\d+):0\] (\w+) \[(\d+):0\]", line):
+            if (int(found[1]) + 1) * (int(found[3]) + 1) > 1000:
+                large.add(f"{module}.{found[2]}")
+    assert len(large) >= 3
+    assert all(memory.endswith(MEMORIES) for memory in large), large
 
 
 def test_sheets_count_the_cycles_of_the_design_that_is_generated(tmp_path):
