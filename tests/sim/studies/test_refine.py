@@ -37,13 +37,10 @@ def test_keys_are_of_what_decides(monkeypatch):
 
 @pytest.mark.parametrize("name", ["small", "small_ws", "silicon"])
 def test_all_large_memories_are_left_out_of_areas(name):
-    verilog, module, large = generate_design(PRESETS[name]).verilog, "", set()
-    for line in verilog.splitlines():
-        if found := re.match(r"module \\?(\S+)", line):
-            module = found[1]
-        elif found := re.match(r"\s*reg \[(\d+):0\] (\w+) \[(\d+):0\]", line):
-            if (int(found[1]) + 1) * (int(found[3]) + 1) > 1000:
-                large.add(f"{module}.{found[2]}")
+    verilog, large = generate_design(PRESETS[name]).verilog, set()
+    for module, body in re.findall(r"^module \\?(\S+)(.*?)^endmodule", verilog, re.DOTALL | re.MULTILINE):
+        for width, memory, depth in re.findall(r"reg \[(\d+):0\] (\w+) \[(\d+):0\]", body):
+            large |= {f"{module}.{memory}"} if (int(width) + 1) * (int(depth) + 1) > 1000 else set()
     assert len(large) >= 3
     assert all(memory.endswith(MEMORIES) for memory in large), large
 
