@@ -55,6 +55,8 @@ class Testbench:
         Of the clock.
     checked : int
         Results that were equal to golden's.
+    reset_cycles : int
+        Cycles that a reset takes.
     """
 
     __test__ = False
@@ -68,7 +70,7 @@ class Testbench:
         self.reset_level = int(not description["reset"].endswith("n"))
         self.edge = RisingEdge(self.clock)
         self.streams = {s["name"]: Stream(dut, s) for s in description["streams"]}
-        self.checked = 0
+        self.checked, self.reset_cycles = 0, 1
         self._resets: list[Callable[[], None]] = []
         self._begin = get_sim_time("step")
 
@@ -98,9 +100,10 @@ class Testbench:
         await self.reset()
 
     async def reset(self) -> None:
-        """Resets the design for one cycle."""
+        """Resets the design."""
         self.rst.value = self.reset_level
-        await self.edge
+        for _ in range(self.reset_cycles):
+            await self.edge
         self.rst.value = 1 - self.reset_level
         for function in self._resets:
             function()

@@ -46,10 +46,10 @@ def test_all_that_a_port_can_have_passes() -> None:
         id_bits=5,
         port_registers=True,
     )
-    only = "(random_jobs|long_products)/stall=random|bus_errors/side=read/stall=random|watchdog/channel=r"
+    only = "(random_jobs|long_products|reset_midway)/stall=random|bus_errors/side=read/stall=random|watchdog/channel=r"
     result = run_bench("axi_memory", design, blocks=4, only=only)
     assert result.ok, str(result)
-    assert result.passed == 4 and result.checked > 100
+    assert result.passed == 6 and result.checked > 100
 
 
 @pytest.mark.parametrize(
