@@ -323,8 +323,9 @@ class AxiBench(Testbench):
         most = min(design.x_depth, design.w_depth or design.x_depth)
         if design.panel_rows // (1 if design.dataflow == "ws" else design.rows) * most > design.x_depth:
             kinds.append(({"x_too_long"}, {"rows": design.panel_rows, "steps": most}))
-        if design.int8:
-            kinds.append(({"x_too_long"}, {"rows": 1, "steps": design.x_depth // 2 + 1, "int8": True}))
+        half = design.x_depth // 2 + 1
+        if design.int8 and half <= (design.w_depth or half):  # else that is told of first
+            kinds.append(({"x_too_long"}, {"rows": 1, "steps": half, "int8": True}))
         if design.w_depth:
             kinds.append(({"w_too_long"}, {"rows": 1, "steps": design.w_depth + 1}))
         if design.keep_rows:
