@@ -11,6 +11,7 @@ from rich.table import Table
 
 from golden.errors import GossetError
 from golden.terminal import console, progress, write_array
+from sim.networks.cli import Inputs, Model, Rotate
 
 if TYPE_CHECKING:
     from fpga.host.device import BoardDevice
@@ -192,11 +193,9 @@ def run(
 
 def network(
     port: Port,
-    model: Annotated[Path, typer.Argument(help="A network, an ONNX file.")],
-    inputs: Annotated[Path, typer.Argument(help="A .npz file with an array for each input, under its name.")],
-    rotate: Annotated[
-        bool, typer.Option(help="Whether rows of both operands are rotated alike before they are quantised.")
-    ] = True,
+    model: Model,
+    inputs: Inputs,
+    rotate: Rotate = True,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for report.json, and the outputs as board.npz.")
     ] = Path("build/run"),

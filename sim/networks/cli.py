@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from golden.rivals import Codec
     from sim.networks.evaluate import Multiply
 
+Model = Annotated[Path, typer.Argument(help="A network, an ONNX file.")]
+Inputs = Annotated[Path, typer.Argument(help="A .npz file with an array for each input, under its name.")]
+Rotate = Annotated[
+    bool, typer.Option(help="Whether rows of both operands are rotated alike before they are quantised.")
+]
+
 LARGE = 1 << 22
 """Entries from which the compiled encoder is worth looking for."""
 
@@ -191,8 +197,8 @@ PACKED = {f"e8_q{q}": q for q in (4, 8, 16, 32)}
 
 
 def run(
-    model: Annotated[Path, typer.Argument(help="A network, an ONNX file.")],
-    inputs: Annotated[Path, typer.Argument(help="A .npz file with an array for each input, under its name.")],
+    model: Model,
+    inputs: Inputs,
     format: Annotated[
         str,
         typer.Option(
@@ -205,9 +211,7 @@ def run(
         typer.Option(help="What multiplies: golden (NumPy), cpu or gpu (compiled kernels), rtl (Verilated)."),
     ] = "cpu",
     design: Design = "small",
-    rotate: Annotated[
-        bool, typer.Option(help="Whether rows of both operands are rotated alike before they are quantised.")
-    ] = True,
+    rotate: Rotate = True,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for report.json, and the outputs as FORMAT.npz.")
     ] = Path("build/run"),
