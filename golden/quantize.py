@@ -4,7 +4,7 @@ The row's scale is searched for the least squared error of the whole row, and it
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cache
 from typing import get_args
@@ -63,6 +63,7 @@ def quantize(
     scales: ArrayLike | None = None,
     progress: Progress | None = None,
     rounding: Rounding = choose,
+    threads: int | None = None,
 ) -> PackedMatrix:
     """Quantises a matrix row by row.
 
@@ -79,6 +80,8 @@ def quantize(
     progress : callable, optional
     rounding : callable
         `choose`, or a faster one that gives the same.
+    threads : int, optional
+        As many as there are processors, if not given; 1 where matrices are quantised side by side.
 
     Returns
     -------
@@ -127,12 +130,21 @@ def quantize(
     step = max(1, CHUNK // count)
     parts = [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
     done = 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for future in as_completed([pool.submit(work, part) for part in parts]):
-            done += future.result()
-            if progress is not None:
-                progress(done, rows)
+    for rounded in _in_any_order(work, parts, threads or os.cpu_count() or 1):
+        done += rounded
+        if progress is not None:
+            progress(done, rows)
     return PackedMatrix(fmt, columns, labels, betas, chosen)
+
+
+def _in_any_order(work: Callable[[slice], int], parts: list[slice], threads: int) -> Iterator[int]:
+    """What `work` gives for all parts, as it comes."""
+    if threads == 1 or len(parts) == 1:
+        yield from map(work, parts)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for future in as_completed([pool.submit(work, part) for part in parts]):
+            yield future.result()
 
 
 @cache

@@ -8,7 +8,7 @@ the packed format that is the exact-integer product but for float32's rounding.
 
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from threading import Lock
 
@@ -76,17 +76,19 @@ class Packed:
     format : Format
     search : bool
     rounding : callable
-        As `golden.quantize.quantize` takes it.
+    threads : int, optional
+        Both as `golden.quantize.quantize` takes them.
     """
 
     format: Format
     search: bool = True
     rounding: Rounding = choose
+    threads: int | None = None
 
     def __call__(self, matrix: ArrayLike) -> Coded:
         """Quantises and reads back."""
         scales = None if self.search else rms_scales(matrix, self.format)
-        packed = quantize(matrix, self.format, scales=scales, rounding=self.rounding)
+        packed = quantize(matrix, self.format, scales=scales, rounding=self.rounding, threads=self.threads)
         return Coded(packed.dequantize(), packed.bits_per_entry)
 
 
@@ -114,8 +116,9 @@ def suits(rounding: Rounding = choose) -> dict[str, Suit]:
     table = {}
     for q in (16, 8):
         fmt = Format(q)
-        searched, simple = Packed(fmt, rounding=rounding), Packed(fmt, search=False, rounding=rounding)
-        table[f"E8 q={q}"] = Suit(searched, simple, searched, (True,))
+        weights = Packed(fmt, rounding=rounding)
+        cached = replace(weights, threads=1)  # windows are computed side by side
+        table[f"E8 q={q}"] = Suit(weights, replace(cached, search=False), cached, (True,))
     mx, nv = partial(mxfp4, search=True), partial(nvfp4, search=True)
     four = IntGroups(4)
     table |= {"int4-g64": Suit(four, four, four), "MXFP4": Suit(mx, mx, mx), "NVFP4": Suit(nv, nv, nv)}
@@ -127,7 +130,7 @@ def suits(rounding: Rounding = choose) -> dict[str, Suit]:
 def caches(rounding: Rounding = choose) -> dict[str, tuple[Codec, bool]]:
     """The formats of caches that are compared, and whether rows are rotated, by name."""
     table: dict[str, tuple[Codec, bool]] = {
-        f"E8 q={q}, rotated": (Packed(Format(q), rounding=rounding), True) for q in (16, 8, 4)
+        f"E8 q={q}, rotated": (Packed(Format(q), rounding=rounding, threads=1), True) for q in (16, 8, 4)
     }
     rivals: dict[str, Codec] = {f"int{bits}-g64": IntGroups(bits) for bits in (4, 3, 2)}
     rivals |= {"MXFP4": partial(mxfp4, search=True), "NVFP4": partial(nvfp4, search=True)}

@@ -23,6 +23,9 @@ LINEARS = {"attn_q": 0, "attn_k": 0, "attn_v": 0, "attn_output": 1, "ffn_gate": 
 WINDOW = 512
 """Tokens that the network sees at once; nothing is cached from window to window."""
 
+CHUNK = 64
+"""Tokens whose attention is computed at once."""
+
 Turn = Callable[[Array], Array]
 """Takes rows to what is read back of them, `(tokens, K)`."""
 
@@ -126,21 +129,22 @@ class Llama:
     def _loss(self, ids: Ids, ways: Ways) -> float:
         """The mean of −log p over a window."""
         logits = self.logits(ids[:-1], ways)
+        right = logits[np.arange(len(logits)), ids[1:]]
         most = logits.max(axis=1, keepdims=True)
-        total = np.log(np.exp(logits - most).sum(axis=1)) + most[:, 0]
-        return float((total - logits[np.arange(len(logits)), ids[1:]]).mean())
+        logits -= most
+        total = np.log(np.exp(logits, out=logits).sum(axis=1)) + most[:, 0]
+        return float((total - right).mean())
 
     def logits(self, ids: Ids, ways: Ways) -> Array:
         """What comes next: float32 `(tokens, vocabulary)`."""
         embedding = self.tensors["token_embd.weight"]
         x = embedding[ids]
         turn = _turning(self.shape, len(ids))
-        hidden = np.triu(np.full((len(ids), len(ids)), -np.inf, np.float32), 1)
         for layer in range(self.shape.layers):
-            x = self._block(layer, x, ways, turn, hidden)
+            x = self._block(layer, x, ways, turn)
         return np.asarray(self._normalise("output_norm", x) @ embedding.T)
 
-    def _block(self, layer: int, x: Array, ways: Ways, turn: tuple[Array, Array], hidden: Array) -> Array:
+    def _block(self, layer: int, x: Array, ways: Ways, turn: tuple[Array, Array]) -> Array:
         name, (heads, cached, width) = f"blk.{layer}", (self.shape.heads, self.shape.cached, self.shape.width)
 
         def linear(part: str, y: Array) -> Array:
@@ -153,16 +157,15 @@ class Llama:
         k = k if ways.centres is None else k - ways.centres[layer]
         k = ways.keys(k).reshape(len(x), cached, width).transpose(1, 0, 2)
         v = ways.values(linear("attn_v", y)).reshape(len(x), cached, width).transpose(1, 0, 2)
-        shared = q.reshape(cached, heads // cached, len(x), width)
-        score = shared @ k[:, None].swapaxes(2, 3) * np.float32(width**-0.5) + hidden
-        score = np.exp(score - score.max(axis=-1, keepdims=True))
-        mixed = (score / score.sum(axis=-1, keepdims=True)) @ v[:, None]
-        mixed = mixed.reshape(heads, len(x), width).transpose(1, 0, 2).reshape(len(x), -1)
+        mixed = _attention(q, k, v).transpose(1, 0, 2).reshape(len(x), -1)
         x = x + linear("attn_output", ways.activations(mixed))
         y = ways.activations(self._normalise(f"{name}.ffn_norm", x))
         gate = linear("ffn_gate", y)
         with np.errstate(over="ignore"):  # of a gate far below zero, which is shut
-            wide = gate / (1 + np.exp(-gate)) * linear("ffn_up", y)
+            wide = np.exp(-gate)
+            wide += 1
+            np.divide(gate, wide, out=wide)
+            wide *= linear("ffn_up", y)
         return x + linear("ffn_down", ways.activations(wide))
 
     def _normalise(self, name: str, x: Array) -> Array:
@@ -170,6 +173,26 @@ class Llama:
 
     def _names(self) -> Iterator[str]:
         return (f"blk.{layer}.{part}.weight" for layer in range(self.shape.layers) for part in LINEARS)
+
+
+def _attention(q: Array, k: Array, v: Array) -> Array:
+    """What heads `(heads, tokens, width)` see of keys and values `(cached, tokens, width)` up to their own places.
+
+    Some tokens at a time, so that nothing is computed of most of what comes later.
+    """
+    (heads, tokens, width), cached = q.shape, len(k)
+    q, mixed = q * np.float32(width**-0.5), np.empty((heads, tokens, width), np.float32)
+    later = np.triu(np.full((CHUNK, CHUNK), -np.inf, np.float32), 1)
+    for start in range(0, tokens, CHUNK):
+        end = min(start + CHUNK, tokens)
+        # Heads that share keys are rows of one product.
+        score = (q[:, start:end].reshape(cached, -1, width) @ k[:, :end].swapaxes(1, 2)).reshape(heads, -1, end)
+        score[..., start:] += later[: end - start, : end - start]
+        score -= score.max(axis=-1, keepdims=True)
+        np.exp(score, out=score)
+        part = (score.reshape(cached, -1, end) @ v[:, :end]).reshape(heads, -1, width)
+        mixed[:, start:end] = part / score.sum(axis=-1, keepdims=True)
+    return mixed
 
 
 def _turning(shape: Shape, length: int) -> tuple[Array, Array]:

@@ -8,9 +8,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from golden.arrays import as_matrix
 from golden.rivals import Coded, by_parts, closest, divide, grouped
+from golden.rivals.steps import integers, nearest
 
 Read = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
-"""What groups are read back as with their scales."""
+"""What groups `(n, size)` are read back as with the best of their scales `(n, tried)`."""
 
 CLIPS = np.linspace(1, 0.3, 36)
 """Fractions of a group's largest magnitude that are tried as its clipping point."""
@@ -34,12 +35,12 @@ class IntGroups:
 
     def __call__(self, matrix: ArrayLike) -> Coded:
         """Quantises and reads back."""
-        top = 2 ** (self.bits - 1) - 1
+        steps = integers(self.bits)
 
-        def read(groups: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
-            return scale * np.clip(np.rint(divide(groups, scale)), -top, top)
+        def read(groups: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.float32]:
+            return nearest(groups, scales, steps)
 
-        return _scaled(as_matrix(matrix), self, top, read)
+        return _scaled(as_matrix(matrix), self, int(steps.top), read)
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,13 @@ class BipolarInt:
         """Quantises and reads back."""
         top = 2**self.bits - 1
 
-        def read(groups: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
+        def odd(groups: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
             # The odd integer nearest to x/scale; code c stands for 2c − top, and bit i of c is the sign of plane i.
             code = np.clip(np.floor((divide(groups, scale) + top + 1) / 2), 0, top)
             return scale * (2 * code - top)
+
+        def read(groups: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.float32]:
+            return closest(groups, (odd(groups, scale) for scale in np.split(scales, scales.shape[1], axis=1)))
 
         return _scaled(as_matrix(matrix), self, top, read)
 
@@ -112,12 +116,10 @@ def _float16(x: NDArray[np.float32]) -> NDArray[np.float32]:
 def _scaled(x: NDArray[np.float32], codec: IntGroups | BipolarInt, top: int, read: Read) -> Coded:
     """Reads groups with the scale that takes the clipping point to `top`."""
     groups = grouped(x, codec.group).reshape(-1, codec.group)
-    clips = CLIPS if codec.search else CLIPS[:1]
+    clips = (CLIPS if codec.search else CLIPS[:1]) / top
 
     def code(part: NDArray[np.float32]) -> NDArray[np.float32]:
-        largest = np.abs(part).max(axis=-1, keepdims=True)
-        scales = (_float16(largest * np.float32(clip / top)) for clip in clips)
-        return closest(part, (read(part, scale) for scale in scales))
+        return read(part, _float16(np.abs(part).max(axis=1, keepdims=True) * clips.astype(np.float32)))
 
     values = by_parts(groups, code)
     bits = codec.bits * groups.size + 16 * len(groups)

@@ -5,9 +5,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from golden.arrays import as_matrix
-from golden.rivals import Coded, by_parts, closest, divide, grouped
+from golden.rivals import Coded, by_parts, grouped
+from golden.rivals.steps import E2M1, nearest
 
-E2M1_MAX = 6.0
 E4M3_MAX = 448.0
 
 SCALES = (1.0, *np.linspace(0.5, 1.5, 21))
@@ -22,11 +22,11 @@ def mxfp4(matrix: ArrayLike, *, search: bool = False) -> Coded:
     Source: OCP Microscaling Formats (MX) Specification 1.0, section 6.3.
     """
     x = as_matrix(matrix)
-    groups = grouped(x, 32)
-    largest = np.abs(groups).max(axis=-1, keepdims=True)
+    groups = grouped(x, 32).reshape(-1, 32)
+    largest = np.abs(groups).max(axis=1, keepdims=True)
     _, power = np.frexp(largest)  # largest = m·2^power with m in [1/2, 1)
-    tried = (np.clip(power - 1 - 2 + more, -127, 127) for more in ((0, 1, -1) if search else (0,)))
-    values = closest(groups, (np.ldexp(_e2m1(np.ldexp(groups, -exponent)), exponent) for exponent in tried))
+    exponents = np.clip(power - 1 - 2 + ((0, 1, -1) if search else (0,)), -127, 127)
+    values = nearest(groups, np.ldexp(np.float32(1), exponents), E2M1)
     return Coded(_matrix(values, x), (4 * groups.size + 8 * largest.size) / x.size)
 
 
@@ -39,27 +39,17 @@ def nvfp4(matrix: ArrayLike, *, search: bool = False) -> Coded:
     """
     x = as_matrix(matrix)
     groups = grouped(x, 16).reshape(-1, 16)
-    whole = np.float32(np.abs(groups).max() / (E2M1_MAX * E4M3_MAX)) or np.float32(1)
+    whole = np.float32(np.abs(groups).max() / (E2M1.top * E4M3_MAX)) or np.float32(1)
 
     def code(part: NDArray[np.float32]) -> NDArray[np.float32]:
         largest = np.abs(part).max(axis=-1, keepdims=True)
 
-        def read(factor: float) -> NDArray[np.float32]:
-            exact = np.minimum(largest * np.float32(factor / E2M1_MAX) / whole, E4M3_MAX)
-            step = exact.astype(ml_dtypes.float8_e4m3fn).astype(np.float32) * whole
-            return step * _e2m1(divide(part, step))
-
-        return closest(part, (read(factor) for factor in (SCALES if search else (1.0,))))
+        factors = np.array(SCALES if search else SCALES[:1]) / E2M1.top
+        exact = np.minimum(largest * factors.astype(np.float32) / whole, E4M3_MAX)
+        return nearest(part, exact.astype(ml_dtypes.float8_e4m3fn).astype(np.float32) * whole, E2M1)
 
     values = by_parts(groups, code)
     return Coded(_matrix(values, x), (4 * groups.size + 8 * len(groups) + 32) / x.size)
-
-
-def _e2m1(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rounded to E2M1 (0, ½, 1, 1½, 2, 3, 4, 6 and their negatives), ties to even, saturated."""
-    size = np.minimum(np.abs(x), np.float32(E2M1_MAX))
-    step = np.float32(0.5) + np.float32(0.5) * (size >= 2) + (size >= 4)
-    return np.copysign(np.rint(size / step) * step, x)  # many times as fast as a cast to ml_dtypes' type
 
 
 def _matrix(groups: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from golden.lattice import DIM
 from golden.rivals import e8p, nestquant, trellis
 from golden.rivals.integers import CLIPS
-from golden.rivals.microscaling import E2M1_MAX
 from golden.rivals.nestquant import NestQuant
+from golden.rivals.steps import E2M1
 from hw.rivals.scales import GROUP, SCALE_BITS
 from sim.silicon.operands import Row, Workload
 
@@ -45,7 +45,7 @@ def integers(work: Workload, side: int, width: int) -> tuple[Integers, Integers]
 
 def _e2m1(groups: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
     """Codes of E2M1."""
-    clipped = np.clip(groups, -E2M1_MAX, E2M1_MAX).astype(np.float32)
+    clipped = np.clip(groups, -E2M1.top, E2M1.top).astype(np.float32)
     return clipped.astype(ml_dtypes.float4_e2m1fn).view(np.uint8).astype(np.int64)
 
 
@@ -62,7 +62,7 @@ def microscaling(work: Workload, side: int, group: int, significand: bool, span:
         groups = np.pad(row, (0, -len(row) % group)).reshape(-1, group)
         largest = np.maximum(np.abs(groups).max(axis=1, keepdims=True), 1e-30)
         if significand:
-            fraction, exponent = np.frexp(largest / E2M1_MAX)
+            fraction, exponent = np.frexp(largest / E2M1.top)
             digits = np.clip(np.rint(fraction * 16), 8, 15)
             exponent = exponent - 4
         else:

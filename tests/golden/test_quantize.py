@@ -94,13 +94,18 @@ def test_scale_search_comes_near_an_exhaustive_one(q, distribution, tolerance):
     assert found > max(sqnr_db(x, quantize(x, Format(q), scales=[s]).dequantize()) for s in scales) - tolerance
 
 
-def test_rows_do_not_influence_each_other_and_threads_do_not_matter():
+def test_rows_do_not_influence_each_other_and_threads_do_not_matter(monkeypatch):
     x = np.random.default_rng(5).normal(size=(300, 520)) * np.geomspace(1e-20, 1e20, 300)[:, None]
     whole = quantize(x, Format())
     for i in (0, 7, 299):
         row = quantize(x[i : i + 1], Format())
         np.testing.assert_array_equal(row.labels[0], whole.labels[i])
         np.testing.assert_array_equal(row.scales[0], whole.scales[i])
+    monkeypatch.setattr("golden.quantize.CHUNK", 4000)
+    for threads in (1, 3):
+        parts = quantize(x[:100], Format(), threads=threads)
+        np.testing.assert_array_equal(parts.labels, whole.labels[:100])
+        np.testing.assert_array_equal(parts.scales, whole.scales[:100])
     ratio = np.square(x - whole.dequantize()).sum(axis=1) / np.square(x).sum(axis=1)
     assert ratio.max() < 0.01
 

@@ -7,7 +7,7 @@ import pytest
 
 from golden.errors import GossetError
 from golden.format import Format
-from golden.rivals import Lattice, d4, e8p, nestquant
+from golden.rivals import Lattice, d4, e8p, nestquant, steps
 from golden.rivals.grids import NF4, PO2_NF4, SFP4, Grids
 from golden.rivals.integers import BipolarInt, Int8Outliers, IntGroups
 from golden.rivals.microscaling import mxfp4, nvfp4
@@ -138,6 +138,35 @@ def test_a_search_never_loses(name):
     x = np.concatenate([rng.normal(size=(8, 192)), rng.standard_t(1, (8, 192)), np.eye(8, 192), np.zeros((1, 192))])
     before, after = (np.square(x - codec(x).values).reshape(-1, 192).sum(axis=1) for codec in (plain, searched))
     assert (after <= before * (1 + 1e-5)).all() and after.sum() < before.sum()
+
+
+@pytest.mark.parametrize("numbers", [steps.integers(2), steps.integers(4), steps.integers(8), steps.E2M1])
+def test_the_compiled_search_finds_the_best_scale(numbers):
+    """Every reading beside one by hand: to the nearest of all numbers, ties to the even multiple of a step."""
+    ends = [numbers.top, *numbers.doubling]
+    sizes = [0.0]
+    while sizes[-1] < numbers.top:
+        sizes.append(sizes[-1] + numbers.first * 2 ** sum(sizes[-1] >= end for end in ends[1:]))
+    rng = np.random.default_rng(36)
+    groups = rng.standard_t(3, size=(50, 24)).astype(np.float32)
+    groups[:20] = np.rint(4 * groups[:20]) / 4  # ties
+    groups[7] = 0
+    scales = np.exp2(rng.integers(-3, 2, size=(50, 5))).astype(np.float32)
+    scales[9, 2], scales[11] = 0, 0
+    groups[12], scales[12] = 3, [2, 4, 2, 2, 4]  # integers of 2 bits are as far off with either
+    errors, readings = [], []
+    for scale in scales.T[..., None]:
+        size = np.divide(np.abs(groups), scale, out=np.zeros_like(groups), where=scale > 0)
+        distance = np.abs(size[..., None] - np.array(sizes))
+        nearest = distance == distance.min(axis=-1, keepdims=True)
+        # Of two as near, that whose place is even: places of even multiples of a step, as steps double at even ones.
+        place = np.where(nearest, np.arange(len(sizes)) + 1e6 * (np.arange(len(sizes)) % 2), np.inf).argmin(axis=-1)
+        readings.append(np.copysign(np.array(sizes)[place] * scale, groups))
+        errors.append(np.square(groups - readings[-1]).sum(axis=1))
+    expected = np.array(readings)[np.argmin(errors, axis=0), np.arange(50)]
+    found = steps.nearest(groups, scales, numbers)
+    np.testing.assert_array_equal(found[:20], expected[:20])  # sums of these are exact
+    np.testing.assert_allclose(np.square(groups - found).sum(axis=1), np.square(groups - expected).sum(axis=1), 1e-5)
 
 
 def test_two_grids_are_better_than_one():

@@ -16,6 +16,7 @@ constexpr int BYTES = 32;
 constexpr int BYTES = 16;
 #endif
 constexpr int LANES = BYTES / 4, DIM = 8;
+constexpr int64_t TOGETHER = 512;  // blocks: work arrays stay in the nearest caches
 
 typedef float F __attribute__((vector_size(BYTES)));
 typedef int32_t I __attribute__((vector_size(BYTES)));  // integers, and masks: 0 or −1
@@ -143,13 +144,14 @@ inline void pulled(const F* t, const Settings& s, I* point, F& error) {
 
 inline I broadcast(int value) { return I{} + value; }
 
-// One row with one scale. Work arrays are [8][padded] and [padded].
-struct Row {
+// Blocks of a few rows, one row after the other. Work arrays are [8][padded] and [padded].
+struct Rows {
     int64_t blocks, padded;
-    std::vector<float> t, error, best_error;
+    std::vector<float> inverse, t, error, best_error;
     std::vector<int32_t> point, best_point, best_index, overload, queue;
 
-    explicit Row(int64_t n) : blocks(n), padded((n + LANES - 1) / LANES * LANES) {
+    explicit Rows(int64_t n) : blocks(n), padded((n + LANES - 1) / LANES * LANES) {
+        inverse.resize(padded);
         for (auto* each : {&t, &error, &best_error}) each->resize(DIM * padded);
         for (auto* each : {&point, &best_point, &best_index, &overload}) each->resize(DIM * padded);
         queue.resize(padded + LANES);
@@ -167,8 +169,13 @@ struct Row {
         std::memcpy(&to[at], &value, BYTES);
     }
 
-    void run(const float* const* x, float scale, const Settings& s) {
-        const float inverse = scale > 0 ? std::min(1.0f / scale, std::numeric_limits<float>::max()) : 0.0f;
+    // scales: one for every `length` blocks.
+    void run(const float* const* x, const float* scales, int64_t length, const Settings& s) {
+        for (int64_t row = 0; row < blocks / length; row++) {
+            const float scale = scales[row];
+            const float of_row = scale > 0 ? std::min(1.0f / scale, std::numeric_limits<float>::max()) : 0.0f;
+            std::fill_n(inverse.begin() + row * length, length, of_row);
+        }
         best_error.assign(padded, std::numeric_limits<float>::infinity());
         best_point.assign(DIM * padded, 0);
         best_index.assign(padded, 0);
@@ -178,13 +185,14 @@ struct Row {
             int64_t queued = 0;
             for (int64_t b = 0; b < padded; b += LANES) {
                 F at[DIM], clipped[DIM];
+                const F of_row = get<F>(inverse, b);
                 for (int i = 0; i < DIM; i++) {
                     F value{};
                     if (b + LANES <= blocks)
                         std::memcpy(&value, x[i] + b, BYTES);
                     else
                         std::memcpy(&value, x[i] + b, (blocks - b) * 4);
-                    at[i] = value * inverse * s.inverse[index];
+                    at[i] = value * of_row * s.inverse[index];
                     clipped[i] = at[i] > s.far ? F{} + s.far : at[i];
                     clipped[i] = clipped[i] < -s.far ? F{} - s.far : clipped[i];
                 }
@@ -254,17 +262,20 @@ extern "C" __attribute__((visibility("default"))) void gosset_choose(
     const float* inverse, const float* square, int best, float far, float near, const float* pulls,
     int8_t* const* points, uint8_t* index, float* error) {
     const Settings settings{m, count, inverse, square, best, far, near, pulls};
-    Row work(blocks);
+    // Short rows are worked on several at once, so that vectors are full.
+    const int64_t several = std::max<int64_t>(1, TOGETHER / std::max<int64_t>(1, blocks));
+    Rows work(several * blocks), last(rows % several * blocks);
     for (int64_t a = 0; a < alternatives; a++)
-        for (int64_t r = 0; r < rows; r++) {
+        for (int64_t r = 0; r < rows; r += several) {
+            Rows& some = r + several <= rows ? work : last;
             const float* row[DIM];
             for (int i = 0; i < DIM; i++) row[i] = x[i] + r * blocks;
-            work.run(row, scales[a * rows + r], settings);
+            some.run(row, scales + a * rows + r, blocks, settings);
             const int64_t to = (a * rows + r) * blocks;
             for (int i = 0; i < DIM; i++)
-                for (int64_t b = 0; b < blocks; b++)
-                    points[i][to + b] = static_cast<int8_t>(work.best_point[i * work.padded + b]);
-            for (int64_t b = 0; b < blocks; b++) index[to + b] = static_cast<uint8_t>(work.best_index[b]);
-            std::memcpy(error + to, work.best_error.data(), blocks * 4);
+                for (int64_t b = 0; b < some.blocks; b++)
+                    points[i][to + b] = static_cast<int8_t>(some.best_point[i * some.padded + b]);
+            for (int64_t b = 0; b < some.blocks; b++) index[to + b] = static_cast<uint8_t>(some.best_index[b]);
+            std::memcpy(error + to, some.best_error.data(), some.blocks * 4);
         }
 }

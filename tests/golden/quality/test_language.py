@@ -9,7 +9,7 @@ import pytest
 from golden.errors import GossetError
 from golden.format import Format
 from golden.matmul import matmul
-from golden.quality import bytelm, language, smollm
+from golden.quality import bytelm, language, llama, smollm
 from golden.quality.language import Counted, Packed, Suit, Trial, caches, evaluate, rotation, subjects, suits, trellises
 from golden.quality.llama import Ways
 from golden.quality.texts import prose, spread
@@ -53,6 +53,16 @@ def test_later_tokens_change_nothing_before_them(model, tokenizer):
 
 
 @needs_smollm
+def test_attention_is_that_of_the_formula():
+    """Two pairs of keys and values for six heads, and a length that is no multiple of the tokens done at once."""
+    rng = np.random.default_rng(3)
+    q, k, v = (rng.normal(size=(heads, 150, 16)).astype(np.float32) for heads in (6, 2, 2))
+    score = q @ np.repeat(k, 3, axis=0).swapaxes(1, 2) / 4
+    score = np.exp(np.where(np.tri(150, dtype=bool), score, -np.inf))
+    expected = score / score.sum(axis=-1, keepdims=True) @ np.repeat(v, 3, axis=0)
+    np.testing.assert_allclose(llama._attention(q, k, v), expected, atol=1e-5)
+
+
 def test_the_text_is_prose_and_is_there_in_windows(tokenizer):
     assert len(prose()) > 300_000 and tokenizer.decode(tokenizer.encode(prose()[:500]).ids) == prose()[:500]
     ids = spread(smollm.text(), 5 * 512)
