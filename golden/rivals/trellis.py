@@ -117,8 +117,8 @@ def _search(
 ) -> NDArray[np.uint32]:  # pragma: no cover
     """The windows of least squared error; where `joint` is not negative, its L − bits bits start and end the ring.
 
-    Windows are kept as [last weight's bits, the bits before]: so both steps of the search run over contiguous memory,
-    and only the much smaller array between them is transposed.
+    Windows are kept as [last weight's bits, the bits before]. Which way a state was come to is not kept, but found
+    again for those on the way back: so the search is sums and least values of contiguous numbers, and nothing else.
     """
     count, length = x.shape
     branch, rest = 1 << bits, len(values) >> bits
@@ -127,40 +127,44 @@ def _search(
     result = np.empty((count, length), dtype=np.uint32)
     for n in numba.prange(count):
         cost = np.zeros((branch, rest), dtype=np.float32)
-        least = np.empty((branch, part), dtype=np.float32)
-        before = np.empty(rest, dtype=np.float32)
-        came = np.zeros((length, branch, part), dtype=np.uint8)
+        least = np.empty(rest, dtype=np.float32)
+        before = np.empty((length, rest), dtype=np.float32)
         if joint[n] >= 0:
             cost[:] = FORBIDDEN
             for a in range(branch):
                 cost[joint[n] % branch, a * part + joint[n] // branch] = 0
         for t in range(length):
             # Windows that share all but their first bits go on alike: the cheapest of them is kept.
-            for b in range(branch):
-                low, origin = least[b], came[t, b]
-                low[:] = cost[b, :part]
-                for a in range(1, branch):
-                    other = cost[b, a * part : (a + 1) * part]
-                    for i in range(part):
-                        better = other[i] < low[i]
-                        low[i] = other[i] if better else low[i]
-                        origin[i] = np.uint8(a) if better else origin[i]
-            for i in range(part):
+            least[:] = np.inf
+            for a in range(branch):
                 for b in range(branch):
-                    before[i * branch + b] = least[b, i]
-            target = x[n, t]
+                    for i in range(part):
+                        low, other = least[b * part + i], cost[b, a * part + i]
+                        least[b * part + i] = other if other < low else low
+            now, target = before[t], x[n, t]
+            for b in range(branch):
+                for i in range(part):
+                    now[i * branch + b] = least[b * part + i]
             for b in range(branch):
                 new, own = cost[b], value[b]
                 for i in range(rest):
                     error = target - own[i]
-                    new[i] = before[i] + error * error
+                    new[i] = now[i] + error * error
         best, state = np.float32(np.inf), 0
         for a in range(branch if joint[n] >= 0 else branch * rest):
             s = a * rest + joint[n] if joint[n] >= 0 else a
             if cost[s % branch, s // branch] < best:
                 best, state = cost[s % branch, s // branch], s
-        for t in range(length - 1, -1, -1):
-            result[n, t] = state
+        result[n, length - 1] = state
+        for t in range(length - 2, -1, -1):
             prefix = state // branch
-            state = came[t, prefix % branch, prefix // branch] * rest + prefix
+            low, first = np.float32(np.inf), 0
+            for a in range(branch):
+                window = a * part + prefix // branch
+                error = x[n, t] - value[prefix % branch, window]
+                found = before[t, window] + error * error
+                if found < low:
+                    low, first = found, a
+            state = first * rest + prefix
+            result[n, t] = state
     return result
