@@ -33,6 +33,9 @@ TOKENS = 40 * WINDOW
 QUICK = 2 * WINDOW
 """Tokens of a quick one."""
 
+FITTING = 2
+"""Windows on which rotations and constants are chosen; none of them is measured."""
+
 Figures = dict[str, float | bool]
 Row = Callable[[str, Figures], object]
 """Called with each format's name and figures as they come."""
@@ -283,7 +286,15 @@ def evaluate(
 
     if subject.baseline not in rows:
         add(subject.baseline, {"bits": subject.bits, "weights": model.perplexity(ids)})
-    alone = {"weights": (True, False, False), "activations": (False, True, False), "cache": (False, False, True)}
+    known: dict[tuple[Codec, bool], float] = {}
+
+    def of_cache(trial: Trial) -> float:
+        """With the cache alone, which formats may have in common."""
+        key = (trial.suit.cached, trial.cache_rotated)
+        if key not in known:
+            known[key] = model.perplexity(ids, trial.ways(weights=False, activations=False, cached=True))
+        return known[key]
+
     for name, suit in suits(rounding).items():
         if (quick and name == "int4-g128") or name in rows:
             continue
@@ -293,8 +304,10 @@ def evaluate(
             "rotated": trial.rotate,
             "cache_rotated": trial.cache_rotated,
         }
-        for kind, (w, a, c) in (*alone.items(), ("together", (True, True, True))):
-            row[kind] = model.perplexity(ids, trial.ways(weights=w, activations=a, cached=c))
+        row["weights"] = model.perplexity(ids, trial.ways(weights=True, activations=False, cached=False))
+        row["activations"] = model.perplexity(ids, trial.ways(weights=False, activations=True, cached=False))
+        row["cache"] = of_cache(trial)
+        row["together"] = model.perplexity(ids, trial.ways(weights=True, activations=True, cached=True))
         add(name, row)
     for name, codec in {} if quick else trellises().items():
         if name in rows:
@@ -367,6 +380,9 @@ def _dressed(model: Llama, suit: Suit, centres: Array, text: Ids) -> Trial:
 
 
 def _fitting(subject: Subject, measured: Ids) -> Ids:
-    """A window of text that is not among the measured ones."""
+    """Some windows of text that are not among the measured ones; raises GossetError if there is none."""
     seen, every = {window.tobytes() for window in measured}, subject.text
-    return next(window for window in every[len(every) // 3 :] if window.tobytes() not in seen)[None]
+    windows = [window for window in every[len(every) // 3 :] if window.tobytes() not in seen][:FITTING]
+    if not windows:
+        raise GossetError(f"Of {every.size:,} tokens of text {WINDOW:,} at least must be left to choose rotations on.")
+    return np.array(windows)

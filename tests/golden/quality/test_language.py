@@ -141,3 +141,9 @@ def test_the_model_of_bytes_has_learnt_and_e8_costs_it_little(monkeypatch):
     assert 3 < exact < 6
     assert all(exact * 0.99 < found[kind] < exact * 1.02 for kind in ("weights", "activations", "cache"))
     assert exact < found["together"] < rows["int4-g64"]["together"] < exact * 1.05
+
+
+def test_all_of_a_text_cannot_be_measured():
+    subject = subjects()["bytes"]()
+    with pytest.raises(GossetError, match="must be left"):
+        evaluate(subject, subject.text.size)
