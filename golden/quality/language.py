@@ -15,6 +15,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import ArrayLike
 
+from golden.errors import GossetError
 from golden.format import Format
 from golden.quality import bytelm, smollm
 from golden.quality.llama import WINDOW, Array, Ids, Llama, Ways
