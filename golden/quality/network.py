@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,50 +12,75 @@ from scipy.stats import rankdata
 from golden.format import Format
 from golden.matmul import matmul
 from golden.quality.minilm import Array, Float32, MiniLM, sentences
-from golden.quantize import quantize, rms_scales
+from golden.quantize import Rounding, quantize, rms_scales
 from golden.rivals import Codec
 from golden.rivals.integers import IntGroups
 from golden.rivals.microscaling import mxfp4, nvfp4
 from golden.rivals.nestquant import BETA0_ACTIVATIONS, BETA0_WEIGHTS, NestQuant
+from golden.rounding import choose
 from golden.universal import Rotation
 
 NEIGHBOURS = 10
 
+INTEGERS = ((4, 64), (4, 128), (3, 64))
+"""Bits and group sizes of the integers compared."""
+
 
 @dataclass
-class PackedLinear:
-    """Weights and activations packed; the product is the exact-integer one.
+class _Rotated:
+    """What both kinds of layers have: a rotation along the inner dimension, and the count of their weights' bits."""
 
-    Parameters
-    ----------
-    format : Format
-    rotate : bool
-        Whether both are rotated along the inner dimension first; it changes nothing but the rounding.
-    """
-
-    format: Format
-    rotate: bool = True
+    rotate: bool = field(default=False, kw_only=True)
+    _stored: float = field(default=0.0, init=False, repr=False)
+    _entries: int = field(default=0, init=False, repr=False)
     _seen: tuple[Any, Any] = field(default=(None, None), init=False, repr=False)
 
-    def prepare(self, weight: Array) -> Callable[[Array], Array]:
-        """Packs the weights, with searched scales; activations get theirs from their RMS if rotated."""
-        packed = quantize(self._rotated(weight), self.format)
+    @property
+    def bits(self) -> float:
+        """Per weight, everything stored counted, over all layers so far."""
+        return self._stored / self._entries
 
-        def product(x: Array) -> Array:
-            if self._seen[0] is not x:  # query, key and value share their input
-                y = self._rotated(x)
-                scales = rms_scales(y, self.format) if self.rotate else None
-                self._seen = x, quantize(y, self.format, scales=scales)
-            return matmul(self._seen[1], packed).result
-
-        return product
+    def _count(self, bits_per_entry: float, weight: Array) -> None:
+        self._stored += bits_per_entry * weight.size
+        self._entries += weight.size
 
     def _rotated(self, x: Array) -> Array:
         return Rotation(x.shape[1]).forward(x) if self.rotate else x
 
 
 @dataclass
-class CodedLinear:
+class PackedLinear(_Rotated):
+    """Weights and activations packed; the product is the exact-integer one.
+
+    Parameters
+    ----------
+    format : Format
+    rounding : callable
+        As `golden.quantize.quantize` takes it.
+    rotate : bool
+        Whether both are rotated along the inner dimension first; it changes nothing but the rounding.
+    """
+
+    format: Format
+    rounding: Rounding = choose
+
+    def prepare(self, weight: Array) -> Callable[[Array], Array]:
+        """Packs the weights, with searched scales; activations get theirs from their RMS if rotated."""
+        packed = quantize(self._rotated(weight), self.format, rounding=self.rounding)
+        self._count(packed.bits_per_entry, weight)
+
+        def product(x: Array) -> Array:
+            if self._seen[0] is not x:  # query, key and value share their input
+                y = self._rotated(x)
+                scales = rms_scales(y, self.format) if self.rotate else None
+                self._seen = x, quantize(y, self.format, scales=scales, rounding=self.rounding)
+            return matmul(self._seen[1], packed).result
+
+        return product
+
+
+@dataclass
+class CodedLinear(_Rotated):
     """Weights and activations through a rival's codec; the product in float32.
 
     Parameters
@@ -65,45 +91,36 @@ class CodedLinear:
 
     weights: Codec
     activations: Codec
-    rotate: bool = False
-    _seen: tuple[Any, Any] = field(default=(None, None), init=False, repr=False)
 
     def prepare(self, weight: Array) -> Callable[[Array], Array]:
         """Codes the weights."""
-        values = self.weights(self._rotated(weight)).values
+        coded = self.weights(self._rotated(weight))
+        self._count(coded.bits_per_entry, weight)
 
         def product(x: Array) -> Array:
             if self._seen[0] is not x:
                 self._seen = x, self.activations(self._rotated(x)).values
-            return self._seen[1] @ values.T
+            return self._seen[1] @ coded.values.T
 
         return product
 
-    def _rotated(self, x: Array) -> Array:
-        return Rotation(x.shape[1]).forward(x) if self.rotate else x
 
+def linears(rounding: Rounding = choose) -> dict[str, PackedLinear | CodedLinear]:
+    """The formats compared, by name: each with its scales searched, where it has any to be searched."""
 
-def linears() -> dict[str, tuple[float, Any]]:
-    """The formats compared: name -> (bits per entry without row scales, Linear)."""
+    def coded(codec: Codec, *, rotate: bool = False) -> CodedLinear:
+        return CodedLinear(codec, codec, rotate=rotate)
 
-    def coded(codec: Codec, rotate: bool = False) -> CodedLinear:
-        return CodedLinear(codec, codec, rotate)
-
-    table: dict[str, tuple[float, Any]] = {}
+    table: dict[str, PackedLinear | CodedLinear] = {}
     for q in (32, 16, 8, 4):
-        fmt = Format(q)
-        table[f"E8 q={q}, rotated"] = fmt.bits_per_entry, PackedLinear(fmt)
-    eight = Format(16, (6, 7, 8, 9, 10, 11, 12, 15))
-    table["E8 q=16, 8 β, rotated"] = eight.bits_per_entry, PackedLinear(eight)
-    for bits, group in ((4, 64), (4, 128), (3, 64)):
-        table[f"int{bits}-g{group}"] = bits + 16 / group, coded(IntGroups(bits, group))
-    for group in (64, 128):
-        table[f"int4-g{group}, rotated"] = 4 + 16 / group, coded(IntGroups(4, group), rotate=True)
-    table["MXFP4"], table["NVFP4"] = (4.25, coded(mxfp4)), (4.5, coded(nvfp4))
-    table["MXFP4, rotated"], table["NVFP4, rotated"] = (4.25, coded(mxfp4, True)), (4.5, coded(nvfp4, True))
+        table[f"E8 q={q}, rotated"] = PackedLinear(Format(q), rounding, rotate=True)
+    table["E8 q=16, 8 β, rotated"] = PackedLinear(Format(16, (6, 7, 8, 9, 10, 11, 12, 15)), rounding, rotate=True)
+    rivals: dict[str, Codec] = {f"int{bits}-g{group}": IntGroups(bits, group) for bits, group in INTEGERS}
+    rivals |= {"MXFP4": partial(mxfp4, search=True), "NVFP4": partial(nvfp4, search=True)}
+    for name, codec in rivals.items():
+        table |= {name: coded(codec), f"{name}, rotated": coded(codec, rotate=True)}
     nest = CodedLinear(NestQuant(betas=BETA0_WEIGHTS), NestQuant(betas=BETA0_ACTIVATIONS), rotate=True)
-    table["NestQuant q=14, rotated"] = float(np.log2(14)) + 0.25, nest
-    return table
+    return table | {"NestQuant q=14, rotated": nest}
 
 
 @dataclass(frozen=True)
@@ -148,6 +165,7 @@ def evaluate(
     count: int = 2000,
     names: list[str] | None = None,
     report: Callable[[str, dict[str, float]], object] | None = None,
+    rounding: Rounding = choose,
 ) -> dict[str, dict[str, float]]:
     """Runs the network in each format and compares; then searches on packed embeddings.
 
@@ -159,10 +177,12 @@ def evaluate(
         Of the formats in `linears` and of `searches`; all if left out.
     report : callable, optional
         Called with each format's name and figures as they come.
+    rounding : callable
+        As `golden.quantize.quantize` takes it.
 
     Returns
     -------
-    name -> bits, cosine, rank_correlation, recall_at_10
+    name -> bits (of weights, or of what is searched; everything stored), cosine, rank_correlation, recall_at_10
 
     Raises
     ------
@@ -178,14 +198,15 @@ def evaluate(
         if report is not None:
             report(name, rows[name])
 
-    for name, (bits, linear) in linears().items():
+    for name, linear in linears(rounding).items():
         if names is None or name in names:
-            add(name, bits, fidelity(reference, model.embed(text, linear)))
+            figures = fidelity(reference, model.embed(text, linear))
+            add(name, linear.bits, figures)
     for q in (16, 8, 4):
         name, fmt = f"search on packed codes, E8 q={q}", Format(q)
         if names is None or name in names:
-            packed = quantize(Rotation(reference.shape[1]).forward(reference), fmt)
+            packed = quantize(Rotation(reference.shape[1]).forward(reference), fmt, rounding=rounding)
             restored = Rotation(reference.shape[1]).inverse(packed.dequantize())
             restored /= np.linalg.norm(restored, axis=1, keepdims=True)
-            add(name, fmt.bits_per_entry, fidelity(reference, restored, matmul(packed, packed).result))
+            add(name, packed.bits_per_entry, fidelity(reference, restored, matmul(packed, packed).result))
     return rows

@@ -175,7 +175,7 @@ def quality(
     few : bool
         Whether formats of the language model that take long are left out.
     rounding : callable
-        As `golden.quantize.quantize` takes it, for the language model.
+        As `golden.quantize.quantize` takes it, for the networks.
     command : str
         What made the plots, for their captions.
     report : callable
@@ -220,7 +220,7 @@ def quality(
             figures[section] = measure(subject, tokens, rounding=rounding, report=keep, found=kept.rows)
             kept.path.unlink(missing_ok=True)
         else:
-            figures[section] = network.evaluate(sentences, report=row)
+            figures[section] = network.evaluate(sentences, report=row, rounding=rounding)
         figures.setdefault("made", {})[section] = {"command": command, **provenance()}
         write_text(path, json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
         write_text(folder / "tables.md", "\n".join(_table(figures[s]) for s in SECTIONS if s in figures))

@@ -52,7 +52,7 @@ def digits(codec, rotated):
 
 def minilm(codec, rotated):
     """Mean cosine between a sentence's embedding and that of float32."""
-    linear = Float32() if codec is None else CodedLinear(codec, codec, rotated)
+    linear = Float32() if codec is None else CodedLinear(codec, codec, rotate=rotated)
     return fidelity(embedded(), MiniLM.load().embed(sentences(SENTENCES), linear)).cosine
 
 
