@@ -206,6 +206,29 @@ def failed(
     return ToolError("\n".join([f"{done.name} failed with {done.how}{where}{':' if shown else '.'}", *shown]))
 
 
+def tool(command: Sequence[str], folder: Path, log: str = "") -> str:
+    """Runs a tool in a folder, since YoWASP's see nothing outside it; returns what it says.
+
+    Parameters
+    ----------
+    command : sequence of str
+    folder : Path
+    log : str
+        The file in the folder that the tool writes what it says to; empty if it says it on its outputs.
+
+    Raises
+    ------
+    ToolError
+        If the tool fails: with the errors that it gives, or else with the last that it says.
+    """
+    done, path = run(command, folder=folder), folder / log
+    said = path.read_text(encoding="utf-8", errors="replace") if log and path.is_file() else done.said
+    if done.code:
+        errors = [line for line in said.splitlines() if line.startswith("ERROR")] or said.splitlines()[-20:]
+        raise failed(done, errors, folder, where=f", see {path}" if log else f", in {folder}")
+    return said
+
+
 class _Pool(ThreadPoolExecutor):
     """Threads of which one that fails stops all."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fpga.boards import Board, Family
-from fpga.flow.synthesis import cells, run, tool, version
+from fpga.flow.synthesis import cells, tool, version
 from fpga.gateware.top import BoardTop
 from golden import process
 from golden.errors import GossetError, ToolError
@@ -228,7 +228,7 @@ def _renamed(command: list[str]) -> list[str]:
 
 
 def _run(command: list[str], folder: Path, log: str = "") -> None:
-    run([*tool(command[0]), *command[1:]], folder, log)
+    process.tool([*tool(command[0]), *command[1:]], folder, log)
 
 
 def _best(place: list[str], folder: Path, name: str, flow: Flow, seeds: int) -> tuple[int, dict[str, Any]]:

@@ -106,30 +106,6 @@ def version(name: str) -> str:
     return found[1] if found else ""
 
 
-def run(command: list[str], folder: Path, log: str = "") -> None:
-    """Runs a tool in a folder: YoWASP's see nothing outside it.
-
-    Parameters
-    ----------
-    command : list of str
-    folder : Path
-    log : str
-        The file in the folder that the tool writes what it says to; empty if it says it on its outputs.
-
-    Raises
-    ------
-    ToolError
-        If the tool fails: with the errors that it gives, or else with the last that it says.
-    """
-    done = process.run(command, folder=folder)
-    if done.code:
-        path = folder / log
-        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else done.said
-        said = text.splitlines()
-        errors = [line for line in said if line.startswith("ERROR")] or said[-20:]
-        raise process.failed(done, errors, folder, where=f", see {path}" if log else f", in {folder}")
-
-
 def cells(path: Path) -> dict[str, int]:
     """Cells by type, from what yosys' `stat -json` writes of a flat design."""
     text = path.read_text(encoding="utf-8")
@@ -155,11 +131,11 @@ def measure(generated: Generated, folder: Path) -> Area:
     statistics = f"tee -q -o {top}.stat.json stat -json"
     script = f"read_verilog {top}.v; synth_ecp5 -nodsp -top {top} -json {top}.net.json; {statistics}"
     log = f"{top}.yosys.log"
-    run([*tool("yosys"), "-q", "-l", log, "-p", script], folder, log)
+    process.tool([*tool("yosys"), "-q", "-l", log, "-p", script], folder, log)
     goal = ["--freq", str(TARGET_MHZ), "--seed", str(SEED), "--timing-allow-fail", "--out-of-context"]
     place = [*tool("nextpnr-ecp5"), *DEVICE, *goal, "--lpf-allow-unconstrained", "--router", "router2", "-q"]
     log = f"{top}.pnr.log"
-    run([*place, "--json", f"{top}.net.json", "--report", f"{top}.pnr.json", "-l", log], folder, log)
+    process.tool([*place, "--json", f"{top}.net.json", "--report", f"{top}.pnr.json", "-l", log], folder, log)
 
     counts = cells(folder / f"{top}.stat.json")
     clocks = json.loads((folder / f"{top}.pnr.json").read_text(encoding="utf-8"))["fmax"]

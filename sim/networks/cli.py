@@ -386,7 +386,7 @@ def quality(
         draws=8 if quick else 32,
         rows=64 if quick else 256,
         few=quick,
-        rounding=_rounding(LARGE if {"language", "kv"} & {*chosen} else 0),
+        rounding=_rounding(LARGE if {"minilm", "language", "kv", "bytes"} & {*chosen} else 0),
         report=lambda line: console.print(line, soft_wrap=True),
     )
     console.print(f"{output / 'report.json'}", soft_wrap=True)

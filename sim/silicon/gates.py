@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from golden import process
 from golden.errors import ToolError
 from golden.files import write_text
 from sim.silicon.functions import expression
 from sim.silicon.synthesis import Netlist
 from sim.silicon.timing import Timing
-from sim.silicon.tools import icarus, run
+from sim.silicon.tools import icarus
 
 TICKS = 1e13
 """Ticks of the simulation per second: 0.1 ps."""
@@ -154,8 +155,8 @@ def simulate(
     period = 2 * round((timing.critical if timing else 1e-9) * SLACK * TICKS / 2)
     bench = _bench(netlist, timing, top, ports, width, cycles, period, warm_up)
     write_text(folder / "bench.v", "\n".join([verilog, bench]))
-    run(["iverilog", "-g2012", "-o", "bench.vvp", "bench.v"], folder)
-    said = run(["vvp", "-n", "bench.vvp"], folder)
+    process.tool(["iverilog", "-g2012", "-o", "bench.vvp", "bench.v"], folder)
+    said = process.tool(["vvp", "-n", "bench.vvp"], folder)
     if wrong := re.search(r"output \w+ differs .*", said):
         raise ToolError(f"The netlist of {top} does not compute what its Verilog does: {wrong[0]}.")
     return _activity(folder / "bench.vcd", period, cycles - warm_up, max(_nets(netlist)) + 1)

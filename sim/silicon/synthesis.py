@@ -8,10 +8,11 @@ from functools import cached_property
 from math import prod
 from pathlib import Path
 
+from golden import process
 from golden.errors import ToolError
 from golden.files import write_text
 from sim.silicon.liberty import Cell, Library
-from sim.silicon.tools import run, yosys
+from sim.silicon.tools import yosys
 
 FANOUT = 4
 """An output of a design drives as much as this many of the smallest two-input NAND's inputs."""
@@ -129,7 +130,7 @@ def synthesise(verilog: str, top: str, library: Library, folder: Path, memories:
     log = f"{top}.yosys.log"
     script = APART if memories else SCRIPT
     names = " ".join(f"c:*{name}" for name in memories)
-    run([*command, "-q", "-l", log, "-p", script.format(top=top, memories=names)], folder, log)
+    process.tool([*command, "-q", "-l", log, "-p", script.format(top=top, memories=names)], folder, log)
     return read_netlist(folder / f"{top}.net.json", top, library)
 
 

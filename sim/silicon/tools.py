@@ -58,27 +58,3 @@ def icarus() -> str:
     said = process.run(["iverilog", "-V"], limit=20).output
     match = re.search(r"Icarus Verilog version \S+", said)
     return match[0] if match else "Icarus Verilog"
-
-
-def run(command: list[str], folder: Path, log: str = "") -> str:
-    """Runs a tool in a folder, since YoWASP's see nothing outside it; returns what it says.
-
-    Parameters
-    ----------
-    command : list of str
-    folder : Path
-    log : str
-        The file in the folder that the tool writes what it says to; empty if it says it on its outputs.
-
-    Raises
-    ------
-    ToolError
-        If the tool fails: with the errors that it gives, or else with the last that it says.
-    """
-    done = process.run(command, folder=folder)
-    path = folder / log
-    said = path.read_text(encoding="utf-8", errors="replace") if log and path.is_file() else done.said
-    if done.code:
-        errors = [line for line in said.splitlines() if line.startswith("ERROR")] or said.splitlines()[-20:]
-        raise process.failed(done, errors, folder, where=f", in {folder}")
-    return said

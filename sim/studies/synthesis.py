@@ -9,11 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from golden import process
 from hw.design import DesignPoint
 from hw.generate import generate_design
 from sim.silicon.liberty import Library
 from sim.silicon.synthesis import APART, synthesise
-from sim.silicon.tools import run, yosys
+from sim.silicon.tools import yosys
 from sim.studies.store import generator
 
 MEMORIES = ("memory_x", "memory_w", "array.accumulators", "engine.queue.memory")
@@ -71,7 +72,7 @@ def luts(inputs: dict[str, Any]) -> dict[str, Any]:
         folder, log = Path(name), f"{top}.yosys.log"
         made.write(folder)
         script = LUTS.format(top=top, boxes=f"blackbox {MULTIPLIERS}; " if boxes else "")
-        run([*yosys()[0], "-q", "-l", log, "-p", script], folder, log)
+        process.tool([*yosys()[0], "-q", "-l", log, "-p", script], folder, log)
         text = (folder / f"{top}.stat.json").read_text(encoding="utf-8")
     counts = json.loads(text[text.index("{") :])["design"]["num_cells_by_type"]
     return {

@@ -23,8 +23,9 @@ import fpga.gateware.top
 import gosset
 from fpga.boards import BOARDS
 from fpga.flow.build import FLOWS, build, flash
-from fpga.flow.synthesis import run, tool, version
+from fpga.flow.synthesis import tool, version
 from fpga.memory import MemoryShape
+from golden import process
 from golden.errors import GossetError, ToolError
 from golden.format import Format
 from hw.design import DesignPoint
@@ -164,7 +165,7 @@ class Pretence:
 def pretend(monkeypatch, echo):
     def make(reached):
         pretence = Pretence(reached)
-        monkeypatch.setattr(fpga.flow.build, "run", pretence.run)
+        monkeypatch.setattr(fpga.flow.build.process, "tool", pretence.run)
         monkeypatch.setattr(fpga.flow.build, "tool", lambda name: [name])
         monkeypatch.setattr(fpga.flow.build, "version", lambda name: "1.0")
         return pretence
@@ -268,7 +269,7 @@ def test_tools(tmp_path, monkeypatch):
 
 def test_what_a_tool_says_of_its_failure(tmp_path):
     with pytest.raises(ToolError, match=r"sh failed with exit code 4, in .*:\nsaid"):
-        run(["sh", "-c", "echo said; exit 4"], tmp_path)
+        process.tool(["sh", "-c", "echo said; exit 4"], tmp_path)
     (tmp_path / "log").write_text("Info: fine\nERROR: no place left\nInfo: bye\n")
     with pytest.raises(ToolError, match=r"see .*log:\nERROR: no place left$"):
-        run(["sh", "-c", "exit 1"], tmp_path, "log")
+        process.tool(["sh", "-c", "exit 1"], tmp_path, "log")
