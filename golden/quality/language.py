@@ -127,8 +127,14 @@ def suits(rounding: Rounding = choose) -> dict[str, Suit]:
     four = IntGroups(4)
     table |= {"int4-g64": Suit(four, four, four), "MXFP4": Suit(mx, mx, mx), "NVFP4": Suit(nv, nv, nv)}
     # 192 entries of a row of the cache are no whole groups of 128.
-    table["int4-g128"] = Suit(IntGroups(4, 128), IntGroups(4, 128), four)
+    table["int4-g128"] = Suit(_large_groups, _large_groups, four)
     return table
+
+
+def _large_groups(x: ArrayLike) -> Coded:
+    """int4 in groups of 128, or of the next smaller number of entries that fills rows without padding."""
+    columns = np.shape(x)[1]
+    return IntGroups(4, max((n for n in range(64, 129) if columns % n == 0), default=128))(x)
 
 
 def caches(rounding: Rounding = choose) -> dict[str, tuple[Codec, bool]]:

@@ -48,7 +48,7 @@ def plot(section: str, figures: dict[str, Any], folder: Path, caption: str) -> N
     elif section in ("language", "kv", "bytes"):
         _losses(axes, section, figures)
     else:
-        axes.set(xlabel="bits per entry, without row scales", ylabel="1 − recall@10", yscale="log")
+        axes.set(xlabel="bits per weight, all that is stored", ylabel="1 − recall@10", yscale="log")
         _points(axes, {name: (f["bits"], 1 - f["recall_at_10"]) for name, f in figures.items()})
     axes.set_title(caption, fontsize=9)
     axes.grid(alpha=0.3)
@@ -58,13 +58,18 @@ def plot(section: str, figures: dict[str, Any], folder: Path, caption: str) -> N
 
 
 def _points(axes: Any, points: Points) -> None:
-    """A line per family, with its name: ours solid and filled, rivals' dashed."""
+    """A line per family, with its name: ours solid and filled, rivals' dashed.
+
+    Of names with a colon, what is before it decides the colour.
+    """
     kinds: dict[str, list[tuple[float, float]]] = {}
     for name, point in points.items():
         kinds.setdefault(family(name), []).append(point)
+    colors = {name: f"C{i % 10}" for i, name in enumerate(dict.fromkeys(kind.split(":")[0] for kind in kinds))}
+    axes.margins(x=0.12)
     names = []
-    for number, (name, some) in enumerate(kinds.items()):
-        ours, color = name.startswith(("E8", "search")), f"C{number % 10}"
+    for name, some in kinds.items():
+        ours, color = name.startswith(("E8", "search")), colors[name.split(":")[0]]
         x, y = zip(*sorted(some), strict=True)
         axes.plot(x, y, "o-" if ours else "x--", color=color, lw=0.8, ms=5, mfc=color if ours else "none")
         names.append((name, (x[-1], y[-1]), color))

@@ -18,7 +18,10 @@ from golden.arrays import as_matrix
 from golden.rivals import Coded, grouped
 
 LENGTH = 256
-"""Weights per ring."""
+"""Weights per ring at the most."""
+
+SHORTEST = 128
+"""Weights per ring at the least: the ends of a ring cost it less than 0.1 dB."""
 
 FACTORS = np.geomspace(0.85, 1.1, 6)
 """Scales, times the ratio of a row's RMS to the code's, among which the search takes the best."""
@@ -88,7 +91,8 @@ class Trellis:
         values = self.code(self.bits)
         rms = np.sqrt(np.square(x).mean(axis=1, keepdims=True)) / np.sqrt(np.square(values).mean())
         unit = np.divide(x, rms, out=np.zeros_like(x), where=rms > 0)
-        rings = grouped(unit, LENGTH).reshape(-1, LENGTH)
+        length = ring(x.shape[1])
+        rings = grouped(unit, length).reshape(-1, length)
         some = rings[:: -(-len(rings) // SAMPLE)]
         factors = FACTORS.astype(np.float32)
         errors = [np.square(some - f * values[viterbi(some / f, values, self.bits)]).sum() for f in factors]
@@ -100,8 +104,13 @@ class Trellis:
         return Coded(scale * read, (self.bits * rings.size + 32 * len(x)) / x.size)
 
 
+def ring(columns: int) -> int:
+    """Weights per ring, so that rings fill rows without padding if they can."""
+    return max((n for n in range(SHORTEST, LENGTH + 1) if columns % n == 0), default=LENGTH)
+
+
 def viterbi(rings: NDArray[np.float32], values: NDArray[np.float32], bits: int) -> NDArray[np.uint32]:
-    """The windows `(n, LENGTH)` of the ring of bits that is read back nearest to each ring of weights `(n, LENGTH)`.
+    """The windows `(n, length)` of the ring of bits that is read back nearest to each ring of weights `(n, length)`.
 
     The best ring would take a search from every state. As in the paper, a first search, not closed and half a ring
     further, says what the bits at the joint are; a second one starts and ends with them.

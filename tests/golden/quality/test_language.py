@@ -126,7 +126,7 @@ def test_every_format_has_the_same_help():
             if isinstance(codec, IntGroups):
                 assert codec.search
             coded = codec(np.random.default_rng(0).normal(size=(8, 192)).astype(np.float32))
-            assert coded.bits_per_entry < 6 and coded.values.shape == (8, 192)
+            assert coded.bits_per_entry < 5 and coded.values.shape == (8, 192)  # no padding that weighs
     assert {*trellises()} == {"trellis hashed, 3 bits", "trellis hashed, 4 bits"}
 
 
