@@ -26,7 +26,9 @@ Baud = Annotated[
 
 
 def area(
-    names: Annotated[list[str] | None, typer.Argument(help="Units to measure; all if none is named.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Units to measure, or shapes of names; all if none is named.")
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for report.json and the tools' files.")] = Path(
         "build/area"
     ),
@@ -36,13 +38,14 @@ def area(
 
     Only cells with multipliers take DSPs.
 
-    Example, some of them only: `gosset area decoder_q16 cell_q16 tiny`
+    Examples, some of them only: `gosset area decoder_q16 cell_q16 tiny`, `gosset area 'tiny_axi*'` (what each option of
+    a memory port takes)
 
     Needs yosys and nextpnr-ecp5, or `pip install 'gosset[fpga]'`, whose first call takes a minute or two more.
     """
-    from fpga.flow.area import measure_all, units
+    from fpga.flow.area import chosen, measure_all
 
-    with progress("area", len(names or units())) as advance:
+    with progress("area", len(chosen(names or []))) as advance:
         report = measure_all(names or [], output, history, advance)
     table = Table(title="ECP5 (LFE5U-85F, speed grade 6); LUTs are LUT4 + 2·CCU2C")
     for column in ("unit", "LUTs", "flip-flops", "DSPs", "block RAM", "MHz"):

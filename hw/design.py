@@ -129,8 +129,7 @@ class DesignPoint:
     address_bits, id_bits : int
         Bits of the port's addresses, 32 to 64, and of its IDs: if 0, as many as there are readers to tell apart.
     port_registers : bool
-        Whether registers stand between the port and all that is inside, on all channels and in both directions, and
-        before the core's reset.
+        Whether registers stand between the port and all that is inside, on all channels and in both directions.
     diagnostics : bool
         Whether registers beside the memory port tell more: the tag of the job done last, and of the one refused last;
         what a bus error was about; a watchdog; what the bus did, in counters; and whether counters stand still.

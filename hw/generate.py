@@ -139,8 +139,7 @@ def generate_axi(design: DesignPoint, kind: Literal["axis", "axi"]) -> Generated
     if kind == "axis":
         _check_output(design)
     component = AXI_TOPS[kind](design)
-    late = kind == "axi" and design.port_registers
-    flat, registers = AxiPorts(component, late_reset=late), component.map
+    flat, registers = AxiPorts(component), component.map
     top = registers.name
     description = {
         "top": top,
@@ -159,7 +158,7 @@ def generate_axi(design: DesignPoint, kind: Literal["axis", "axi"]) -> Generated
         f"{top}_registers.md": registers.markdown(),
         f"{top}.h": registers.header(),
         f"{top}.core": _fusesoc(top, version("gosset")),
-        f"{top}.sdc": _constraints(_ports(flat), late),
+        f"{top}.sdc": _constraints(_ports(flat)),
     }
     if kind == "axi":
         files[f"{top}_driver.h"] = driver(design, registers)
@@ -241,9 +240,8 @@ PERIOD_NS, OUTSIDE_NS = 10.0, 3.0
 """What the constraints say of the clock, and of the time that a signal takes outside, to or from the port."""
 
 
-def _constraints(ports: list[dict[str, Any]], late: bool) -> str:
+def _constraints(ports: list[dict[str, Any]]) -> str:
     """The clock, and what is left of it for the way to and from each port."""
-    held = "two cycles" if late else "one cycle"
     delays = []
     for direction in ("in", "out"):
         names = (
@@ -253,7 +251,7 @@ def _constraints(ports: list[dict[str, Any]], late: bool) -> str:
         )
         delays.append(f"set_{direction}put_delay {OUTSIDE_NS} -clock aclk [get_ports {{{' '.join(names)}}}]\n")
     return f"""# There is one clock, and nothing crosses to another: no false paths, no multicycle paths.
-# Every output of the AXI interfaces changes with aclk; aresetn is synchronous to it and is held for {held} at least.
+# Every output of the AXI interfaces changes with aclk; aresetn is synchronous to it, and held for two cycles at least.
 # Set the period, in ns, to that of the system, and the delays to what signals take outside, on a chip or between chips;
 # where aclk comes from a clock that has constraints, leave this file out.
 create_clock -name aclk -period {PERIOD_NS} [get_ports aclk]

@@ -1,6 +1,7 @@
 """What all units say with values: registers, names, a comparison and an addition as synthesis should see them."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from amaranth import Cat, Const, Module, Signal, Value
 from amaranth.hdl import ValueLike
@@ -19,6 +20,13 @@ def register(m: Module, name: str, value: ValueLike, *, cycles: int = 1, reset_l
 def registers(m: Module, name: str, values: Iterable[ValueLike], *, cycles: int = 1) -> list[Value]:
     """The values of `cycles` clock cycles ago."""
     return [register(m, f"{name}_{i}", value, cycles=cycles) for i, value in enumerate(values)]
+
+
+def unreset(m: Module, port: Any, name: str = "") -> Any:
+    """A register that drives a port and that no reset reaches: for data that something else says are there."""
+    held = Signal(port.shape(), name=name or f"{port.name}_held", reset_less=True)
+    m.d.comb += port.eq(held)
+    return held
 
 
 def wire(m: Module, name: str, value: ValueLike) -> Signal:

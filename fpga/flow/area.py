@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -35,6 +36,21 @@ RATES = (16, 8, 4)
 
 SIDES = PRESETS["small_ws"]
 """A design whose activations can be int8 as well."""
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "keep_rows": {"keep_rows": 1024},
+    "output": {"output": OutputRules()},
+    "strides": {"strides": True},
+    "raw_rows": {"front_end": FrontEndRules()},
+    "prefetch": {"prefetch": 1024},
+    "port_registers": {"port_registers": True},
+    "address_bits": {"address_bits": 32},
+    "id_bits": {"id_bits": 8},
+    "diagnostics": {"diagnostics": True},
+}
+"""What a memory port can have beside what it always has: fields of a design point, by the name of the unit
+`tiny_axi_<option>`."""
 
 
 def units() -> dict[str, Callable[[], Generated]]:
@@ -82,13 +98,30 @@ def units() -> dict[str, Callable[[], Generated]]:
     }
     parts = {name: unit(name) for name in components}
     parts |= {name: partial(generate_design, design) for name, design in designs.items()}
-    return parts | {f"{name}_axi": partial(generate_axi, designs[name], "axi") for name in ("tiny", "small")}
+    ports = {f"{name}_axi": designs[name] for name in ("tiny", "small")}
+    ports |= {f"tiny_axi_{name}": replace(designs["tiny"], **fields) for name, fields in OPTIONS.items()}
+    return parts | {name: partial(generate_axi, design, "axi") for name, design in ports.items()}
 
 
 def _readers(prefetch: int) -> dict[str, Callable[[], Component]]:
     """The readers of the weights' planes of `small`."""
     design = replace(PRESETS["small"], prefetch=prefetch)
     return {f"reader_{plane}": partial(Reader, shape) for plane, shape in reader_shapes(design, w_word(design)).items()}
+
+
+def chosen(names: Sequence[str]) -> list[str]:
+    """The units of these names, or of names of these shapes; all if there are none.
+
+    Raises
+    ------
+    GossetError
+        If there is no unit of a name or a shape.
+    """
+    every = list(units())
+    for name in names:
+        if not any(fnmatchcase(unit, name) for unit in every):
+            raise GossetError(f"No unit is called {name!r}; there are {', '.join(every)}.")
+    return [unit for unit in every if not names or any(fnmatchcase(unit, name) for name in names)]
 
 
 def measure_all(
@@ -99,7 +132,7 @@ def measure_all(
     Parameters
     ----------
     names : sequence of str
-        Of units; all if there are none.
+        Of units, or the shape of names, such as tiny_axi_*; all if there are none.
     output : Path
         Folder for the tools' files and `report.json`.
     history : Path, optional
@@ -114,16 +147,15 @@ def measure_all(
     Raises
     ------
     GossetError
-        If there is no unit of a name.
+        If there is no unit of a name or a shape.
     ToolError
         If a tool is missing or fails.
     """
     areas, every = {}, units()
-    if unknown := [name for name in names if name not in every]:
-        raise GossetError(f"No unit is called {unknown[0]!r}; there are {', '.join(every)}.")
+    wanted = chosen(names)
     for path in (output / "report.json", *([history] if history else [])):
         writable(path)
-    for name in names or every:
+    for name in wanted:
         areas[name] = measure(every[name](), output / name).as_dict()
         advance(1)
     report = {"units": areas, "date": date.today().isoformat(), **provenance()}

@@ -7,6 +7,7 @@ from amaranth.utils import bits_for, exact_log2
 
 from hw.axi.ports import ADDRESS_BITS
 from hw.engine.planner import FIELD_BITS
+from hw.values import unreset
 
 WORDS_BITS = FIELD_BITS + 5
 """Bits of the number of words of a plane: steps times, for a weight-stationary array, up to 32 rows."""
@@ -73,16 +74,17 @@ class Bursts(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Where each plane begins; where its bursts end; the burst on offer."""
         m = Module()
-        given, out = self.i.payload, self.o.payload
+        given, out = self.i.payload, unreset(m, self.o.payload, "burst")
         inside = exact_log2(self.burst)
         step = Signal()
         emit = Signal()
 
         walking = Signal()
-        plane = Signal.like(out.at)
-        planes = Signal.like(given.planes)
-        stride = Signal.like(given.stride)
-        end = Signal(signed(len(given.beats) + 1))  # of a plane that begins a line: its last beat, less a line
+        plane = Signal.like(out.at, reset_less=True)
+        planes = Signal.like(given.planes, reset_less=True)
+        stride = Signal.like(given.stride, reset_less=True)
+        # Of a plane that begins a line: its last beat, less a line.
+        end = Signal(signed(len(given.beats) + 1), reset_less=True)
         m.d.comb += self.i.ready.eq(~walking)
         with m.If(step):
             m.d.sync += [plane.eq(plane + stride), planes.eq(planes - 1)]
@@ -100,10 +102,10 @@ class Bursts(wiring.Component):
         # The next burst begins at `offset` of `line`, a multiple of the most beats. The plane's last one is as many
         # lines further on as `further` says, and another one, and ends at `final`.
         cutting = Signal()
-        line = Signal(len(plane) - inside)
-        offset = Signal(inside)
-        further = Signal(signed(len(end) + 1 - inside))
-        final = Signal(inside)
+        line = Signal(len(plane) - inside, reset_less=True)
+        offset = Signal(inside, reset_less=True)
+        further = Signal(signed(len(end) + 1 - inside), reset_less=True)
+        final = Signal(inside, reset_less=True)
         only = Signal()
         m.d.comb += [
             only.eq(further[-1]),
@@ -130,8 +132,8 @@ class Bursts(wiring.Component):
                 out.more.eq(Mux(only, final, self.burst - 1) - offset),
             ]
         if self.tag_bits:
-            walked = Signal(self.tag_bits)
-            cut = Signal(self.tag_bits)
+            walked = Signal(self.tag_bits, reset_less=True)
+            cut = Signal(self.tag_bits, reset_less=True)
             with m.If(self.i.valid & self.i.ready):
                 m.d.sync += walked.eq(given.tag)
             with m.If(step):

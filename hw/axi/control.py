@@ -21,7 +21,7 @@ class Control(wiring.Component):
     """The registers, and what they do.
 
     A soft reset first asks for a `halt`, waits until the bus is `quiet`, and then holds `core_reset` while the bit is
-    set, for a cycle at least.
+    set, for a cycle at least. A reset sets `core_reset` as well, for a cycle longer than itself.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Control(wiring.Component):
             {
                 "s_axi_ctrl": In(lite(map.address_bits)),
                 "irq": Out(1),
-                "core_reset": Out(1),
+                "core_reset": Out(1, init=1),
                 "halt": Out(1),
                 "quiet": In(1),
                 "job": Out(stream.Signature(job_layout(design, self._addressed))),
@@ -88,7 +88,7 @@ class Control(wiring.Component):
         halted = Signal()
         with m.If(Cat(self.errors[name] for name in self._fatal).any()):
             m.d.core += halted.eq(1)
-        with m.FSM():
+        with m.FSM(init="hold"):
             with m.State("run"):
                 m.d.comb += self.halt.eq(halted)
                 with m.If(registers.control_reset):

@@ -122,7 +122,7 @@ class Top(wiring.Component):
     s_axi_ctrl : In(AXI4-Lite)
     irq : Out(1)
     core_reset : Out(1)
-        Resets the clock domain `core`.
+        Resets the clock domain `core`; out of a register, which a reset sets.
     """
 
     KIND: ClassVar[str]
@@ -136,7 +136,7 @@ class Top(wiring.Component):
         self.map = self.registers(design)
         """The registers."""
         super().__init__(
-            {"s_axi_ctrl": In(lite(self.map.address_bits)), "irq": Out(1), "core_reset": Out(1), **members}
+            {"s_axi_ctrl": In(lite(self.map.address_bits)), "irq": Out(1), "core_reset": Out(1, init=1), **members}
         )
 
     @classmethod

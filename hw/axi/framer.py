@@ -43,9 +43,9 @@ class Framer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """No job; passing words; filling up; skipping."""
         m = Module()
-        tiles = Signal(FIELD_BITS)
-        words = Signal(WORDS_BITS)
-        word = Signal(WORDS_BITS)
+        tiles = Signal(FIELD_BITS, reset_less=True)
+        words = Signal(WORDS_BITS, reset_less=True)
+        word = Signal(WORDS_BITS, reset_less=True)
         filling = Signal()
         handed = Signal()
         last = Signal()

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.axi.ports import OKAY, SLVERR, lite
 from hw.registers import Register, RegisterMap
+from hw.values import unreset
 
 
 class Registers(wiring.Component):
@@ -47,9 +48,9 @@ class Registers(wiring.Component):
         axi = self.s_axi_ctrl
 
         # Address and data wait for each other.
-        address = Signal.like(axi.awaddr)
-        data = Signal(32)
-        strobe = Signal(4)
+        address = Signal.like(axi.awaddr, reset_less=True)
+        data = Signal(32, reset_less=True)
+        strobe = Signal(4, reset_less=True)
         has_address = Signal()
         has_data = Signal()
         m.d.comb += [axi.awready.eq(~has_address), axi.wready.eq(~has_data)]
@@ -83,7 +84,8 @@ class Registers(wiring.Component):
                     self._write(m, field.member(register), field.access, hit, data[span], mask[span])
 
         # Reads.
-        wanted = Signal.like(axi.araddr)
+        read, answered = unreset(m, axi.rdata), unreset(m, axi.rresp)
+        wanted = Signal.like(axi.araddr, reset_less=True)
         has_wanted = Signal()
         m.d.comb += axi.arready.eq(~has_wanted)
         with m.If(axi.arvalid & axi.arready):
@@ -91,11 +93,11 @@ class Registers(wiring.Component):
         with m.If(axi.rready):
             m.d.sync += axi.rvalid.eq(0)
         with m.If(has_wanted & (~axi.rvalid | axi.rready)):
-            m.d.sync += [has_wanted.eq(0), axi.rvalid.eq(1), axi.rresp.eq(SLVERR), axi.rdata.eq(0)]
+            m.d.sync += [has_wanted.eq(0), axi.rvalid.eq(1), answered.eq(SLVERR), read.eq(0)]
             with m.Switch(wanted[2:]):
                 for register in self.map.registers:
                     with m.Case(register.offset // 4):
-                        m.d.sync += [axi.rresp.eq(OKAY), axi.rdata.eq(self._word(register))]
+                        m.d.sync += [answered.eq(OKAY), read.eq(self._word(register))]
         return m
 
     def _write(self, m: Module, name: str, access: str, hit: Value, data: Value, mask: Value) -> None:

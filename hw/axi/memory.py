@@ -59,7 +59,7 @@ class Image(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Beats of each plane, held; addresses and the stride from their sums."""
         m = Module()
-        held = Signal(self.i.payload.shape())
+        held = Signal(self.i.payload.shape(), reset_less=True)
         full = Signal()
         source = stream.Signature(0).create(path=("held",))
         m.d.comb += [self.i.ready.eq(~full), source.valid.eq(full)]
@@ -72,7 +72,7 @@ class Image(wiring.Component):
         stride = 0
         ports = {name: getattr(self, name) for name in self.readers}
         for name, reader in self.readers.items():
-            beats = Signal.like(ports[name].payload.beats, name=f"beats_{name}")
+            beats = Signal.like(ports[name].payload.beats, name=f"beats_{name}", reset_less=True)
             bus_bits = reader.bus_bits
             with m.If(self.i.ready):
                 m.d.sync += beats.eq((self.i.payload.words * reader.word_bits + bus_bits - 1) >> exact_log2(bus_bits))

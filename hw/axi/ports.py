@@ -3,7 +3,7 @@
 from itertools import chain
 from typing import Any
 
-from amaranth import Cat, ClockDomain, Module, Signal, Value
+from amaranth import Cat, ClockDomain, Module, Value
 from amaranth.hdl import ValueLike
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -148,15 +148,14 @@ class AxiPorts(wiring.Component):
 
     Signal `awaddr` of the interface `s_axi_ctrl` becomes `s_axi_ctrl_awaddr`; a member that is a port keeps its name.
 
-    The component finds two clock domains: `sync`, and `core` of the same clock, which its output `core_reset` resets as
-    well.
+    The component finds two clock domains: `sync`, and `core` of the same clock, which its output `core_reset` resets.
+    That is a register which `aresetn` sets, so that nothing stands between it and what it resets: `aresetn` is held for
+    two cycles.
 
     Parameters
     ----------
     component : Component
         Its members are ports, one of them `core_reset`, and AXI interfaces.
-    late_reset : bool
-        Whether the reset of `core` comes out of a register, a cycle later: `aresetn` is held for two cycles then.
 
     Attributes
     ----------
@@ -164,8 +163,8 @@ class AxiPorts(wiring.Component):
         `name`, `protocol`, `role` ("manager" or "subordinate") and `ports` of each AXI interface.
     """
 
-    def __init__(self, component: wiring.Component, *, late_reset: bool = False):
-        self.component, self.late_reset = component, late_reset
+    def __init__(self, component: wiring.Component):
+        self.component = component
         self.interfaces: list[dict[str, Any]] = []
         self._inner: dict[str, Value] = {}
         members: dict[str, wiring.Member] = {"aclk": In(1), "aresetn": In(1)}
@@ -201,13 +200,7 @@ class AxiPorts(wiring.Component):
         sync, core = ClockDomain("sync"), ClockDomain("core")
         sync.clk = core.clk = self.aclk
         m.domains += [sync, core]
-        m.d.comb += sync.rst.eq(~self.aresetn)
-        reset = ~self.aresetn | self.component.core_reset
-        if self.late_reset:
-            late = Signal(init=1, reset_less=True)
-            m.d.sync += late.eq(reset)
-            reset = late
-        m.d.comb += core.rst.eq(reset)
+        m.d.comb += [sync.rst.eq(~self.aresetn), core.rst.eq(self.component.core_reset)]
         m.submodules.core = self.component
         for name, inner in self._inner.items():
             port, flow = getattr(self, name), self.signature.members[name].flow

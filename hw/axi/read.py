@@ -16,6 +16,7 @@ from hw.axi.ports import ADDRESS_BITS, INCR, read
 from hw.design import LEAST_PREFETCH, DesignPoint
 from hw.engine.planner import FIELD_BITS
 from hw.streams import BlockQueue, Skid, broadcast
+from hw.values import unreset
 
 
 def id_bits(design: DesignPoint) -> int:
@@ -153,6 +154,7 @@ class Reader(wiring.Component):
         rest = Signal(len(room) + 1)  # of it, less the next burst: negative if it has none
         freed = Signal()
         offer = Signal()
+        asked = unreset(m, self.request.payload, "asked")
         m.d.comb += [
             bursts.i.payload.eq(job),
             bursts.i.valid.eq(ask_valid),
@@ -166,15 +168,18 @@ class Reader(wiring.Component):
         with m.If(self.request.ready):
             m.d.sync += self.request.valid.eq(0)
         with m.If(offer):
-            m.d.sync += [self.request.valid.eq(1), self.request.payload.eq(burst)]
+            m.d.sync += self.request.valid.eq(1)
+        with m.If(~self.request.valid):  # taken along whether it is on offer or not, so that it does not wait for room
+            m.d.sync += asked.eq(burst)
 
         # Cutting: the last beat of a plane is padded. Words wait in two places, so that no reader looks at another one.
         m.submodules.gearbox = gearbox = Gearbox(self.bus_bits, self.word_bits)
         m.submodules.words = out = Skid(self.word_bits + self.shape.marks)
         cutting = Signal()
-        words = Signal(signed(WORDS_BITS + 1))  # of a plane, less two, and what of them is left: the last one's sign
-        word = Signal.like(words)
-        more = Signal(FIELD_BITS)
+        # Of a plane, less two, and what of them is left: the last one's sign.
+        words = Signal(signed(WORDS_BITS + 1), reset_less=True)
+        word = Signal.like(words, reset_less=True)
+        more = Signal(FIELD_BITS, reset_less=True)
         cut = Signal()
         last = Signal()
         m.d.comb += [
@@ -271,6 +276,7 @@ class ReadMaster(wiring.Component):
         asks = Signal(len(readers))
         grant = Signal(len(readers))
         latest = Signal(range(len(readers)))
+        araddr, arid, arlen = (unreset(m, port) for port in (axi.araddr, axi.arid, axi.arlen))
         m.d.sync += halted.eq(self.halt)
         m.d.comb += [
             free.eq(~axi.arvalid | axi.arready),
@@ -293,9 +299,9 @@ class ReadMaster(wiring.Component):
         with m.If(free):
             m.d.sync += [
                 axi.arvalid.eq(asks.any() & ~halted),
-                axi.arid.eq(number),
-                axi.araddr.eq(granted.at << exact_log2(self.bus_bits // 8)),
-                axi.arlen.eq(granted.more),
+                arid.eq(number),
+                araddr.eq(granted.at << exact_log2(self.bus_bits // 8)),
+                arlen.eq(granted.more),
             ]
         with m.If(may & asks.any()):
             m.d.sync += latest.eq(number)
@@ -310,7 +316,7 @@ class ReadMaster(wiring.Component):
             m.d.sync += outstanding.eq(outstanding - 1)
         m.d.comb += self.quiet.eq((outstanding == 0) & ~begun & halted)
         if self.shape.tag_bits:
-            tag = Signal(self.shape.tag_bits)
+            tag = Signal(self.shape.tag_bits, reset_less=True)
             with m.If(free):
                 m.d.sync += tag.eq(granted.tag)
             self._remember(m, begun, Cat(axi.araddr, tag))
@@ -330,7 +336,7 @@ class ReadMaster(wiring.Component):
             m.d.sync += put[i].eq(put[i] + (begun & (axi.arid == i)))
             m.d.sync += got[i].eq(got[i] + (axi.rvalid & axi.rlast & (axi.rid == i)))
         # The place of the beat that came a cycle before, and what is there.
-        place = Signal(len(read.addr))
+        place = Signal(len(read.addr), reset_less=True)
         m.d.sync += place.eq(Cat(Array(got)[axi.rid], axi.rid))
         m.d.comb += [
             write.addr.eq(Cat(Array(put)[axi.arid], axi.arid)),
@@ -339,4 +345,4 @@ class ReadMaster(wiring.Component):
             read.addr.eq(place),
             read.en.eq((read.addr != write.addr) | ~begun),
         ]
-        m.d.sync += self.about.as_value().eq(read.data)
+        m.d.sync += unreset(m, self.about, "found").as_value().eq(read.data)

@@ -133,9 +133,9 @@ class WriteMaster(wiring.Component):
         )
 
         # A burst goes from `first` to `at`, and ends with the job or at a multiple of as many beats as it may have.
-        first = Signal(ADDRESS_BITS - offset_bits)
-        about = [first, Signal(tags, name="tag")] if tags else []
-        at = Signal(ADDRESS_BITS - offset_bits)
+        first = Signal(ADDRESS_BITS - offset_bits, reset_less=True)
+        about = [first, Signal(tags, name="tag", reset_less=True)] if tags else []
+        at = Signal(ADDRESS_BITS - offset_bits, reset_less=True)
         ends = Signal()
         m.d.comb += [
             gearbox.o.ready.eq(active & ~self.halt & room),
@@ -213,11 +213,11 @@ class WriteMaster(wiring.Component):
         rows, given, beat = self.rows.payload, self.job.payload, gearbox.o.payload
         inside, whole = exact_log2(self.bus_bits // gearbox.unit_bits), exact_log2(gearbox.unit_bits // 8)
         strided = Signal()
-        stride = Signal(STRIDE_BITS - whole)
-        tile = Signal(ADDRESS_BITS - whole)
-        row = Signal.like(tile)
-        next_row = Signal.like(tile)  # known a cycle after the row, which takes two at least
-        next_tile = Signal.like(tile)
+        stride = Signal(STRIDE_BITS - whole, reset_less=True)
+        tile = Signal(ADDRESS_BITS - whole, reset_less=True)
+        row = Signal.like(tile, reset_less=True)
+        next_row = Signal.like(tile, reset_less=True)  # known a cycle after the row, which takes two at least
+        next_tile = Signal.like(tile, reset_less=True)
         last = Signal()
         job_ends = Signal()
         then = Signal.like(tile)

@@ -8,6 +8,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
+from hw.values import unreset
+
 
 class Follower(wiring.Component):
     """Follows the queue of plans: is at one at a time, and counts the rounds of the plan's loops.
@@ -60,6 +62,7 @@ class Follower(wiring.Component):
         m = Module()
         fields = self.i.payload.shape()
         m.submodules.queue = queue = SyncFIFO(width=fields.size, depth=self.depth - 1)
+        now, rounds = unreset(m, self.now, "plan"), unreset(m, self.left, "rounds")
         stay = Signal()
         m.d.comb += [
             queue.w_data.eq(self.i.payload),
@@ -74,12 +77,12 @@ class Follower(wiring.Component):
         ]
         m.d.sync += self.there.eq(self.there_next)
         with m.If(queue.r_en):
-            m.d.sync += self.now.eq(queue.r_data)
+            m.d.sync += now.eq(queue.r_data)
         tick: Value = self.go
         for name in self.loops:
             left = self.left[name]
             again = fields(queue.r_data) if name == self.loops[-1] else self.after
             with m.If(~self.there | tick):
-                m.d.sync += left.eq(Mux(self.there & ~left[-1], left - 1, again[name]))
+                m.d.sync += rounds[name].eq(Mux(self.there & ~left[-1], left - 1, again[name]))
             tick = tick & left[-1]
         return m

@@ -67,7 +67,7 @@ class Keeper(wiring.Component):
         flags = Cat(given.last, given.end, self.add, self.keep, index)
         late = register(m, "values", given.values.as_value(), cycles=2)
         last, end, add, keep, place = _split(register(m, "flags", flags, cycles=2), len(index))
-        written = Signal(range(self.design.keep_rows))
+        written = Signal(range(self.design.keep_rows), reset_less=True)
         before = Signal(ACC_BITS * cols, reset_less=True)
         m.d.comb += [read.addr.eq(index), read.en.eq(self.i.valid & self.add)]
         m.d.sync += before.eq(read.data)

@@ -120,26 +120,27 @@ class Planner(wiring.Component):
         design, given, found = self.design, self.i.payload, self.o.payload
         output_stationary = design.dataflow == "os"
 
+        # What is asked of a job is asked of the register that holds it: whoever gives it may be slow.
+        held = Signal(job(design, self._tag_bits), reset_less=True)
         bad = {
-            "empty": (given.rows == 0) | (given.tiles == 0) | (given.steps == 0),
-            "too_many_rows": given.rows > design.panel_rows,
-            "x_too_long": given.steps > design.x_depth,
-            "activations": (given.int8 & (given.raw | (not design.int8)))
-            | (given.raw & (design.front_end is None))
-            | (~given.int8 & ~given.raw & (not design.packed)),
+            "empty": (held.rows == 0) | (held.tiles == 0) | (held.steps == 0),
+            "too_many_rows": held.rows > design.panel_rows,
+            "x_too_long": held.steps > design.x_depth,
+            "activations": (held.int8 & (held.raw | (not design.int8)))
+            | (held.raw & (design.front_end is None))
+            | (~held.int8 & ~held.raw & (not design.packed)),
         }
         if output_stationary:
-            bad["w_too_long"] = given.steps > design.w_depth
+            bad["w_too_long"] = held.steps > design.w_depth
         if design.keep_rows:
-            few = ~(given.rows[2:].any() | given.tiles[2:].any() | (given.rows[1:].any() & given.tiles[1:].any()))
-            bad[KEPT_ERROR] = (given.add | given.keep) & few
+            few = ~(held.rows[2:].any() | held.tiles[2:].any() | (held.rows[1:].any() & held.tiles[1:].any()))
+            bad[KEPT_ERROR] = (held.add | held.keep) & few
         reasons = errors(design)
         refused = Signal(len(reasons))
         dropped = Signal(len(reasons))
         m.d.comb += refused.eq(Cat(bad.get(name, 0) for name in reasons))
         m.d.sync += self.errors.eq(dropped)
 
-        held = Signal(job(design, self._tag_bits), reset_less=True)
         beats = Signal(range(2 * design.x_depth + 1), reset_less=True)  # words of a row tile
         # By how many words the job is too long, less one: what counts is the sign.
         over = Signal(range(-design.x_depth - 1, 2 * design.x_depth), reset_less=True)
@@ -187,9 +188,7 @@ class Planner(wiring.Component):
                 if design.keep_rows:
                     m.d.sync += over_kept.eq(-most - 1)
                 with m.If(self.i.valid):
-                    m.d.comb += dropped.eq(refused)
-                    with m.If(~refused.any()):
-                        m.next = "count"
+                    m.next = "count"
             with m.State("count"):
                 m.d.sync += [over.eq(over + beats), row_tiles.eq(row_tiles + 1), tail.eq(left), left.eq(left - tile)]
                 if design.keep_rows:
@@ -197,6 +196,9 @@ class Planner(wiring.Component):
                 with m.If(left <= tile if design.panel_rows > tile else Const(1)):
                     m.next = "hand over"
                 refuse_long()
+                with m.If(refused.any()):
+                    m.d.comb += dropped.eq(refused)
+                    m.next = "take"
             with m.State("hand over"):
                 m.d.comb += self.o.valid.eq(~too_long & ~unfit & ~too_many if design.keep_rows else ~too_long & ~unfit)
                 with m.If(self.o.ready):

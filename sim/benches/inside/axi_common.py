@@ -78,7 +78,7 @@ class AxiBench(Testbench):
         super().__init__(dut)
         logging.getLogger("cocotb").setLevel(logging.WARNING)
         self.stall, self.design = stall, self.settings.design
-        self.reset_cycles += self.design.port_registers  # of the core as well
+        self.reset_cycles += 1  # of the core as well
         self.irq = signal(dut, "irq")
         self.map = RegisterMap.from_dict(self.settings.description["top"], self.settings.description["registers"])
         self.resets = {"reset": self.rst, "reset_active_level": bool(self.reset_level)}
