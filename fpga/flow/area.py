@@ -99,7 +99,7 @@ def units() -> dict[str, Callable[[], Generated]]:
     parts = {name: unit(name) for name in components}
     parts |= {name: partial(generate_design, design) for name, design in designs.items()}
     ports = {f"{name}_axi": designs[name] for name in ("tiny", "small")}
-    ports |= {f"tiny_axi_{name}": replace(designs["tiny"], **fields) for name, fields in OPTIONS.items()}
+    ports |= {f"tiny_axi_{name}": replace(designs["tiny"], drain_rows=0, **fields) for name, fields in OPTIONS.items()}
     return parts | {name: partial(generate_axi, design, "axi") for name, design in ports.items()}
 
 

@@ -186,7 +186,9 @@ class Control(wiring.Component):
         for name, count in counts.items():
             with m.If(events[name]):
                 m.d.core += count.eq(count + 1)
-        m.d.core += under_way.eq(under_way + events["queued"] - events["refused"] - events["done"])
+        queued, refused, done = (Signal(name=f"was_{name}") for name in ("queued", "refused", "done"))
+        m.d.core += [late.eq(events[name]) for name, late in (("queued", queued), ("refused", refused), ("done", done))]
+        m.d.core += under_way.eq(under_way + queued - refused - done)
         m.d.comb += [
             registers.jobs_accepted.eq(counts["accepted"]),
             registers.jobs_refused.eq(counts["refused"]),

@@ -2,11 +2,16 @@
 
 from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
+from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from hw.axi.ports import OKAY, SLVERR, lite
 from hw.registers import Register, RegisterMap
 from hw.values import unreset
+
+GROUP = 8
+"""Registers of which one is chosen in a cycle."""
 
 
 class Registers(wiring.Component):
@@ -92,12 +97,28 @@ class Registers(wiring.Component):
             m.d.sync += [wanted.eq(axi.araddr), has_wanted.eq(1)]
         with m.If(axi.rready):
             m.d.sync += axi.rvalid.eq(0)
-        with m.If(has_wanted & (~axi.rvalid | axi.rready)):
+        # There are many registers: one of each group is chosen first, and one of the groups a cycle later.
+        looked = Signal()
+        m.d.sync += looked.eq(has_wanted)
+        groups: dict[int, dict[int, Register]] = {}
+        for register in self.map.registers:
+            group, place = divmod(register.offset // 4, GROUP)
+            groups.setdefault(group, {})[place] = register
+        entry = StructLayout({"data": 32, "there": 1})
+        chosen = {group: Signal(entry, name=f"group_{group}", reset_less=True) for group in groups}
+        inside = exact_log2(GROUP)
+        for group, registers in groups.items():
+            m.d.sync += chosen[group].as_value().eq(0)
+            with m.Switch(wanted[2:][:inside]):
+                for place, register in registers.items():
+                    with m.Case(place):
+                        m.d.sync += [chosen[group].data.eq(self._word(register)), chosen[group].there.eq(1)]
+        with m.If(looked & has_wanted & (~axi.rvalid | axi.rready)):
             m.d.sync += [has_wanted.eq(0), axi.rvalid.eq(1), answered.eq(SLVERR), read.eq(0)]
-            with m.Switch(wanted[2:]):
-                for register in self.map.registers:
-                    with m.Case(register.offset // 4):
-                        m.d.sync += [answered.eq(OKAY), read.eq(self._word(register))]
+            with m.Switch(wanted[2:][inside:]):
+                for group, found in chosen.items():
+                    with m.Case(group):
+                        m.d.sync += [answered.eq(Mux(found.there, OKAY, SLVERR)), read.eq(found.data)]
         return m
 
     def _write(self, m: Module, name: str, access: str, hit: Value, data: Value, mask: Value) -> None:

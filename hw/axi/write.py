@@ -51,9 +51,9 @@ class WriteMaster(wiring.Component):
         `end` marks the last row of a job; with `kept` it is none, and all that there is of the job. `last` marks the
         last row of a tile, `stop` the last result of a row.
     halt : In(1)
-        No burst is begun.
+        No burst is begun from the next cycle on.
     quiet : Out(1)
-        No burst lacks its response.
+        No burst lacks its response, and none is begun.
     error : Out(1)
         A response was an error.
     done : Out(1)
@@ -124,13 +124,18 @@ class WriteMaster(wiring.Component):
         flags = 1 + keeps
         m.submodules.answers = answers = SyncFIFO(width=flags + about_bits, depth=self.outstanding)
 
-        # There is room for another beat, burst and answer than the one that may come in the cycle in which it is seen.
+        # Room is known a cycle ahead: what comes meanwhile counts, what goes does not yet.
         room = Signal()
-        m.d.sync += room.eq(
-            (beats.level < 2 * burst_beats - 2)
-            & (bursts.level < self.outstanding - 1)
-            & (answers.level < self.outstanding - 1)
+        more = Cat(
+            (queue.level < depth - 1) | ((queue.level == depth - 1) & ~queue.w_en)
+            for queue, depth in (
+                (beats, 2 * burst_beats),
+                (bursts, self.outstanding),
+                (answers, self.outstanding),
+            )
         )
+        halted = Signal()
+        m.d.sync += [room.eq(more.all() & ~self.halt), halted.eq(self.halt)]
 
         # A burst goes from `first` to `at`, and ends with the job or at a multiple of as many beats as it may have.
         first = Signal(ADDRESS_BITS - offset_bits, reset_less=True)
@@ -138,7 +143,7 @@ class WriteMaster(wiring.Component):
         at = Signal(ADDRESS_BITS - offset_bits, reset_less=True)
         ends = Signal()
         m.d.comb += [
-            gearbox.o.ready.eq(active & ~self.halt & room),
+            gearbox.o.ready.eq(active & room),
             taken.eq(gearbox.o.valid & gearbox.o.ready),
             ends.eq(beat.last | at[: exact_log2(burst_beats)].all()),
             beats.w_data.eq(Cat(beat.data, beat.units, ends)),
@@ -159,7 +164,7 @@ class WriteMaster(wiring.Component):
             with m.If(jumps):
                 m.d.sync += [first.eq(place), at.eq(place)]
         if keeps:
-            m.d.comb += kept.eq(self.rows.valid & none & active & ~gearbox.o.valid & ~self.halt & room)
+            m.d.comb += kept.eq(self.rows.valid & none & active & ~gearbox.o.valid & room)
             with m.If(kept):
                 m.d.sync += active.eq(0)
         with m.If(self.job.valid & self.job.ready):
@@ -201,7 +206,7 @@ class WriteMaster(wiring.Component):
             answers.r_en.eq(answered | none_next if keeps else answered),
             self.error.eq(answered & axi.bresp[1]),
             self.done.eq(done | (none_next & ~failed) if keeps else done),
-            self.quiet.eq(~answers.r_rdy),
+            self.quiet.eq(~answers.r_rdy & halted),
         ]
         if about:
             m.d.comb += Cat(self.about.address[offset_bits:], self.about.tag).eq(answers.r_data[flags:])

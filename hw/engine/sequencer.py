@@ -164,12 +164,13 @@ class Engine(wiring.Component):
         has_room = Signal(init=1)
         set_aside = Signal.like(finished)
         blocked = Signal()
-        taken = self.acc.valid & self.acc.ready
+        rest = room - set_aside
         if design.keep_rows:
-            taken = taken + given_back
+            rest = rest + given_back
         m.d.sync += [
             set_aside.eq(Mux(go & flags.finish, finished, 0)),
-            room.eq(room - set_aside + taken),
+            # Whether a row is taken is known last.
+            room.eq(Mux(self.acc.valid & self.acc.ready, rest + 1, rest)),
             has_room.eq(room >= unseen + (design.rows if output_stationary else 1)),
         ]
         m.d.comb += blocked.eq(congested | (flags.finish & ~has_room))

@@ -126,7 +126,8 @@ def writes(h: Harness) -> None:
     h.prove("where room is seen, there is some", ~room | ((level < most) & (due < most) & (inner < 2 * burst - 1)))
     complete = h.probe(f"{path}.complete")
     h.prove("bursts whose data are not sent are counted", due == rules.sent + complete)
-    h.prove("and none is under way when it says so", dut.quiet == ~due.any())
+    h.prove("and none is under way when it says so", dut.quiet == (h.probe(f"{path}.halted") & ~due.any()))
+    h.prove("halted, it begins none", ~(h.probe(f"{path}.halted") & room))
 
     # A burst lies within a multiple of its most beats, while it is collected and while it waits.
     bits = exact_log2(burst)

@@ -105,8 +105,12 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
         out = pipe[stages - 1] if stages else head
         none = out & _KEPT != 0
         kept = none and active != 0 and not beat_valid and has_place != 0
-        waiting = max(answers_put - answers_got, bursts_put - addresses_out)
-        has_place = beats_inner + beats_ready < 2 * burst - 2 and waiting < out_depth - 1
+        ended = moved and (beat_last or at_y % burst == burst - 1)
+        has_place = (
+            beats_inner + beats_ready + moved < 2 * burst
+            and bursts_put - addresses_out + ended < out_depth
+            and answers_put - answers_got + (ended or kept) < out_depth
+        )
         joins = out != 0 and not none and not ending and rest < beat_units and (active != 0 or not strides)
 
         # What readers have, and the output stage.
@@ -325,7 +329,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                 complete -= 1
                 due[due_put % slots] = now + 1 + delay
                 due_put += 1
-        if moved and (beat_last or at_y % burst == burst - 1):
+        if ended:
             lengths[bursts_put % slots] = at_y - began_y + 1
             answers[answers_put % slots] = finished_job
             answers_put += 1
