@@ -1,9 +1,11 @@
-"""The output stage: accumulators in, small integers out, as the next layer takes them. Its arithmetic, bit for bit.
+"""The output stage: accumulators in, results out, as the next layer takes them. Its arithmetic, bit for bit.
 
     result = clip(round((accumulator + bias) · mantissa / 2^shift))
 
-in integers, with bias, mantissa and shift of the result's column: `round` is to the nearest, halves upwards,
-⌊x + 1/2⌋; `clip` is to the least and the largest number of the result, or from 0 on where the column has a ReLU.
+with bias, mantissa and shift of the result's column. Results that are integers: `round` is to the nearest, halves
+upwards, ⌊x + 1/2⌋; `clip` is to the least and the largest number of the result, or from 0 on where the column has a
+ReLU. Results in bfloat16: `round` is to the nearest, ties to even, as IEEE 754 has it; none is too large or too small,
+zero is positive, and `clip` is the ReLU.
 """
 
 from dataclasses import dataclass
@@ -16,8 +18,11 @@ from golden.arrays import as_integers
 from golden.errors import GossetError
 from golden.given import shown
 
-Result = Literal["int8", "int16"]
-"""What results can be."""
+Result = Literal["int8", "int16", "int32", "bfloat16"]
+"""What results can be. With a mantissa of 1 and a shift of 0, int32 are the accumulators themselves, and their bias."""
+
+SIGNIFICAND_BITS = 8
+"""Bits of a significand of bfloat16, the first one included, which is always 1."""
 
 BIAS_BITS, MANTISSA_BITS, SHIFT_BITS = 32, 16, 6
 """Bits of what a column has: a signed bias, and two numbers without a sign."""
@@ -32,7 +37,7 @@ class OutputRules:
 
     Parameters
     ----------
-    result : "int8" or "int16"
+    result : "int8", "int16", "int32" or "bfloat16"
 
     Raises
     ------
@@ -49,15 +54,39 @@ class OutputRules:
     @property
     def bits(self) -> int:
         """Bits of a result."""
-        return int(self.result.removeprefix("int"))
+        return int(self.result.removeprefix("bfloat").removeprefix("int"))
+
+    @property
+    def floating(self) -> bool:
+        """Whether results are floating-point numbers."""
+        return self.result == "bfloat16"
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of results; NumPy has no bfloat16, whose bits are in a uint16."""
+        return np.dtype("uint16" if self.floating else self.result)
 
     def finish(self, accumulators: NDArray[np.int32], columns: "Columns") -> NDArray[Any]:
-        """The results of accumulators int32 `(..., N)`, for N columns: int8 or int16."""
+        """The results of accumulators int32 `(..., N)`, for N columns, of `dtype`."""
         scaled = (accumulators.astype(np.int64) + columns.bias) * columns.mantissa
+        if self.floating:
+            return _bfloat16(np.where(columns.relu, np.maximum(scaled, 0), scaled), columns.shift)
         # ⌊x + 1/2⌋, from twice the number: that of a shift by 0 has no half.
         rounded = ((scaled << 1 >> columns.shift) + 1) >> 1
         least, most = -1 << (self.bits - 1), (1 << (self.bits - 1)) - 1
-        return np.clip(rounded, np.where(columns.relu, 0, least), most).astype(self.result)
+        return np.clip(rounded, np.where(columns.relu, 0, least), most).astype(self.dtype)
+
+
+def _bfloat16(numbers: NDArray[np.int64], shift: NDArray[np.int64]) -> NDArray[np.uint16]:
+    """The bits of numbers / 2^shift as bfloat16; numbers have 53 bits at most, and shifts are from 0 to 63."""
+    magnitude = np.abs(numbers)
+    _, length = np.frexp(magnitude.astype(np.float64))  # exact
+    drop = np.maximum(length.astype(np.int64) - SIGNIFICAND_BITS, 0)
+    kept = magnitude >> drop
+    rest, half = magnitude - (kept << drop), (1 << drop) >> 1
+    kept += (rest > half) | ((rest == half) & (drop > 0) & (kept & 1 == 1))
+    exact = np.ldexp((kept * np.sign(numbers)).astype(np.float32), drop - shift)
+    return ((exact + np.float32(0)).view(np.uint32) >> 16).astype(np.uint16)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,13 +6,13 @@ Most faults need two values to meet, hardly any three. `covering` gives as few d
 
 from collections.abc import Mapping
 from itertools import combinations
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from golden.format import Format
 from golden.frontend import FrontEndRules
-from golden.output import OutputRules
+from golden.output import OutputRules, Result
 from hw.design import MAX_DSP_Q, DesignPoint
 
 PARAMETERS: dict[str, tuple[Any, ...]] = {
@@ -34,7 +34,7 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
     "prefetch": (64, 128, 1024),
     "axcache": (3, 15),
     "axprot": (0, 3),
-    "result": (None, "int8", "int16"),
+    "result": (None, *get_args(Result)),
     "diagnostics": (False, True),
     "strides": (False, True),
     "address_bits": (32, 40, 64),

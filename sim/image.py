@@ -70,7 +70,8 @@ def columns_image(design: DesignPoint, columns: Columns, tiles: int) -> bytes:
 
 def result_rows(design: DesignPoint, data: bytes) -> NDArray[np.uint32]:
     """The rows of results in memory, or in the packets of `m_axis_acc`: uint32 `(rows, cols)`, sign and all."""
-    values = np.frombuffer(data, dtype=f"<i{design.result_bits // 8}").astype(np.int32)
+    kind = design.output.dtype if design.output else np.dtype(np.int32)
+    values = np.frombuffer(data, dtype=kind.newbyteorder("<")).astype(np.int32)
     return values.view(np.uint32).reshape(-1, design.cols)
 
 

@@ -263,7 +263,10 @@ def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, ad
         texts = "1: adds to the accumulators that were kept.", "1: keeps the accumulators; no results come out."
         kinds += [Field(name, 2 + i, 1, "RW", texts[i]) for i, name in enumerate(SUMS)]
     if design.output:
-        result = (constant("bits", 0, 8, design.output.bits, "Bits of a result."),)
+        result = (
+            constant("bits", 0, 8, design.output.bits, "Bits of a result."),
+            constant("floating", 8, 1, design.output.floating, "1: in bfloat16, 0: integers."),
+        )
         registers.append(Register("output", 0x024, "The output stage.", result))
     registers.append(Register("job_mode", 0x08C, "Kind.", tuple(kinds)))
     if addressed:

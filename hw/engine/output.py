@@ -1,13 +1,14 @@
-"""The output stage: rows of accumulators in, small integers out. Its rules are `golden.output`'s."""
+"""The output stage: rows of accumulators in, results out. Its rules are `golden.output`'s."""
 
+from collections.abc import Callable
 from typing import Any
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from golden.output import BIAS_BITS, COLUMN_BITS, MANTISSA_BITS, SHIFT_BITS
+from golden.output import BIAS_BITS, COLUMN_BITS, MANTISSA_BITS, SHIFT_BITS, SIGNIFICAND_BITS, OutputRules
 from hw.design import DesignPoint
 from hw.engine.keeper import kept_row
 
@@ -20,8 +21,16 @@ COLUMN = data.StructLayout(
 COARSE = 3
 """Bits of a shift that are left for the second one."""
 
-STAGES = 10
-"""Cycles from an accumulator to its result."""
+MOST_LENGTH = BIAS_BITS + MANTISSA_BITS
+"""Bits of the magnitude of a product, at most."""
+
+EXPONENT_BIAS = 127
+"""What is added to an exponent of bfloat16."""
+
+
+def stages(rules: OutputRules) -> int:
+    """Cycles from an accumulator to its result."""
+    return 12 if rules.floating else 10
 
 
 def result_word(design: DesignPoint) -> data.StructLayout:
@@ -34,7 +43,7 @@ def result_word(design: DesignPoint) -> data.StructLayout:
 
 
 class OutputStage(wiring.Component):
-    """Turns accumulators into results, one column a cycle.
+    """Turns accumulators into results, one column a cycle; see `golden.output`.
 
     A row is taken with its last column. The columns' words come tile by tile, and are kept for all rows of the tile.
 
@@ -105,7 +114,7 @@ class OutputStage(wiring.Component):
         if self.design.strides:
             ends = Cat(ends, row.last & last_column, last_column)
         valid, words = there, [column]
-        for i in range(STAGES):
+        for i in range(stages(self.rules)):
             held = Signal(name=f"valid_{i}")
             with m.If(moves):
                 m.d.sync += held.eq(valid)
@@ -125,6 +134,16 @@ class OutputStage(wiring.Component):
             sums = [staged(f"sum_{len(sums)}_{k}", low + (high << shift)) for k, (low, high) in enumerate(pairs)]
             shift *= 2
         product = sums[0][: len(total) + MANTISSA_BITS].as_signed()
+        finish = self._floating if self.rules.floating else self._integer
+        m.d.comb += [
+            self.o.valid.eq(valid),
+            Cat(self.o.payload[name] for name in self.o.payload.shape().members if name != "values").eq(ends),
+            self.o.payload.values.eq(staged("result", finish(m, product, words, staged))),
+        ]
+        return m
+
+    def _integer(self, m: Module, product: Value, words: list[Any], staged: Callable[[str, Any], Any]) -> Value:
+        """A product, which is there with the sixth word, rounded and clipped; a stage more is the caller's."""
         # Twice the number and shifted, so that its lowest bit says how to round.
         coarse = staged("coarse", Cat(0, product).as_signed() >> (words[6].shift[COARSE:] << COARSE))
         fine = staged("fine", coarse >> words[7].shift[:COARSE])
@@ -134,10 +153,27 @@ class OutputStage(wiring.Component):
         rounded = Signal(signed(bits + 1))
         m.d.comb += rounded.eq((clipped + 1) >> 1)
         most, negative = (1 << (bits - 1)) - 1, clipped[-1]  # −1/2 and below: zero with a ReLU, rounded or not
-        result = Mux(negative & words[9].relu, 0, Mux(~rounded[-1] & rounded[bits - 1], most, rounded[:bits]))
-        m.d.comb += [
-            self.o.valid.eq(valid),
-            Cat(self.o.payload[name] for name in self.o.payload.shape().members if name != "values").eq(ends),
-            self.o.payload.values.eq(staged("result", result)),
-        ]
-        return m
+        return Mux(negative & words[9].relu, 0, Mux(~rounded[-1] & rounded[bits - 1], most, rounded[:bits]))
+
+    def _floating(self, m: Module, product: Value, words: list[Any], staged: Callable[[str, Any], Any]) -> Value:
+        """The same in bfloat16: the magnitude, shifted up until its highest bit is 1, then an addition to round."""
+        negative = staged("negative_6", product[-1])
+        magnitude = staged("magnitude", Mux(product[-1], -product, product)[:MOST_LENGTH])
+        # By how much it was shifted up, the highest bit first; two of these in a stage.
+        moved: Any = Const(0, 0)
+        steps = range((MOST_LENGTH - 1).bit_length())
+        for k in reversed(steps):
+            empty = ~magnitude[MOST_LENGTH - (1 << k) :].any()
+            magnitude, moved = Mux(empty, magnitude << (1 << k), magnitude)[:MOST_LENGTH], Cat(empty, moved)
+            if k % 2 == 0:
+                magnitude, moved = staged(f"magnitude_{k}", magnitude), staged(f"moved_{k}", moved)
+                negative = staged(f"negative_{k}", negative)
+        exponent = EXPONENT_BIAS + MOST_LENGTH - 1 - moved - words[10].shift
+        kept = magnitude[-SIGNIFICAND_BITS:]
+        first, rest = magnitude[-SIGNIFICAND_BITS - 1], magnitude[: -SIGNIFICAND_BITS - 1].any()
+        up = staged("up", first & (rest | kept[0]))
+        # What is carried out of the fraction belongs to the exponent.
+        number = staged("number", Cat(kept[:-1], exponent[: self.rules.bits - SIGNIFICAND_BITS]))
+        nothing = staged("nothing", ~kept[-1] | (negative & words[10].relu))
+        sign = staged("sign", negative)
+        return Mux(nothing, 0, Cat((number + up)[: self.rules.bits - 1], sign))

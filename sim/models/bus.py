@@ -21,7 +21,7 @@ from hw.axi.write import outstanding, result_word_bits
 from hw.design import DesignPoint
 from hw.engine.banks import w_word, x_word
 from hw.engine.counters import COUNTERS
-from hw.engine.output import STAGES
+from hw.engine.output import stages
 from hw.engine.sequencer import latency
 from sim.models.bus_loop import run
 from sim.models.schedule import divide, parts
@@ -166,7 +166,13 @@ def bus_cycles(design: DesignPoint, jobs: Sequence[BusJob], memory_latency: int 
         fields += [job.x // offset, job.w // offset, job.c // offset, job.y // offset, job.keep]
         table.append([*fields, job.stride * 8 // unit])
     machine = [stationary, design.rows, design.jobs, latency(design), design.drain_rows, design.burst, bus, delay]
-    machine += [row_bits // unit, bus // unit, outstanding(design), STAGES if design.output else 0, design.cols]
+    machine += [
+        row_bits // unit,
+        bus // unit,
+        outstanding(design),
+        stages(design.output) if design.output else 0,
+        design.cols,
+    ]
     machine += [design.strides, design.cols * design.result_bits // unit]
     counts = run(*(np.array(array, dtype=np.int64) for array in (machine, table, of_readers)), MAX_CYCLES)
     if counts[0] < 0:

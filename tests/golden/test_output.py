@@ -14,7 +14,9 @@ from golden.output import Columns, OutputRules
 INT32 = st.one_of(st.sampled_from([-(2**31), -1, 0, 1, 2**31 - 1]), st.integers(-(2**31), 2**31 - 1))
 
 
-@given(st.sampled_from(["int8", "int16"]), INT32, INT32, st.integers(0, 65535), st.integers(0, 63), st.booleans())
+@given(
+    st.sampled_from(["int8", "int16", "int32"]), INT32, INT32, st.integers(0, 65535), st.integers(0, 63), st.booleans()
+)
 def test_it_is_the_nearest_integer_clipped(result, accumulator, bias, mantissa, shift, relu):
     rules = OutputRules(result=result)
     columns = Columns(*(np.array([value]) for value in (bias, mantissa, shift, relu)))
@@ -23,6 +25,32 @@ def test_it_is_the_nearest_integer_clipped(result, accumulator, bias, mantissa, 
     expected = min(max(rounded, 0 if relu else -1 << (rules.bits - 1)), (1 << (rules.bits - 1)) - 1)
     found = rules.finish(np.array([[accumulator]], dtype=np.int32), columns)
     assert found.dtype == result and found.tolist() == [[expected]]
+
+
+@given(INT32, st.one_of(INT32, st.just(0)), st.integers(0, 65535), st.integers(0, 63), st.booleans())
+def test_it_is_the_nearest_bfloat16(accumulator, bias, mantissa, shift, relu):
+    columns = Columns(*(np.array([value]) for value in (bias, mantissa, shift, relu)))
+    found = OutputRules(result="bfloat16").finish(np.array([[accumulator]], dtype=np.int32), columns)
+    bits = int(found[0, 0])
+    exact = Fraction((accumulator + bias) * mantissa, 1 << shift)
+    if exact == 0 or (relu and exact < 0):
+        assert bits == 0
+        return
+
+    def value(bits):
+        return Fraction(float(np.array([bits << 16], dtype=np.uint32).view(np.float32)[0]))
+
+    assert found.dtype == np.uint16 and (bits >> 15) == (exact < 0)
+    distance, below, above = (abs(value(near) - exact) for near in (bits, bits - 1, bits + 1))
+    assert distance <= min(below, above)
+    if distance in (below, above):
+        assert bits % 2 == 0
+
+
+def test_int32_can_be_the_accumulators_themselves():
+    accumulators = np.array([[-(2**31), 2**31 - 1, -1]], dtype=np.int32)
+    found = OutputRules(result="int32").finish(accumulators, Columns.of(np.ones(3), np.zeros(3, int)))
+    assert found.dtype == np.int32 and found.tolist() == accumulators.tolist()
 
 
 def test_halves_go_upwards():
@@ -70,5 +98,5 @@ def test_scales_out_of_range_are_refused(scale):
 
 
 def test_other_results_are_refused():
-    with pytest.raises(GossetError, match="Results are int8 or int16, not 'int4'"):
+    with pytest.raises(GossetError, match="Results are int8 or int16 or int32 or bfloat16, not 'int4'"):
         OutputRules(result="int4")

@@ -84,7 +84,7 @@ def test_another_format_has_another_name():
         ({"activations": ["int8", "int8"]}, "'int8', 'int8'"),
         ({"format": {"q": 12}}, "q must be a power of two"),
         ({"format": {"q": 16, "beta": 3}}, "table of q and betas"),
-        ({"output": {"result": "int4"}}, "Results are int8 or int16, not 'int4'"),
+        ({"output": {"result": "int4"}}, "Results are int8 or int16 or int32 or bfloat16, not 'int4'"),
         ({"output": {"bits": 8}}, "has no field 'bits'"),
         ({"output": 8}, "table of result"),
         ({"colour": 1}, "no field 'colour'"),

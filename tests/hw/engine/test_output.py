@@ -7,7 +7,7 @@ from amaranth.sim import Simulator
 
 from golden.output import Columns, OutputRules
 from hw.design import DesignPoint
-from hw.engine.output import STAGES, OutputStage
+from hw.engine.output import OutputStage, stages
 
 
 def tiles(design, rng, count):
@@ -67,8 +67,8 @@ def run(design, pauses, count, seed):
             cycle += 1
             if valid and ready:
                 kept, bits = keeps and bool(out.kept), design.output.bits
-                signed = out["values"] - ((out["values"] >> (bits - 1)) << bits)
-                found.append((None if kept else signed, bool(out.end) or kept))
+                sign = 0 if design.output.floating else out["values"] >> (bits - 1)
+                found.append((None if kept else out["values"] - (sign << bits), bool(out.end) or kept))
                 moments.append(cycle)
 
     simulator = Simulator(stage)
@@ -82,13 +82,18 @@ def run(design, pauses, count, seed):
 
 
 @pytest.mark.parametrize("pauses", [(0, 0, 0), (0.3, 0.5, 0.2), (0, 0, 0.7)])
-@pytest.mark.parametrize(("result", "cols", "keep_rows"), [("int8", 3, 64), ("int16", 2, 0), ("int16", 1, 64)])
+@pytest.mark.parametrize(
+    ("result", "cols", "keep_rows"),
+    [("int8", 3, 64), ("int16", 2, 0), ("int16", 1, 64), ("int32", 2, 64), ("bfloat16", 3, 0)],
+)
 def test_results_are_those_of_golden(result, cols, keep_rows, pauses):
     design = DesignPoint(name="out", rows=2, cols=cols, keep_rows=keep_rows, output=OutputRules(result=result))
     run(design, pauses, 16, seed=cols)
 
 
-def test_a_column_a_cycle():
-    moments = run(DesignPoint(name="out", rows=2, cols=3, output=OutputRules()), (0, 0, 0), 20, seed=0)
+@pytest.mark.parametrize("result", ["int8", "bfloat16"])
+def test_a_column_a_cycle(result):
+    rules = OutputRules(result=result)
+    moments = run(DesignPoint(name="out", rows=2, cols=3, output=rules), (0, 0, 0), 20, seed=0)
     assert moments == list(range(moments[0], moments[0] + len(moments)))
-    assert moments[0] <= STAGES + 3
+    assert moments[0] == stages(rules) + 1  # it is given in the first cycle, and taken in one
