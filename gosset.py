@@ -44,7 +44,7 @@ PANELS = {
     "Pack and multiply": (sim.networks.cli.quantize, golden.cli.info, golden.cli.fit, sim.cli.matmul),
     "Measure": (sim.cli.cycles, sim.cli.workload, fpga.cli.area, sim.silicon.cli.silicon, sim.silicon.cli.energy),
     "Compare": (sim.compare.cli.compare, sim.networks.cli.run, sim.networks.cli.quality),
-    "Build for a board": (fpga.cli.fpga,),
+    "Build for a board": (fpga.cli.fpga, fpga.cli.litex),
 }
 """The commands by what a person wants to do, in the order in which a newcomer needs them."""
 

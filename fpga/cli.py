@@ -1,5 +1,6 @@
 """Commands on FPGAs and boards. Modules that take long to import are imported by the commands."""
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -93,6 +94,83 @@ def fpga(
     report = build(chosen, folder, seeds=seeds, allow_timing_fail=allow_timing_fail, progress=show)
     console.print(build_table(report))
     console.print(report["made"], f"{folder / 'report.json'}", sep="\n", soft_wrap=True)
+
+
+def litex(
+    q: Annotated[
+        list[int] | None, typer.Option("--q", help="A rate, by the q of its format; several times for several of them.")
+    ] = None,
+    bitstream: Annotated[
+        bool, typer.Option("--bitstream", help="Make the bitstream of the first of them instead: half an hour.")
+    ] = False,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=1000, help="How many times to place and route a bitstream; the fastest counts.")
+    ] = 1,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for report.json, or bitstream and the tools' files.")
+    ] = Path("build/litex"),
+) -> None:
+    """Runs a layer on a system on chip in simulation: LiteX, a RISC-V processor, the SDRAM of ULX3S, the accelerator.
+
+    The processor runs the driver in C; operands come from the SDRAM, through litedram's controller, and results go
+    there. They are compared with the golden model's, and so are the bytes that cross the SDRAM's pins. The table says
+    what the SDRAM's rate allows, and what came of it.
+
+    Needs `pip install 'gosset[litex]'`, for a bitstream `'gosset[litex,fpga]'`. The first run builds a simulator
+    for each rate, which takes minutes.
+
+    Examples: `gosset litex --q 16`, `gosset litex --q 16 --bitstream`
+    """
+    from golden.files import writable, write_text
+
+    target = writable(output / "report.json")
+    from fpga.litex.bitstream import bitstream as make_bitstream
+    from fpga.litex.layer import Layer, design
+    from fpga.litex.result import Mismatch
+    from fpga.litex.run import QS, report
+
+    def show(step: str) -> None:
+        console.print(f"{step} ...", soft_wrap=True)
+
+    if bitstream:
+        fit = make_bitstream(Layer(design((q or QS)[0])), output, seeds=seeds, show=show)
+        used = ", ".join(f"{used:,} of {available:,} {kind}" for kind, (used, available) in fit["used"].items())
+        console.print(used, f"{fit['fmax_mhz']:g} MHz, needed are {fit['clock_mhz']:g}", fit["made"], sep="\n")
+        return
+    try:
+        made = report(q or QS, show)
+    except Mismatch as error:
+        sys.exit(str(error))
+    write_text(target, json.dumps(made, indent=2) + "\n")
+    console.print(litex_table(made))
+    for row in made["rates"]:
+        if "pins" in row:
+            said, pins = row["firmware"], row["pins"]
+            console.print(
+                f"{row['name']}: {said['cycles']:,} cycles, in {said['busy']:,} of them the array works; "
+                f"{pins['reads']:,} words read, {pins['writes']:,} written, {pins['activations']} rows opened, "
+                f"{pins['refreshes']} refreshes; {said['compared']:,} results compared, {said['wrong']} wrong",
+                soft_wrap=True,
+            )
+    console.print(str(target), soft_wrap=True)
+
+
+def litex_table(made: dict[str, Any]) -> Table:
+    """What the SDRAM's rate allows, and what came of it."""
+    m, n, k = made["shape"]
+    table = Table(
+        title=f"{m} × {k} by {n} × {k} at {made['clock_mhz']:g} MHz, from SDRAM to SDRAM, equal to golden",
+        caption=f"roof: what {made['sdram_megabytes_per_second']:g} MB/s allow, the SDRAM's 16 bits a cycle",
+    )
+    for column in ("weights", "bits", "bytes", "roof, µs", "MMAC/s", "ran, µs", "MMAC/s", "of roof"):
+        table.add_column(column, justify="left" if column == "weights" else "right", no_wrap=True)
+    for row in made["rates"]:
+        cells = [row["name"], f"{row['bits_per_weight']:g}", f"{row['bytes']:,}"]
+        cells += [f"{row['roof_us']:,.0f}", f"{row['roof_mmacs']:,.0f}"]
+        ran = "us" in row
+        cells += [f"{row['us']:,.0f}", f"{row['mmacs']:,.0f}", f"{100 * row['share']:.1f} %"] if ran else ["-"] * 3
+        table.add_row(*cells)
+    return table
 
 
 def build_table(report: dict[str, Any]) -> Table:
