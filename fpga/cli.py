@@ -119,7 +119,7 @@ def litex(
     Needs `pip install 'gosset[litex]'`, for a bitstream `'gosset[litex,fpga]'`. The first run builds a simulator
     for each rate, which takes minutes.
 
-    Examples: `gosset litex --q 16`, `gosset litex --q 16 --bitstream`
+    Examples: `gosset litex --q 16`, `gosset litex --q 16 --bitstream --seeds 4`
     """
     from golden.files import writable, write_text
 
