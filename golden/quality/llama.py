@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 Array = NDArray[np.float32]
 Ids = NDArray[np.int64]
+Angles = NDArray[np.complex64]
 
 EPSILON = np.float32(1e-5)
 
@@ -24,7 +25,7 @@ WINDOW = 512
 """Tokens that the network sees at once; nothing is cached from window to window."""
 
 CHUNK = 64
-"""Tokens whose attention is computed at once."""
+"""Tokens whose attention, or whose share of the vocabulary, is computed at once: what caches hold."""
 
 Turn = Callable[[Array], Array]
 """Takes rows to what is read back of them, `(tokens, K)`."""
@@ -123,28 +124,33 @@ class Llama:
             return x
 
         for window in ids:
-            self.logits(window, Ways(keys=keep))
+            self._last(window, Ways(keys=keep))
         return np.asarray(np.reshape(keys, (len(ids), self.shape.layers, -1)).mean(axis=0), np.float32)
 
     def _loss(self, ids: Ids, ways: Ways) -> float:
         """The mean of −log p over a window."""
-        logits = self.logits(ids[:-1], ways)
-        right = logits[np.arange(len(logits)), ids[1:]]
-        most = logits.max(axis=1, keepdims=True)
-        logits -= most
-        total = np.log(np.exp(logits, out=logits).sum(axis=1)) + most[:, 0]
-        return float((total - right).mean())
+        last, lost = self._last(ids[:-1], ways), []
+        for start in range(0, len(last), CHUNK):
+            logits = last[start : start + CHUNK] @ self.tensors["token_embd.weight"].T
+            right = logits[np.arange(len(logits)), ids[1 + start : 1 + start + CHUNK]]
+            most = logits.max(axis=1, keepdims=True)
+            logits -= most
+            lost.append(np.log(np.exp(logits, out=logits).sum(axis=1)) + most[:, 0] - right)
+        return float(np.concatenate(lost).mean())
 
     def logits(self, ids: Ids, ways: Ways) -> Array:
         """What comes next: float32 `(tokens, vocabulary)`."""
-        embedding = self.tensors["token_embd.weight"]
-        x = embedding[ids]
+        return np.asarray(self._last(ids, ways) @ self.tensors["token_embd.weight"].T)
+
+    def _last(self, ids: Ids, ways: Ways) -> Array:
+        """What the head sees of each token, `(tokens, entries)`."""
+        x = self.tensors["token_embd.weight"][ids]
         turn = _turning(self.shape, len(ids))
         for layer in range(self.shape.layers):
             x = self._block(layer, x, ways, turn)
-        return np.asarray(self._normalise("output_norm", x) @ embedding.T)
+        return self._normalise("output_norm", x)
 
-    def _block(self, layer: int, x: Array, ways: Ways, turn: tuple[Array, Array]) -> Array:
+    def _block(self, layer: int, x: Array, ways: Ways, turn: Angles) -> Array:
         name, (heads, cached, width) = f"blk.{layer}", (self.shape.heads, self.shape.cached, self.shape.width)
 
         def linear(part: str, y: Array) -> Array:
@@ -195,15 +201,13 @@ def _attention(q: Array, k: Array, v: Array) -> Array:
     return mixed
 
 
-def _turning(shape: Shape, length: int) -> tuple[Array, Array]:
-    """Cosines and sines of the angles by which pairs of entries turn with their position, `(tokens, 1, width / 2)`."""
+def _turning(shape: Shape, length: int) -> Angles:
+    """exp(i·angle) of the angles by which pairs of entries turn with their position, `(tokens, 1, width / 2)`."""
     angles = np.arange(length)[:, None] * shape.base ** (-np.arange(0, shape.width, 2) / shape.width)
-    return np.cos(angles).astype(np.float32)[:, None], np.sin(angles).astype(np.float32)[:, None]
+    return np.exp(1j * angles).astype(np.complex64)[:, None]
 
 
-def _turned(x: Array, turn: tuple[Array, Array]) -> Array:
+def _turned(x: Array, turn: Angles) -> Array:
     """Rotary positions of all heads, on pairs of neighbouring entries: the order that GGUF files have."""
-    pairs = x.reshape(len(x), -1, turn[0].shape[-1], 2)
-    a, b = pairs[..., 0], pairs[..., 1]
-    cosine, sine = turn
-    return np.stack([a * cosine - b * sine, a * sine + b * cosine], axis=-1).reshape(x.shape)
+    pairs = np.ascontiguousarray(x).view(np.complex64).reshape(len(x), -1, turn.shape[-1])
+    return (pairs * turn).view(np.float32).reshape(x.shape)
