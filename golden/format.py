@@ -193,8 +193,8 @@ class PackedMatrix:
     @property
     def bits_per_entry(self) -> float:
         """Everything stored, over rows·columns: labels and β indices with their padding, and the scales."""
-        stored = sum(array.nbytes for array in (*self.planes(), self.scales))
-        return 8 * stored / (self.shape[0] * self.shape[1])
+        words = -(-self.blocks * self.format.beta_bits // 32)
+        return (self.blocks * self.format.label_bits + 32 * words + 32) / self.columns
 
     @cached_property
     def integers(self) -> NDArray[np.int16]:

@@ -32,6 +32,8 @@ def test_planes_and_container_round_trip(q, betas, tmp_path):
     for columns in (1, 8, 45, 1024):
         matrix = packed(q, betas, columns=columns)
         assert same(PackedMatrix.from_planes(matrix.format, columns, *matrix.planes(), matrix.scales), matrix)
+        stored = sum(array.nbytes for array in (*matrix.planes(), matrix.scales))
+        assert matrix.bits_per_entry * matrix.columns * len(matrix.scales) == pytest.approx(8 * stored, rel=1e-12)
         matrix.save(tmp_path / "m.safetensors")
         assert same(PackedMatrix.load(tmp_path / "m.safetensors"), matrix)
 
