@@ -32,8 +32,8 @@ def without_first_values(verilog):
 
 
 def bench_of(description):
-    """A module that resets the top for a cycle, leaves it idle, gives it random inputs, and says which output is
-    undefined; the payload of a stream only while it is valid."""
+    """A module that resets the top, leaves it idle, gives it random inputs, and says which output is undefined; the
+    payload of a stream only while it is valid. The reset is as short as it may be: two cycles of `aresetn`."""
     clock, reset = description["clock"], description["reset"]
     ports = [port for port in description["ports"] if port["name"] != clock]
     inputs = [port for port in ports if port["direction"] == "in" and port["name"] != reset]
@@ -49,7 +49,10 @@ def bench_of(description):
     lines += [
         f"  {description['top']} top({', '.join(f'.{name}({name})' for name in [clock, *(p['name'] for p in ports)])});"
     ]
-    lines += [f"  initial begin #1 {clock} = 1; #1 {clock} = 0; {reset} = {int(reset.endswith('n'))};"]
+    held = f"#1 {clock} = 1; #1 {clock} = 0;"
+    lines += [
+        f"  initial begin {' '.join([held] * (2 if reset == 'aresetn' else 1))} {reset} = {int(reset.endswith('n'))};"
+    ]
     lines += [f"    for (cycle = 0; cycle < {IDLE + BUSY}; cycle = cycle + 1) begin", "      #1;"]
     for port in outputs:
         streams = [
