@@ -9,6 +9,7 @@ At rates below the critical one, only a fraction of the rotated columns is kept,
 with rate zero.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +23,9 @@ from golden.lattice import DIM, blocks, lanes, nearest_lanes
 from golden.matmul import matmul
 from golden.quantize import Progress, quantize
 from golden.rounding import Selection, choose
+
+Transform = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""The Walsh–Hadamard transform of rows, as `hadamard`."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,12 @@ class Rotation:
         bits = np.random.default_rng([self.seed, 0]).integers(0, 2, (passes, self.size))
         return (1 - 2 * bits).astype(np.float32)
 
-    def forward(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Rotates rows `(rows, K)`."""
+    def forward(self, x: NDArray[np.float32], transform: Transform | None = None) -> NDArray[np.float32]:
+        """Rotates rows `(rows, K)`; the transform is `hadamard`, or one that is faster where rounding is no matter."""
         result = x[:, self.order]
         for i, signs in enumerate(self.signs):
             part = self._part(i)
-            result[:, part] = hadamard(result[:, part] * signs)
+            result[:, part] = (transform or hadamard)(result[:, part] * signs)
         return result
 
     def inverse(self, x: NDArray[np.float32]) -> NDArray[np.float32]:

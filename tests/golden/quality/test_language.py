@@ -93,6 +93,12 @@ def test_rotations_meet_their_inverses(model, rotate, kinds):
 
 
 @needs_smollm
+def test_long_rows_are_rotated_as_short_ones():
+    for columns in (192, 1536, 2048):
+        x = np.random.default_rng(columns).normal(size=(5, columns)).astype(np.float32)
+        np.testing.assert_allclose(language.rotated(x), x @ rotation(columns), atol=2e-5)
+
+
 def test_coarser_caches_lose_more(model):
     ids = spread(smollm.text(), 512)[:, :129]
     plain, found = model.perplexity(ids), {}
