@@ -5,7 +5,7 @@ import numpy as np
 from cocotb.handle import HierarchyObject
 from cocotbext.axi import AxiStreamBus, AxiStreamSink, AxiStreamSource
 
-from golden.int8 import Int8Matrix
+from golden.int8 import LIMIT, Int8Matrix
 from golden.lattice import DIM
 from hw.design import NIBBLE
 from sim.benches.inside.axi_common import AxiBench
@@ -218,8 +218,8 @@ async def full_queue(dut: HierarchyObject) -> None:
     bench.finish()
 
 
-def filled_up(job: Job, side: str, words: int, missing: int) -> Job:
-    """The job whose last words of an operand, of so many, are zeros."""
+def filled_up(job: Job, side: str, words: int, missing: int) -> Job | None:
+    """The job whose last words of an operand, of so many, are zeros; none if that makes an int8 −128, as no matrix has."""
     design, part, matrix = job.design, job.parts[0], job.x if side == "x" else job.w
     rows, blocks = np.ogrid[: matrix.shape[0], : -(-matrix.columns // DIM)]
     if side == "x" and design.dataflow == "ws":
@@ -231,6 +231,8 @@ def filled_up(job: Job, side: str, words: int, missing: int) -> Job:
     if isinstance(matrix, Int8Matrix):
         high, low = (np.repeat(2 * word + i < words - missing, DIM, axis=1)[:, : matrix.columns] for i in (0, 1))
         values = matrix.values & (np.where(high, -(1 << NIBBLE), 0) | np.where(low, (1 << NIBBLE) - 1, 0))
+        if values.min() < -LIMIT:
+            return None
         return Job(design, Int8Matrix(values.astype(np.int8), matrix.scales), job.w)
     there = word < words - missing
     zeros = packed(design.format, matrix.labels * there, matrix.betas * there)
@@ -249,13 +251,15 @@ async def wrong_packets(dut: HierarchyObject, side: str, stall: str) -> None:
         every = len(packet(bench.design, side, next(wrong.x_words() if side == "x" else wrong.w_words())))
         change = int(bench.rng.integers(1, 6)) * int(bench.rng.choice([-1, 1]))
         change = max(change, 1 - every) or 1
+        meant = filled_up(wrong, side, every, -change) if change < 0 else wrong
+        if meant is None:
+            continue
         for job, extra in ((wrong, change), (right, 0)):
             await bench.submit(job)
             for which in SIDES:
                 bench.send(job, which, extra if which == side else 0)
         await bench.driver.interrupt(bench.irq)
         what = f"the job with a packet of {every}{change:+d} words"
-        meant = filled_up(wrong, side, every, -change) if change < 0 else wrong
         bench.compare(what, meant, result_rows(bench.design, await bench.receive(what)))
         what = f"the job after a packet of {every}{change:+d} words"
         bench.compare(what, right, result_rows(bench.design, await bench.receive(what)))
