@@ -219,7 +219,7 @@ async def full_queue(dut: HierarchyObject) -> None:
 
 
 def filled_up(job: Job, side: str, words: int, missing: int) -> Job | None:
-    """The job whose last words of an operand, of so many, are zeros; none if that makes an int8 −128, as no matrix has."""
+    """The job whose last words of an operand, of so many, are zeros; none if an int8 becomes −128 by it."""
     design, part, matrix = job.design, job.parts[0], job.x if side == "x" else job.w
     rows, blocks = np.ogrid[: matrix.shape[0], : -(-matrix.columns // DIM)]
     if side == "x" and design.dataflow == "ws":
