@@ -49,6 +49,7 @@ def plot(section: str, figures: dict[str, Any], folder: Path, caption: str) -> N
         _losses(axes, section, figures)
     else:
         axes.set(xlabel="bits per weight, all that is stored", ylabel="1 − recall@10", yscale="log")
+        _plain(axes)
         _points(axes, {name: (f["bits"], 1 - f["recall_at_10"]) for name, f in figures.items()})
     axes.set_title(caption, fontsize=9)
     axes.grid(alpha=0.3)
@@ -128,6 +129,11 @@ def _losses(axes: Any, section: str, figures: dict[str, Any]) -> None:
         }
         axes.set(xlabel="bits per entry of the weights, all that is stored")
     axes.set(ylabel="perplexity more than unquantised, %", yscale="log")
+    _plain(axes)
+    _points(axes, {name: (bits, max(more, 0.01)) for name, (bits, more) in points.items()})
+
+
+def _plain(axes: Any) -> None:
+    """Numbers beside a logarithmic axis as people write them."""
     for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         axis("{x:g}")
-    _points(axes, {name: (bits, max(more, 0.01)) for name, (bits, more) in points.items()})
