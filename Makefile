@@ -30,7 +30,7 @@ help:
 	@echo "make soak     random products on random designs against golden (MINUTES=$(MINUTES))"
 	@echo "make bench    measured speed ratios"
 	@echo "make waves    the waves of a short product, as FST"
-	@echo "make quality  distortion over the bound, hostile matrices, real networks: two hours"
+	@echo "make quality  distortion over the bound, hostile matrices, real networks: an hour and a half"
 	@echo "make explore  how many bits for a language model on 32 GB/s: the front of designs, as a page"
 	@echo "make compare  packed products beside other software, formats and the hardware, as a page: an hour or two"
 	@echo "make gpu-bench  packed products on a GPU, checked and measured: minutes"
