@@ -9,7 +9,7 @@ the packed format that is the exact-integer product but for float32's rounding.
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import partial
 from threading import Lock
 
 import numpy as np
@@ -19,6 +19,7 @@ from golden.errors import GossetError
 from golden.format import Format
 from golden.quality import bytelm, smollm
 from golden.quality.llama import WINDOW, Array, Ids, Llama, Ways
+from golden.quality.rotations import rotated, rotation
 from golden.quality.texts import spread
 from golden.quantize import Rounding, quantize, rms_scales
 from golden.rivals import Codec, Coded
@@ -26,7 +27,6 @@ from golden.rivals.integers import IntGroups
 from golden.rivals.microscaling import mxfp4, nvfp4
 from golden.rivals.trellis import Trellis, hashed
 from golden.rounding import choose
-from golden.universal import Rotation, hadamard
 
 TOKENS = 40 * WINDOW
 """Tokens of a whole run."""
@@ -36,9 +36,6 @@ QUICK = 2 * WINDOW
 
 FITTING = 2
 """Windows on which rotations and constants are chosen; none of them is measured."""
-
-LONG = 1024
-"""Entries of a row from which on a rotation is made of transforms, and not one product with its matrix."""
 
 Figures = dict[str, float | bool]
 Row = Callable[[str, Figures], object]
@@ -155,30 +152,6 @@ def caches(rounding: Rounding = choose) -> dict[str, tuple[Codec, bool]]:
 def trellises() -> dict[str, Codec]:
     """Codes for weights alone, beside the E8 of about their bits."""
     return {"trellis hashed, 3 bits": Trellis(3, hashed), "trellis hashed, 4 bits": Trellis(4, hashed)}
-
-
-@cache
-def rotation(columns: int) -> Array:
-    """The rotation of rows as a matrix to multiply them with: the products are faster than transforms in NumPy."""
-    return Rotation(columns).forward(np.eye(columns, dtype=np.float32))
-
-
-def rotated(x: Array) -> Array:
-    """Rows times `rotation`, the quickest way."""
-    columns = x.shape[1]
-    return x @ rotation(columns) if columns < LONG else Rotation(columns).forward(x, _by_products)
-
-
-def _by_products(x: Array) -> Array:
-    """`hadamard` by two products, of two factors of its matrix; they round otherwise than its additions."""
-    side = 1 << (x.shape[1].bit_length() - 1) // 2
-    across = (x.reshape(-1, x.shape[1] // side) @ _hadamard(x.shape[1] // side)).reshape(len(x), side, -1)
-    return (_hadamard(side) @ across).reshape(x.shape)
-
-
-@cache
-def _hadamard(size: int) -> Array:
-    return hadamard(np.eye(size, dtype=np.float32))
 
 
 @dataclass

@@ -10,8 +10,9 @@ from golden.errors import GossetError
 from golden.format import Format
 from golden.matmul import matmul
 from golden.quality import bytelm, language, llama, smollm
-from golden.quality.language import Counted, Packed, Suit, Trial, caches, evaluate, rotation, subjects, suits, trellises
+from golden.quality.language import Counted, Packed, Suit, Trial, caches, evaluate, subjects, suits, trellises
 from golden.quality.llama import Ways
+from golden.quality.rotations import rotated, rotation
 from golden.quality.texts import prose, spread
 from golden.quantize import quantize
 from golden.rivals import Coded
@@ -96,7 +97,7 @@ def test_rotations_meet_their_inverses(model, rotate, kinds):
 def test_long_rows_are_rotated_as_short_ones():
     for columns in (192, 1536, 2048):
         x = np.random.default_rng(columns).normal(size=(5, columns)).astype(np.float32)
-        np.testing.assert_allclose(language.rotated(x), x @ rotation(columns), atol=2e-5)
+        np.testing.assert_allclose(rotated(x), x @ rotation(columns), atol=2e-5)
 
 
 def test_coarser_caches_lose_more(model):
