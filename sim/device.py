@@ -242,7 +242,7 @@ class GpuDevice(Device):
         start = time.perf_counter()
         if self._laid is None or self._laid.matrix is not job.w:
             self._laid = gpu.Laid.of(job.w)
-        accumulators = self.backend.product(self._laid, gpu.activations(job.x, self._laid.tiles))
+        accumulators = self.backend.product(self._laid, gpu.Activations.of(job.x, self._laid.tiles))
         if progress:
             progress(job.output_rows, job.output_rows)
         return Report(job, Product(accumulators, job.x.scales, job.w.scales), time.perf_counter() - start)

@@ -25,14 +25,57 @@ from sim.kernels.library import FLAGS, SOURCE
 from sim.rtl import cache as kept
 from sim.rtl.tools import check_compiler, compiler
 
-WARP, TILE, PAIR = 32, 16, 2
-"""Threads of a warp; rows and blocks of a row in a unit (`source/gpu.h`)."""
+WARP, TILE, BLOCKS = 32, 16, 64
+"""Threads of a warp; rows and blocks of a row in a tile (`source/gpu.h`)."""
 
-COLUMNS = WARP * PAIR * DIM
-"""Columns of a tile, which the units of a warp have; rows are padded to whole ones."""
+COLUMNS = BLOCKS * DIM
+"""Columns of a tile; rows are padded to whole ones."""
 
-ROWS = (8, 4, 2, 1)
-"""Rows of activations that a kernel is made for, and that are multiplied at a time."""
+
+@dataclass(frozen=True)
+class Launch:
+    """How a kernel is built and launched.
+
+    Attributes
+    ----------
+    rows : int
+        Of activations that a warp multiplies at a time.
+    panels : int
+        16 rows of weights each, of a block of threads; their warps share activations.
+    warps : int
+        Of a block; those of one panel share its tiles.
+    resident : int
+        Blocks that a multiprocessor has registers and memory for.
+    """
+
+    rows: int
+    panels: int
+    warps: int
+    resident: int
+
+    @property
+    def shares(self) -> int:
+        """Warps of a panel."""
+        return self.warps // self.panels
+
+    def grid(self, m: int, panels: int, tiles: int, processors: int) -> tuple[int, int, int]:
+        """Blocks by panels, by rows of activations, and by tiles, which only few blocks share."""
+        x, y = -(-panels // self.panels), -(-m // self.rows)
+        return x, y, max(1, min(-(-tiles // self.shares), processors // (x * y)))
+
+    def shared_bytes(self, fmt: Format, m: int) -> int:
+        """Shared memory of a block: two stages of units and activations, or its sums."""
+        row = 512 if self.rows > 8 else 576
+        kept = self.rows if self.rows > 8 else min(m, self.rows)
+        unit = 4 * WARP * (fmt.label_bits + fmt.beta_bits)
+        return max(2 * (self.warps * unit + self.shares * kept * row), 4 * self.panels * self.rows * TILE)
+
+
+ON_TENSOR_CORES = (Launch(8, 1, 4, 4), Launch(16, 1, 4, 3), Launch(32, 4, 8, 1), Launch(64, 4, 8, 1))
+"""Where β·y fits int8."""
+
+ON_CORES = tuple(Launch(rows, 1, 4, 4) for rows in (1, 2, 4, 8))
+"""For every format."""
 
 GPU = "gpu.h"
 
@@ -61,8 +104,8 @@ class Laid:
     def of(cls, matrix: PackedMatrix) -> "Laid":
         """Lays out a matrix; padding multiplies zeros of activations."""
         fmt = matrix.format
-        labels = _planes(matrix.labels, fmt.label_bits).reshape(-1, 4, *_units(matrix), WARP)
-        betas = _planes(matrix.betas, fmt.beta_bits)
+        labels, betas = _planes(matrix.labels, fmt.label_bits), _planes(matrix.betas, fmt.beta_bits)
+        labels = labels.reshape(-1, 4, *labels.shape[1:])
         return cls(
             matrix,
             np.ascontiguousarray(labels.transpose(2, 3, 0, 4, 1)),
@@ -70,20 +113,14 @@ class Laid:
         )
 
 
-def _units(matrix: PackedMatrix) -> tuple[int, int]:
-    """Panels of 16 rows, and tiles of 64 blocks."""
-    rows, blocks = matrix.labels.shape
-    return -(-rows // TILE), -(-blocks // (WARP * PAIR))
-
-
 def _planes(values: NDArray[Any], bits: int) -> NDArray[np.uint32]:
     """One word per bit and unit: uint32 `(bits, panels, tiles, 32)`."""
     rows, blocks = values.shape
-    panels, tiles = -(-rows // TILE), -(-blocks // (WARP * PAIR))
-    padded = np.zeros((panels * TILE, tiles * WARP * PAIR), dtype=values.dtype)
+    panels, tiles = -(-rows // TILE), -(-blocks // BLOCKS)
+    padded = np.zeros((panels * TILE, tiles * BLOCKS), dtype=values.dtype)
     padded[:rows, :blocks] = values
-    # Bit 8b + e is row 8(b / 2) + e and block b % 2: [panel][b / 2][e][tile][thread][b % 2] to [...][b][e].
-    units = padded.reshape(panels, 2, 8, tiles, WARP, PAIR).transpose(0, 3, 4, 1, 5, 2).reshape(panels, tiles, WARP, 32)
+    # Row g + 8r and block 8(i / 2) + 2t + i % 2 are bit 16r + i of thread 4g + t.
+    units = padded.reshape(panels, 2, 8, tiles, 8, 4, 2).transpose(0, 3, 2, 5, 1, 4, 6).reshape(panels, tiles, WARP, 32)
     words = np.empty((bits, panels, tiles, WARP), dtype=np.uint32)
     for bit in range(bits):
         ones = (units >> bit & 1).astype(np.uint8)
@@ -91,62 +128,107 @@ def _planes(values: NDArray[Any], bits: int) -> NDArray[np.uint32]:
     return words
 
 
-def activations(x: Operand, tiles: int) -> NDArray[np.int8]:
-    """Rows of int8 that are whole tiles: `(M, tiles·512)`.
+@dataclass(frozen=True, eq=False)
+class Activations:
+    """Rows of int8 as tiles.
+
+    Attributes
+    ----------
+    values : int8 `(tiles, groups of eight rows, 8, 8, 4, 16)`
+        For each of eight pairs of blocks, row of the group and of four threads, the 16 bytes of two blocks.
+    sums : int32 `(M,)`
+        Of each row.
+    """
+
+    values: NDArray[np.int8]
+    sums: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, x: Operand, tiles: int) -> "Activations":
+        """Lays out activations for a matrix of so many tiles in a row.
+
+        Raises
+        ------
+        GossetError
+            If they are packed and do not fit int8.
+        """
+        rows = integers(x)
+        padded = np.zeros((-(-len(rows) // 8) * 8, tiles * COLUMNS), dtype=np.int8)
+        padded[: len(rows), : rows.shape[1]] = rows
+        values = padded.reshape(-1, 8, tiles, 8, 4, 16).transpose(2, 0, 3, 1, 4, 5)
+        return cls(np.ascontiguousarray(values), rows.sum(axis=1, dtype=np.int32))
+
+
+def integers(x: Operand) -> NDArray[np.int8]:
+    """Activations as int8.
 
     Raises
     ------
     GossetError
-        If they are packed and do not fit int8.
+        If they are packed and do not fit.
     """
     if isinstance(x, Int8Matrix):
-        values = x.values
-    else:
-        if x.format.betas[-1] * x.format.q > LIMIT:
-            raise GossetError(
-                f"On a GPU activations are int8: β·y of q = {x.format.q} and β up to {x.format.betas[-1]} does not fit."
-            )
-        values = x.integers.astype(np.int8)
-    padded = np.zeros((len(values), tiles * COLUMNS), dtype=np.int8)
-    padded[:, : values.shape[1]] = values
-    return padded
+        return x.values
+    if x.format.betas[-1] * x.format.q > LIMIT:
+        raise GossetError(
+            f"On a GPU activations are int8: β·y of q = {x.format.q} and β up to {x.format.betas[-1]} does not fit."
+        )
+    return x.integers.astype(np.int8)
 
 
-def header(fmt: Format, rows: int) -> tuple[str, str]:
-    """C++ of the decoder and of β's values, and constants, for a format and a number of rows of activations."""
+def fits(fmt: Format) -> bool:
+    """Whether β·y is an int8: from −β·q to β·(q − 1)."""
+    return fmt.q * fmt.betas[-1] <= 128
+
+
+def launch(fmt: Format, m: int) -> Launch:
+    """The kernel that multiplies `m` rows of activations."""
+    kernels = ON_TENSOR_CORES if fits(fmt) else ON_CORES
+    return next((kernel for kernel in kernels if kernel.rows >= m), kernels[-1])
+
+
+def header(fmt: Format, how: Launch) -> tuple[str, str]:
+    """C++ of the decoder and of β's values, and constants, for a format and a way to launch it."""
     logic, m = decoder(fmt.q), fmt.m
     value_bits = max(fmt.betas).bit_length()
     lines = ["// Written by sim/kernels/gpu.py.", "#pragma once"]
     lines.append(f"__device__ FORCEINLINE void decode(const u32 (&label)[{DIM * m}], u32 (&computed)[12]) {{")
     names = {2 + k: f"label[{k}]" for k in range(DIM * m)}
+    negated = set(logic.outputs[4:])  # q is added to a coordinate: its sign turns over
     for step in logic.steps:
         names[step.target] = f"n{step.target}"
         sources = ", ".join(names[source] for source in step.sources)
-        lines.append(f"    const u32 n{step.target} = logic<0x{step.table:02x}>({sources});")
+        case = sum(4 >> k for k, source in enumerate(step.sources) if source in negated)
+        table = sum((step.table >> (at ^ case) & 1 ^ (step.target in negated)) << at for at in range(8))
+        lines.append(f"    const u32 n{step.target} = logic<0x{table:02x}>({sources});")
     lines += [f"    computed[{k}] = {names[bit]};" for k, bit in enumerate(logic.outputs)] + ["}"]
-    lines.append(f"__device__ FORCEINLINE void values(const u32 (&index)[{fmt.beta_bits + 1}], u32 (&value)[8]) {{")
+    lines.append(
+        f"__device__ FORCEINLINE void values(const u32 (&index)[{fmt.beta_bits + 1}], u32 (&value)[{value_bits}]) {{"
+    )
     arguments = ", ".join(f"index[{k}]" if k < fmt.beta_bits else "0u" for k in (2, 1, 0))
-    for bit in range(8):
+    for bit in range(value_bits):
         table = sum((beta >> bit & 1) << at for at, beta in enumerate(fmt.betas))
-        lines.append(f"    value[{bit}] = " + (f"logic<0x{table:02x}>({arguments});" if bit < value_bits else "0;"))
-    constants = [f"#define M {m}", f"#define BETA_BITS {fmt.beta_bits}", f"#define ROWS {rows}"]
+        lines.append(f"    value[{bit}] = logic<0x{table:02x}>({arguments});")
+    constants = [f"#define M {m}", f"#define BETA_BITS {fmt.beta_bits}", f"#define FITS {int(fits(fmt))}"]
+    constants += [f"#define VALUE_BITS {value_bits}", f"#define ROWS {how.rows}", f"#define PANELS {how.panels}"]
+    constants += [f"#define WARPS {how.warps}", f"#define RESIDENT {how.resident}"]
     return "\n".join([*lines, "}", ""]), "\n".join([*constants, ""])
 
 
-def source(fmt: Format, rows: int) -> str:
+def source(fmt: Format, how: Launch) -> str:
     """The whole of the CUDA C++, in one piece."""
-    logic, constants = header(fmt, rows)
+    logic, constants = header(fmt, how)
     return constants + (SOURCE / GPU).read_text(encoding="utf-8").replace('#include "decoder.h"', logic)
 
 
 class Backend(Protocol):
     """What runs the kernels."""
 
-    def product(self, laid: Laid, x: NDArray[np.int8]) -> NDArray[np.int32]:
-        """Accumulators `(M, N)` of activations that are whole tiles."""
+    def product(self, laid: Laid, x: Activations) -> NDArray[np.int32]:
+        """Accumulators `(M, N)`."""
 
     def expand(self, laid: Laid) -> NDArray[np.int8]:
-        """β·y of whole units: `(16·panels, 512·tiles)`."""
+        """β·y of whole tiles, `(16·panels, 512·tiles)`, of a format that fits."""
 
 
 def matmul(backend: Backend, x: Operand, w: PackedMatrix) -> Product:
@@ -159,17 +241,7 @@ def matmul(backend: Backend, x: Operand, w: PackedMatrix) -> Product:
     """
     check(x, w)
     laid = Laid.of(w)
-    return Product(backend.product(laid, activations(x, laid.tiles)), x.scales, w.scales)
-
-
-def pieces(m: int) -> list[tuple[int, int]]:
-    """Rows of activations in as few calls as can be: the first row, and the number, of each."""
-    made, first = [], 0
-    while first < m:
-        rows = next(rows for rows in ROWS if rows <= m - first)
-        made.append((first, rows))
-        first += rows
-    return made
+    return Product(backend.product(laid, Activations.of(x, laid.tiles)), x.scales, w.scales)
 
 
 class Host:
@@ -177,34 +249,36 @@ class Host:
 
     Parameters
     ----------
-    splits, warps : int
-        Blocks of threads that share a row's tiles, and the warps of each.
+    processors : int
+        Multiprocessors that are to be kept busy.
     flags : tuple of str
         Of the compiler, beside the usual ones.
     """
 
-    def __init__(self, splits: int = 1, warps: int = 1, flags: tuple[str, ...] = ("-O1",)):
-        self.splits, self.warps, self.flags = splits, warps, flags
+    def __init__(self, processors: int = 1, flags: tuple[str, ...] = ("-O1",)):
+        self.processors, self.flags = processors, flags
 
-    def product(self, laid: Laid, x: NDArray[np.int8]) -> NDArray[np.int32]:
+    def product(self, laid: Laid, x: Activations) -> NDArray[np.int32]:
         """As `Backend`."""
-        rows, parts = len(laid.matrix.scales), []
-        for first, count in pieces(len(x)):
-            acc = np.zeros((count, rows), dtype=np.int32)
-            some = np.ascontiguousarray(x[first : first + count])
-            _library(laid.matrix.format, count, self.flags).gosset_host_product(
-                *_pointers(laid.labels, laid.betas, some, acc), rows, laid.tiles, self.splits, self.warps
-            )
-            parts.append(acc)
-        return np.concatenate(parts)
+        m, rows = len(x.sums), len(laid.matrix.scales)
+        how, acc = launch(laid.matrix.format, m), np.zeros((m, rows), dtype=np.int32)
+        grid = np.array(how.grid(m, len(laid.labels), laid.tiles, self.processors), dtype=np.uint32)
+        call = _library(laid.matrix.format, how, self.flags).gosset_host_product
+        call(*_pointers(laid.labels, laid.betas, x.values, x.sums, acc), m, rows, laid.tiles, *_pointers(grid))
+        return acc
 
     def expand(self, laid: Laid) -> NDArray[np.int8]:
         """As `Backend`."""
         out = np.empty((len(laid.labels) * TILE, laid.tiles * COLUMNS), dtype=np.int8)
-        _library(laid.matrix.format, 1, self.flags).gosset_host_expand(
-            *_pointers(laid.labels, laid.betas, out), len(out), laid.tiles, self.splits, self.warps
-        )
+        grid = np.array(expanding(laid), dtype=np.uint32)
+        call = _library(laid.matrix.format, ON_TENSOR_CORES[0], self.flags).gosset_host_expand
+        call(*_pointers(laid.labels, laid.betas, out), laid.tiles, *_pointers(grid))
         return out
+
+
+def expanding(laid: Laid) -> tuple[int, int, int]:
+    """Blocks of threads that expand a matrix, by panels and by tiles."""
+    return len(laid.labels), -(-laid.tiles // ON_TENSOR_CORES[0].warps), 1
 
 
 def _pointers(*arrays: NDArray[Any]) -> list[ctypes.c_void_p]:
@@ -212,9 +286,9 @@ def _pointers(*arrays: NDArray[Any]) -> list[ctypes.c_void_p]:
 
 
 @cache
-def _library(fmt: Format, rows: int, flags: tuple[str, ...]) -> ctypes.CDLL:
+def _library(fmt: Format, how: Launch, flags: tuple[str, ...]) -> ctypes.CDLL:
     command, version = compiler()
-    text = "#define GOSSET_HOST 1\n" + source(fmt, rows)
+    text = "#define GOSSET_HOST 1\n" + source(fmt, how)
     made_of = json.dumps([command, version, FLAGS, flags, text])
     name = f"gpu-{sha256(made_of.encode()).hexdigest()}"
     entry = kept.find(name)
@@ -231,20 +305,13 @@ def _library(fmt: Format, rows: int, flags: tuple[str, ...]) -> ctypes.CDLL:
 class Cuda:
     """The kernels on a GPU of NVIDIA, sm_80 or newer, through CuPy.
 
-    Parameters
-    ----------
-    warps : int
-        Of a block of threads.
-    waves : int
-        Blocks of threads for each multiprocessor that there should be at least; rows are shared until there are.
-
     Raises
     ------
     ToolError
         If CuPy or a GPU is missing.
     """
 
-    def __init__(self, warps: int = 4, waves: int = 8):
+    def __init__(self) -> None:
         try:
             import cupy
 
@@ -253,18 +320,20 @@ class Cuda:
             raise ToolError("CuPy is missing; install it with: pip install 'gosset[gpu]'.") from error
         except Exception as error:
             raise ToolError(f"There is no GPU here that CuPy can use: {error}.") from error
-        self.cupy, self.warps, self.waves = cupy, warps, waves
+        self.cupy = cupy
         self._there: OnGpu | None = None
 
     def put(self, laid: Laid) -> "OnGpu":
         """Brings a matrix to the GPU."""
         return OnGpu(self, laid, self.cupy.asarray(laid.labels), self.cupy.asarray(laid.betas))
 
-    def product(self, laid: Laid, x: NDArray[np.int8]) -> NDArray[np.int32]:
+    def product(self, laid: Laid, x: Activations) -> NDArray[np.int32]:
         """As `Backend`; the matrix of the call before is there already."""
         if self._there is None or self._there.laid is not laid:
             self._there = self.put(laid)
-        return np.asarray(self.cupy.asnumpy(self._there.product(self.cupy.asarray(x))))
+        acc = self.cupy.empty((len(x.sums), len(laid.matrix.scales)), dtype=np.int32)
+        self._there.product(self.cupy.asarray(x.values), self.cupy.asarray(x.sums), acc)
+        return np.asarray(self.cupy.asnumpy(acc))
 
     def expand(self, laid: Laid) -> NDArray[np.int8]:
         """As `Backend`."""
@@ -273,22 +342,12 @@ class Cuda:
         there.expand(out)
         return np.asarray(self.cupy.asnumpy(out))
 
-    def grid(self, panels: int, tiles: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Blocks of threads, and threads of one."""
-        most = max(1, -(-tiles // self.warps))
-        splits = min(most, max(1, -(-self.waves * self.processors // panels)))
-        return (panels, splits), (WARP, self.warps)
-
-    def kernel(self, fmt: Format, rows: int, name: str) -> Any:
-        """A compiled kernel."""
-        return _module(fmt, rows).get_function(name)
-
 
 @cache
-def _module(fmt: Format, rows: int) -> Any:
+def _kernel(fmt: Format, how: Launch, name: str) -> Any:
     import cupy
 
-    return cupy.RawModule(code=source(fmt, rows), options=("-std=c++17",), backend="nvrtc")
+    return cupy.RawModule(code=source(fmt, how), options=("-std=c++17",), backend="nvrtc").get_function(name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -305,20 +364,20 @@ class OnGpu:
         """Rows and columns that `expand` writes."""
         return len(self.laid.labels) * TILE, self.laid.tiles * COLUMNS
 
-    def product(self, x: Any, acc: Any = None) -> Any:
-        """int32 `(M, N)` of int8 activations that are whole tiles; into `acc`, which is set to zero, if it is given."""
-        rows, tiles = len(self.laid.matrix.scales), self.laid.tiles
-        if acc is None:
-            acc = self.cuda.cupy.empty((len(x), rows), dtype=np.int32)
-        acc.fill(0)
-        grid, block = self.cuda.grid(len(self.laid.labels), tiles)
-        for first, count in pieces(len(x)):
-            kernel = self.cuda.kernel(self.laid.matrix.format, count, "gosset_product")
-            kernel(grid, block, (self.labels, self.betas, x[first], acc[first], np.int32(rows), np.int32(tiles)))
-        return acc
+    def product(self, values: Any, sums: Any, acc: Any) -> None:
+        """Accumulators, into int32 `(M, N)`, of activations laid out as `Activations`."""
+        fmt, (m, n) = self.laid.matrix.format, acc.shape
+        how = launch(fmt, m)
+        kernel, shared = _kernel(fmt, how, "gosset_product"), how.shared_bytes(fmt, m)
+        kernel.max_dynamic_shared_size_bytes = shared
+        grid = how.grid(m, len(self.laid.labels), self.laid.tiles, self.cuda.processors)
+        if grid[2] > 1:
+            acc.fill(0)
+        numbers = (np.int32(m), np.int32(n), np.int32(self.laid.tiles))
+        kernel(grid, (WARP, how.warps), (self.labels, self.betas, values, sums, acc, *numbers), shared_mem=shared)
 
     def expand(self, out: Any) -> None:
         """β·y, into int8 of the shape `expanded`."""
-        grid, block = self.cuda.grid(len(self.laid.labels), self.laid.tiles)
-        kernel = self.cuda.kernel(self.laid.matrix.format, 1, "gosset_expand")
-        kernel(grid, block, (self.labels, self.betas, out, np.int32(self.laid.tiles)))
+        how = ON_TENSOR_CORES[0]
+        kernel = _kernel(self.laid.matrix.format, how, "gosset_expand")
+        kernel(expanding(self.laid), (WARP, how.warps), (self.labels, self.betas, out, np.int32(self.laid.tiles)))

@@ -11,7 +11,7 @@ from pathlib import Path
 from golden import process
 from golden.errors import ToolError
 from golden.format import Format
-from sim.kernels.gpu import source
+from sim.kernels.gpu import Launch, source
 
 UNIT = 32
 """Blocks that the loop decodes and multiplies at a time, in each thread."""
@@ -66,11 +66,11 @@ def compiled(text: str, architecture: str) -> bytes:
     return made.raw
 
 
-def listing(fmt: Format, rows: int, architecture: str) -> str:
+def listing(fmt: Format, how: Launch, architecture: str) -> str:
     """The machine code as text."""
     with process.scratch() as folder:
         path = folder / "kernel.cubin"
-        path.write_bytes(compiled(source(fmt, rows), architecture))
+        path.write_bytes(compiled(source(fmt, how), architecture))
         return process.call([_installed("nvdisasm"), "-c", path])
 
 

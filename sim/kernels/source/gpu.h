@@ -2,18 +2,20 @@
 // compiled by NVRTC; or by the machine's own compiler, GOSSET_HOST, where threads run one after the other and every
 // instruction is what it stands for: the same source, so that it can be tested without a GPU.
 //
-// A unit is 32 blocks, one bit of each in a 32-bit word: 16 rows by two blocks of a row. Bit 8b + e belongs to row
-// 8(b / 2) + e and block b % 2. A thread takes a unit at a time; the 32 threads of a warp take those of 64 blocks next to
-// each other. Layout: [16 rows][64 blocks][four planes][thread][plane] for labels, [16 rows][64 blocks][plane][thread]
-// for the indices of β.
+// A tile is 16 rows by 64 blocks of a row, and belongs to a warp. Its thread 4g + t holds a unit of it, 32 blocks, one bit
+// of each in a 32-bit word: rows g and g + 8, and for i = 0 ... 15 block 8 * (i / 2) + 2t + i % 2 of both. Block i of row
+// g + 8r is bit 16r + i. These are the places that the operands of the tensor cores' smallest products have, m16n8k32 of
+// bytes. Layout: [16 rows][64 blocks][four planes][thread][plane] for labels, [16 rows][64 blocks][plane][thread] for the
+// indices of β. Activations are laid out by tiles as well: [tile][eight rows][i / 2][row][t][16 bytes].
 
 #if GOSSET_HOST
 #include <cstdint>
+#include <cstring>
 #include <vector>
 #define __global__
 #define __device__
 #define FORCEINLINE inline __attribute__((always_inline))
-struct Index { unsigned x, y; };
+struct Index { unsigned x, y, z; };
 static thread_local Index blockIdx, blockDim, threadIdx, gridDim;
 struct uint4 { unsigned x, y, z, w; };
 struct uint2 { unsigned x, y; };
@@ -26,7 +28,8 @@ typedef signed char int8_t;
 typedef unsigned u32;
 
 constexpr int LABEL = 8 * M;       // planes of the label
-constexpr int WARP = 32, TILE = 16;  // threads, and rows of a unit
+constexpr int WARP = 32, TILE = 16;  // threads, and rows of a tile
+constexpr u32 ONES = 0x01010101, Q = 1u << M;
 
 // The function of three inputs with a truth table, as `sim/kernels/logic.py` counts its bits.
 template <int TABLE>
@@ -55,36 +58,24 @@ __device__ FORCEINLINE u32 bytes(u32 a, u32 b, u32 which) {
 #endif
 }
 
-// c + Σ of four signed bytes of a times four of b.
+#if !GOSSET_HOST
+// Starts to copy 16 bytes to shared memory, or zeros.
+__device__ FORCEINLINE void copy_16(uint4* to, const uint4* from, bool there) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(static_cast<u32>(__cvta_generic_to_shared(to))),
+                 "l"(from), "r"(there ? 16 : 0)
+                 : "memory");
+}
+#endif
+
+// c + Σ of four bytes of a, without sign, times four of b, with one.
 __device__ FORCEINLINE int dot4(u32 a, u32 b, int c) {
 #if GOSSET_HOST
-    for (int k = 0; k < 4; k++) c += static_cast<int8_t>(a >> 8 * k) * static_cast<int8_t>(b >> 8 * k);
+    for (int k = 0; k < 4; k++) c += static_cast<uint8_t>(a >> 8 * k) * static_cast<int8_t>(b >> 8 * k);
     return c;
 #else
-    return __dp4a(static_cast<int>(a), static_cast<int>(b), c);
-#endif
-}
-
-// c + Σ of two signed halves of a times the low (or, if HIGH, the high) two bytes of b.
-template <bool HIGH>
-__device__ FORCEINLINE int dot2(u32 a, u32 b, int c) {
-#if GOSSET_HOST
-    for (int k = 0; k < 2; k++)
-        c += static_cast<int16_t>(a >> 16 * k) * static_cast<int8_t>(b >> 8 * (k + 2 * HIGH));
-    return c;
-#else
-    return HIGH ? __dp2a_hi(static_cast<int>(a), static_cast<int>(b), c)
-                : __dp2a_lo(static_cast<int>(a), static_cast<int>(b), c);
-#endif
-}
-
-// Adds a value of each thread of a warp to what they all point to.
-__device__ FORCEINLINE void gather(int* to, int value) {
-#if GOSSET_HOST
-    *to += value;
-#else
-    value = __reduce_add_sync(0xffffffffu, value);
-    if (threadIdx.x % WARP == 0) atomicAdd(to, value);
+    int result;
+    asm("dp4a.u32.s32 %0, %1, %2, %3;" : "=r"(result) : "r"(a), "r"(b), "r"(c));
+    return result;
 #endif
 }
 
@@ -94,40 +85,76 @@ __device__ FORCEINLINE void gather(int* to, int value) {
 template <int BY>
 __device__ FORCEINLINE void merge(u32 a, u32 b, u32& even, u32& odd) {
     constexpr u32 mask = BY == 1 ? 0x55555555 : BY == 2 ? 0x33333333 : 0x0f0f0f0f;
-    even = (a & mask) | ((b << BY) & ~mask);
-    odd = ((a >> BY) & mask) | (b & ~mask);
+    // One operation each: the compiler alone makes two.
+    even = logic<0xca>(mask, a, b << BY), odd = logic<0xca>(mask, a >> BY, b);
 }
 
-// Eight planes to eight words of bytes: bit k of byte c of word e is bit 8c + e of plane k.
-__device__ FORCEINLINE void spread(const u32 (&plane)[8], u32 (&word)[8]) {
-    u32 two[4][2], four[2][4];
+// Up to four planes to four words of nibbles: bit k of nibble c of word e is bit 4c + e of plane k.
+template <int COUNT>
+__device__ FORCEINLINE void nibbles(const u32* plane, u32 (&word)[4]) {
+    if constexpr (COUNT == 1) {
 #pragma unroll
-    for (int k = 0; k < 4; k++) merge<1>(plane[2 * k], plane[2 * k + 1], two[k][0], two[k][1]);
+        for (int e = 0; e < 4; e++) word[e] = logic<0xc0>(plane[0] >> e, 0x11111111, 0);
+    } else if constexpr (COUNT == 2) {
+        u32 two[2];
+        merge<1>(plane[0], plane[1], two[0], two[1]);
 #pragma unroll
-    for (int k = 0; k < 2; k++)
+        for (int e = 0; e < 4; e++) word[e] = logic<0xc0>(two[e % 2] >> (e & 2), 0x33333333, 0);
+    } else {
+        u32 two[2], more[2];
+        merge<1>(plane[0], plane[1], two[0], two[1]);
+        if constexpr (COUNT == 4) {
+            merge<1>(plane[2], plane[3], more[0], more[1]);
+        } else {
+            more[0] = plane[2] & 0x55555555, more[1] = plane[2] >> 1 & 0x55555555;
+        }
 #pragma unroll
-        for (int e = 0; e < 2; e++) merge<2>(two[2 * k][e], two[2 * k + 1][e], four[k][e], four[k][e + 2]);
-#pragma unroll
-    for (int e = 0; e < 4; e++) merge<4>(four[0][e], four[1][e], word[e], word[e + 4]);
+        for (int e = 0; e < 2; e++) merge<2>(two[e], more[e], word[e], word[e + 2]);
+    }
 }
 
-// What a unit holds, decoded: planes of y by coordinate, and β as a byte of each block.
-struct Unit {
-    u32 plane[8][M + 1];  // [coordinate][plane]
-    u32 beta[8];          // byte b of word e: block 8b + e
+// COUNT planes to eight words of bytes: bit k of byte c of word e is bit 8c + e of plane k.
+template <int COUNT>
+__device__ FORCEINLINE void spread(const u32* plane, u32 (&word)[8]) {
+    u32 low[4], high[4];
+    nibbles<(COUNT < 4 ? COUNT : 4)>(plane, low);
+    if constexpr (COUNT > 4) nibbles<COUNT - 4>(plane + 4, high);
+#pragma unroll
+    for (int e = 0; e < 4; e++) {
+        if constexpr (COUNT > 4) {
+            merge<4>(low[e], high[e], word[e], word[e + 4]);
+        } else {
+            word[e] = low[e] & 0x0f0f0f0f, word[e + 4] = low[e] >> 4 & 0x0f0f0f0f;
+        }
+    }
+}
 
-    __device__ FORCEINLINE Unit(const uint4* labels, const u32* betas, int thread) {
-        u32 label[LABEL], index[BETA_BITS + 1], computed[12], value[8];
+// A unit as it lies in memory: planes.
+struct Packed {
+    u32 label[LABEL], index[BETA_BITS + 1];
+
+    __device__ FORCEINLINE Packed(const uint4* labels, const u32* betas, int thread) {
 #pragma unroll
         for (int k = 0; k < LABEL / 4; k++) {
-            uint4 some = labels[k * WARP + thread];
+            const uint4 some = labels[k * WARP + thread];
             label[4 * k] = some.x, label[4 * k + 1] = some.y, label[4 * k + 2] = some.z, label[4 * k + 3] = some.w;
         }
 #pragma unroll
         for (int k = 0; k < BETA_BITS; k++) index[k] = betas[k * WARP + thread];
+    }
+};
+
+// What a unit holds, decoded: planes of y + q by coordinate, and β as a byte of each block.
+struct Unit {
+    u32 plane[8][M + 1];  // [coordinate][plane]
+    u32 beta[8];          // byte b of word e: block 8b + e
+
+    __device__ FORCEINLINE explicit Unit(const Packed& packed) {
+        const u32(&label)[LABEL] = packed.label;
+        u32 computed[12], value[VALUE_BITS];
         decode(label, computed);
-        values(index, value);
-        spread(value, beta);
+        values(packed.index, value);
+        spread<VALUE_BITS>(value, beta);
         constexpr int known[8] = {0, 1, 2, ~0, 3, ~1, ~2, ~3};
 #pragma unroll
         for (int i = 0; i < 8; i++) {
@@ -138,121 +165,320 @@ struct Unit {
         }
     }
 
-    // Coordinates 4h to 4h + 3 of blocks 8b to 8b + 7 for one h, and all b, as bytes of words: word[b][e].
-    __device__ FORCEINLINE void half(int h, u32 (&word)[4][8]) const {
-        u32 turned[4][M + 1];  // byte c of [b][plane]: bits of coordinate 4h + c
+    // y + q of blocks i = 8j + e of both rows, as bytes: word[h][r][e] has coordinates 4h to 4h + 3.
+    __device__ FORCEINLINE void bytes_of(int j, u32 (&word)[2][2][8]) const {
 #pragma unroll
-        for (int k = 0; k <= M; k++) {
-            u32 a = plane[4 * h][k], b = plane[4 * h + 1][k], c = plane[4 * h + 2][k], d = plane[4 * h + 3][k];
-            u32 low0 = bytes(a, b, 0x5140), high0 = bytes(a, b, 0x7362);  // bytes 0 and 1, 2 and 3, of both
-            u32 low1 = bytes(c, d, 0x5140), high1 = bytes(c, d, 0x7362);
-            turned[0][k] = bytes(low0, low1, 0x5410), turned[1][k] = bytes(low0, low1, 0x7632);
-            turned[2][k] = bytes(high0, high1, 0x5410), turned[3][k] = bytes(high0, high1, 0x7632);
+        for (int h = 0; h < 2; h++) {
+            u32 turned[2][M + 1];  // byte c of [r][plane]: bits of coordinate 4h + c
+            const u32 which = j ? 0x7351 : 0x6240;  // bytes j and j + 2 of both
+#pragma unroll
+            for (int k = 0; k <= M; k++) {
+                const u32 low = bytes(plane[4 * h][k], plane[4 * h + 1][k], which);
+                const u32 high = bytes(plane[4 * h + 2][k], plane[4 * h + 3][k], which);
+                turned[0][k] = bytes(low, high, 0x5410), turned[1][k] = bytes(low, high, 0x7632);
+            }
+            spread<M + 1>(turned[0], word[h][0]), spread<M + 1>(turned[1], word[h][1]);
         }
-#pragma unroll
-        for (int b = 0; b < 4; b++) {
-            u32 all[8];
-#pragma unroll
-            for (int k = 0; k < 8; k++) all[k] = turned[b][k < M ? k : M];  // the sign, to the top
-            spread(all, word[b]);
-        }
+    }
+
+    // β of block i = 8j + e of row g + 8r.
+    __device__ FORCEINLINE u32 beta_of(int j, int r, int e) const { return bytes(beta[e], 0, 0x4440 | (2 * r + j)); }
+};
+
+// Activations of a tile, `kept` rows of them. Thread t of four has blocks i and i + 1, i even, in 16 bytes. Rows that are not
+// kept stand for any: their sums are never looked at.
+struct Activations {
+    static constexpr int ROW = ROWS > 8 ? WARP : WARP + 4;  // of 16 bytes; two rows begin at different banks
+
+    const uint4* x;
+    int kept;
+
+    __device__ FORCEINLINE uint4 pair(int n, int i, int t) const {
+        if constexpr (ROWS > 8) return x[(n / 8 * 8 + i / 2) * WARP + n % 8 * 4 + t];
+        return x[(n < kept ? n : kept - 1) * ROW + i / 2 * 4 + t];
     }
 };
 
-// acc[row of x][row of w] += the product; acc is zero before. Activations are int8, rows of so many columns, zero behind
-// the last. A warp is one row of blockDim; blockIdx.x counts 16 rows, and blockIdx.y and warps share the blocks of a row.
-extern "C" __global__ void gosset_product(const uint4* labels, const u32* betas, const uint4* x, int* acc, int rows,
-                                          int tiles) {
-    const int thread = threadIdx.x, panel = blockIdx.x, step = gridDim.y * blockDim.y;
-    int sum[ROWS][TILE] = {};
-    for (int tile = blockIdx.y * blockDim.y + threadIdx.y; tile < tiles; tile += step) {
-        const long long at = static_cast<long long>(panel) * tiles + tile;
-        const Unit unit(labels + at * (LABEL / 4 * WARP), betas + at * (BETA_BITS * WARP), thread);
-        int dot[ROWS][32];
+// Sums of products of a warp: rows g and g + 8 of weights by ROWS of activations.
+#if FITS
+#if !GOSSET_HOST
+// c += a·b on tensor cores, 16 rows by 32 bytes without sign times 32 bytes, with one, by 8 rows of activations.
+__device__ FORCEINLINE void multiply(const u32 (&a)[4], u32 low, u32 high, int (&c)[4]) {
+    asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(low), "r"(high));
+}
+#endif
+
+// β·y fits a byte: β·y + 128, without sign, times activations, with one, on tensor cores. 128·Σx is taken off first.
+struct Sums {
+#if GOSSET_HOST
+    int sum[ROWS][2];
+#else
+    int sum[ROWS / 8][4];  // of rows 2t and 2t + 1 of eight, with row g, then g + 8
+#endif
+
+    // `x` are sums of m rows of activations; of the warps that share a row of w, one takes them.
+    __device__ FORCEINLINE Sums(const int* x, int m, bool takes, int thread) {
+#if GOSSET_HOST
+        for (int n = 0; n < ROWS; n++) sum[n][0] = sum[n][1] = takes && thread % 4 == 0 && n < m ? -128 * x[n] : 0;
+#else
 #pragma unroll
-        for (int h = 0; h < 2; h++) {
-            u32 word[4][8];
-            unit.half(h, word);
+        for (int k = 0; k < ROWS / 8; k++)
 #pragma unroll
-            for (int r = 0; r < ROWS; r++) {
-                const uint4 some = x[(static_cast<long long>(r) * tiles + tile) * WARP + thread];  // two blocks of x
-                const u32 even = h ? some.y : some.x, odd = h ? some.w : some.z;
+            for (int c = 0; c < 2; c++) {
+                const int n = 8 * k + thread % 4 * 2 + c;
+                sum[k][c] = sum[k][2 + c] = takes && n < m ? -128 * x[n] : 0;
+            }
+#endif
+    }
+
+    __device__ FORCEINLINE void add(const Unit& unit, const u32 (&word)[2][2][8], int j, const Activations& x, int thread) {
 #pragma unroll
-                for (int b = 0; b < 4; b++)
+        for (int e = 0; e < 8; e += 2) {
+            u32 weights[2][4];  // of blocks i = 8j + e and the next: half, row
 #pragma unroll
-                    for (int e = 0; e < 8; e++)
-                        dot[r][8 * b + e] = dot4(word[b][e], b % 2 ? odd : even, h ? dot[r][8 * b + e] : 0);
+            for (int k = 0; k < 2; k++)
+#pragma unroll
+                for (int r = 0; r < 2; r++) {
+                    const u32 beta = unit.beta_of(j, r, e + k), more = 128 * ONES - Q * ONES * beta;
+                    weights[k][r] = word[0][r][e + k] * beta + more;
+                    weights[k][2 + r] = word[1][r][e + k] * beta + more;
+                }
+#if GOSSET_HOST
+            for (int n = 0; n < ROWS; n++) {
+                const uint4 two = x.pair(n, 8 * j + e, thread % 4);
+                const u32 bytes[4] = {two.x, two.y, two.z, two.w};
+                for (int k = 0; k < 8; k++)
+                    sum[n][k % 2] = dot4(weights[k / 4][k % 4], bytes[k / 2], sum[n][k % 2]);
+            }
+#else
+#pragma unroll
+            for (int n = 0; n < ROWS / 8; n++) {
+                const uint4 two = x.pair(8 * n + thread / 4, 8 * j + e, thread % 4);
+                multiply(weights[0], two.x, two.y, sum[n]), multiply(weights[1], two.z, two.w, sum[n]);
+            }
+#endif
+        }
+    }
+
+    // Calls with every row of activations, row of the tile and sum of this thread.
+    template <class F>
+    __device__ FORCEINLINE void each(int thread, F call) const {
+#if GOSSET_HOST
+        for (int n = 0; n < ROWS; n++)
+            for (int r = 0; r < 2; r++) call(n, thread / 4 + 8 * r, sum[n][r]);
+#else
+#pragma unroll
+        for (int k = 0; k < ROWS / 8; k++)
+#pragma unroll
+            for (int c = 0; c < 4; c++) call(8 * k + thread % 4 * 2 + c % 2, thread / 4 + c / 2 * 8, sum[k][c]);
+#endif
+    }
+};
+#else
+// Every format: dot products of blocks, times β.
+struct Sums {
+    int sum[ROWS][2];
+
+    __device__ FORCEINLINE Sums(const int*, int, bool, int) : sum{} {}
+
+    __device__ FORCEINLINE void add(const Unit& unit, const u32 (&word)[2][2][8], int j, const Activations& x, int thread) {
+#pragma unroll
+        for (int e = 0; e < 8; e++)
+#pragma unroll
+            for (int n = 0; n < ROWS; n++) {
+                const uint4 two = x.pair(n, 8 * j + e, thread % 4);
+                const u32 low = e % 2 ? two.z : two.x, high = e % 2 ? two.w : two.y;
+                const int more = -dot4(Q * ONES, low, dot4(Q * ONES, high, 0));
+#pragma unroll
+                for (int r = 0; r < 2; r++)
+                    sum[n][r] += dot4(word[0][r][e], low, dot4(word[1][r][e], high, more)) *
+                                 static_cast<int>(unit.beta_of(j, r, e));
+            }
+    }
+
+    template <class F>
+    __device__ FORCEINLINE void each(int thread, F call) const {
+#pragma unroll
+        for (int n = 0; n < ROWS; n++)
+#pragma unroll
+            for (int r = 0; r < 2; r++) call(n, thread / 4 + 8 * r, sum[n][r]);
+    }
+};
+#endif
+
+// acc[row of x][row of w] = the product, or, where blocks share the tiles of a row, is increased by a part of it. Of a
+// block's WARPS, PANELS have 16 rows of w each and the same activations; these share them with as many others as there are.
+// blockIdx.x counts PANELS · 16 rows of w, .y ROWS rows of activations, .z those that share tiles.
+extern "C" __global__ void
+#if !GOSSET_HOST
+__launch_bounds__(WARPS * WARP, RESIDENT)
+#endif
+gosset_product(const uint4* labels, const u32* betas, const uint4* values, const int* sums, int* acc, int m, int rows,
+               int tiles) {
+    constexpr int SHARES = WARPS / PANELS, EIGHTS = (ROWS + 7) / 8;
+    const int thread = threadIdx.x, panel = threadIdx.y % PANELS, share = threadIdx.y / PANELS, first = blockIdx.y * ROWS;
+    const int count = m - first < ROWS ? m - first : ROWS, step = SHARES * gridDim.z, row = (blockIdx.x * PANELS + panel) * TILE;
+    const long long start = static_cast<long long>(row / TILE) * tiles;
+    const bool there = row < rows;  // of the last block of rows, not all are
+    Sums sum(sums + first, count, share == 0 && blockIdx.z == 0, thread);
+    const int begin = blockIdx.z * SHARES;
+#if GOSSET_HOST
+    for (int tile = begin + share; there && tile < tiles; tile += step) {
+        const Unit unit(Packed(labels + (start + tile) * (LABEL / 4 * WARP), betas + (start + tile) * (BETA_BITS * WARP), thread));
+        const uint4* from = values + (static_cast<long long>(tile) * ((m + 7) / 8) + first / 8) * (8 * WARP);
+        std::vector<uint4> kept(ROWS * Activations::ROW);
+        if (ROWS > 8)
+            std::memcpy(kept.data(), from, (count + 7) / 8 * 8 * WARP * sizeof(uint4));
+        else
+            for (int k = 0; k < count * WARP; k++)
+                kept[k / WARP * Activations::ROW + k % WARP] = from[k % WARP / 4 * WARP + k / WARP * 4 + k % 4];
+        for (int j = 0; j < 2; j++) {
+            u32 word[2][2][8];
+            unit.bytes_of(j, word);
+            sum.add(unit, word, j, {kept.data(), count}, thread);
+        }
+    }
+    sum.each(thread, [&](int n, int at, int value) {
+        if (n < count && row + at < rows) acc[static_cast<long long>(first + n) * rows + row + at] += value;
+    });
+#else
+    // Copied while the tile before is multiplied: units of each warp, activations of each share.
+    constexpr int UNIT = (LABEL + BETA_BITS) * 8;  // of 16 bytes
+    extern __shared__ uint4 shared[];
+    const int kept = ROWS > 8 ? ROWS : m < ROWS ? m : ROWS, stage = WARPS * UNIT + SHARES * kept * Activations::ROW;
+    const long long eights = static_cast<long long>((m + 7) / 8) * (8 * WARP);
+    const uint4* unit_from = labels + (start + begin + share) * (LABEL * 8) + thread;
+    const uint4* beta_from = reinterpret_cast<const uint4*>(betas) + (start + begin + share) * (BETA_BITS * 8) + thread;
+    const uint4* x_from = values + (begin + share) * eights + first / 8 * (8 * WARP) + panel * WARP + thread;
+    uint4 *unit_to = shared + threadIdx.y * UNIT, *x_to = shared + WARPS * UNIT + share * kept * Activations::ROW;
+    const auto copy = [&](int tile, int turn) {
+        if (tile < tiles) {
+            uint4 *units = unit_to + turn * stage + thread, *x = x_to + turn * stage;
+            if (there) {
+#pragma unroll
+                for (int k = 0; k < LABEL / 4; k++) copy_16(units + k * WARP, unit_from + k * WARP, true);
+                if (thread < BETA_BITS * 8) copy_16(units + LABEL * 8, beta_from, true);
+            }
+#pragma unroll
+            for (int k = 0; k < EIGHTS * 8; k += PANELS) {
+                const int at = k + panel, n = at / 8 * 8 + thread / 4;
+                if constexpr (ROWS > 8)
+                    copy_16(x + at * WARP + thread, x_from + k * WARP, n < count);
+                else if (n < count)
+                    copy_16(x + n * Activations::ROW + at * 4 + thread % 4, x_from + k * WARP, true);
             }
         }
+        unit_from += step * (LABEL * 8), beta_from += step * (BETA_BITS * 8), x_from += step * eights;
+        asm volatile("cp.async.commit_group;" ::: "memory");
+    };
+    copy(begin + share, 0);
+    for (int base = begin, turn = 0; base < tiles; base += step, turn ^= 1) {
+        asm volatile("cp.async.wait_group 0;" ::: "memory");
+        if (PANELS > 1)
+            __syncthreads();
+        else
+            __syncwarp();
+        copy(base + step + share, turn ^ 1);
+        if (base + share < tiles && there) {
+            const uint4* mine = unit_to + turn * stage;
+            const Unit unit(Packed(mine, reinterpret_cast<const u32*>(mine + LABEL * 8), thread));
+            const Activations x{x_to + turn * stage, kept};
 #pragma unroll
-        for (int r = 0; r < ROWS; r++)
-#pragma unroll
-            for (int e = 0; e < 8; e++) {
-                // A dot product of one block has 16 bits at most (docs/kernels.md).
-                const u32 low = bytes(dot[r][e], dot[r][8 + e], 0x5410), high = bytes(dot[r][16 + e], dot[r][24 + e], 0x5410);
-                sum[r][e] = dot2<false>(low, unit.beta[e], sum[r][e]);
-                sum[r][8 + e] = dot2<true>(high, unit.beta[e], sum[r][8 + e]);
+            for (int j = 0; j < 2; j++) {
+                u32 word[2][2][8];
+                unit.bytes_of(j, word);
+                sum.add(unit, word, j, x, thread);
             }
+        }
     }
-#pragma unroll
-    for (int r = 0; r < ROWS; r++)
-#pragma unroll
-        for (int n = 0; n < TILE; n++)
-            if (panel * TILE + n < rows) gather(acc + static_cast<long long>(r) * rows + panel * TILE + n, sum[r][n]);
+    const auto store = [&](int n, int at, int value) {
+        if (n < count && at < rows) {
+            int* to = acc + static_cast<long long>(first + n) * rows + at;
+            if (gridDim.z > 1)
+                atomicAdd(to, value);
+            else
+                *to = value;
+        }
+    };
+    if constexpr (SHARES == 1 && FITS) {
+        sum.each(thread, [&](int n, int at, int value) { store(n, row + at, value); });
+    } else {
+        int* total = reinterpret_cast<int*>(shared);
+        constexpr int SUMS = PANELS * ROWS * TILE;
+        const int me = threadIdx.y * WARP + thread;
+        __syncthreads();
+        for (int k = me; k < SUMS; k += WARPS * WARP) total[k] = 0;
+        __syncthreads();
+        sum.each(thread, [&](int n, int at, int value) {
+            if (n < count) atomicAdd(total + n * (PANELS * TILE) + panel * TILE + at, value);
+        });
+        __syncthreads();
+        for (int k = me; k < SUMS; k += WARPS * WARP)
+            store(k / (PANELS * TILE), blockIdx.x * PANELS * TILE + k % (PANELS * TILE), total[k]);
+    }
+#endif
 }
 
-// β·y as int8, for formats in which it fits: [row][column], whole units, for tensor cores.
-extern "C" __global__ void gosset_expand(const uint4* labels, const u32* betas, uint2* out, int tiles) {
-    const int thread = threadIdx.x, panel = blockIdx.x, step = gridDim.y * blockDim.y;
-    constexpr u32 ones = 0x01010101, q = 1u << M;
-    for (int tile = blockIdx.y * blockDim.y + threadIdx.y; tile < tiles; tile += step) {
-        const long long at = static_cast<long long>(panel) * tiles + tile;
-        const Unit unit(labels + at * (LABEL / 4 * WARP), betas + at * (BETA_BITS * WARP), thread);
-        u32 low[4][8], high[4][8];
-        unit.half(0, low);
-        unit.half(1, high);
+#if FITS
+// β·y as int8: [row][column], whole tiles, for other kernels on tensor cores.
+extern "C" __global__ void gosset_expand(const uint4* labels, const u32* betas, uint4* out, int tiles) {
+    const int thread = threadIdx.x, g = thread / 4, t = thread % 4;
+    for (int tile = blockIdx.y * blockDim.y + threadIdx.y; tile < tiles; tile += gridDim.y * blockDim.y) {
+        const long long at = static_cast<long long>(blockIdx.x) * tiles + tile;
+        const Unit unit(Packed(labels + at * (LABEL / 4 * WARP), betas + at * (BETA_BITS * WARP), thread));
 #pragma unroll
-        for (int b = 0; b < 4; b++)
+        for (int j = 0; j < 2; j++) {
+            u32 word[2][2][8];
+            unit.bytes_of(j, word);
 #pragma unroll
-            for (int e = 0; e < 8; e++) {
-                // y + q, times β, and 128 − β·q more: bytes from 0 to 255, which carry nothing.
-                const u32 beta = unit.beta[e] >> 8 * b & 0xff, more = (128 - beta * q) * ones;
-                uint2 some;
-                some.x = (((low[b][e] & (2 * q - 1) * ones) ^ q * ones) * beta + more) ^ 0x80 * ones;
-                some.y = (((high[b][e] & (2 * q - 1) * ones) ^ q * ones) * beta + more) ^ 0x80 * ones;
-                const long long row = panel * TILE + 8 * (b / 2) + e;
-                out[(row * tiles + tile) * (2 * WARP) + 2 * thread + b % 2] = some;
-            }
+            for (int r = 0; r < 2; r++)
+#pragma unroll
+                for (int e = 0; e < 8; e += 2) {
+                    u32 some[4];
+#pragma unroll
+                    for (int k = 0; k < 4; k++) {
+                        const u32 beta = unit.beta_of(j, r, e + k / 2), more = 128 * ONES - Q * ONES * beta;
+                        some[k] = (word[k % 2][r][e + k / 2] * beta + more) ^ 128 * ONES;
+                    }
+                    const long long row = blockIdx.x * TILE + g + 8 * r;
+                    out[(row * tiles + tile) * WARP + (8 * j + e) * 2 + t] = {some[0], some[1], some[2], some[3]};
+                }
+        }
     }
 }
+#endif
 
 #if GOSSET_HOST
 // All threads of a grid, one after the other.
 template <class F>
-void each_thread(int panels, int splits, int warps, F call) {
-    gridDim = {static_cast<unsigned>(panels), static_cast<unsigned>(splits)};
-    blockDim = {WARP, static_cast<unsigned>(warps)};
-    for (int block = 0; block < panels * splits; block++)
-        for (int thread = 0; thread < WARP * warps; thread++) {
-            blockIdx = {static_cast<unsigned>(block % panels), static_cast<unsigned>(block / panels)};
-            threadIdx = {static_cast<unsigned>(thread % WARP), static_cast<unsigned>(thread / WARP)};
+void each_thread(Index grid, unsigned warps, F call) {
+    gridDim = grid;
+    blockDim = {WARP, warps, 1};
+    for (unsigned block = 0; block < grid.x * grid.y * grid.z; block++)
+        for (unsigned thread = 0; thread < WARP * warps; thread++) {
+            blockIdx = {block % grid.x, block / grid.x % grid.y, block / grid.x / grid.y};
+            threadIdx = {thread % WARP, thread / WARP, 0};
             call();
         }
 }
 
 extern "C" __attribute__((visibility("default"))) void gosset_host_product(const void* labels, const void* betas,
-                                                                           const void* x, int* acc, int rows, int tiles,
-                                                                           int splits, int warps) {
-    each_thread((rows + TILE - 1) / TILE, splits, warps, [&] {
+                                                                           const void* x, const void* sums, int* acc, int m,
+                                                                           int rows, int tiles, const unsigned* grid) {
+    each_thread({grid[0], grid[1], grid[2]}, WARPS, [&] {
         gosset_product(static_cast<const uint4*>(labels), static_cast<const u32*>(betas), static_cast<const uint4*>(x),
-                       acc, rows, tiles);
+                       static_cast<const int*>(sums), acc, m, rows, tiles);
     });
 }
 
+#if FITS
 extern "C" __attribute__((visibility("default"))) void gosset_host_expand(const void* labels, const void* betas, void* out,
-                                                                          int rows, int tiles, int splits, int warps) {
-    each_thread((rows + TILE - 1) / TILE, splits, warps, [&] {
-        gosset_expand(static_cast<const uint4*>(labels), static_cast<const u32*>(betas), static_cast<uint2*>(out), tiles);
+                                                                          int tiles, const unsigned* grid) {
+    each_thread({grid[0], grid[1], grid[2]}, WARPS, [&] {
+        gosset_expand(static_cast<const uint4*>(labels), static_cast<const u32*>(betas), static_cast<uint4*>(out), tiles);
     });
 }
+#endif
 #endif
