@@ -135,7 +135,8 @@ def bench(
     """Runs cocotb testbenches at full size: units, the accelerator, and both of its AXI tops.
 
     Random pauses on every channel, error responses, illegal jobs, resets at any moment; every result is compared with
-    golden's. A failure is told with how to see it again (exit code 1).
+    golden's. A failure is told with how to see it again (exit code 1). Each testbench names the cases that it is about,
+    and says which of them no test met.
 
     Example: `gosset bench axi_memory axi_stream --design small`
     """

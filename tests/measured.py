@@ -29,6 +29,15 @@ Survivors, as they are in the Verilog:
 {survivors}
 """
 
+BENCHES = """## Cases that the testbenches meet
+
+A testbench names the cases that it is about, from the design that it has before it: every β and pair of them, every
+codeword, sign and tie, how tiles and products lie on the array, every cause of a cycle, every error bit, streams that
+wait and that have nothing, resets with something inside. It counts how often tests that passed met each, and
+`gosset bench` names those that none did. Small designs with uneven edges, `python -m tests.cases`:
+**{met} of {total} cases are met.**
+"""
+
 SOAK = """## Soaking
 
 `make soak` (`gosset soak`) draws designs and products for a given time and compares every accumulator with golden's. In
@@ -59,6 +68,33 @@ def mutants(report: dict[str, Any], reasons: dict[str, dict[str, str]]) -> str:
         tools=f"Verilator {about['tools']['verilator']}, {about['yosys']}",
         seed=report["seed"],
     )
+
+
+def benches(report: dict[str, Any]) -> str:
+    """The section on the cases that testbenches meet."""
+    total = sum(len(bench["cases"]) for bench in report["benches"])
+    missed = [(bench, case) for bench in report["benches"] for case, times in bench["cases"].items() if not times]
+    lines = [BENCHES.format(met=total - len(missed), total=total)]
+    lines += ["| testbench | design | tests | results compared | cases | met |", "|---|---|--:|--:|--:|--:|"]
+    for bench in report["benches"]:
+        met = sum(times > 0 for times in bench["cases"].values())
+        cells = (
+            bench["name"],
+            f"`{bench['design']}`",
+            bench["passed"],
+            f"{bench['checked']:,}",
+            len(bench["cases"]),
+            met,
+        )
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    lines += ["", *(f"- Not met by {bench['name']} of `{bench['design']}`: {case}." for bench, case in missed)]
+    examples: dict[str, list[str]] = {}
+    for bench in report["benches"]:
+        examples.setdefault(bench["name"], []).extend(
+            case for case in bench["cases"] if case not in examples.get(bench["name"], [])
+        )
+    lines += [f"- {name}: {'; '.join(cases)}." for name, cases in examples.items()]
+    return "\n".join([*lines, ""])
 
 
 def soaked(report: dict[str, Any]) -> str:

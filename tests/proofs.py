@@ -1,8 +1,9 @@
 """docs/verification.md: what is proved, how, in which seconds, and what is not; and what else is measured.
 
 The page is made of the claims, and of the reports of `make formal`, `make mutate` and `make soak`, which are kept as
-docs/proofs.json, docs/mutants.json and docs/soak.json. Why a mutant survives, where that is known, is written down by
-hand, in docs/survivors.json: by unit, and by what the Verilog says with it.
+docs/proofs.json, docs/mutants.json and docs/soak.json, and of docs/cases.json (`tests/cases.py`). Why a mutant
+survives, where that is known, is written down by hand, in docs/survivors.json: by unit, and by what the Verilog says
+with it.
 
 `python -m tests.proofs build/formal/report.json` takes a new report, or several, of any of the three, and writes the
 page anew.
@@ -21,9 +22,11 @@ from sim.mutate.units import UNITS
 from tests import measured
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGE, PROOFS, MUTANTS, SOAK, SURVIVORS = (
-    DOCS / name for name in ("verification.md", "proofs.json", "mutants.json", "soak.json", "survivors.json")
+PAGE, PROOFS, MUTANTS, CASES, SOAK, SURVIVORS = (
+    DOCS / name
+    for name in ("verification.md", "proofs.json", "mutants.json", "cases.json", "soak.json", "survivors.json")
 )
+Report = dict[str, Any]
 
 INTRODUCTION = """# Verification: what is proved, and what is measured
 
@@ -77,8 +80,8 @@ NOT_PROVED = (
 """What no claim says."""
 
 
-def page(report: dict[str, Any], mutated: dict[str, Any], soak: dict[str, Any]) -> str:
-    """The page, of the claims as they are and the report on them, and of the reports on mutants and on soaking.
+def page(report: Report, mutated: Report, met: Report, soak: Report) -> str:
+    """The page, of the claims as they are and the report on them, and of the reports on mutants, cases and soaking.
 
     Raises
     ------
@@ -123,14 +126,15 @@ def page(report: dict[str, Any], mutated: dict[str, Any], soak: dict[str, Any]) 
             )
             lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
         lines.append("")
-    lines += [measured.mutants(mutated, json.loads(read_bytes(SURVIVORS))), measured.soaked(soak)]
+    lines += [measured.mutants(mutated, json.loads(read_bytes(SURVIVORS))), measured.benches(met)]
+    lines.append(measured.soaked(soak))
     return "\n".join([*lines, TRUSTED, "## What is not proved", "", *(f"- {gap}" for gap in NOT_PROVED), ""])
 
 
-def stored() -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+def stored() -> tuple[Report, Report, Report, Report]:
     """The reports that the page is made of."""
-    proofs, mutated, soak = (json.loads(read_bytes(path)) for path in (PROOFS, MUTANTS, SOAK))
-    return proofs, mutated, soak
+    proofs, mutated, met, soak = (json.loads(read_bytes(path)) for path in (PROOFS, MUTANTS, CASES, SOAK))
+    return proofs, mutated, met, soak
 
 
 def main(paths: list[str]) -> None:
@@ -140,7 +144,7 @@ def main(paths: list[str]) -> None:
     for path, part in ((PROOFS, "claims"), (MUTANTS, "units"), (SOAK, "products")):
         if new := [report for report in reports if part in report]:
             report = new[-1]
-            if part != "products":
+            if part in ("claims", "units"):
                 found = {name: entry for each in new for name, entry in each[part].items()}
                 names = (
                     [claim.name for group in all_claims().values() for claim in group] if part == "claims" else UNITS

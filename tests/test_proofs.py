@@ -28,7 +28,7 @@ def test_the_page_is_of_these_claims_and_this_report(report):
 def test_the_page_is_of_units_that_there_are():
     assert set(stored()[1]["units"]) <= set(UNITS)
     assert all(unit["mutants"] >= 300 for unit in stored()[1]["units"].values())
-    assert stored()[2]["mismatches"] == 0
+    assert stored()[3]["mismatches"] == 0
 
 
 def test_reasons_are_of_mutants_that_survive():

@@ -1,5 +1,6 @@
 """What a bench found."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,8 @@ class BenchResult:
         Tests.
     checked : int
         Results that were compared with golden, in tests that passed.
+    cases : mapping of str to int
+        How often tests that passed met each of the cases that the bench is about.
     seconds : float
         Wall time of the simulation, without the build.
     failures : tuple of Failure
@@ -53,6 +56,7 @@ class BenchResult:
     passed: int
     failed: int
     checked: int
+    cases: Mapping[str, int]
     seconds: float
     failures: tuple[Failure, ...]
     folder: Path | None
@@ -62,10 +66,16 @@ class BenchResult:
         """Whether every test passed."""
         return not self.failed
 
+    @property
+    def missed(self) -> list[str]:
+        """Cases that no test met."""
+        return [case for case, times in self.cases.items() if not times]
+
     def __str__(self) -> str:
         """One line, and for each failure its message; then the seed and the end of the log."""
         head = f"{self.name}, {self.design}: {self.passed} passed, {self.failed} failed, {self.checked} results checked"
-        lines = [f"{head}, {self.seconds:.1f} s"]
+        met = f"{len(self.cases) - len(self.missed)} of {len(self.cases)} cases met"
+        lines = [f"{head}, {met}, {self.seconds:.1f} s", *(f"  not met: {case}" for case in self.missed)]
         if self.failed:
             lines += [f"  {failure.test}: {failure.message}" for failure in self.failures]
             again = f"blocks={self.blocks}, seed={self.seed}, only={self.failures[0].test!r}"

@@ -88,6 +88,7 @@ def run_bench(
             passed=report.passed,
             failed=len(failures),
             checked=report.checked,
+            cases=report.cases,
             seconds=time.perf_counter() - start,
             failures=failures,
             folder=place if keep(waves or bool(failures)) else None,

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -99,12 +99,15 @@ class Report:
         Tests that began, and those of them that passed.
     checked : int
         Results that were compared with golden in tests that passed.
+    cases : dict of str to int
+        How often tests that passed met each of the cases that the bench is about.
     """
 
     tests: int = 0
     begun: int = 0
     passed: int = 0
     checked: int = 0
+    cases: dict[str, int] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Writes the report; whoever reads meanwhile sees the old one or the new one."""

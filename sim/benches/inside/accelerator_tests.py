@@ -24,6 +24,12 @@ from sim.models.cycles import cycles
 from sim.models.schedule import Machine, Part
 from sim.tiles import Job, Payload
 
+EDGES = (
+    "rows that leave some of the array's free", "rows that fill it", "columns that leave some free",
+    "columns that fill it", "a product of one block",
+)  # fmt: skip
+LONG = "a product of several jobs"
+
 
 class Row(NamedTuple):
     """A row of accumulators that has to come out."""
@@ -73,6 +79,11 @@ class AcceleratorBench(Testbench):
         """Beats of the longest work after which a row is to come: of a job, with those before it that keep theirs."""
         self.counters = Counters(self)
         self.errors = signal(dut, "errors")
+        never = () if self.design.w_depth else ("w_too_long",)  # weight-stationary, no tile has too many words of them
+        self.refused = {reason: f"refused: {reason}" for reason in errors(self.design) if reason not in never}
+        self.spent = {name: f"cycles {name}" for name in COUNTERS}
+        kinds = [f"activations {kind}" for kind in self.design.activations]
+        self.about(*self.refused.values(), *self.spent.values(), *kinds, *EDGES, LONG)
         for name in ("job", "x", "w"):
             Monitor(self, self.streams[name], lambda cycle, beat: None)
         Monitor(self, self.streams["acc"], self._out_of)
@@ -85,12 +96,26 @@ class AcceleratorBench(Testbench):
                 self.sources[name].send(_beats(name, payload))
             self.rows.expect(_rows(f"product {number}", product))
             beats += product.beats
+            self._cases(product)
             work = 0
             for part in product.parts:
                 work += product.work(part)
                 self.work = max(self.work, work)
                 work *= part.keep
         return beats
+
+    def _cases(self, product: Job) -> None:
+        """Counts the cases in a product."""
+        design = self.design
+        edges = (
+            len(product.x.scales) % design.rows,
+            len(product.w.scales) % design.cols,
+            product.w.labels.shape[1] == 1,
+        )
+        for case, here in zip(EDGES, (edges[0], not edges[0], edges[1], not edges[1], edges[2]), strict=True):
+            self.met(case, bool(here))
+        self.met(f"activations {'int8' if product.int8 else 'packed'}")
+        self.met(LONG, len(product.parts) > 1)
 
     async def run(self, products: list[Job]) -> None:
         """Computes products, and reports the test as passed."""
@@ -101,6 +126,8 @@ class AcceleratorBench(Testbench):
         """Waits for all rows, and reports the test as passed; `beats` since reset were to be taken."""
         await self.rows.empty(self.work)
         same("beats", beats, self.counters["busy"], COUNTER_BITS)
+        for name, case in self.spent.items():
+            self.met(case, self.counters[name])
         self.finish()
 
     def products(self, blocks: int, most: int = 40) -> list[Job]:
@@ -284,6 +311,7 @@ async def illegal_jobs(dut: HierarchyObject) -> None:
         await bench.cycles(20 + design.panel_rows)
         if len(seen) != 1 or not seen[0] >> errors(design).index(reason) & 1:
             raise Mismatch(f"A job with bad {what} ({job}) should be refused for {reason}; the errors were {seen}.")
+        bench.met(bench.refused[reason])
         beats += bench.send([random_product(design, bench.rng, 3)])
     seen.clear()
     await bench.done(beats)

@@ -5,10 +5,14 @@ from collections.abc import Iterable, Iterator
 import cocotb
 from cocotb.handle import HierarchyObject
 
+from golden.int8 import Int8Matrix
 from sim.benches.inside.signals import PAUSES, Beat, pauses
 from sim.benches.inside.streams import Monitor, Source
 from sim.benches.inside.testbench import Testbench
 from sim.benches.inside.tiles import Rows, Tile, hard_tiles, random_tile, random_tiles
+
+ALL, SOME = "all rows come out", "not all rows come out"
+SINGLE = "a tile of one block"
 
 
 class ArrayBench(Testbench):
@@ -27,6 +31,8 @@ class ArrayBench(Testbench):
         self.idle = pauses(idle, self.rng)
         self.source = Source(self, self.streams["i"])
         self.rows = Rows(self)
+        kinds = [f"activations {kind}" for kind in self.design.activations]
+        self.about(*kinds, ALL, SOME, SINGLE)
         Monitor(self, self.streams["i"], self._into)
         Monitor(self, self.streams["o"], self.rows.take)
 
@@ -50,6 +56,9 @@ class ArrayBench(Testbench):
         since = self.design.rows
         for tile in tiles:
             self.rows.expect(tile)
+            self.met("activations int8" if isinstance(tile.x, Int8Matrix) else "activations packed")
+            self.met(ALL if tile.count == self.design.rows else SOME)
+            self.met(SINGLE, tile.w.labels.shape[1] == 1)
             for beat in tile.decoded():
                 while next(self.idle) or (beat["finish"] and since < self.design.rows):
                     since += 1

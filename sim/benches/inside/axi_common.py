@@ -86,9 +86,19 @@ class AxiBench(Testbench):
         self.master = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi_ctrl"), self.clock, **self.resets)
         for side, names in ((self.master.write_if, ("aw", "w", "b")), (self.master.read_if, ("ar", "r"))):
             self.pause(*(getattr(side, f"{name}_channel") for name in names))
-        self.driver = Driver(self.map, self.master, self.clock)
+        self.driver = Driver(self.map, self.master, self.clock, lambda name: self.met(f"error {name}"))
+        self.about(*(f"error {name}" for name in self.possible_errors()))
         for name, fields in (("b", ("resp",)), ("r", ("data", "resp"))):
             self.watch(f"s_axi_ctrl_{name}", fields)
+
+    def possible_errors(self) -> list[str]:
+        """Errors that the bench is to see."""
+        never = set[str]()
+        if not self.design.w_depth:  # weight-stationary, no tile has too many words of weights
+            never.add("w_too_long")
+        if self.design.packed and self.design.int8:  # registers cannot ask for anything else
+            never.add("activations")
+        return [field.name for field in self.map.by_name["error"].fields if field.name not in never]
 
     def pause(self, *channels: Any) -> None:
         """Has channels pause at random."""

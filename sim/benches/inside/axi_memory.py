@@ -70,7 +70,7 @@ class MemoryBench(AxiBench):
         for name, on_burst in (("ar", self._ask), ("aw", self._write_burst)):
             fields = ("id", "addr", "len", "size", "burst", "cache", "prot")
             self.watch(f"m_axi_mem_{name}", fields, on_burst, independent=independent)
-        Monitor(self, Channel(dut, "m_axi_mem_b", ("resp",)), self._answered)
+        Monitor(self, Channel(dut, "m_axi_mem_b", ("resp",)), self._answered, waits=False)
         self.on_reset(self._forget)
         self.watch("m_axi_mem_w", ("data", "strb", "last"), independent=independent)
         self.beat = self.design.bus_bits // 8

@@ -26,6 +26,14 @@ PASSED_ON = ("x", "w", "token")
 
 TOKENS = Structure(TOKEN)
 
+SIGNS = ("a sum below zero", "a sum of zero", "a sum above zero")
+LENGTHS = ("a tile of one block", "a tile of more")
+LARGEST = "the largest product in every block of a tile"
+OWN, MOVES, OTHER = RESULTS = (
+    "the cell's own result where one would move down", "a result moves down", "a result of the other parity stays"
+)  # fmt: skip
+RESET = "reset after a tile"
+
 
 class Step(NamedTuple):
     """One cycle: what goes in, and what the tile that ends in it must give."""
@@ -46,7 +54,7 @@ class Tiles:
     """
 
     def __init__(self, x: PackedMatrix, w: PackedMatrix, lengths: Sequence[int]):
-        self.lengths = lengths
+        self.x, self.w, self.lengths = x, w, lengths
         self.operands = list(zip(_operands(x, 0), _operands(w, 1), strict=True))
         self.accumulators: list[int] = matmul(x, w).accumulators.diagonal().tolist()
 
@@ -91,8 +99,8 @@ class CellModel:
         self.tiles = 0
         self.on_the_way: deque[int | None] = deque([None] * depth)
 
-    def step(self, step: Step) -> None:
-        """Takes in one cycle."""
+    def step(self, step: Step) -> str | None:
+        """Takes in one cycle; returns which of `RESULTS` it was, if one."""
         self.passed_on = {name: step.inputs[name] for name in PASSED_ON}
         self.on_the_way.append(step.finished)
         finished = self.on_the_way.popleft()
@@ -100,8 +108,13 @@ class CellModel:
         if finished is not None:
             self.o = {"acc": finished // 2, "tile": self.tiles % 2}
             self.tiles += 1
-        elif step.inputs["shift"] and above["tile"] == step.inputs["tile"]:
+            return OWN if step.inputs["shift"] else None
+        if step.inputs["shift"]:
+            if above["tile"] != step.inputs["tile"]:
+                return OTHER
             self.o = above
+            return MOVES
+        return None
 
 
 class CellBench(Testbench):
@@ -123,9 +136,12 @@ class CellBench(Testbench):
         self.outputs = {name: signal(dut, f"{name}_next") for name in PASSED_ON}
         self.o = signal(dut, "o")
         self.widths = {port["name"]: port["width"] for port in self.settings.description["ports"]}
+        betas = self.format.betas
         self.acc_bits = int(self.settings.description["acc_bits"])
         self.results = Structure(result(self.acc_bits))
         self.model = CellModel(self.settings.latency, self.results)
+        self.pairs = [(f"β = {a} by {b}", i, j) for i, a in enumerate(betas) for j, b in enumerate(betas)]
+        self.about(*(case for case, _, _ in self.pairs), LARGEST, *SIGNS, *LENGTHS, *RESULTS, RESET)
         self.on_reset(self._forget)
 
     async def run(self, tiles: Tiles) -> None:
@@ -136,12 +152,23 @@ class CellBench(Testbench):
 
     def steps(self, tiles: Tiles) -> Iterator[Step]:
         """The cycles of tiles, and of a pause in which the last ones come out."""
+        self._cases(tiles)
         for x, w, accumulator in tiles.blocks():
             while next(self.idle):
                 yield self._step()
             yield self._step(x=x, w=w, token=_token(1, accumulator is not None), finished=accumulator)
         for _ in range(2 * self.settings.latency):
             yield self._step()
+
+    def _cases(self, tiles: Tiles) -> None:
+        """Counts the cases in tiles."""
+        bound = self.format.betas[-1] ** 2 * self.format.norm_bound
+        for case, i, j in self.pairs:
+            self.met(case, int(((tiles.x.betas == i) & (tiles.w.betas == j)).sum()))
+        for length, accumulator in zip(tiles.lengths, tiles.accumulators, strict=True):
+            self.met(LENGTHS[length > 1])
+            self.met(SIGNS[1 + (accumulator > 0) - (accumulator < 0)])
+            self.met(LARGEST, accumulator == bound * length)
 
     async def drive(self, steps: Iterable[Step]) -> None:
         """Runs through cycles."""
@@ -150,7 +177,8 @@ class CellBench(Testbench):
                 handle.value = step.inputs[name]
             await self.edge
             self._compare()
-            self.model.step(step)
+            if case := self.model.step(step):
+                self.met(case)
 
     def _step(self, finished: int | None = None, **inputs: int) -> Step:
         """A cycle; without a block of its own, with noise in its place."""
@@ -169,6 +197,7 @@ class CellBench(Testbench):
         self.checked += 1
 
     def _forget(self) -> None:
+        self.met(RESET, bool(self.model.tiles))
         self.model = CellModel(self.settings.latency, self.results)
 
 

@@ -1,15 +1,17 @@
 """The decoder against `golden.voronoi.decode`."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cocotb
 import numpy as np
 from cocotb.handle import HierarchyObject
 
-from golden.lattice import DIM
+from golden.format import Format
+from golden.lattice import DIM, codewords
 from golden.voronoi import decode
 from sim.benches.inside.checks import Mismatch, compare, same
-from sim.benches.inside.labels import Labels, corner_labels, random_labels
+from sim.benches.inside.labels import Labels, corner_labels, random_labels, tied
 from sim.benches.inside.signals import PAUSES, Beat
 from sim.benches.inside.streams import Monitor, Sink, Source, watch_independence
 from sim.benches.inside.testbench import Scoreboard, Testbench
@@ -25,6 +27,20 @@ class Block(NamedTuple):
     beta: int
 
 
+def cases_of(format: Format, labels: Labels | None = None, betas: Sequence[int] = ()) -> dict[str, int]:
+    """Cases of blocks, and how many there are of each."""
+    y = decode(np.zeros(0, dtype=np.uint64) if labels is None else labels, format.q).astype(np.int64)
+    odd, words = y % 2, codewords()
+    cases = {f"codeword {''.join(map(str, word))}": int((odd == word).all(axis=1).sum()) for word in words}
+    cases |= {f"β = {beta}": list(betas).count(index) for index, beta in enumerate(format.betas)}
+    for i in range(DIM):
+        cases |= {f"coordinate {i} is negative": int((y[:, i] < 0).sum())}
+        cases |= {f"coordinate {i} is −q": int((y[:, i] == -format.q).sum())}
+    for kind, g in tied():
+        cases[f"a tie between {kind}"] = int((((format.q - 2 * abs(y)) * g).sum(axis=1) == 0).sum())
+    return cases
+
+
 class DecoderBench(Testbench):
     """A decoder between a source and a sink."""
 
@@ -36,6 +52,7 @@ class DecoderBench(Testbench):
         """Whether nothing delays a block."""
         self.offered = Scoreboard[Block](self, "label")
         self.inside = Scoreboard[tuple[int, Block]](self, "block")
+        self.about(*cases_of(self.format))
         self.accepted: list[int] = []
         """Cycles in which blocks went in."""
         Monitor(self, self.streams["i"], self._into)
@@ -46,6 +63,8 @@ class DecoderBench(Testbench):
         betas = self.rng.integers(0, len(self.format.betas), len(labels)).tolist()
         points = decode(labels, self.format.q).tolist()
         blocks = [Block(i, *block) for i, block in enumerate(zip(labels.tolist(), points, betas, strict=True))]
+        for case, times in cases_of(self.format, labels, betas).items():
+            self.met(case, times)
         self.offered.expect(blocks)
         self.source.send({"label": block.label, "beta": block.beta} for block in blocks)
 

@@ -1,5 +1,6 @@
 """The accelerator as software sees it: its registers, through an AXI4-Lite master."""
 
+from collections.abc import Callable
 from typing import Any
 
 from cocotb.simtime import get_sim_time
@@ -28,10 +29,12 @@ class Driver:
     map : RegisterMap
     master : AxiLiteMaster
     clock : handle
+    met : callable, optional
+        Called with the name of each error that is read.
     """
 
-    def __init__(self, map: RegisterMap, master: Any, clock: Any):
-        self.map, self.master, self.clock = map, master, clock
+    def __init__(self, map: RegisterMap, master: Any, clock: Any, met: Callable[[str], None] = lambda name: None):
+        self.map, self.master, self.clock, self.met = map, master, clock, met
         self.patience = patience(0)
         """Cycles after which what software waits for is given up; see `expect`."""
         self.tag = 1 << (TAG_BITS - 1)
@@ -104,7 +107,10 @@ class Driver:
         await self.write("irq_status", error=1)
         found = await self.read("error")
         await self.write("error", **found)
-        return {name for name, value in found.items() if value}
+        names = {name for name, value in found.items() if value}
+        for name in names:
+            self.met(name)
+        return names
 
     async def counters(self, *, clear: bool = False) -> dict[str, int]:
         """All counters, as of the same moment; then they begin at zero, if wished."""

@@ -16,6 +16,10 @@ from sim.benches.inside.streams import Monitor, Sink, Source
 from sim.benches.inside.testbench import Scoreboard, Testbench
 from sim.benches.inside.words import pack
 
+ZEROS, LIMITS = "a row of zeros", "a row of the least and the largest numbers"
+SHORT, LONG = "rows of one segment", "rows of several segments"
+ENDED = "a multiplier of zero"
+
 
 class Code(NamedTuple):
     """What a block is encoded to."""
@@ -38,6 +42,7 @@ class FrontEndBench(Testbench):
         self.sink = Sink(self, self.streams["o"], stall)
         self.codes = Scoreboard[Code](self, "code")
         self.widths = {port["name"]: port["width"] for port in self.settings.description["ports"]}
+        self.about(*(f"β = {beta}" for beta in self.rules.format.betas), ZEROS, LIMITS, SHORT, LONG, ENDED)
         Monitor(self, self.streams["o"], self._out_of)
 
     def rows(self, blocks: int) -> NDArray[np.int64]:
@@ -74,6 +79,13 @@ class FrontEndBench(Testbench):
             signal(self.dut, "gain_exponent").value = gain.exponent
         packed, used = rules.run(x, seed=seed, gain=gain, multiplier=multiplier)
         last = [k == packed.blocks - 1 for k in range(packed.blocks)]
+        for index, beta in enumerate(rules.format.betas):
+            self.met(f"β = {beta}", int((packed.betas == index).sum()))
+        most = 1 << (rules.raw_bits - 1)
+        self.met(ZEROS, int((x == 0).all(axis=1).sum()))
+        self.met(LIMITS, int(((x == -most) | (x == most - 1)).all(axis=1).sum()))
+        self.met(LONG if packed.blocks > rules.segment_blocks else SHORT, len(x))
+        self.met(ENDED, int((used.mantissa == 0).sum()))
         values = {
             "label": packed.labels,
             "beta": packed.betas,

@@ -40,10 +40,8 @@ def ties(format: Format, rng: np.random.Generator) -> dict[str, Labels]:
     labels = np.arange(count, dtype=np.uint64) if format.q <= 4 else random_labels(format, count, rng)
     y = decode(labels, format.q).astype(np.int64)
     found = {}
-    for g in codewords():
-        if g.sum() == DIM // 2:
-            kind = "types" if g[0] != g[1] else "pairs"
-            found[f"{kind}, {g}"] = labels[((format.q - 2 * abs(y)) * g).sum(axis=1) == 0]
+    for kind, g in tied():
+        found[kind] = labels[((format.q - 2 * abs(y)) * g).sum(axis=1) == 0]
     reliability = abs(y % format.q - format.q // 2)
     for j in range(0, DIM, 2):
         found[f"coordinates {j} and {j + 1}"] = labels[reliability[:, j] == reliability[:, j + 1]]
@@ -51,6 +49,12 @@ def ties(format: Format, rng: np.random.Generator) -> dict[str, Labels]:
         if not len(some):
             raise AssertionError(f"No label was found for a tie between {kind}.")
     return {kind: rng.choice(some, PER_TIE) for kind, some in found.items()}
+
+
+def tied() -> list[tuple[str, NDArray[np.integer]]]:
+    """What ties of two least-energy members are between, and the positions in which they differ."""
+    some = [g for g in codewords() if g.sum() == DIM // 2]
+    return [(f"{'types' if g[0] != g[1] else 'pairs'} at {''.join(map(str, g))}", g) for g in some]
 
 
 def deep_holes(format: Format) -> Labels:

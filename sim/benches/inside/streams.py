@@ -93,10 +93,14 @@ class Monitor:
     stream : Stream
     on_beat : callable
         Called with cycle and payload of each transfer.
+    waits : bool
+        Whether a beat may have to wait.
     """
 
-    def __init__(self, bench: Testbench, stream: Stream, on_beat: Callable[[int, Beat], None]):
+    def __init__(self, bench: Testbench, stream: Stream, on_beat: Callable[[int, Beat], None], *, waits: bool = True):
         self.bench, self.stream, self.on_beat = bench, stream, on_beat
+        self.waits, self.rests = f"stream {stream.name}: a beat waits", f"stream {stream.name}: nothing to take"
+        bench.about(*([] if stream.ready is None or not waits else [self.waits]), self.rests)
         cocotb.start_soon(self._run())
 
     async def _run(self) -> None:
@@ -112,10 +116,11 @@ class Monitor:
                 raise RuleBroken(f"Stream {self.stream.name} {what} without a transfer, in cycle {self.bench.cycle}.")
             held = None
             if beat is None:
-                continue
-            if self.stream.is_ready:
+                self.bench.met(self.rests)
+            elif self.stream.is_ready:
                 self.on_beat(self.bench.cycle, beat)
             else:
+                self.bench.met(self.waits)
                 held = beat
 
 

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
@@ -55,6 +55,8 @@ class Testbench:
         Of the clock.
     checked : int
         Results that were equal to golden's.
+    cases : Counter
+        How often each of the cases was met that the bench is about (`about`, `met`).
     reset_cycles : int
         Cycles that a reset takes.
     """
@@ -71,6 +73,7 @@ class Testbench:
         self.edge = RisingEdge(self.clock)
         self.streams = {s["name"]: Stream(dut, s) for s in description["streams"]}
         self.checked, self.reset_cycles = 0, 1
+        self.cases: Counter[str] = Counter()
         self._resets: list[Callable[[], None]] = []
         self._begin = get_sim_time("step")
 
@@ -83,6 +86,22 @@ class Testbench:
     def in_reset(self) -> bool:
         """Whether the design is being reset."""
         return int(self.rst.value) == self.reset_level
+
+    def about(self, *cases: str) -> None:
+        """Names cases that some test of the bench should meet."""
+        self.cases.update(dict.fromkeys(cases, 0))
+
+    def met(self, case: str, times: int = 1) -> None:
+        """A case was met so many times.
+
+        Raises
+        ------
+        KeyError
+            If the bench is not about it.
+        """
+        if case not in self.cases:
+            raise KeyError(case)
+        self.cases[case] += int(times)
 
     def on_reset(self, function: Callable[[], None]) -> None:
         """Has a function called when a reset has happened, so that what it forgets was offered during the reset."""
@@ -119,6 +138,7 @@ class Testbench:
         path = Path(self.settings.report)
         report = Report.load(path)
         report.passed, report.checked = report.passed + 1, report.checked + self.checked
+        report.cases = {case: report.cases.get(case, 0) + times for case, times in self.cases.items()}
         report.save(path)
 
 
@@ -144,11 +164,17 @@ class Scoreboard(Generic[Item]):
         self.bench, self.what = bench, what
         self.waiting: deque[Item] = deque()
         self.taken = 0
-        bench.on_reset(self.waiting.clear)
+        self.reset = f"reset while a {what} is to come"
+        bench.about(self.reset)
+        bench.on_reset(self._forget)
 
     def expect(self, items: Iterable[Item]) -> None:
         """Adds items."""
         self.waiting.extend(items)
+
+    def _forget(self) -> None:
+        self.bench.met(self.reset, bool(self.waiting))
+        self.waiting.clear()
 
     def take(self) -> Item:
         """The next item, which has just come out."""

@@ -50,9 +50,18 @@ def test_generated_verilog_passes(name: str, design: DesignPoint | Format) -> No
     assert result.ok, str(result)
     assert result.passed >= 8
     assert result.checked > 200
+    assert result.missed == []
     assert result.folder is None
     assert seen == sorted(seen)
     assert seen[-1] == (result.passed, result.passed)
+
+
+def test_cases_that_no_test_met_are_named() -> None:
+    """Without resets and without a consumer that waits."""
+    result = run_bench("decoder", SMALL, blocks=BLOCKS, only="full_throughput")
+    assert result.ok
+    assert {"reset while a block is to come", "stream o: a beat waits"} < set(result.missed)
+    assert "\n  not met: stream o: a beat waits" in str(result)
 
 
 def test_a_product_of_many_jobs_is_waited_for() -> None:

