@@ -131,6 +131,9 @@ def bench(
         int | None, typer.Option(min=1, max=1_000_000, help="Size of each test; each testbench has its own.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of everything that is random.")] = 2718,
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="Say how much of the Verilog the tests go through. Slower.")
+    ] = False,
 ) -> None:
     """Runs cocotb testbenches at full size: units, the accelerator, and both of its AXI tops.
 
@@ -153,7 +156,7 @@ def bench(
         for name in names or BENCHES:
             if not applies(name, point):
                 continue
-            result = run_bench(name, point, blocks=blocks, seed=seed)
+            result = run_bench(name, point, blocks=blocks, seed=seed, covers=coverage)
             console.print(str(result), soft_wrap=True, highlight=False)
             failed += result.failed
     if failed:

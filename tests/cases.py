@@ -1,4 +1,7 @@
-"""docs/cases.json: which cases the testbenches meet, on small designs whose edges differ. `python -m tests.cases`."""
+"""docs/cases.json: which cases the testbenches meet, and how much of the Verilog they go through, on small designs.
+
+`python -m tests.cases` takes some minutes.
+"""
 
 import json
 import sys
@@ -27,11 +30,12 @@ def main() -> None:
     found, failed = [], 0
     for design, names in DESIGNS.items():
         for name in filter(lambda name: applies(name, design), names):
-            result = run_bench(name, design, blocks=min(BLOCKS, BENCHES[name].blocks))
+            result = run_bench(name, design, blocks=min(BLOCKS, BENCHES[name].blocks), covers=True)
             console.print(str(result), soft_wrap=True, highlight=False)
             failed += result.failed
             kept = ("name", "design", "blocks", "passed", "checked", "cases")
-            found.append({key: getattr(result, key) for key in kept})
+            assert result.coverage
+            found.append({key: getattr(result, key) for key in kept} | {"coverage": vars(result.coverage)})
     if failed:
         sys.exit(1)
     report = {"about": provenance("cocotb", "verilator"), "seed": SEED, "benches": found}

@@ -1,5 +1,8 @@
 """What docs/verification.md says of mutants and of soaking, from the reports of `make mutate` and `make soak`."""
 
+from collections import Counter
+from collections.abc import Iterator
+from re import fullmatch
 from typing import Any
 
 from sim.mutate.mutants import KINDS
@@ -35,8 +38,18 @@ A testbench names the cases that it is about, from the design that it has before
 codeword, sign and tie, how tiles and products lie on the array, every cause of a cycle, every error bit, streams that
 wait and that have nothing, resets with something inside. It counts how often tests that passed met each, and
 `gosset bench` names those that none did. Small designs with uneven edges, `python -m tests.cases`:
-**{met} of {total} cases are met.**
+**{met} of {total} cases are met.** Beside, how much of the Verilog the tests go through, as Verilator counts it: lines,
+branches, and edges of single bits, up and down.
 """
+
+NEVER = """Lines and branches that no test goes through, by the unit that they are in:
+"""
+
+REASONS = {
+    r".*(engine\.decoder_\*|candidate_\*\.decoder)": "here nobody stops a decoder, what follows takes a block each cycle",
+    r".*accelerator\.engine(\.keeper)?": "sums that stay on chip are what the tests of `accelerator` are about",
+}
+"""Why, by units."""
 
 SOAK = """## Soaking
 
@@ -71,30 +84,36 @@ def mutants(report: dict[str, Any], reasons: dict[str, dict[str, str]]) -> str:
 
 
 def benches(report: dict[str, Any]) -> str:
-    """The section on the cases that testbenches meet."""
-    total = sum(len(bench["cases"]) for bench in report["benches"])
-    missed = [(bench, case) for bench in report["benches"] for case, times in bench["cases"].items() if not times]
+    """The section on the cases that testbenches meet, and on how much of the Verilog they go through."""
+    found = report["benches"]
+    total = sum(len(bench["cases"]) for bench in found)
+    missed = [(bench, case) for bench in found for case, times in bench["cases"].items() if not times]
     lines = [BENCHES.format(met=total - len(missed), total=total)]
-    lines += ["| testbench | design | tests | results compared | cases | met |", "|---|---|--:|--:|--:|--:|"]
-    for bench in report["benches"]:
-        met = sum(times > 0 for times in bench["cases"].values())
-        cells = (
-            bench["name"],
-            f"`{bench['design']}`",
-            bench["passed"],
-            f"{bench['checked']:,}",
-            len(bench["cases"]),
-            met,
-        )
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+    lines += ["| testbench | design | tests | results compared | cases met | lines | branches | toggles |"]
+    lines += ["|---|---|--:|--:|--:|--:|--:|--:|"]
+    for bench in found:
+        counts, cases = bench["coverage"], bench["cases"].values()
+        parts = [f"{100 * counts['met'][kind] / of:.1f} %" for kind, of in counts["total"].items()]
+        met = f"{sum(times > 0 for times in cases)} of {len(cases)}"
+        cells = (bench["name"], f"`{bench['design']}`", str(bench["passed"]), f"{bench['checked']:,}", met, *parts)
+        lines.append(f"| {' | '.join(cells)} |")
     lines += ["", *(f"- Not met by {bench['name']} of `{bench['design']}`: {case}." for bench, case in missed)]
-    examples: dict[str, list[str]] = {}
-    for bench in report["benches"]:
-        examples.setdefault(bench["name"], []).extend(
-            case for case in bench["cases"] if case not in examples.get(bench["name"], [])
-        )
-    lines += [f"- {name}: {'; '.join(cases)}." for name, cases in examples.items()]
-    return "\n".join([*lines, ""])
+    cases_of: dict[str, dict[str, None]] = {}
+    for bench in found:
+        cases_of.setdefault(bench["name"], {}).update(dict.fromkeys(bench["cases"]))
+    lines += [f"- {name}: {'; '.join(cases)}." for name, cases in cases_of.items()]
+    return "\n".join([*lines, "", NEVER, *_never(found), ""])
+
+
+def _never(found: list[dict[str, Any]]) -> Iterator[str]:
+    """What no test goes through, by unit, and why."""
+    units: dict[str, Counter[str]] = {}
+    for bench in found:
+        for unit, number in Counter(point.partition(":")[0] for point in bench["coverage"]["never"]).items():
+            units.setdefault(unit or "top", Counter())[bench["name"]] = number
+    for unit, numbers in units.items():
+        why = next((reason for pattern, reason in REASONS.items() if fullmatch(pattern, unit)), "not known")
+        yield f"- `{unit}`, {', '.join(f'{number} in {name}' for name, number in numbers.items())}: {why}."
 
 
 def soaked(report: dict[str, Any]) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sim.benches.coverage import Coverage
+
 TAIL = 40
 """Lines of the log that a report of failure shows."""
 
@@ -42,6 +44,8 @@ class BenchResult:
         Results that were compared with golden, in tests that passed.
     cases : mapping of str to int
         How often tests that passed met each of the cases that the bench is about.
+    coverage : Coverage or None
+        Of the Verilog, if it was counted.
     seconds : float
         Wall time of the simulation, without the build.
     failures : tuple of Failure
@@ -57,6 +61,7 @@ class BenchResult:
     failed: int
     checked: int
     cases: Mapping[str, int]
+    coverage: Coverage | None
     seconds: float
     failures: tuple[Failure, ...]
     folder: Path | None
@@ -76,6 +81,7 @@ class BenchResult:
         head = f"{self.name}, {self.design}: {self.passed} passed, {self.failed} failed, {self.checked} results checked"
         met = f"{len(self.cases) - len(self.missed)} of {len(self.cases)} cases met"
         lines = [f"{head}, {met}, {self.seconds:.1f} s", *(f"  not met: {case}" for case in self.missed)]
+        lines += [f"  {self.coverage}"] if self.coverage else []
         if self.failed:
             lines += [f"  {failure.test}: {failure.message}" for failure in self.failures]
             again = f"blocks={self.blocks}, seed={self.seed}, only={self.failures[0].test!r}"

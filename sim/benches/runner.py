@@ -18,6 +18,7 @@ from pathlib import Path
 from golden.errors import GossetError
 from golden.format import Format
 from hw.design import DesignPoint
+from sim.benches import coverage
 from sim.benches.catalogue import BENCHES
 from sim.benches.result import BenchResult
 from sim.benches.simulation import Progress, Simulation
@@ -35,6 +36,7 @@ def run_bench(
     only: str | None = None,
     verilog: str | None = None,
     waves: bool = False,
+    covers: bool = False,
     folder: Path | None = None,
     progress: Progress | None = None,
 ) -> BenchResult:
@@ -56,6 +58,8 @@ def run_bench(
         Text to test in place of the generated one, with the same ports.
     waves : bool
         Record waves. Slower.
+    covers : bool
+        Count the lines, branches and toggles of the Verilog that the tests go through. Slower.
     folder : Path, optional
         Where to leave the log, the results and the waves. A folder of its own by default, which is removed if all
         tests pass and no waves were asked for.
@@ -75,7 +79,7 @@ def run_bench(
     generated = bench.generate(design)
     if verilog is not None:
         generated = replace(generated, verilog=verilog)
-    simulation = Simulation(generated, waves)
+    simulation = Simulation(generated, waves, covers=covers)
     program = simulation.build()
     with _folder(folder, name) as (place, keep):
         start = time.perf_counter()
@@ -89,6 +93,7 @@ def run_bench(
             failed=len(failures),
             checked=report.checked,
             cases=report.cases,
+            coverage=coverage.read(place / coverage.FILE, generated.verilog) if covers else None,
             seconds=time.perf_counter() - start,
             failures=failures,
             folder=place if keep(waves or bool(failures)) else None,

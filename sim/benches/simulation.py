@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 from golden import process
 from golden.errors import ToolError
 from hw.generate import Generated
+from sim.benches import coverage
 from sim.benches.result import Failure, tail
 from sim.benches.settings import VARIABLE, Mutants, Report, Settings
 from sim.rtl import cache, tools, verilator
@@ -39,10 +40,11 @@ _MAKE = {"OPT_FAST": "-O0", "OPT_GLOBAL": "-O1", "VM_PARALLEL_BUILDS": "0"}
 
 
 class Simulation:
-    """The simulation of a generated design, with or without waves."""
+    """The simulation of a generated design, with or without waves, and counting what it goes through or not."""
 
-    def __init__(self, generated: Generated, waves: bool):
+    def __init__(self, generated: Generated, waves: bool, *, covers: bool = False):
         self.generated, self.waves = generated, waves
+        self.arguments = (*_BUILD_ARGUMENTS, *(coverage.ARGUMENTS if covers else ()))
         self.top = generated.description["top"]
         self.verilator = verilator.find()
         self.compiler = tools.compiler()
@@ -71,7 +73,7 @@ class Simulation:
                 sources=[str(work / "ports.vlt"), str(work / f"{self.top}.v")],
                 hdl_toplevel=self.top,
                 build_dir=str(work),
-                build_args=list(_BUILD_ARGUMENTS),
+                build_args=list(self.arguments),
                 waves=self.waves,
             )
             if not kept:
@@ -178,7 +180,7 @@ class Simulation:
 
     def _digest(self, text: str) -> str:
         tools = [self.verilator.version, self.verilator.revision, self.compiler, version("cocotb"), sys.prefix]
-        parts = [tools, _BUILD_ARGUMENTS, _MAKE, self.waves, self.top if text else "", text]
+        parts = [tools, self.arguments, _MAKE, self.waves, self.top if text else "", text]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

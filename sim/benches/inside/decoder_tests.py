@@ -118,7 +118,7 @@ async def full_throughput(dut: HierarchyObject) -> None:
     """A block goes in each cycle."""
     bench = DecoderBench(dut)
     await bench.run(random_labels(bench.format, bench.blocks, bench.rng))
-    if set(np.diff(bench.accepted)) != {1}:
+    if (np.diff(bench.accepted) != 1).any():
         raise Mismatch(f"{bench.blocks} blocks went in within {np.ptp(bench.accepted) + 1} cycles.")
 
 
