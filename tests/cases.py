@@ -5,6 +5,7 @@
 
 import json
 import sys
+from collections import Counter
 
 from golden.files import write_text
 from golden.quality.provenance import provenance
@@ -35,7 +36,9 @@ def main() -> None:
             failed += result.failed
             kept = ("name", "design", "blocks", "passed", "checked", "cases")
             assert result.coverage
-            found.append({key: getattr(result, key) for key in kept} | {"coverage": vars(result.coverage)})
+            never = Counter(point.partition(":")[0] for point in result.coverage.never)
+            coverage = vars(result.coverage) | {"never": never}
+            found.append({key: getattr(result, key) for key in kept} | {"coverage": coverage})
     if failed:
         sys.exit(1)
     report = {"about": provenance("cocotb", "verilator"), "seed": SEED, "benches": found}

@@ -10,6 +10,10 @@ TAIL = 40
 """Lines of the log that a report of failure shows."""
 
 
+SHOWN = 20
+"""Lines and branches that no test went through that are shown."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """A test that failed.
@@ -81,7 +85,8 @@ class BenchResult:
         head = f"{self.name}, {self.design}: {self.passed} passed, {self.failed} failed, {self.checked} results checked"
         met = f"{len(self.cases) - len(self.missed)} of {len(self.cases)} cases met"
         lines = [f"{head}, {met}, {self.seconds:.1f} s", *(f"  not met: {case}" for case in self.missed)]
-        lines += [f"  {self.coverage}"] if self.coverage else []
+        if self.coverage:
+            lines += [f"  {self.coverage}", *(f"  never: {point}" for point in self.coverage.never[:SHOWN])]
         if self.failed:
             lines += [f"  {failure.test}: {failure.message}" for failure in self.failures]
             again = f"blocks={self.blocks}, seed={self.seed}, only={self.failures[0].test!r}"
