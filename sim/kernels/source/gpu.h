@@ -14,6 +14,7 @@
 #include <vector>
 #define __global__
 #define __device__
+#define __launch_bounds__(threads, blocks)
 #define FORCEINLINE inline __attribute__((always_inline))
 struct Index { unsigned x, y, z; };
 static thread_local Index blockIdx, blockDim, threadIdx, gridDim;
@@ -311,22 +312,21 @@ struct Sums {
 // acc[row of x][row of w] = the product, or, where blocks share the tiles of a row, is increased by a part of it. Of a
 // block's WARPS, PANELS have 16 rows of w each and the same activations; these share them with as many others as there are.
 // blockIdx.x counts PANELS · 16 rows of w, .y ROWS rows of activations, .z those that share tiles.
-extern "C" __global__ void
-#if !GOSSET_HOST
-__launch_bounds__(WARPS * WARP, RESIDENT)
-#endif
-gosset_product(const uint4* labels, const u32* betas, const uint4* values, const int* sums, int* acc, int m, int rows,
-               int tiles) {
+extern "C" __global__ void __launch_bounds__(WARPS * WARP, RESIDENT)
+    gosset_product(const uint4* labels, const u32* betas, const uint4* values, const int* sums, int* acc, int m, int rows,
+                   int tiles) {
     constexpr int SHARES = WARPS / PANELS, EIGHTS = (ROWS + 7) / 8;
     const int thread = threadIdx.x, panel = threadIdx.y % PANELS, share = threadIdx.y / PANELS, first = blockIdx.y * ROWS;
-    const int count = m - first < ROWS ? m - first : ROWS, step = SHARES * gridDim.z, row = (blockIdx.x * PANELS + panel) * TILE;
+    const int count = m - first < ROWS ? m - first : ROWS, step = SHARES * gridDim.z;
+    const int row = (blockIdx.x * PANELS + panel) * TILE;
     const long long start = static_cast<long long>(row / TILE) * tiles;
     const bool there = row < rows;  // of the last block of rows, not all are
     Sums sum(sums + first, count, share == 0 && blockIdx.z == 0, thread);
     const int begin = blockIdx.z * SHARES;
 #if GOSSET_HOST
     for (int tile = begin + share; there && tile < tiles; tile += step) {
-        const Unit unit(Packed(labels + (start + tile) * (LABEL / 4 * WARP), betas + (start + tile) * (BETA_BITS * WARP), thread));
+        const long long at = start + tile;
+        const Unit unit(Packed(labels + at * (LABEL / 4 * WARP), betas + at * (BETA_BITS * WARP), thread));
         const uint4* from = values + (static_cast<long long>(tile) * ((m + 7) / 8) + first / 8) * (8 * WARP);
         std::vector<uint4> kept(ROWS * Activations::ROW);
         if (ROWS > 8)
