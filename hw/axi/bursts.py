@@ -47,7 +47,8 @@ class Bursts(wiring.Component):
     """Cuts planes into bursts, which end at multiples of their greatest length and so never cross 4 KiB.
 
     A burst every other cycle, also from a plane to the next: what it takes to know one is spread over three cycles, in
-    each of which no more than one number is added to another, and none of which waits for `o.ready`.
+    each of which no more than one number is added to another, and none of which waits for `o.ready`. Numbers are taken
+    along whether there are any or not.
 
     Parameters
     ----------
@@ -90,9 +91,9 @@ class Bursts(wiring.Component):
             m.d.sync += [plane.eq(plane + stride), planes.eq(planes - 1)]
             with m.If(planes == 1):
                 m.d.sync += walking.eq(0)
-        with m.If(self.i.valid & self.i.ready):
+        with m.If(~walking):
             m.d.sync += [
-                walking.eq(1),
+                walking.eq(self.i.valid),
                 plane.eq(given.address[exact_log2(self.bus_bits // 8) :]),
                 planes.eq(given.planes),
                 stride.eq(given.stride),
@@ -117,11 +118,9 @@ class Bursts(wiring.Component):
             with m.If(only):
                 m.d.sync += cutting.eq(0)
         with m.If(step):
-            m.d.sync += [
-                cutting.eq(1),
-                Cat(offset, line).eq(plane),
-                Cat(final, further).eq(plane[:inside] + end),
-            ]
+            m.d.sync += cutting.eq(1)
+        with m.If(~cutting | (emit & only)):
+            m.d.sync += [Cat(offset, line).eq(plane), Cat(final, further).eq(plane[:inside] + end)]
 
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
@@ -134,9 +133,9 @@ class Bursts(wiring.Component):
         if self.tag_bits:
             walked = Signal(self.tag_bits, reset_less=True)
             cut = Signal(self.tag_bits, reset_less=True)
-            with m.If(self.i.valid & self.i.ready):
+            with m.If(~walking):
                 m.d.sync += walked.eq(given.tag)
-            with m.If(step):
+            with m.If(~cutting | (emit & only)):
                 m.d.sync += cut.eq(walked)
             with m.If(emit):
                 m.d.sync += out.tag.eq(cut)

@@ -129,7 +129,7 @@ class Control(wiring.Component):
                 ]
         misaligned = Signal()
         taken = Signal()
-        room = Signal(range(self.design.jobs + 1))
+        has_room = Signal()
         if self._addressed:
             places = {name: job[name] for name in along(self.design).members if name not in ("tag", "scale")}
             if self._front_end:
@@ -140,13 +140,14 @@ class Control(wiring.Component):
             if self.design.strides:
                 m.d.comb += job.y_stride.eq(registers.job_y_stride)
             offset = exact_log2(self.design.bus_bits // 8)
-            m.d.comb += misaligned.eq(Cat(place[:offset] for place in places.values()).any())
+            # A doorbell is a write of its own, which comes later.
+            m.d.sync += misaligned.eq(Cat(place[:offset] for place in places.values()).any())
         queue = SyncFIFO(width=len(job.as_value()), depth=self.design.jobs)
         m.submodules.queue = DomainRenamer("core")(queue)
         m.d.comb += [
-            room.eq(Mux(self.halt, 0, self.design.jobs - queue.level)),
-            registers.status_room.eq(room),
-            taken.eq(rung & (room != 0) & ~misaligned),
+            has_room.eq(queue.w_rdy & ~self.halt),
+            registers.status_room.eq(Mux(self.halt, 0, self.design.jobs - queue.level)),
+            taken.eq(rung & has_room & ~misaligned),
             queue.w_data.eq(job),
             queue.w_en.eq(taken),
             self.job.payload.eq(queue.r_data),
@@ -156,7 +157,7 @@ class Control(wiring.Component):
 
         # Errors and the interrupt.
         under_way = Signal(FIELD_BITS)  # more than can be
-        errors = {"queue_full": rung & (room == 0), "misaligned": rung & misaligned}
+        errors = {"queue_full": rung & ~has_room, "misaligned": rung & misaligned}
         if self._observed:
             m.d.comb += job.tag.eq(registers.job_tag)
             errors["stuck"] = self._diagnose(m, registers, under_way.any())
@@ -183,12 +184,13 @@ class Control(wiring.Component):
             "done": self.done,
         }
         counts = {name: Signal(32, name=f"jobs_{name}") for name in ("accepted", "refused", "done")}
+        was = {name: Signal(name=f"was_{name}") for name in events}
+        m.d.core += [was[name].eq(event) for name, event in events.items()]
         for name, count in counts.items():
-            with m.If(events[name]):
+            # That a job was done is told of at once: the interrupt says so, and whoever hears it may look.
+            with m.If(was[name] if name == "accepted" else events[name]):
                 m.d.core += count.eq(count + 1)
-        queued, refused, done = (Signal(name=f"was_{name}") for name in ("queued", "refused", "done"))
-        m.d.core += [late.eq(events[name]) for name, late in (("queued", queued), ("refused", refused), ("done", done))]
-        m.d.core += under_way.eq(under_way + queued - refused - done)
+        m.d.core += under_way.eq(under_way + was["queued"] - was["refused"] - was["done"])
         m.d.comb += [
             registers.jobs_accepted.eq(counts["accepted"]),
             registers.jobs_refused.eq(counts["refused"]),

@@ -63,11 +63,13 @@ class Registers(wiring.Component):
             m.d.sync += [address.eq(axi.awaddr), has_address.eq(1)]
         with m.If(axi.wvalid & axi.wready):
             m.d.sync += [data.eq(axi.wdata), strobe.eq(axi.wstrb), has_data.eq(1)]
+        # Which register it is, is known a cycle later.
+        decoded = Signal()
         write = Signal()
         written = Signal()
         reply = Signal(2)
-        m.d.comb += write.eq(has_address & has_data & ~written & (~axi.bvalid | axi.bready))
-        m.d.sync += written.eq(write)
+        m.d.comb += write.eq(decoded & has_data & ~written & ~axi.bvalid)
+        m.d.sync += [decoded.eq(has_address & ~write), written.eq(write)]
         with m.If(axi.bready):
             m.d.sync += axi.bvalid.eq(0)
         with m.If(write):
@@ -78,8 +80,10 @@ class Registers(wiring.Component):
         mask = Signal(32)
         m.d.comb += mask.eq(Cat(bit.replicate(8) for bit in strobe))
         for register in self.map.registers:
+            here = Signal(name=f"at_{register.name}", reset_less=True)
             hit = Signal(name=f"write_{register.name}")
-            m.d.comb += hit.eq(write & (address[2:] == register.offset // 4))
+            m.d.sync += here.eq(address[2:] == register.offset // 4)
+            m.d.comb += hit.eq(write & here)
             if register.writable:
                 with m.If(hit):
                     m.d.sync += reply.eq(OKAY)
@@ -113,12 +117,14 @@ class Registers(wiring.Component):
                 for place, register in registers.items():
                     with m.Case(place):
                         m.d.sync += [chosen[group].data.eq(self._word(register)), chosen[group].there.eq(1)]
-        with m.If(looked & has_wanted & (~axi.rvalid | axi.rready)):
-            m.d.sync += [has_wanted.eq(0), axi.rvalid.eq(1), answered.eq(SLVERR), read.eq(0)]
+        with m.If(~axi.rvalid):  # taken along whether it is on offer or not
+            m.d.sync += [answered.eq(SLVERR), read.eq(0)]
             with m.Switch(wanted[2:][inside:]):
                 for group, found in chosen.items():
                     with m.Case(group):
                         m.d.sync += [answered.eq(Mux(found.there, OKAY, SLVERR)), read.eq(found.data)]
+            with m.If(looked & has_wanted):
+                m.d.sync += [has_wanted.eq(0), axi.rvalid.eq(1)]
         return m
 
     def _write(self, m: Module, name: str, access: str, hit: Value, data: Value, mask: Value) -> None:

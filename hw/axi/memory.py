@@ -65,8 +65,8 @@ class Image(wiring.Component):
         m.d.comb += [self.i.ready.eq(~full), source.valid.eq(full)]
         with m.If(source.ready):
             m.d.sync += full.eq(0)
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [full.eq(1), held.eq(self.i.payload)]
+        with m.If(~full):  # taken along whether there is anything or not
+            m.d.sync += [full.eq(self.i.valid), held.eq(self.i.payload)]
 
         address = held.address
         stride = 0

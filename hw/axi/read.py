@@ -138,13 +138,24 @@ class Reader(wiring.Component):
         depth = self.shape.depth
         m.submodules.queue = queue = BlockQueue(width=self.bus_bits, depth=depth)
         m.d.comb += [queue.w_data.eq(self.beat), queue.w_en.eq(self.push)]
-        # Block memories are slow: a register behind them.
+        # Block memories are slow: a register behind them, and one for what is there when none is taken, so that a beat
+        # leaves the queue without a look at the words.
         front = Signal(self.bus_bits, reset_less=True)
+        spare = Signal(self.bus_bits, reset_less=True)
         has_front = Signal()
-        take_front = Signal()
-        m.d.comb += queue.r_en.eq(~has_front | take_front)
-        with m.If(queue.r_en):
-            m.d.sync += [front.eq(queue.r_data), has_front.eq(queue.r_rdy)]
+        has_spare = Signal()
+        take = Signal()
+        m.d.comb += queue.r_en.eq(~has_spare)
+        with m.If(~has_spare):
+            m.d.sync += [
+                spare.eq(front),
+                has_spare.eq(has_front & ~take & queue.r_rdy),
+                has_front.eq(queue.r_rdy | (has_front & ~take)),
+            ]
+            with m.If(queue.r_rdy):
+                m.d.sync += front.eq(queue.r_data)
+        with m.Elif(take):
+            m.d.sync += has_spare.eq(0)
 
         # Asking. Room for all of a burst is set aside a cycle before it is on offer; that of a beat which was taken
         # counts a cycle later.
@@ -184,9 +195,9 @@ class Reader(wiring.Component):
         last = Signal()
         m.d.comb += [
             cut_ready.eq(~cutting),
-            gearbox.i.payload.data.eq(front),
+            gearbox.i.payload.data.eq(Mux(has_spare, spare, front)),
             gearbox.i.valid.eq(has_front & cutting),
-            take_front.eq(gearbox.i.ready & cutting),
+            take.eq(gearbox.i.ready & cutting),
             gearbox.o.ready.eq(out.i.ready & cutting),
             last.eq(word[-1]),
             gearbox.drop.eq(last),
@@ -268,48 +279,50 @@ class ReadMaster(wiring.Component):
             wiring.connect(m, reader.o, wiring.flipped(getattr(self, name)))
             m.d.comb += [reader.beat.eq(axi.rdata), reader.push.eq(axi.rvalid & (axi.rid == i))]
 
-        # Whoever asked last is the last to be asked. The address is taken along whether anybody asks or not, so that it
-        # waits for nothing but the one before it.
+        # Who is next is known a cycle before its burst is taken, every other cycle; whoever was the last is the last to
+        # be asked. The address is taken along whether anybody asks or not, so that it waits for nothing but the one
+        # before it.
         halted = Signal()
         free = Signal()
-        may = Signal()
+        moves = Signal()
+        chosen = Signal()
+        turn = Signal(len(readers), init=1)  # of the one that is next, or was the last
         asks = Signal(len(readers))
         grant = Signal(len(readers))
-        latest = Signal(range(len(readers)))
         araddr, arid, arlen = (unreset(m, port) for port in (axi.araddr, axi.arid, axi.arlen))
         m.d.sync += halted.eq(self.halt)
         m.d.comb += [
             free.eq(~axi.arvalid | axi.arready),
-            may.eq(free & ~halted),
+            moves.eq(chosen & free & ~halted),
             asks.eq(Cat(reader.request.valid for _, reader in readers)),
         ]
-        with m.Switch(latest):
-            for i in range(len(readers)):
-                with m.Case(i):
-                    order = [(i + 1 + k) % len(readers) for k in range(len(readers))]
-                    for k, j in enumerate(order):
-                        m.d.comb += grant[j].eq(asks[j] & ~Cat(asks[before] for before in order[:k]).any())
+        for j in range(len(readers)):
+            others = [(j - k) % len(readers) for k in range(1, len(readers) + 1)]
+            after = (turn[i] & ~Cat(asks[before] for before in others[:k]).any() for k, i in enumerate(others))
+            m.d.comb += grant[j].eq(asks[j] & Cat(after).any())
+        with m.If(~chosen):
+            m.d.sync += [chosen.eq(asks.any()), turn.eq(Mux(asks.any(), grant, turn))]
+        with m.Elif(moves):
+            m.d.sync += chosen.eq(0)
         number: Value = Const(0)
         burst: Value = Const(0)
         for i, (_, reader) in enumerate(readers):
-            number |= Mux(grant[i], i, 0)
-            burst |= Mux(grant[i], reader.request.payload.as_value(), 0)
-            m.d.comb += reader.request.ready.eq(may & grant[i])
-        granted = data.View(self.shape.bursts, burst)
+            number |= Mux(turn[i], i, 0)
+            burst |= Mux(turn[i], reader.request.payload.as_value(), 0)
+            m.d.comb += reader.request.ready.eq(moves & turn[i])
+        taken = data.View(self.shape.bursts, burst)
         with m.If(free):
             m.d.sync += [
-                axi.arvalid.eq(asks.any() & ~halted),
+                axi.arvalid.eq(chosen & ~halted),
                 arid.eq(number),
-                araddr.eq(granted.at << exact_log2(self.bus_bits // 8)),
-                arlen.eq(granted.more),
+                araddr.eq(taken.at << exact_log2(self.bus_bits // 8)),
+                arlen.eq(taken.more),
             ]
-        with m.If(may & asks.any()):
-            m.d.sync += latest.eq(number)
 
         outstanding = Signal(range(sum(reader.shape.depth for _, reader in readers) + 1))
         begun = Signal()
         ended = Signal()
-        m.d.sync += [begun.eq(asks.any() & may), ended.eq(axi.rvalid & axi.rlast)]
+        m.d.sync += [begun.eq(moves), ended.eq(axi.rvalid & axi.rlast)]
         with m.If(begun & ~ended):
             m.d.sync += outstanding.eq(outstanding + 1)
         with m.Elif(ended & ~begun):
@@ -318,7 +331,7 @@ class ReadMaster(wiring.Component):
         if self.shape.tag_bits:
             tag = Signal(self.shape.tag_bits, reset_less=True)
             with m.If(free):
-                m.d.sync += tag.eq(granted.tag)
+                m.d.sync += tag.eq(taken.tag)
             self._remember(m, begun, Cat(axi.araddr, tag))
             m.d.comb += self.waiting.eq(outstanding.any())
         return m

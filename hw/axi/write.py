@@ -167,9 +167,9 @@ class WriteMaster(wiring.Component):
             m.d.comb += kept.eq(self.rows.valid & none & active & ~gearbox.o.valid & room)
             with m.If(kept):
                 m.d.sync += active.eq(0)
-        with m.If(self.job.valid & self.job.ready):
+        with m.If(~active):  # taken along whether there is anything or not
             begin = self.job.payload.address[offset_bits:]
-            m.d.sync += [active.eq(1), first.eq(begin), at.eq(begin)]
+            m.d.sync += [active.eq(self.job.valid), first.eq(begin), at.eq(begin)]
             if about:
                 m.d.sync += about[1].eq(self.job.payload.tag)
 

@@ -4,7 +4,6 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.hdl import ShapeLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import exact_log2
 
 from hw.design import DesignPoint
 from hw.engine.rows import longest_row, raw_job, step_blocks
@@ -144,6 +143,7 @@ class Planner(wiring.Component):
         beats = Signal(range(2 * design.x_depth + 1), reset_less=True)  # words of a row tile
         # By how many words the job is too long, less one: what counts is the sign.
         over = Signal(range(-design.x_depth - 1, 2 * design.x_depth), reset_less=True)
+        words = Signal(found.x_words.shape(), reset_less=True)
         left = Signal(range(design.panel_rows + 1), reset_less=True)
         tail = Signal(found.tail.shape(), reset_less=True)
         row_tiles = Signal(found.row_tiles.shape(), reset_less=True)
@@ -151,7 +151,7 @@ class Planner(wiring.Component):
         tile = design.rows if output_stationary else 1
         m.d.comb += [
             too_long.eq(~over[-1]),
-            found.x_words.eq(over[: exact_log2(design.x_depth)] + 1),
+            found.x_words.eq(words),
             found.w_words.eq(found.steps * (1 if output_stationary else design.rows)),
             found.row_tiles.eq(row_tiles),
             found.tail.eq(tail),
@@ -184,13 +184,14 @@ class Planner(wiring.Component):
             with m.State("take"):
                 m.d.comb += self.i.ready.eq(1)
                 m.d.sync += [held.eq(given), beats.eq(Mux(given.int8, given.steps << 1, given.steps))]
-                m.d.sync += [over.eq(-design.x_depth - 1), row_tiles.eq(0), left.eq(given.rows)]
+                m.d.sync += [over.eq(-design.x_depth - 1), words.eq(0), row_tiles.eq(0), left.eq(given.rows)]
                 if design.keep_rows:
                     m.d.sync += over_kept.eq(-most - 1)
                 with m.If(self.i.valid):
                     m.next = "count"
             with m.State("count"):
-                m.d.sync += [over.eq(over + beats), row_tiles.eq(row_tiles + 1), tail.eq(left), left.eq(left - tile)]
+                m.d.sync += [over.eq(over + beats), words.eq(words + beats), row_tiles.eq(row_tiles + 1)]
+                m.d.sync += [tail.eq(left), left.eq(left - tile)]
                 if design.keep_rows:
                     m.d.sync += over_kept.eq(over_kept + held.tiles)
                 with m.If(left <= tile if design.panel_rows > tile else Const(1)):

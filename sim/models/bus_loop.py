@@ -79,7 +79,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
     out_of = np.zeros(sides, np.int64)  # words cut, none, one or two
     words, more = np.zeros(sides, np.int64), np.zeros(sides, np.int64)
     # The read port and the memory.
-    latest = ar_valid = ar_of = ar_length = ar_next_length = 0
+    latest = chosen = ar_valid = ar_of = ar_length = ar_next_length = 0
     asked_of, asked_length = np.zeros(slots, np.int64), np.zeros(slots, np.int64)
     asked_due = np.zeros(slots, np.int64)
     asked_put = asked_got = beat = 0
@@ -164,10 +164,10 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
         x_moves, w_moves = x_valid and x_ready, w_valid and w_ready
 
         # Readers: who asks; beats into their queues; words out of them.
-        granted = -1
+        granted, asked = -1, latest if chosen else -1
         for k in range(sides):
             i = (latest + 1 + k) % sides
-            if offered[i]:
+            if offered[i] and not chosen:
                 granted = i
                 break
         push, push_last = -1, False
@@ -226,7 +226,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                 units = held[i]
                 if cut:
                     units = 0 if drop else units - of_readers[i, 4]
-                beat_out = front_of[i] and cutting[i] and units < of_readers[i, 4]
+                beat_out = front_of[i] > 0 and cutting[i] != 0 and units < of_readers[i, 4]
                 if beat_out:
                     units += of_readers[i, 3]
                 held[i] = units
@@ -242,8 +242,8 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                     words[i] = jobs[start_cut, _X_WORDS + side]
                     word[i] = words[i]
                     more[i] = jobs[start_cut, _TILES] if side == 1 else 1
-                leaves = ready_of[i] and (not front_of[i] or beat_out)
-                front_of[i] = leaves or (front_of[i] and not beat_out)
+                leaves = ready_of[i] and front_of[i] < 2
+                front_of[i] += leaves - beat_out
                 inner_read = inner_of[i] > 0 and (not ready_of[i] or leaves)
                 inner_of[i] += (push == i) - inner_read
                 ready_of[i] = inner_read or (ready_of[i] and not leaves)
@@ -251,10 +251,10 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                 # Asking: the burst on offer, the next one, where bursts end, where planes begin.
                 room_of[i] += freed[i]
                 freed[i] = leaves
-                if granted == i:
+                if asked == i:
                     ar_next_length = offered_length[i]
                 offer = waits[i] and room_of[i] >= length_of[i] and not offered[i]
-                offered[i] = offer or (offered[i] and granted != i)
+                offered[i] = offer or (offered[i] and asked != i)
                 if offer:
                     offered_length[i] = length_of[i]
                     room_of[i] -= length_of[i]
@@ -305,10 +305,12 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
             asked_of[asked_put % slots], asked_length[asked_put % slots] = ar_of, ar_length
             asked_due[asked_put % slots] = now + 1 + delay
             asked_put += 1
-        ar_valid = granted >= 0
-        if granted >= 0:
-            latest = ar_of = granted
-            ar_length = ar_next_length
+        ar_valid = asked >= 0
+        if ar_valid:
+            ar_of, ar_length = asked, ar_next_length
+        chosen = granted >= 0
+        if chosen:
+            latest = granted
 
         # ---- The writer. ----
         begins = y_level > 0 and not active
