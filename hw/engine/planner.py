@@ -119,7 +119,8 @@ class Planner(wiring.Component):
         design, given, found = self.design, self.i.payload, self.o.payload
         output_stationary = design.dataflow == "os"
 
-        # What is asked of a job is asked of the register that holds it: whoever gives it may be slow.
+        # What is asked of a job is asked of the register that holds it, for whoever gives it may be slow; the answer is
+        # in a register too.
         held = Signal(job(design, self._tag_bits), reset_less=True)
         bad = {
             "empty": (held.rows == 0) | (held.tiles == 0) | (held.steps == 0),
@@ -135,10 +136,15 @@ class Planner(wiring.Component):
             few = ~(held.rows[2:].any() | held.tiles[2:].any() | (held.rows[1:].any() & held.tiles[1:].any()))
             bad[KEPT_ERROR] = (held.add | held.keep) & few
         reasons = errors(design)
-        refused = Signal(len(reasons))
+        refused = Signal(len(reasons), reset_less=True)
+        refusing = Signal(reset_less=True)
+        answered = Signal()
         dropped = Signal(len(reasons))
-        m.d.comb += refused.eq(Cat(bad.get(name, 0) for name in reasons))
-        m.d.sync += self.errors.eq(dropped)
+        m.d.sync += [
+            refused.eq(Cat(bad.get(name, 0) for name in reasons)),
+            refusing.eq(Cat(*bad.values()).any()),
+            self.errors.eq(dropped),
+        ]
 
         beats = Signal(range(2 * design.x_depth + 1), reset_less=True)  # words of a row tile
         # By how many words the job is too long, less one: what counts is the sign.
@@ -170,8 +176,9 @@ class Planner(wiring.Component):
             over_kept = Signal(range(-most - 1, 2 << FIELD_BITS), reset_less=True)
             too_many = (held.add | held.keep) & ~over_kept[-1]
 
-        def refuse_long() -> None:
-            """What was counted up to the cycle before may be too much."""
+        def refuse() -> None:
+            """What was counted up to the cycle before may be too much; what is wrong with the job itself is told of
+            alone."""
             with m.If(too_long):
                 m.d.comb += dropped[reasons.index("x_too_long")].eq(1)
                 m.next = "take"
@@ -179,11 +186,14 @@ class Planner(wiring.Component):
                 with m.If(too_many):
                     m.d.comb += dropped[reasons.index(KEPT_ERROR)].eq(1)
                     m.next = "take"
+            with m.If(answered & refusing):
+                m.d.comb += dropped.eq(refused)
+                m.next = "take"
 
         with m.FSM():
             with m.State("take"):
                 m.d.comb += self.i.ready.eq(1)
-                m.d.sync += [held.eq(given), beats.eq(Mux(given.int8, given.steps << 1, given.steps))]
+                m.d.sync += [held.eq(given), answered.eq(0), beats.eq(Mux(given.int8, given.steps << 1, given.steps))]
                 m.d.sync += [over.eq(-design.x_depth - 1), words.eq(0), row_tiles.eq(0), left.eq(given.rows)]
                 if design.keep_rows:
                     m.d.sync += over_kept.eq(-most - 1)
@@ -194,21 +204,20 @@ class Planner(wiring.Component):
                 m.d.sync += [tail.eq(left), left.eq(left - tile)]
                 if design.keep_rows:
                     m.d.sync += over_kept.eq(over_kept + held.tiles)
+                m.d.sync += answered.eq(1)
                 with m.If(left <= tile if design.panel_rows > tile else Const(1)):
                     m.next = "hand over"
-                refuse_long()
-                with m.If(refused.any()):
-                    m.d.comb += dropped.eq(refused)
-                    m.next = "take"
+                refuse()
             with m.State("hand over"):
-                m.d.comb += self.o.valid.eq(~too_long & ~unfit & ~too_many if design.keep_rows else ~too_long & ~unfit)
+                fits = ~too_long & ~unfit & ~refusing
+                m.d.comb += self.o.valid.eq(fits & ~too_many if design.keep_rows else fits)
                 with m.If(self.o.ready):
                     m.next = "take"
                 if design.front_end:
                     with m.If(unfit & ~too_long):
                         m.d.comb += dropped[reasons.index(RAW_ERROR)].eq(1)
                         m.next = "take"
-                refuse_long()
+                refuse()
         return m
 
     def _raw(self, m: Module, held: data.View, unfit: Signal) -> None:
