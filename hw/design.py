@@ -115,7 +115,7 @@ class DesignPoint:
         may then have raw activations too.
     output : OutputRules, optional
         An output stage behind the memory port's results, which scales, adds a bias and rounds; 32-bit accumulators are
-        written if none is given.
+        written if none is given. With `row_scales` rows have scales as well.
     bus_bits : int
         Width of the AXI data bus to memory: 32 to 512, a power of two.
     burst : int
@@ -303,6 +303,8 @@ class DesignPoint:
         fields["activations"] = list(self.activations)
         if self.front_end:
             del fields["front_end"]["format"]
+        if self.output and not self.output.row_scales:
+            del fields["output"]["row_scales"]
         defaults = self.__dataclass_fields__
         return {name: value for name, value in fields.items() if name not in LATER or value != defaults[name].default}
 
@@ -325,7 +327,8 @@ class DesignPoint:
         if isinstance(fields.get("activations"), list):
             fields["activations"] = tuple(fields["activations"])
         if (output := fields.pop("output", None)) is not None:
-            output = OutputRules(**table(output, "The output of a design point", ("result",)))
+            known = tuple(OutputRules.__dataclass_fields__)
+            output = OutputRules(**table(output, "The output of a design point", known))
         return cls(**fields, format=format, front_end=front_end, output=output)
 
     @classmethod

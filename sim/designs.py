@@ -35,6 +35,7 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
     "axcache": (3, 15),
     "axprot": (0, 3),
     "result": (None, *get_args(Result)),
+    "row_scales": (False, True),
     "diagnostics": (False, True),
     "strides": (False, True),
     "address_bits": (32, 40, 64),
@@ -89,7 +90,7 @@ def design(values: Mapping[str, Any], name: str = "drawn") -> DesignPoint | None
         keep_rows=1 << (v["rows"] * v["panels"] * v["kept"] - 1).bit_length() if v["kept"] else 0,
         w_depth=v["w_depth"] if v["dataflow"] == "os" else 0,
         front_end=front_end,
-        output=OutputRules(result=v["result"]) if v["result"] else None,
+        output=OutputRules(result=v["result"], row_scales=v["row_scales"]) if v["result"] else None,
         **{key: v[key] for key in ("rows", "cols", "dataflow", "activations", "pipeline", "x_depth")},
         **{key: v[key] for key in ("jobs", *OF_PORT)},
     )
@@ -130,7 +131,8 @@ def covering(seed: int, **fixed: tuple[Any, ...]) -> list[DesignPoint]:
 
 
 def pairs(values: Mapping[str, Any]) -> list[Pair]:
-    """The pairs of values of parameters that matter: those of a front end only where there is one."""
+    """The pairs of values of parameters that matter: of a front end or an output stage only where there is one."""
     idle = {"w_depth"} if values["dataflow"] == "ws" else set()
     idle |= set(OF_FRONT_END) if values["scale"] is None else set()
+    idle |= {"row_scales"} if values["result"] is None else set()
     return list(combinations(((name, values[name]) for name in PARAMETERS if name not in idle), 2))

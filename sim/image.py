@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden.lattice import DIM
-from golden.output import Columns
+from golden.output import Columns, Rows
 from hw.design import DesignPoint
 from hw.engine.banks import w_word, x_word
 from sim.tiles import Payload
@@ -65,6 +65,12 @@ def raw_image(x: NDArray[np.int64], bits: int, blocks: int, stride: int) -> byte
 def columns_image(design: DesignPoint, columns: Columns, tiles: int) -> bytes:
     """The memory image of what an output stage does with the columns of so many tiles; zeros beyond the last one."""
     words = columns.words(tiles * design.cols).astype("<u8").tobytes()
+    return words + bytes(-len(words) % (design.bus_bits // 8))
+
+
+def rows_image(design: DesignPoint, rows: Rows) -> bytes:
+    """The memory image of what an output stage multiplies the rows of a job by."""
+    words = rows.words().astype("<u4").tobytes()
     return words + bytes(-len(words) % (design.bus_bits // 8))
 
 

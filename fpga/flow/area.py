@@ -41,6 +41,7 @@ SIDES = PRESETS["small_ws"]
 OPTIONS: dict[str, dict[str, Any]] = {
     "keep_rows": {"keep_rows": 1024},
     "output": {"output": OutputRules()},
+    "row_scales": {"output": OutputRules(row_scales=True)},
     "strides": {"strides": True},
     "raw_rows": {"front_end": FrontEndRules()},
     "prefetch": {"prefetch": 1024},
@@ -86,6 +87,7 @@ def units() -> dict[str, Callable[[], Generated]]:
             f"output_{result}": partial(OutputStage, replace(PRESETS["small"], output=OutputRules(result=result)))
             for result in get_args(Result)
         },
+        "output_int8_row_scales": partial(OutputStage, replace(PRESETS["small"], output=OutputRules(row_scales=True))),
         **{f"{name}_{prefetch}": reader for prefetch in (64, 1024) for name, reader in _readers(prefetch).items()},
     }
 

@@ -41,6 +41,9 @@ typedef struct {
 #ifdef @PREFIX@_JOB_C_LOW
     uint64_t c; /* of the columns' words */
 #endif
+#ifdef @PREFIX@_JOB_R_LOW
+    uint64_t r; /* of the rows' words */
+#endif
 #ifdef @PREFIX@_JOB_Y_STRIDE
     uint32_t y_stride; /* bytes from a row of results to the next one; 0: rows back to back, tile by tile */
 #endif
@@ -139,6 +142,10 @@ static inline int @prefix@_submit(@prefix@_device *device, const @prefix@_job *j
     if (job->c % @PREFIX@_BUS_BYTES)
         return @PREFIX@_FAILED;
 #endif
+#ifdef @PREFIX@_JOB_R_LOW
+    if (job->r % @PREFIX@_BUS_BYTES)
+        return @PREFIX@_FAILED;
+#endif
 #ifdef @PREFIX@_JOB_Y_STRIDE
     if (job->y_stride % @PREFIX@_BUS_BYTES)
         return @PREFIX@_FAILED;
@@ -162,6 +169,10 @@ static inline int @prefix@_submit(@prefix@_device *device, const @prefix@_job *j
 #ifdef @PREFIX@_JOB_C_LOW
     @PREFIX@_WRITE(device, @PREFIX@_JOB_C_LOW, (uint32_t)job->c);
     @PREFIX@_WRITE(device, @PREFIX@_JOB_C_HIGH, (uint32_t)(job->c >> 32));
+#endif
+#ifdef @PREFIX@_JOB_R_LOW
+    @PREFIX@_WRITE(device, @PREFIX@_JOB_R_LOW, (uint32_t)job->r);
+    @PREFIX@_WRITE(device, @PREFIX@_JOB_R_HIGH, (uint32_t)(job->r >> 32));
 #endif
 #ifdef @PREFIX@_JOB_Y_STRIDE
     @PREFIX@_WRITE(device, @PREFIX@_JOB_Y_STRIDE, job->y_stride);
@@ -415,6 +426,31 @@ static inline size_t @prefix@_c_image(uint8_t *image, const @prefix@_column *col
                         (uint64_t)column->relu << 54;
         for (uint32_t k = 0; k < 8; k++)
             image[8u * i + k] = (uint8_t)(word >> (8 * k));
+    }
+    return bytes;
+}
+#endif
+
+#ifdef @PREFIX@_JOB_R_LOW
+/* What the output stage does with a row before that: accumulator * mantissa / 2^shift, rounded. */
+typedef struct {
+    uint16_t mantissa;
+    uint8_t shift; /* up to 63 */
+} @prefix@_row;
+
+/* So many rows of a job, from a first one on. */
+static inline size_t @prefix@_r_image(uint8_t *image, const @prefix@_row *rows, uint32_t first_row, uint32_t count)
+{
+    const size_t bytes = @prefix@_plane_bytes(count, 1, 32);
+    if (!image)
+        return bytes;
+    for (size_t i = 0; i < bytes; i++)
+        image[i] = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const @prefix@_row *row = rows + first_row + i;
+        image[4u * i] = (uint8_t)row->mantissa;
+        image[4u * i + 1] = (uint8_t)(row->mantissa >> 8);
+        image[4u * i + 2] = row->shift & 63u;
     }
     return bytes;
 }

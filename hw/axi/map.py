@@ -23,10 +23,14 @@ ADDRESSES = ("x", "w", "y")
 COLUMNS = "c"
 """What it has an address of beside in a design with an output stage: what is done with its columns."""
 
+ROWS = "r"
+"""And where rows have scales: those."""
+
 
 def addresses(design: DesignPoint) -> tuple[str, ...]:
     """What a job of the memory variant has an address of."""
-    return (*ADDRESSES, COLUMNS) if design.output else ADDRESSES
+    finishing = (COLUMNS, *([ROWS] if design.output.row_scales else [])) if design.output else ()
+    return (*ADDRESSES, *finishing)
 
 
 TAG_BITS = 16
@@ -266,14 +270,16 @@ def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, ad
         result = (
             constant("bits", 0, 8, design.output.bits, "Bits of a result."),
             constant("floating", 8, 1, design.output.floating, "1: in bfloat16, 0: integers."),
+            *([constant("row_scales", 9, 1, 1, "1: rows have scales.")] if design.output.row_scales else []),
         )
         registers.append(Register("output", 0x024, "The output stage.", result))
     registers.append(Register("job_mode", 0x08C, "Kind.", tuple(kinds)))
     if addressed:
         for i, name in enumerate(addresses(design)):
+            offset = 0x068 if name == ROWS else 0x090 + 8 * i
             for j, half in enumerate(("low", "high")):
                 text = f"Address of {name}, {half} half."
-                registers.append(word(f"job_{name}_{half}", 0x090 + 8 * i + 4 * j, "RW", text))
+                registers.append(word(f"job_{name}_{half}", offset + 4 * j, "RW", text))
         if design.strides:
             text = "Bytes from a row of results to the next one; 0: rows are back to back, tile by tile."
             registers.append(word("job_y_stride", 0x070, "RW", text))

@@ -9,10 +9,10 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from golden.lattice import DIM
-from golden.output import COLUMN_BITS
+from golden.output import COLUMN_BITS, ROW_BITS
 from hw.axi.bursts import WORDS_BITS
 from hw.axi.core import Core, Top
-from hw.axi.map import COLUMNS, STRIDE_BITS, along
+from hw.axi.map import COLUMNS, ROWS, STRIDE_BITS, along
 from hw.axi.ports import ADDRESS_BITS, RESPONSE_BITS, PortRegisters, forward, memory
 from hw.axi.read import Reader, ReaderShape, ReadMaster, id_bits, reader_shapes, tag_bits
 from hw.axi.write import WriteMaster
@@ -127,8 +127,7 @@ class MemoryCore(Core):
         shapes = {
             f"{side}_{name}": shape for side in words for name, shape in reader_shapes(design, words[side]).items()
         }
-        if design.output:
-            shapes[COLUMNS] = columns_shape(design)
+        shapes |= finishing_shapes(design)
         if design.front_end:
             shapes[RAW] = raw_shape(design)
         m.submodules.read = reads = ReadMaster(shapes, design.axcache, id_bits(design))
@@ -166,7 +165,11 @@ class MemoryCore(Core):
         results_of: Any = engine.acc
         if design.output:
             m.submodules.output = output = OutputStage(design)
-            sinks[COLUMNS] = self._columns(m, plan, places, reads, output)
+            wanted_of = {COLUMNS: (plan.tiles * design.cols, output.columns)}
+            if design.output.row_scales:
+                wanted_of[ROWS] = (plan.rows, output.scales)
+            for name, (count, words_of) in wanted_of.items():
+                sinks[name] = self._finishing(m, plan, places, reads, name, count, words_of)
             wiring.connect(m, engine.acc, output.i)
             results_of = output.o
         broadcast(m, plans, sinks)
@@ -280,32 +283,39 @@ class MemoryCore(Core):
             "rows": raw_sink(m, plans, routed),
         }
 
-    def _columns(
-        self, m: Module, plan: Any, places: data.View, reads: ReadMaster, output: OutputStage
+    def _finishing(
+        self, m: Module, plan: Any, places: data.View, reads: ReadMaster, name: str, count: Value, sink: Any
     ) -> tuple[Signal, Value]:
-        """Where plans go on their way to the reader of columns: those of jobs that keep their rows are passed over."""
-        m.submodules.image_columns = image = Image({COLUMNS: reads.readers[COLUMNS]})
-        wiring.connect(m, getattr(image, COLUMNS), getattr(reads, f"{COLUMNS}_job"))
-        words, wanted = getattr(reads, COLUMNS), Signal(name="columns_wanted")
+        """The reader of columns' or rows' words, so many, for the output stage. Returns where plans go on their way to
+        it: those of jobs that keep their rows are passed over."""
+        m.submodules[f"image_{name}"] = image = Image({name: reads.readers[name]})
+        wiring.connect(m, getattr(image, name), getattr(reads, f"{name}_job"))
+        words, wanted = getattr(reads, name), Signal(name=f"{name}_wanted")
         passed = plan.keep if self.design.keep_rows else Const(0, 1)
         m.d.comb += [
             image.i.valid.eq(wanted & ~passed),
-            image.i.payload.address.eq(places[COLUMNS]),
+            image.i.payload.address.eq(places[name]),
             image.i.payload.tiles.eq(1),
-            image.i.payload.words.eq(plan.tiles * self.design.cols),
+            image.i.payload.words.eq(count),
             *([image.i.payload.tag.eq(places.tag)] if self.design.diagnostics else []),
-            output.columns.payload.as_value().eq(words.payload),
-            output.columns.valid.eq(words.valid),
-            words.ready.eq(output.columns.ready),
+            sink.payload.as_value().eq(words.payload),
+            sink.valid.eq(words.valid),
+            words.ready.eq(sink.ready),
         ]
         return wanted, image.i.ready | passed
 
 
-def columns_shape(design: DesignPoint) -> ReaderShape:
-    """The reader of the columns' words: they are few."""
+def finishing_shapes(design: DesignPoint) -> dict[str, ReaderShape]:
+    """The readers of an output stage, of columns' words and of rows': they are few."""
+    if not design.output:
+        return {}
     jobs = design.jobs if design.prefetch > LEAST_PREFETCH else 0
     depth = max(LEAST_PREFETCH, 2 * design.burst)
-    return ReaderShape(COLUMN_BITS, design.bus_bits, design.burst, depth, jobs, tag_bits(design))
+    widths = {COLUMNS: COLUMN_BITS} | ({ROWS: ROW_BITS} if design.output.row_scales else {})
+    return {
+        name: ReaderShape(bits, design.bus_bits, design.burst, depth, jobs, tag_bits(design))
+        for name, bits in widths.items()
+    }
 
 
 RAW = "raw"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from golden.exits import ending
 from golden.matmul import Product, matmul
-from golden.output import Columns
+from golden.output import Columns, Rows
 from golden.quantize import quantize
 from hw.axi.memory import AxiMemoryTop
 from hw.design import DesignPoint
@@ -30,7 +30,7 @@ from sim.benches.inside.driver import Driver
 from sim.benches.inside.testbench import Testbench
 from sim.benches.runner import run_bench
 from sim.device import GoldenDevice
-from sim.image import columns_image, operand_image, result_bytes, result_rows
+from sim.image import columns_image, operand_image, result_bytes, result_rows, rows_image
 from sim.tiles import Job
 
 BATCH, INPUTS, OUTPUTS = 24, 256, 20
@@ -59,6 +59,8 @@ async def layer(dut: HierarchyObject) -> None:
         if rules
         else None
     )
+    # The scales of the rows of x, the largest as 1.
+    scales = Rows.of(x.scales / x.scales.max()) if rules and rules.row_scales else None
 
     # Images in memory. The weights of a layer would be written once, and stay.
     free, jobs = 0, []
@@ -71,6 +73,8 @@ async def layer(dut: HierarchyObject) -> None:
         if columns:
             first, count = part.first_tile * design.cols, part.tiles * design.cols
             images["c"] = columns_image(design, columns.part(first, count), part.tiles)
+        if scales:
+            images["r"] = rows_image(design, scales.part(part.first_row, part.rows))
         addresses = {}
         for name, image in images.items():
             memory.write(free, image)
@@ -97,7 +101,7 @@ async def layer(dut: HierarchyObject) -> None:
     ]
     y: NDArray[Any] = job.accumulators(np.concatenate(rows))
     if rules and columns:
-        np.testing.assert_array_equal(y, rules.finish(expected.accumulators, columns))
+        np.testing.assert_array_equal(y, rules.finish(expected.accumulators, columns, scales))
     else:
         y = Product(y, x.scales, w.scales).result
         np.testing.assert_array_equal(y, expected.result)

@@ -13,9 +13,9 @@ import numpy as np
 
 from golden.errors import GossetError
 from golden.given import integer
-from golden.output import COLUMN_BITS
+from golden.output import COLUMN_BITS, ROW_BITS
 from hw.axi.bursts import beats_of
-from hw.axi.memory import columns_shape
+from hw.axi.memory import finishing_shapes
 from hw.axi.read import reader_shapes
 from hw.axi.write import outstanding, result_word_bits
 from hw.design import DesignPoint
@@ -44,8 +44,8 @@ class BusJob:
         Words of activations per step, 2 for int8.
     x, w, y : int
         Addresses, in bytes: multiples of the bus width.
-    c : int
-        The same, of columns, for designs with an output stage.
+    c, r : int
+        The same, of columns, for designs with an output stage, and of rows, if these have scales.
     add, keep : bool
         Of designs that keep rows: whether it adds to those that were kept, and keeps its own.
     stride : int
@@ -61,6 +61,7 @@ class BusJob:
     w: int
     y: int
     c: int = 0
+    r: int = 0
     add: bool = False
     keep: bool = False
     stride: int = 0
@@ -104,8 +105,8 @@ def words_of(design: DesignPoint, rows: int, steps: int, passes: int) -> tuple[i
 
 
 def laid_out(design: DesignPoint, m: int, n: int, k: int, *, int8: bool = False) -> list[BusJob]:
-    """The jobs of a product, their images one after the other in memory: activations, weights, columns if there is an
-    output stage, and results of each job.
+    """The jobs of a product, their images one after the other in memory: activations, weights, columns and rows if
+    there is an output stage that has them, and results of each job.
 
     Raises
     ------
@@ -119,10 +120,13 @@ def laid_out(design: DesignPoint, m: int, n: int, k: int, *, int8: bool = False)
         x_words, w_words = words_of(design, part.rows, part.steps, passes)
         w = free + sum(operand_beats(design, "x", x_words)) * bus_bytes
         c = w + part.tiles * sum(operand_beats(design, "w", w_words)) * bus_bytes
-        y = c
+        r = c
         if design.output:
-            y += beats_of(part.tiles * design.cols, COLUMN_BITS, design.bus_bits) * bus_bytes
-        jobs.append(BusJob(part.rows, part.tiles, part.steps, passes, free, w, y, c, part.add, part.keep))
+            r += beats_of(part.tiles * design.cols, COLUMN_BITS, design.bus_bits) * bus_bytes
+        y = r
+        if design.output and design.output.row_scales:
+            y += beats_of(part.rows, ROW_BITS, design.bus_bits) * bus_bytes
+        jobs.append(BusJob(part.rows, part.tiles, part.steps, passes, free, w, y, c, r, part.add, part.keep))
         free = y + beats_of(part.output_rows * design.cols, design.result_bits, design.bus_bits) * bus_bytes
     return jobs
 
@@ -151,7 +155,7 @@ def bus_cycles(design: DesignPoint, jobs: Sequence[BusJob], memory_latency: int 
     stationary, bus, offset = design.dataflow == "ws", design.bus_bits, design.bus_bits // 8
     of_readers = []
     sides = [[*reader_shapes(design, word).values()] for word in (x_word(design), w_word(design))]
-    for side, shapes in enumerate([*sides, [columns_shape(design)]] if design.output else sides):
+    for side, shapes in enumerate([*sides, *([shape] for shape in finishing_shapes(design).values())]):
         for shape in shapes:
             unit = gcd(bus, shape.word_bits)
             in_units = bus // unit, shape.word_bits // unit
@@ -162,8 +166,8 @@ def bus_cycles(design: DesignPoint, jobs: Sequence[BusJob], memory_latency: int 
     for job in jobs:
         x_words, w_words = words_of(design, job.rows, job.steps, job.passes)
         units = job.rows if stationary else divide(job.rows, design.rows)
-        fields = [job.rows, job.tiles, job.steps, job.passes, x_words, w_words, job.tiles * design.cols, units]
-        fields += [job.x // offset, job.w // offset, job.c // offset, job.y // offset, job.keep]
+        fields = [job.rows, job.tiles, job.steps, job.passes, x_words, w_words, job.tiles * design.cols, job.rows]
+        fields += [units, *(place // offset for place in (job.x, job.w, job.c, job.r, job.y)), job.keep]
         table.append([*fields, job.stride * 8 // unit])
     machine = [stationary, design.rows, design.jobs, latency(design), design.drain_rows, design.burst, bus, delay]
     machine += [
@@ -174,6 +178,7 @@ def bus_cycles(design: DesignPoint, jobs: Sequence[BusJob], memory_latency: int 
         design.cols,
     ]
     machine += [design.strides, design.cols * design.result_bits // unit]
+    machine.append(bool(design.output and design.output.row_scales))
     counts = run(*(np.array(array, dtype=np.int64) for array in (machine, table, of_readers)), MAX_CYCLES)
     if counts[0] < 0:
         raise GossetError(f"The cycle model behind a bus counts to {MAX_CYCLES:,} cycles, but the jobs take more.")

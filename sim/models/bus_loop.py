@@ -7,7 +7,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 # Columns of the table of jobs.
-_ROWS, _TILES, _STEPS, _PASSES, _X_WORDS, _W_WORDS, _C_WORDS, _UNITS, _X, _W, _C, _Y, _KEEP, _STRIDE = range(14)
+_ROWS, _TILES, _STEPS, _PASSES, _X_WORDS, _W_WORDS, _C_WORDS, _R_WORDS = range(8)
+_UNITS, _X, _W, _C, _R, _Y, _KEEP, _STRIDE = range(8, 16)
 
 # What a row is, from the array to the writer.
 _PRESENT, _END, _KEPT, _LAST, _STOP = 1, 2, 4, 8, 16
@@ -18,16 +19,16 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
     """Total, beats that were read, and the counters in the order of `COUNTERS`; −1 as the total if it exceeds `most`.
 
     `machine` holds numbers in the order in which they are unpacked below, `jobs` a line per job, and `of_readers` for
-    each reader: side (0 for x, 1 for w, 2 for columns), depth and jobs of its queues, units of a beat and of a word,
-    bits of a word.
+    each reader: side (0 for x, 1 for w, 2 for columns, 3 for rows), depth and jobs of its queues, units of a beat and
+    of a word, bits of a word.
     """
     stationary, height, queue_depth, latency, drain_rows, burst, bus, delay = machine[:8]
-    row_units, beat_units, out_depth, stages, cols, strides, tile_units = machine[8:]
+    row_units, beat_units, out_depth, stages, cols, strides, tile_units, row_scales = machine[8:]
     count, sides = len(jobs), len(of_readers)
 
-    # Planner, and who has taken the plan on offer: engine, y, and the images of x, w and columns.
+    # Planner, and who has taken the plan on offer: engine, y, and the images of x, w, columns and rows.
     planning, planned, counting = 0, 0, 0  # the state; the job; cycles of counting left
-    has = np.zeros(5, np.int64)
+    has = np.zeros(6, np.int64)
     # Followers, each with its queue: fill_x, fill_w, run. `left` are the rounds to go of each loop.
     level = np.zeros(3, np.int64)
     there = np.zeros(3, np.int64)
@@ -49,7 +50,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
     in_queue, rows_put, rows_got = np.zeros(drain_rows + 1, np.int8), 0, 0
     # The output stage.
     pipe = np.zeros(stages + 1, np.int8)
-    at_column, first_row = 0, 1
+    at_column, first_row, first_tile = 0, 1, 1
     # The writer.
     y_level = y_next = 0
     gear = ending = active = at_y = began_y = 0
@@ -62,8 +63,8 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
     due = np.zeros(slots, np.int64)
     due_put = due_got = 0
     # Images.
-    image_full = np.zeros(3, np.int64)
-    image_job = np.zeros(3, np.int64)
+    image_full = np.zeros(4, np.int64)
+    image_job = np.zeros(4, np.int64)
     # Readers.
     has_plane, has_ask, has_cut = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
     walking, plane, planes = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
@@ -114,23 +115,27 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
         joins = out != 0 and not none and not ending and rest < beat_units and (active != 0 or not strides)
 
         # What readers have, and the output stage.
-        x_valid = w_valid = c_valid = True
+        x_valid = w_valid = c_valid = r_valid = True
         for i in range(sides):
             if not out_of[i]:
                 if of_readers[i, 0] == 0:
                     x_valid = False
                 elif of_readers[i, 0] == 1:
                     w_valid = False
-                else:
+                elif of_readers[i, 0] == 2:
                     c_valid = False
-        c_moves = False
+                else:
+                    r_valid = False
+        c_moves = r_moves = False
         row_taken = kept or joins
         if stages:
             moves = out == 0 or row_taken
-            enters = head != 0 and (not first_row or head & _KEPT != 0 or c_valid)
-            c_moves = bool(c_valid and head != 0 and head & _KEPT == 0 and first_row and moves)
+            ends_kept = head & _KEPT != 0
+            enters = head != 0 and (ends_kept or ((not first_row or c_valid) and (not first_tile or r_valid)))
             last_column = at_column == cols - 1
-            row_taken = enters and moves and (last_column or head & _KEPT != 0)
+            row_taken = enters and moves and (last_column or ends_kept)
+            c_moves = bool(enters and moves and not ends_kept and first_row)
+            r_moves = bool(row_taken and not ends_kept and first_tile)
 
         # The sequencer.
         job = job_of[2]
@@ -181,16 +186,17 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
         engine_ready = level.max() < queue_depth - 1
         ready_0, ready_1 = engine_ready, y_level < queue_depth
         ready_2, ready_3 = not image_full[0], not image_full[1]
-        passed = planned < count and (not stages or jobs[planned, _KEEP] != 0)
-        ready_4 = passed or not image_full[2]
+        keeps = planned < count and jobs[planned, _KEEP] != 0
+        passed_2, passed_3 = keeps or not stages, keeps or not row_scales
+        ready_4, ready_5 = passed_2 or not image_full[2], passed_3 or not image_full[3]
         plan_taken = (has[0] or ready_0) and (has[1] or ready_1) and (has[2] or ready_2) and (has[3] or ready_3)
-        plan_taken = plan_taken and (has[4] or ready_4)
+        plan_taken = plan_taken and (has[4] or ready_4) and (has[5] or ready_5)
         to_engine = on_offer and not has[0] and ready_0
         to_y = on_offer and not has[1] and ready_1
 
         # ---- The edge of the clock: readers. ----
         image_held = image_full.copy()
-        for side in range(3):
+        for side in range(4):
             image_taken = True
             for i in range(sides):
                 if of_readers[i, 0] != side:
@@ -221,7 +227,8 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
 
                 # Words out, beats in.
                 cut = cutting[i] != 0 and held[i] >= of_readers[i, 4] and out_of[i] < 2
-                out_of[i] += cut - (x_moves if side == 0 else w_moves if side == 1 else c_moves)
+                finishing = c_moves if side == 2 else r_moves
+                out_of[i] += cut - (x_moves if side == 0 else w_moves if side == 1 else finishing)
                 drop = cut and word[i] == 1
                 units = held[i]
                 if cut:
@@ -291,7 +298,8 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                 has_plane[i] = image_full[side] and not image_taken and (has_plane[i] or job_ready)
             if image_taken:
                 image_full[side] = 0
-            if on_offer and not has[2 + side] and not image_held[side] and not (side == 2 and passed):
+            passed = (side == 2 and passed_2) or (side == 3 and passed_3)
+            if on_offer and not has[2 + side] and not image_held[side] and not passed:
                 image_full[side] = 1
                 image_job[side] = planned
 
@@ -382,6 +390,8 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                     at_column = 0 if last_column else at_column + 1
                     if last_column:
                         first_row = head & _LAST != 0
+                        if first_row:
+                            first_tile = head & _END != 0
         came_out = coming[now % slots]
         coming[now % slots] = 0
         given_back = came_out & _KEPT != 0 and came_out & _END == 0
@@ -488,6 +498,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
             has[2] = not plan_taken and (has[2] or ready_2)
             has[3] = not plan_taken and (has[3] or ready_3)
             has[4] = not plan_taken and (has[4] or ready_4)
+            has[5] = not plan_taken and (has[5] or ready_5)
             if plan_taken:
                 planning = 0
                 planned += 1

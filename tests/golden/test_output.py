@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from golden.errors import GossetError
-from golden.output import Columns, OutputRules
+from golden.output import Columns, OutputRules, Rows
 
 INT32 = st.one_of(st.sampled_from([-(2**31), -1, 0, 1, 2**31 - 1]), st.integers(-(2**31), 2**31 - 1))
 
@@ -47,6 +47,24 @@ def test_it_is_the_nearest_bfloat16(accumulator, bias, mantissa, shift, relu):
         assert bits % 2 == 0
 
 
+@given(INT32, INT32, st.integers(0, 65535), st.integers(0, 63))
+def test_a_row_is_multiplied_rounded_and_clipped_before_its_biases_are_added(accumulator, bias, mantissa, shift):
+    columns = Columns(np.array([bias]), np.array([1]), np.array([2]), np.array([False]))
+    rows = Rows(np.array([7, mantissa]), np.array([9, shift]))
+    rounded = floor(Fraction(accumulator * mantissa, 1 << shift) + Fraction(1, 2))
+    scaled = min(max(rounded, -(2**31)), 2**31 - 1)
+    accumulators = np.array([[0], [accumulator]], dtype=np.int32)
+    found = OutputRules(result="int32", row_scales=True).finish(accumulators, columns, rows)
+    assert found.tolist() == [[floor(Fraction(bias + 2, 4))], [floor(Fraction(scaled + bias + 2, 4))]]
+
+
+@pytest.mark.parametrize("row_scales", [False, True])
+def test_rows_have_scales_or_none(row_scales):
+    rows = None if row_scales else Rows.of([1.0])
+    with pytest.raises(GossetError, match=r"rows of this output stage have (no )?scales"):
+        OutputRules(row_scales=row_scales).finish(np.zeros((1, 1), np.int32), Columns.of([1.0], [0]), rows)
+
+
 def test_int32_can_be_the_accumulators_themselves():
     accumulators = np.array([[-(2**31), 2**31 - 1, -1]], dtype=np.int32)
     found = OutputRules(result="int32").finish(accumulators, Columns.of(np.ones(3), np.zeros(3, int)))
@@ -74,6 +92,12 @@ def test_words_hold_all_of_a_column():
     assert columns.part(1, 5).bias.tolist() == [5]
 
 
+def test_words_hold_all_of_a_row():
+    rows = Rows(np.array([0xABCD, 1]), np.array([63, 0]))
+    assert [hex(word) for word in rows.words()] == ["0x3fabcd", "0x1"] and rows.words().dtype == np.uint32
+    assert rows.part(1, 5).mantissa.tolist() == [1] and len(rows) == 2
+
+
 @pytest.mark.parametrize(
     ("field", "values", "words"),
     [
@@ -91,12 +115,29 @@ def test_what_is_out_of_range_is_refused(field, values, words):
         Columns(**fields | {field: np.array(values)})
 
 
+@pytest.mark.parametrize(
+    ("mantissa", "shift", "words"),
+    [
+        ([65536], [0], "mantissa of a row is from 0 to 65535"),
+        ([0], [64], "shift of a row is from 0 to 63"),
+        ([0], [1, 1], "Each row has a mantissa and a shift: shift is"),
+    ],
+)
+def test_rows_out_of_range_are_refused(mantissa, shift, words):
+    with pytest.raises(GossetError, match=words):
+        Rows(np.array(mantissa), np.array(shift))
+
+
 @pytest.mark.parametrize("scale", [-1.0, 65536.0, np.nan, np.inf])
 def test_scales_out_of_range_are_refused(scale):
     with pytest.raises(GossetError, match="from 0 to below 65536"):
         Columns.of([scale], [0])
+    with pytest.raises(GossetError, match="from 0 to below 65536"):
+        Rows.of([scale])
 
 
 def test_other_results_are_refused():
     with pytest.raises(GossetError, match="Results are int8 or int16 or int32 or bfloat16, not 'int4'"):
         OutputRules(result="int4")
+    with pytest.raises(GossetError, match="row_scales is true or false, not 1"):
+        OutputRules(row_scales=1)

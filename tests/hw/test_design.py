@@ -35,6 +35,9 @@ def test_what_came_later_is_written_down_where_it_is_used():
     finishing = replace(small, output=OutputRules(result="int16"))
     assert finishing.as_dict()["output"] == {"result": "int16"}
     assert DesignPoint.from_dict(finishing.as_dict()) == finishing
+    scaled = replace(small, output=OutputRules(row_scales=True))
+    assert scaled.as_dict()["output"] == {"result": "int8", "row_scales": True}
+    assert DesignPoint.from_dict(scaled.as_dict()) == scaled
 
 
 def test_another_format_has_another_name():

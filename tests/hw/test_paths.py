@@ -101,7 +101,7 @@ def raw(dataflow, scale, candidates="parallel"):
 PLAIN = [plain("os"), plain("ws")]
 RAW = [raw("os", "host"), raw("ws", "max"), raw("ws", "rms"), raw("os", "host", "serial")]
 CASES = [(design, kind) for design in PLAIN for kind in ("stream", *AXI_TOPS)]
-CASES.append((replace(PLAIN[0], name="finishing", keep_rows=8, output=OutputRules()), "axi"))
+CASES.append((replace(PLAIN[0], name="finishing", keep_rows=8, output=OutputRules(row_scales=True)), "axi"))
 CASES += [(design, "axis") for design in RAW] + [(RAW[0], "stream"), (RAW[1], "stream")]
 
 

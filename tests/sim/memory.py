@@ -98,7 +98,7 @@ def measure(model: Model, jobs: list[BusJob], latency: int) -> BusCycles:
     words = {f"job_{name}": table[:, [i]] for i, name in enumerate(names) if f"job_{name}" in fields}
     if "job_y_stride" in fields:
         words["job_y_stride"] = np.array([[job.stride] for job in jobs], dtype=np.uint32)
-    for name in (name for name in "xwyc" if f"job_{name}" in fields):
+    for name in (name for name in "xwycr" if f"job_{name}" in fields):
         addresses = np.array([getattr(job, name) for job in jobs], dtype=np.uint64)
         words[f"job_{name}"] = addresses[:, None].view(np.uint32)
     model.reset()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from golden.frontend import Multiplier
 from golden.lattice import DIM
 from golden.matmul import matmul
-from golden.output import Columns
+from golden.output import Columns, Rows
 from hw.axi.ports import INCR
 from hw.axi.write import outstanding
 from hw.codec.encoder import cycles_per_block
@@ -33,6 +33,7 @@ from sim.image import (
     raw_image,
     result_bytes,
     result_rows,
+    rows_image,
     strided_rows,
 )
 from sim.models.schedule import Part
@@ -78,6 +79,8 @@ class MemoryBench(AxiBench):
         """The rows of raw jobs, and what multiplies them."""
         self.columns: dict[Job, Columns] = {}
         """What an output stage does with the columns of each job."""
+        self.rows: dict[Job, Rows] = {}
+        """And with its rows."""
         self.next_address = int(self.rng.integers(15 << (self.design.address_bits - 4), dtype=np.uint64))
 
     def place(self, size: int) -> int:
@@ -102,6 +105,8 @@ class MemoryBench(AxiBench):
         if self.design.output:
             columns = self.columns_of(job).part(part.first_tile * self.design.cols, part.tiles * self.design.cols)
             images["c"] = columns_image(self.design, columns, part.tiles)
+        if rows := self.rows_of(job):
+            images["r"] = rows_image(self.design, rows.part(part.first_row, part.rows))
         addresses = {}
         for name, image in images.items():
             addresses[name] = self.place(len(image))
@@ -113,7 +118,10 @@ class MemoryBench(AxiBench):
             size = (part.rows - 1) * stride + width if part.output_rows else 0
         addresses["y"] = self.place(size)
         self.memory.write(addresses["y"] - GUARD, b"\xa5" * (size + 2 * GUARD))
-        self._note_planes(addresses, part.tiles, x_words, w_words, len(images["x"]) if job in self.raw else 0)
+        sizes = {name: len(images[name]) for name in "cr" if name in images}
+        if job in self.raw:
+            sizes["x"] = len(images["x"])
+        self._note_planes(addresses, part.tiles, x_words, w_words, sizes)
         if self.design.strides:
             addresses["y_stride"] = stride
         if job in self.raw:
@@ -166,6 +174,16 @@ class MemoryBench(AxiBench):
             self.columns[job] = replace(columns, relu=rng.random(n) < 0.3)
         return self.columns[job]
 
+    def rows_of(self, job: Job) -> Rows | None:
+        """What it does with a job's rows, if they have scales: something at random, a few of which clip."""
+        rules = self.design.output
+        if not rules or not rules.row_scales:
+            return None
+        if job not in self.rows:
+            (m, _), rng = job.x.shape, self.rng
+            self.rows[job] = Rows.of(np.exp2(rng.uniform(-2, 1, m)) * rng.choice([1.0, 1.0, 1.0, 1e-9, 32767.0], m))
+        return self.rows[job]
+
     def long_product(self) -> Job:
         """A product of several jobs; with an output stage one whose sums are made on chip."""
         while True:
@@ -179,7 +197,7 @@ class MemoryBench(AxiBench):
     def golden(self, job: Job) -> NDArray[Any]:
         """Accumulators, or what the output stage makes of them."""
         accumulators, rules = super().golden(job), self.design.output
-        return rules.finish(accumulators, self.columns_of(job)) if rules else accumulators
+        return rules.finish(accumulators, self.columns_of(job), self.rows_of(job)) if rules else accumulators
 
     def check(self, what: str, job: Job, addresses: dict[str, int]) -> None:
         """Compares the results of a job in memory, and what is around them."""
@@ -247,22 +265,23 @@ class MemoryBench(AxiBench):
             same("tag of the job done last", self.driver.tag, await self.driver.value("done_tag"), 16)
         await self.idle()
 
-    def _note_planes(self, addresses: dict[str, int], tiles: int, x_words: Payload, w_words: Payload, raw: int) -> None:
-        """Remembers which reader is to fetch what: those of x, of w, of an output stage's columns and of raw rows, in
-        that order, and of an operand the labels first; `raw` is the size of raw rows."""
+    def _note_planes(
+        self, addresses: dict[str, int], tiles: int, x_words: Payload, w_words: Payload, others: dict[str, int]
+    ) -> None:
+        """Remembers which reader is to fetch what: those of x, of w, of an output stage's columns and rows, and of raw
+        rows, in that order, and of an operand the labels first; `others` are sizes of all but operands, of raw rows
+        under "x"."""
         reader = 0
         for side, words, count in (("x", x_words, 1), ("w", w_words, tiles)):
             sizes = plane_bytes(self.design, side, len(words[f"{side}_labels"]) // count)
             start = addresses[side]
-            for _ in range(0 if raw and side == "x" else count):
+            for _ in range(0 if side in others else count):
                 for i, size in enumerate(sizes):
                     self.planes.append((start, start + size, reader + i))
                     start += size
             reader += len(sizes)
-        if "c" in addresses:
-            self.planes.append((addresses["c"], addresses["y"], reader))
-        if raw:
-            self.planes.append((addresses["x"], addresses["x"] + raw, reader + bool(self.design.output)))
+        for i, (name, size) in enumerate(others.items()):
+            self.planes.append((addresses[name], addresses[name] + size, reader + i))
         self.planes.sort()
 
     async def _count(self) -> None:

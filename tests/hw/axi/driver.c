@@ -29,6 +29,7 @@ int submit(uint32_t rows, uint32_t tiles, uint32_t steps, uint32_t mode, uint64_
     NAME(job) job = {.rows = rows, .tiles = tiles, .steps = steps, .mode = mode, .x = x, .w = w, .y = y};
 #ifdef COLUMNS
     job.c = y + COLUMNS;
+    job.r = y + 2 * COLUMNS;
 #endif
 #ifdef SCALE
     job.x_stride = 8 * rows, job.y_stride = 16 * rows;
@@ -88,5 +89,14 @@ uint64_t c_image(uint8_t *image, const int32_t *bias, const uint16_t *mantissa, 
     for (uint32_t i = 0; i < count; i++)
         columns[i] = (NAME(column)){bias[i], mantissa[i], shift[i], relu[i] != 0};
     return NAME(c_image)(image, columns, count, first_tile, tiles);
+}
+
+uint64_t r_image(uint8_t *image, const uint16_t *mantissa, const uint8_t *shift, uint32_t all_rows, uint32_t first_row,
+                 uint32_t rows)
+{
+    NAME(row) given[64];
+    for (uint32_t i = 0; i < all_rows; i++)
+        given[i] = (NAME(row)){mantissa[i], shift[i]};
+    return NAME(r_image)(image, given, first_row, rows);
 }
 #endif

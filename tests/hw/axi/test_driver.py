@@ -14,14 +14,14 @@ from amaranth.sim import Simulator
 from golden.format import Format, PackedMatrix
 from golden.frontend import FrontEndRules
 from golden.int8 import quantize_int8
-from golden.output import Columns, OutputRules
+from golden.output import Columns, OutputRules, Rows
 from golden.quantize import quantize
 from hw.axi.control import Control
 from hw.axi.driver import driver
 from hw.axi.memory import AxiMemoryTop
 from hw.design import DesignPoint
 from hw.engine.planner import errors
-from sim.image import columns_image, operand_image, raw_image
+from sim.image import columns_image, operand_image, raw_image, rows_image
 from sim.rtl.tools import compiler
 from sim.tiles import Job
 
@@ -36,7 +36,7 @@ DESIGNS = {
         jobs=2,
         format=Format(8),
         keep_rows=32,
-        output=OutputRules(),
+        output=OutputRules(row_scales=True),
         diagnostics=True,
         strides=True,
         front_end=FrontEndRules(format=Format(8), length=16),
@@ -54,8 +54,8 @@ SCALE = 33 | 5 << 6
 TAG = 0xABC0
 """Of all jobs, together with their rows."""
 
-COLUMNS = 1 << 34
-"""Where the columns' words of a job are, beside its results."""
+COLUMNS = 1 << 34 | 64
+"""Where the columns' words of a job are, beside its results, and the rows' beside them."""
 
 OK, OTHER_HARDWARE, NO_ROOM, TIMEOUT, FAILED = range(0, -5, -1)
 
@@ -204,10 +204,10 @@ def test_jobs_and_errors(library):
     assert library.submit(5, 70, 8, mode, 1 << 40 | 64, 128, 1 << 33) == OK
     assert library.submit(1, 2, 3, 0, 0, 8, 16) == OK
     assert library.wait(2, 100) == OK and library.errors() == 0
-    names = ("rows", "tiles", "steps", "keep", "x", "w", "y", "c", "x_stride", "y_stride", "scale")
+    names = ("rows", "tiles", "steps", "keep", "x", "w", "y", "c", "r", "x_stride", "y_stride", "scale")
     assert [tuple(job[name] for name in names) for job in hardware.jobs] == [
-        (5, 70, 8, 1, 1 << 40 | 64, 128, 1 << 33, (1 << 33) + COLUMNS, 40, 80, SCALE),
-        (1, 2, 3, 0, 0, 8, 16, 16 + COLUMNS, 8, 16, SCALE),
+        (5, 70, 8, 1, 1 << 40 | 64, 128, 1 << 33, (1 << 33) + COLUMNS, (1 << 33) + 2 * COLUMNS, 40, 80, SCALE),
+        (1, 2, 3, 0, 0, 8, 16, 16 + COLUMNS, 16 + 2 * COLUMNS, 8, 16, SCALE),
     ]
     assert library.acknowledge() == hardware.map.pack("irq_status", job_done=1)
     # Nobody does a third one.
@@ -333,3 +333,11 @@ def test_columns_are_those_of_golden(library):
     columns = Columns(**drawn)
     made = image(library.c_image, *(pointer(values) for values in drawn.values()), 9, 2, 3)
     assert made == columns_image(DESIGNS["os"], columns.part(4, 6), 3)
+
+
+@pytest.mark.parametrize("library", ["os"], indirect=True)
+def test_rows_are_those_of_golden(library):
+    rng, library.r_image.restype = np.random.default_rng(0), ctypes.c_uint64
+    mantissa, shift = rng.integers(0, 2**16, 9).astype(np.uint16), rng.integers(0, 64, 9).astype(np.uint8)
+    made = image(library.r_image, pointer(mantissa), pointer(shift), 9, 2, 5)
+    assert made == rows_image(DESIGNS["os"], Rows(mantissa, shift).part(2, 5))

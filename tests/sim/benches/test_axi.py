@@ -57,7 +57,7 @@ def test_all_that_a_port_can_have_passes() -> None:
     design = replace(
         SMALL,
         name="finishing",
-        output=OutputRules(),
+        output=OutputRules(row_scales=True),
         strides=True,
         diagnostics=True,
         address_bits=40,
