@@ -25,7 +25,7 @@ WINDOW = 512
 """Tokens that the network sees at once; nothing is cached from window to window."""
 
 CHUNK = 64
-"""Tokens whose attention, or whose share of the vocabulary, is computed at once: what caches hold."""
+"""Tokens whose attention, or whose share of the loss, is computed at once: what caches hold."""
 
 Turn = Callable[[Array], Array]
 """Takes rows to what is read back of them, `(tokens, K)`."""
@@ -129,9 +129,9 @@ class Llama:
 
     def _loss(self, ids: Ids, ways: Ways) -> float:
         """The mean of −log p over a window."""
-        last, lost = self._last(ids[:-1], ways), []
-        for start in range(0, len(last), CHUNK):
-            logits = last[start : start + CHUNK] @ self.tensors["token_embd.weight"].T
+        every, lost = self.logits(ids[:-1], ways), []
+        for start in range(0, len(every), CHUNK):
+            logits = every[start : start + CHUNK]
             right = logits[np.arange(len(logits)), ids[1 + start : 1 + start + CHUNK]]
             most = logits.max(axis=1, keepdims=True)
             logits -= most
