@@ -126,44 +126,54 @@ def _search(
 ) -> NDArray[np.uint32]:  # pragma: no cover
     """The windows of least squared error; where `joint` is not negative, its L − bits bits start and end the ring.
 
-    Windows are kept as [last weight's bits, the bits before]. Which way a state was come to is not kept, but found
-    again for those on the way back: so the search is sums and least values of contiguous numbers, and nothing else.
+    Windows are kept as [last weight's bits, the bits before]; what is kept of a step is what the cheapest of those that
+    share all but their first bits costs. Which one that was is not kept, but found again for those on the way back: so
+    the search is sums and least values of contiguous numbers, and nothing else.
     """
     count, length = x.shape
     branch, rest = 1 << bits, len(values) >> bits
     part = rest >> bits
+    # Costs are compared four at once; where there are but two, each of them twice.
+    wide = max(rest // 4, part)
+    two, three = (0, 1) if branch == 2 else (2, 3)
     value = np.ascontiguousarray(values.reshape(rest, branch).T)
+    quarters = value.reshape(branch, -1, wide)
     result = np.empty((count, length), dtype=np.uint32)
     for n in numba.prange(count):
-        cost = np.zeros((branch, rest), dtype=np.float32)
-        least = np.empty(rest, dtype=np.float32)
+        least = np.empty(wide, dtype=np.float32)
         before = np.empty((length, rest), dtype=np.float32)
+        before[0] = 0
         if joint[n] >= 0:
-            cost[:] = FORBIDDEN
-            for a in range(branch):
-                cost[joint[n] % branch, a * part + joint[n] // branch] = 0
-        for t in range(length):
-            # Windows that share all but their first bits go on alike: the cheapest of them is kept.
-            least[:] = np.inf
-            for a in range(branch):
-                for b in range(branch):
-                    for i in range(part):
-                        low, other = least[b * part + i], cost[b, a * part + i]
-                        least[b * part + i] = other if other < low else low
-            now, target = before[t], x[n, t]
+            before[0] = FORBIDDEN
+            before[0, joint[n]] = 0
+        for t in range(length - 1):
+            now, then, target = before[t], before[t + 1], x[n, t]
+            parts = now.reshape(-1, wide)
+            now_0, now_1, now_2, now_3 = parts[0], parts[1], parts[two], parts[three]
             for b in range(branch):
+                own = quarters[b]
+                own_0, own_1, own_2, own_3 = own[0], own[1], own[two], own[three]
+                for i in range(wide):
+                    error_0, error_1 = target - own_0[i], target - own_1[i]
+                    error_2, error_3 = target - own_2[i], target - own_3[i]
+                    left = min(now_0[i] + error_0 * error_0, now_1[i] + error_1 * error_1)
+                    right = min(now_2[i] + error_2 * error_2, now_3[i] + error_3 * error_3)
+                    least[i] = min(left, right)
+                width = wide
+                while width > part:
+                    width //= 2
+                    left, right = least[:width], least[width:]
+                    for i in range(width):
+                        left[i] = min(left[i], right[i])
                 for i in range(part):
-                    now[i * branch + b] = least[b * part + i]
-            for b in range(branch):
-                new, own = cost[b], value[b]
-                for i in range(rest):
-                    error = target - own[i]
-                    new[i] = now[i] + error * error
+                    then[i * branch + b] = least[i]
         best, state = np.float32(np.inf), 0
         for a in range(branch if joint[n] >= 0 else branch * rest):
             s = a * rest + joint[n] if joint[n] >= 0 else a
-            if cost[s % branch, s // branch] < best:
-                best, state = cost[s % branch, s // branch], s
+            error = x[n, length - 1] - value[s % branch, s // branch]
+            found = before[length - 1, s // branch] + error * error
+            if found < best:
+                best, state = found, s
         result[n, length - 1] = state
         for t in range(length - 2, -1, -1):
             prefix = state // branch
