@@ -77,14 +77,29 @@ def _search(
     first: np.float32,
     limits: tuple[np.float32, np.float32, np.float32],
 ) -> NDArray[np.float32]:  # pragma: no cover
-    """As `nearest`; sums of squares in any order."""
+    """As `nearest`; sums of squares in any order.
+
+    What is cut off alone is an error that no smaller scale makes less: where it is no less than the least error so far,
+    but for the rounding of sums, neither this scale nor a smaller one is tried.
+    """
     result = np.zeros_like(groups)
     count, width = groups.shape
+    sure = np.float32(1) - np.float32(width) * np.float32(2**-22)
     for n in range(count):
-        best, least = np.float32(0), np.float32(np.inf)
+        best, least, vain = np.float32(0), np.float32(np.inf), np.float32(0)
         for t in range(scales.shape[1]):
             scale, error = scales[n, t], np.float32(0)
             if scale > 0:
+                if scale <= vain:
+                    continue
+                top, cut = limits[0] * scale, np.float32(0)
+                for i in range(width):
+                    rest = abs(groups[n, i]) - top
+                    rest = rest if rest > 0 else np.float32(0)
+                    cut += rest * rest
+                if cut * sure >= least:
+                    vain = scale
+                    continue
                 for i in range(width):
                     size = abs(groups[n, i])
                     rest = size - _read(size, scale, first, limits)
