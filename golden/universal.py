@@ -68,7 +68,7 @@ class Rotation:
 
     def forward(self, x: NDArray[np.float32], transform: Transform | None = None) -> NDArray[np.float32]:
         """Rotates rows `(rows, K)`; the transform is `hadamard`, or one that is faster where rounding is no matter."""
-        result = x[:, self.order]
+        result = np.take(x, self.order, axis=1)  # in rows, which an index with a list is not
         for i, signs in enumerate(self.signs):
             part = self._part(i)
             result[:, part] = (transform or hadamard)(result[:, part] * signs)

@@ -10,17 +10,19 @@ from golden.universal import Rotation, hadamard
 LONG = 1024
 """Entries of a row from which on a rotation is made of transforms, and not one product with its matrix."""
 
+_rotation = cache(Rotation)
+
 
 @cache
 def rotation(columns: int) -> Array:
     """The rotation of rows as a matrix to multiply them with: the products are faster than transforms in NumPy."""
-    return Rotation(columns).forward(np.eye(columns, dtype=np.float32))
+    return _rotation(columns).forward(np.eye(columns, dtype=np.float32))
 
 
 def rotated(x: Array) -> Array:
     """Rows times `rotation`, the quickest way."""
     columns = x.shape[1]
-    return x @ rotation(columns) if columns < LONG else Rotation(columns).forward(x, _by_products)
+    return x @ rotation(columns) if columns < LONG else _rotation(columns).forward(x, _by_products)
 
 
 def _by_products(x: Array) -> Array:
