@@ -170,6 +170,22 @@ def test_the_compiled_search_finds_the_best_scale(numbers):
     np.testing.assert_allclose(np.square(groups - found).sum(axis=1), np.square(groups - expected).sum(axis=1), 1e-5)
 
 
+@pytest.mark.parametrize(("numbers", "width"), [(steps.integers(4), 64), (steps.integers(2), 96), (steps.E2M1, 16)])
+def test_scales_that_are_passed_over_would_not_be_taken(numbers, width):
+    """Falling or rising, and whatever groups: no scale alone gives less error than those that are searched together."""
+    rng = np.random.default_rng(width)
+    groups = np.concatenate([rng.normal(size=(200, width)), rng.standard_t(1, (200, width)), np.eye(16, width)])
+    groups = groups.astype(np.float32)
+    falling = np.abs(groups).max(axis=1, keepdims=True) * np.linspace(1, 0.1, 30, dtype=np.float32) / numbers.top
+
+    def error(scales):
+        return np.square(groups - steps.nearest(groups, scales, numbers)).sum(axis=1)
+
+    least = np.min([error(scale) for scale in np.split(falling, 30, axis=1)], axis=0)
+    for scales in (falling, falling[:, ::-1], rng.permuted(falling, axis=1)):
+        np.testing.assert_allclose(error(scales), least, rtol=1e-5)
+
+
 def test_two_grids_are_better_than_one():
     x = gaussian(16)
     errors = [mse(x, CODECS[name]) for name in ("NF4 or its partner", "NF4")]

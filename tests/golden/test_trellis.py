@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from golden.rivals.trellis import MASKS, WIDTH, Trellis, hashed, one_mad, viterbi
+from golden.rivals.trellis import FORBIDDEN, MASKS, WIDTH, Trellis, _search, hashed, one_mad, viterbi
 
 
 def test_windows_close_a_ring():
@@ -32,6 +32,35 @@ def test_the_ring_is_the_nearest_one(bits):
     same = (windows[:, -1] & joint) == (found[:, -1:] & joint)
     np.testing.assert_allclose(error, np.where(same, errors, np.inf).min(axis=1), rtol=1e-5)
     assert (error < errors.min(axis=1) + 1e-5).mean() > 0.5
+
+
+def plain(x, values, bits, joint):
+    """The windows of least squared error of one sequence, state by state; of equal ones the first."""
+    states = np.arange(len(values))
+    rest = len(values) >> bits
+    cost = np.where((joint < 0) | (states % rest == joint), np.float32(0), FORBIDDEN)
+    came = []
+    for target in x:
+        before = cost.reshape(-1, rest)  # of windows that share all but their first bits
+        came.append(before.argmin(axis=0))
+        cost = before.min(axis=0)[states >> bits] + np.square(target - values)
+    ends = states[(joint < 0) | (states % rest == joint)]
+    path = [ends[cost[ends].argmin()]]
+    for step in came[:0:-1]:
+        path.append(step[path[-1] >> bits] * rest + (path[-1] >> bits))
+    return path[::-1]
+
+
+@pytest.mark.parametrize(("bits", "memory"), [(1, 2), (1, 4), (2, 3), (3, 2), (3, 4), (4, 3)])
+def test_the_search_is_viterbis(bits, memory):
+    """Of its windows every one, with codes and weights of few values, where many ways cost the same."""
+    rng = np.random.default_rng([bits, memory])
+    values = rng.integers(-3, 4, size=1 << bits * memory).astype(np.float32)
+    x = (rng.integers(-6, 7, size=(12, 16)) / 2).astype(np.float32)
+    joint = np.where(np.arange(12) % 3, rng.integers(len(values) >> bits, size=12), -1)
+    found = _search(x, values, bits, joint)
+    for row, start, windows in zip(x, joint, found, strict=True):
+        np.testing.assert_array_equal(windows, plain(row, values, bits, start))
 
 
 @pytest.mark.parametrize(("bits", "expected"), [(2, 11.6), (3, 17.38), (4, 22.85)])
