@@ -22,7 +22,7 @@ from golden.arrays import FLOAT32_MAX, check_scales
 from golden.errors import GossetError
 from golden.files import named, read_bytes, replacing
 from golden.given import integer, is_integer, shown
-from golden.lattice import DIM, blocks
+from golden.lattice import DIM, Lanes, blocks
 from golden.voronoi import decode_lanes, exponent, label_dtype
 
 VERSION = 1
@@ -105,10 +105,22 @@ class Format:
         """Bits of label and β index per entry, without the row scales."""
         return (self.label_bits + self.beta_bits) / DIM
 
+    def stored_bits(self, columns: int) -> int:
+        """Bits of a row of so many entries: labels and β indices with their padding, and the scale."""
+        count = -(-columns // DIM)
+        return count * self.label_bits + 32 * -(-count * self.beta_bits // 32) + 32
+
     @property
     def norm_bound(self) -> int:
         """Bound on ‖y‖² of a decoded block: the covering radius of Λ is √2, so 2·q²."""
         return 2 * self.q**2
+
+
+def multiplied(points: Lanes, betas: NDArray[np.uint8], fmt: Format) -> NDArray[np.int16]:
+    """β·y of points and β indices `(rows, blocks)`: int16 `(rows, 8·blocks)`."""
+    integers = blocks(points).astype(np.int16)
+    integers *= np.array(fmt.betas, dtype=np.int16)[betas][..., None]
+    return integers.reshape(len(betas), -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,16 +205,14 @@ class PackedMatrix:
     @property
     def bits_per_entry(self) -> float:
         """Everything stored, over rows·columns: labels and β indices with their padding, and the scales."""
-        words = -(-self.blocks * self.format.beta_bits // 32)
-        return (self.blocks * self.format.label_bits + 32 * words + 32) / self.columns
+        return self.format.stored_bits(self.columns) / self.columns
 
     @cached_property
     def integers(self) -> NDArray[np.int16]:
         """β·y of every entry, padding included: int16 `(rows, 8·blocks)`, |β·y| ≤ 15·64."""
-        points = blocks(decode_lanes(self.labels, self.format.q)).astype(np.int16)
-        points *= np.array(self.format.betas, dtype=np.int16)[self.betas][..., None]
-        points.flags.writeable = False
-        return points.reshape(len(self.scales), -1)
+        integers = multiplied(decode_lanes(self.labels, self.format.q), self.betas, self.format)
+        integers.flags.writeable = False
+        return integers
 
     def dequantize(self) -> NDArray[np.float32]:
         """scale·β·y, padding dropped: float32 `(rows, columns)`."""

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from golden.arrays import FLOAT32_MAX, as_matrix, as_scales, root_mean_square, row_scales
 from golden.errors import GossetError
-from golden.format import Format, PackedMatrix, largest_scale
+from golden.format import Format, PackedMatrix, largest_scale, multiplied
 from golden.lattice import DIM, Lanes, lanes
 from golden.rounding import Selection, choose
 from golden.voronoi import encode_lanes, label_dtype
@@ -26,6 +26,9 @@ Rounding = Callable[
     [Lanes, NDArray[np.float32], Format, Selection], tuple[Lanes, NDArray[np.uint8], NDArray[np.float32]]
 ]
 """Rounds blocks with given row scales, as `golden.rounding.choose` does."""
+
+Keep = Callable[[slice, Lanes, NDArray[np.uint8], NDArray[np.float32]], None]
+"""Takes some rows' points and β indices `(rows, blocks)` and their scales, from the thread that rounded them."""
 
 CHUNK = 1 << 16
 """Blocks worked on at once by a thread: many, or threads wait for each other between NumPy's short operations."""
@@ -97,13 +100,56 @@ def quantize(
         If the matrix, the selection or the scales are not as described.
     """
     x = as_matrix(matrix)
+    rows, columns = x.shape
+    count = -(-columns // DIM)
+    labels = np.zeros((rows, count), dtype=label_dtype(fmt.q))
+    betas = np.zeros((rows, count), dtype=np.uint8)
+
+    def keep(part: slice, point: Lanes, index: NDArray[np.uint8], _: NDArray[np.float32]) -> None:
+        labels[part], betas[part] = encode_lanes(point, fmt.q), index
+
+    chosen = _round(x, fmt, keep, selection, scales, progress, rounding, threads)
+    return PackedMatrix(fmt, columns, labels, betas, chosen)
+
+
+def read_back(
+    matrix: ArrayLike,
+    fmt: Format,
+    *,
+    scales: ArrayLike | None = None,
+    rounding: Rounding = choose,
+    threads: int | None = None,
+) -> NDArray[np.float32]:
+    """`quantize(…).dequantize()`, without labels in between, which take as long as the rounding: float32, as `matrix`.
+
+    Parameters and errors are those of `quantize`.
+    """
+    x = as_matrix(matrix)
+    result = np.empty_like(x)
+
+    def keep(part: slice, point: Lanes, index: NDArray[np.uint8], chosen: NDArray[np.float32]) -> None:
+        result[part] = multiplied(point, index, fmt)[:, : x.shape[1]] * chosen[:, None]
+
+    _round(x, fmt, keep, "opt", scales, None, rounding, threads)
+    return result
+
+
+def _round(
+    x: NDArray[np.float32],
+    fmt: Format,
+    keep: Keep,
+    selection: Selection,
+    scales: ArrayLike | None,
+    progress: Progress | None,
+    rounding: Rounding,
+    threads: int | None,
+) -> NDArray[np.float32]:
+    """Row scales `(rows,)`; what rows are rounded to is given to `keep`."""
     if selection not in get_args(Selection):
         raise GossetError(f'The selection of β is "opt", "first" or "best", but it is {selection!r}.')
     rows, columns = x.shape
     given = None if scales is None else as_scales(scales, rows)
     count = -(-columns // DIM)
-    labels = np.zeros((rows, count), dtype=label_dtype(fmt.q))
-    betas = np.zeros((rows, count), dtype=np.uint8)
     chosen = np.zeros(rows, dtype=np.float32)
 
     @np.errstate(over="ignore", under="ignore")
@@ -121,10 +167,9 @@ def quantize(
         if given is None:
             _keep_finite(chosen[part], point, index, fmt)
         zero = chosen[part] == 0
-        index[zero] = 0
-        label = encode_lanes(point, fmt.q)
-        label[zero] = 0
-        labels[part], betas[part] = label, index
+        for of_zero in (index, *point):
+            of_zero[zero] = 0
+        keep(part, point, index, chosen[part])
         return len(index)
 
     step = max(1, CHUNK // count)
@@ -134,7 +179,7 @@ def quantize(
         done += rounded
         if progress is not None:
             progress(done, rows)
-    return PackedMatrix(fmt, columns, labels, betas, chosen)
+    return chosen
 
 
 def _in_any_order(work: Callable[[slice], int], parts: list[slice], threads: int) -> Iterator[int]:

@@ -21,7 +21,7 @@ from golden.quality import bytelm, smollm
 from golden.quality.llama import WINDOW, Array, Ids, Llama, Ways
 from golden.quality.rotations import rotated, rotation
 from golden.quality.texts import spread
-from golden.quantize import Rounding, quantize, rms_scales
+from golden.quantize import Rounding, read_back, rms_scales
 from golden.rivals import Codec, Coded
 from golden.rivals.integers import IntGroups
 from golden.rivals.microscaling import mxfp4, nvfp4
@@ -92,8 +92,8 @@ class Packed:
     def __call__(self, matrix: ArrayLike) -> Coded:
         """Quantises and reads back."""
         scales = None if self.search else rms_scales(matrix, self.format)
-        packed = quantize(matrix, self.format, scales=scales, rounding=self.rounding, threads=self.threads)
-        return Coded(packed.dequantize(), packed.bits_per_entry)
+        values = read_back(matrix, self.format, scales=scales, rounding=self.rounding, threads=self.threads)
+        return Coded(values, self.format.stored_bits(values.shape[1]) / values.shape[1])
 
 
 @dataclass(frozen=True)

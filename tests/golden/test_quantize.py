@@ -6,7 +6,7 @@ from golden import quantize as module
 from golden.errors import GossetError
 from golden.format import Format
 from golden.int8 import Int8Matrix, quantize_int8
-from golden.quantize import quantize
+from golden.quantize import quantize, read_back, rms_scales
 from golden.rounding import NEAR, PULLS
 
 
@@ -211,3 +211,17 @@ def test_bad_int8_parts_are_refused():
     ):
         with pytest.raises(GossetError, match=message):
             Int8Matrix(values, scales)
+
+
+@pytest.mark.parametrize("q", voronoi.RATES)
+def test_what_is_read_back_at_once_is_what_is_packed(q):
+    """In every bit, signs of zeros included: rows of zeros, of ties, of the largest numbers and of the least."""
+    fmt, rng = Format(q), np.random.default_rng(q)
+    x = rng.standard_t(3, size=(40, 77)).astype(np.float32)
+    x[3], x[5], x[6] = 0, np.rint(2 * x[5]) / 2, 1
+    x[7] *= np.float32(3.3e38) / np.abs(x[7]).max()
+    x[8] *= np.float32(1e-40)
+    for scales in (None, np.where(np.arange(40) % 3, rms_scales(x, fmt), 0)):
+        packed = quantize(x, fmt, scales=scales)
+        read = read_back(x, fmt, scales=scales)
+        np.testing.assert_array_equal(read.view(np.uint32), packed.dequantize().view(np.uint32))
