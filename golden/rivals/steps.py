@@ -6,6 +6,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+NARROW = 16
+"""Entries of a group at most whose scales are all tried: what would tell that one is in vain takes as long."""
+
 
 @dataclass(frozen=True)
 class Steps:
@@ -92,14 +95,15 @@ def _search(
             if scale > 0:
                 if scale <= vain:
                     continue
-                top, cut = limits[0] * scale, np.float32(0)
-                for i in range(width):
-                    rest = abs(groups[n, i]) - top
-                    rest = rest if rest > 0 else np.float32(0)
-                    cut += rest * rest
-                if cut * sure >= least:
-                    vain = scale
-                    continue
+                if width > NARROW:
+                    top, cut = limits[0] * scale, np.float32(0)
+                    for i in range(width):
+                        rest = abs(groups[n, i]) - top
+                        rest = rest if rest > 0 else np.float32(0)
+                        cut += rest * rest
+                    if cut * sure >= least:
+                        vain = scale
+                        continue
                 for i in range(width):
                     size = abs(groups[n, i])
                     rest = size - _read(size, scale, first, limits)
