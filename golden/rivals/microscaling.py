@@ -1,6 +1,6 @@
 """4-bit floating point with block scales: MXFP4 and NVFP4."""
 
-import ml_dtypes
+import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -41,15 +41,34 @@ def nvfp4(matrix: ArrayLike, *, search: bool = False) -> Coded:
     groups = grouped(x, 16).reshape(-1, 16)
     whole = np.float32(np.abs(groups).max() / (E2M1.top * E4M3_MAX)) or np.float32(1)
 
-    def code(part: NDArray[np.float32]) -> NDArray[np.float32]:
-        largest = np.abs(part).max(axis=-1, keepdims=True)
+    factors = (np.array(SCALES if search else SCALES[:1]) / E2M1.top).astype(np.float32)
 
-        factors = np.array(SCALES if search else SCALES[:1]) / E2M1.top
-        exact = np.minimum(largest * factors.astype(np.float32) / whole, E4M3_MAX)
-        return nearest(part, exact.astype(ml_dtypes.float8_e4m3fn).astype(np.float32) * whole, E2M1)
+    def code(part: NDArray[np.float32]) -> NDArray[np.float32]:
+        return nearest(part, _scales(part, factors, whole), E2M1)
 
     values = by_parts(groups, code)
     return Coded(_matrix(values, x), (4 * groups.size + 8 * len(groups) + 32) / x.size)
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _scales(
+    groups: NDArray[np.float32], factors: NDArray[np.float32], whole: np.float32
+) -> NDArray[np.float32]:  # pragma: no cover
+    """Fractions of groups' largest magnitudes as they are read back from E4M3, of which `whole` is 1: `(n, factors)`.
+
+    Three bits follow the first one, or the number is a multiple of 2^−9: it is added to what leaves no others a place.
+    """
+    result = np.empty((len(groups), len(factors)), dtype=np.float32)
+    for n in range(len(groups)):
+        largest = np.float32(0)
+        for x in groups[n]:
+            largest = max(largest, abs(x))
+        for t in range(len(factors)):
+            exact = min(largest * factors[t] / whole, np.float32(E4M3_MAX))
+            power = np.int32(np.float32(exact).view(np.int32) & 0x7F800000).view(np.float32)
+            large = max(power, np.float32(2**-6)) * np.float32(2**20)
+            result[n, t] = ((exact + large) - large) * whole
+    return result
 
 
 def _matrix(groups: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.float32]:

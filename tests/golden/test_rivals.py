@@ -2,12 +2,13 @@ import hashlib
 import itertools
 from functools import partial
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 from golden.errors import GossetError
 from golden.format import Format
-from golden.rivals import Lattice, d4, e8p, nestquant, steps
+from golden.rivals import Lattice, d4, e8p, microscaling, nestquant, steps
 from golden.rivals.grids import NF4, PO2_NF4, SFP4, Grids
 from golden.rivals.integers import BipolarInt, Int8Outliers, IntGroups
 from golden.rivals.microscaling import mxfp4, nvfp4
@@ -170,7 +171,7 @@ def test_the_compiled_search_finds_the_best_scale(numbers):
     np.testing.assert_allclose(np.square(groups - found).sum(axis=1), np.square(groups - expected).sum(axis=1), 1e-5)
 
 
-@pytest.mark.parametrize(("numbers", "width"), [(steps.integers(4), 64), (steps.integers(2), 96), (steps.E2M1, 16)])
+@pytest.mark.parametrize(("numbers", "width"), [(steps.integers(4), 64), (steps.integers(2), 96), (steps.E2M1, 32)])
 def test_scales_that_are_passed_over_would_not_be_taken(numbers, width):
     """Falling or rising, and whatever groups: no scale alone gives less error than those that are searched together."""
     rng = np.random.default_rng(width)
@@ -184,6 +185,21 @@ def test_scales_that_are_passed_over_would_not_be_taken(numbers, width):
     least = np.min([error(scale) for scale in np.split(falling, 30, axis=1)], axis=0)
     for scales in (falling, falling[:, ::-1], rng.permuted(falling, axis=1)):
         np.testing.assert_allclose(error(scales), least, rtol=1e-5)
+
+
+def test_scales_of_nvfp4_are_the_nearest_in_e4m3():
+    """Those of ml_dtypes in every bit: all numbers, what lies halfway between two, and their neighbours."""
+    numbers = np.arange(127, dtype=np.uint8).view(ml_dtypes.float8_e4m3fn).astype(np.float32)
+    halfway = (numbers[1:] + numbers[:-1]) / 2
+    beside = [np.nextafter(halfway, np.float32(end)) for end in (0, 500)]
+    largest = np.concatenate([numbers, halfway, *beside, np.geomspace(1e-30, 1e4, 500)]).astype(np.float32)
+    groups = np.zeros((len(largest), 16), dtype=np.float32)
+    groups[np.arange(len(largest)), np.arange(len(largest)) % 16] = -largest
+    for whole in (1, 2**-20, 1.7):
+        found = microscaling._scales(groups, np.array([1, 0.3], dtype=np.float32), np.float32(whole))
+        exact = np.minimum(largest[:, None] * np.array([1, 0.3], dtype=np.float32) / np.float32(whole), 448)
+        expected = exact.astype(ml_dtypes.float8_e4m3fn).astype(np.float32) * np.float32(whole)
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_two_grids_are_better_than_one():
