@@ -58,7 +58,9 @@ def test_fidelity_of_a_copy_is_one_and_of_noise_is_not():
 def test_e8_beats_what_users_have_at_its_rate(monkeypatch):
     """A small twin of the whole evaluation: 30 sentences, two layers, weights and activations both quantised."""
     monkeypatch.setattr(minilm, "LAYERS", 2)
-    rows = evaluate(30, ["E8 q=16, rotated", "int4-g64", "MXFP4", "NVFP4", "search on packed codes, E8 q=16"])
+    names = ["E8 q=16, rotated", "int4-g64", "MXFP4", "NVFP4", "search on packed codes, E8 q=16"]
+    rows = evaluate(30, [*names, "NestQuant q=14, rotated"], few=True)
+    assert [*rows] == names
     e8 = rows["E8 q=16, rotated"]
     for rival in ("int4-g64", "MXFP4", "NVFP4"):
         assert e8["bits"] - 32 / 384 <= rows[rival]["bits"]  # a row's scale, over the shortest rows

@@ -7,6 +7,7 @@ import pytest
 from golden.errors import GossetError
 from golden.quality import report
 from golden.quality.report import TIME_SHARED, gaussian, quality
+from golden.rivals.integers import IntGroups
 
 SLOW = ("1MAD", ", best")
 """In the names of codecs that take minutes; their own tests hold them."""
@@ -38,6 +39,17 @@ def test_the_lattice_is_nearest_to_the_bound(figures):
     # With searched clips integers come nearer: 3.2 times the bound in this small sample, where they had 4.2 without.
     assert figures["int4-g64"]["distortion_over_gamma"] > 1.75 * figures["E8 q=16"]["distortion_over_gamma"]
     assert figures["E8 q=16"]["sqnr_db"] > figures["NVFP4"]["sqnr_db"] + 2.5
+
+
+def test_of_few_formats_none_takes_long(monkeypatch):
+    def slow(matrix):
+        raise AssertionError("it was asked for")
+
+    monkeypatch.setattr(report, "codecs", lambda: {"trellis 1MAD, 2 bits": slow, "int4-g64": IntGroups(4)})
+    rows = gaussian(rows=8, k=256, report=lambda line: None, few=True)
+    assert "int4-g64" in rows and "trellis 1MAD, 2 bits" not in rows
+    with pytest.raises(AssertionError, match="asked for"):
+        gaussian(rows=8, k=256, report=lambda line: None)
 
 
 def test_time_sharing_falls_below_what_its_code_needs(figures):
