@@ -25,7 +25,11 @@ WINDOW = 512
 """Tokens that the network sees at once; nothing is cached from window to window."""
 
 CHUNK = 64
-"""Tokens whose attention, or whose share of the loss, is computed at once: what caches hold."""
+"""Tokens whose attention is computed at once: what caches hold."""
+
+LOST = 128
+"""Tokens whose loss is computed at once: a product packs the whole vocabulary's matrix each time, and more of them take
+memory that is given back in between, which the system fills with zeros."""
 
 Turn = Callable[[Array], Array]
 """Takes rows to what is read back of them, `(tokens, K)`."""
@@ -129,10 +133,10 @@ class Llama:
 
     def _loss(self, ids: Ids, ways: Ways) -> float:
         """The mean of −log p over a window."""
-        every, lost = self.logits(ids[:-1], ways), []
-        for start in range(0, len(every), CHUNK):
-            logits = every[start : start + CHUNK]
-            right = logits[np.arange(len(logits)), ids[1 + start : 1 + start + CHUNK]]
+        last, lost = self._last(ids[:-1], ways), []
+        for start in range(0, len(last), LOST):
+            logits = last[start : start + LOST] @ self.tensors["token_embd.weight"].T
+            right = logits[np.arange(len(logits)), ids[1 + start : 1 + start + LOST]]
             most = logits.max(axis=1, keepdims=True)
             logits -= most
             lost.append(np.log(np.exp(logits, out=logits).sum(axis=1)) + most[:, 0] - right)
