@@ -32,7 +32,7 @@ class ArrayBench(Testbench):
         self.source = Source(self, self.streams["i"])
         self.rows = Rows(self)
         kinds = [f"activations {kind}" for kind in self.design.activations]
-        self.about(*kinds, ALL, SOME, SINGLE)
+        self.about(*kinds, ALL, *([SOME] if self.design.rows > 1 else []), SINGLE)
         Monitor(self, self.streams["i"], self._into)
         Monitor(self, self.streams["o"], self.rows.take)
 
