@@ -38,14 +38,15 @@ def registers(h: Harness) -> None:
     rules = watch(h, AxiLiteRules(map.address_bits, 2), dut, "s_axi_ctrl")
     h.assume(rules.manager)
     h.prove("the subordinate's rules", rules.subordinate)
-    has_address, has_data, written, has_wanted = (
-        h.probe(f"{path}.{name}") for name in ("has_address", "has_data", "written", "has_wanted")
+    has_address, decoded, has_data, written, has_wanted = (
+        h.probe(f"{path}.{name}") for name in ("has_address", "decoded", "has_data", "written", "has_wanted")
     )
     answer = written + dut.s_axi_ctrl_bvalid
     h.prove(
         "what is held or done waits for its answer",
         (rules.addresses == has_address + answer) & (rules.data == has_data + answer),
     )
+    h.prove("what is decoded is an address", ~decoded | has_address)
     h.prove("one is done at a time", answer <= 1)
     h.prove("a read waits for its answer", rules.reads == has_wanted + dut.s_axi_ctrl_rvalid)
     h.cover("data before its address", has_data & ~has_address)
@@ -64,6 +65,8 @@ def reads(h: Harness) -> None:
     h.prove("it is always ready", dut.memory_rready)
     h.prove("bursts of 16 beats at most", ~dut.memory_arvalid | (dut.memory_arlen < burst))
     waits = Value.cast(0)
+    chosen, turn = h.probe("dut.core.core.chosen"), h.probe("dut.core.core.turn", len(shapes))
+    h.prove("it is the turn of one", Cat(turn == 1 << i for i in range(len(shapes))).any())
     for i, name in enumerate(master.readers):
         path, inside = f"dut.core.core.{name}", exact_log2(burst)
         job = planes_layout(master.readers[name].word_bits, bus)(getattr(dut, f"{name}_job_payload"))
@@ -88,6 +91,7 @@ def reads(h: Harness) -> None:
             ends = there.at[:inside] + there.more
             h.prove(f"{name}: {what} crosses no multiple of its most beats", ~waits_there | (ends < burst))
             set_aside = Mux(waits_there, there.more + 1, 0)
+        h.prove(f"{name}: who is next has a burst on offer", ~(chosen & turn[i]) | waits_there)
         room, freed = h.probe(f"{path}.room", len(range(depth + 1)).bit_length()), h.probe(f"{path}.freed")
         inner, front = h.probe(f"{path}.queue.inner_level", (depth - 1).bit_length()), h.probe(f"{path}.queue.r_rdy", 1)
         beats, bursts = getattr(rules, f"beats_{i}"), getattr(rules, f"bursts_{i}")
@@ -171,7 +175,7 @@ def claims() -> list[Claim]:
             "each request, once, none without, stable until it is taken; address and data of a write in either order.",
             registers,
             Induction(1, reach=8),
-            Bug("an address alone is answered", "has_address & has_data", "has_address"),
+            Bug("an address alone is answered", "decoded & has_data", "decoded"),
         ),
         Claim(
             "axi_read_master",
