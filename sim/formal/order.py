@@ -12,7 +12,7 @@ from hw.axi.gearbox import Gearbox
 from sim.formal.claim import Bug, Claim
 from sim.formal.harness import Harness
 from sim.formal.methods import Induction
-from sim.formal.streams import Fork
+from sim.formal.streams import Fork, gearbox_level
 
 WIDTHS = ((24, 16), (16, 24), (32, 8), (8, 32))
 """Widths of the two sides of gearboxes."""
@@ -23,7 +23,8 @@ def through_gearbox(widths: tuple[int, int], h: Harness) -> None:
     gearbox = Gearbox(*widths)
     unit, came, leave = gearbox.unit_bits, widths[0] // gearbox.unit_bits, widths[1] // gearbox.unit_bits
     dut = h.place(gearbox, drop=0)
-    level, held, ending = (h.probe(f"dut.core.{name}") for name in ("level", "held", "ending"))
+    full = gearbox_level(h, gearbox)
+    held, ending = (h.probe(f"dut.core.{name}") for name in ("held", "ending"))
     capacity = len(held) // unit
     taken, given = dut.i_valid & dut.i_ready, dut.o_valid & dut.o_ready
     units_out = sum((dut.o_units[k] for k in range(leave)), Signal(1, name="none"))
@@ -37,7 +38,7 @@ def through_gearbox(widths: tuple[int, int], h: Harness) -> None:
     with h.m.If(arrives):
         h.m.d.sync += [
             watching.eq(1),
-            place.eq(level - Mux(given, units_out, 0) + pick),
+            place.eq(full - Mux(given, units_out, 0) + pick),
             content.eq(Array(dut.i_data[k * unit : (k + 1) * unit] for k in range(came))[pick]),
         ]
     with h.m.Elif(here):
@@ -49,11 +50,10 @@ def through_gearbox(widths: tuple[int, int], h: Harness) -> None:
     h.prove("it comes out as it went in", ~here | (leaving == content))
     h.prove("and is marked", ~here | Array(dut.o_units)[place[:2]])
     inside = Array(held[k * unit : (k + 1) * unit] for k in range(capacity))[place]
-    h.prove("until then it is in its place", ~watching | ((place < level) & (inside == content)))
-    h.prove("no more is held than can be", level <= capacity)
+    h.prove("until then it is in its place", ~watching | ((place < full) & (inside == content)))
     h.prove("a word is whole, or the last", ~dut.o_valid | ending | dut.o_units.all())
-    h.prove("what ends holds something", ~ending | level.any())
-    h.prove("the last one ends it", ~(given & dut.o_last) | (level == units_out))
+    h.prove("what ends holds something", ~ending | full.any())
+    h.prove("the last one ends it", ~(given & dut.o_last) | (full == units_out))
     h.cover("a unit waits behind a whole word", watching & (place >= leave) if capacity > leave else watching)
     h.cover("a last word that is not whole", given & ~dut.o_units.all() if leave > 1 else given & dut.o_last)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from amaranth import Cat, Module
+from amaranth import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, exact_log2
@@ -103,17 +103,32 @@ def queue(h: Harness, path: str, depth: int) -> None:
     h.prove(f"{path} holds what lies between its ends", level[:at] == (produce - consume)[:at])
 
 
+def gearbox_level(h: Harness, gearbox: Gearbox) -> Signal:
+    """The level of a gearbox, and what holds of it."""
+    unit = gearbox.unit_bits
+    taken, out = gearbox.i_bits // unit, gearbox.o_bits // unit
+    held = h.probe("dut.core.level", bits_for(taken + out - 1))
+    few, near, enough = (h.probe(f"dut.core.{name}") for name in ("few", "near", "enough"))
+    h.prove("no more is held than can be", held < taken + out)
+    h.prove("what is known of the level", Cat(few, near, enough) == Cat(held <= out, held < 2 * out, held >= out))
+    return held
+
+
 def raw_rows(h: Harness) -> None:
-    """As `keeps_rules`; a row that is filled up has begun."""
-    keeps_rules(UNITS["rows"][1], h)
+    """A row that is filled up has begun."""
     h.prove("a row that is filled up has begun", ~(h.probe("dut.core.filling") & h.probe("dut.core.first")))
     queue(h, "dut.core.door", 2)
 
 
-def keeps_rules(unit: Unit, h: Harness) -> None:
+def keeps_rules(name: str, h: Harness) -> None:
     """Every stream in is assumed to keep the rules, and every stream out is proved to."""
-    generated = generate(unit(), "unit")
+    component = UNITS[name][1]()
+    generated = generate(component, "unit")
     dut = h.place(generated)
+    if name == "rows":
+        raw_rows(h)
+    if isinstance(component, Gearbox):
+        gearbox_level(h, component)
     for description in generated.description["streams"]:
         if description["always_ready"]:
             continue
@@ -136,9 +151,9 @@ def claims() -> list[Claim]:
             f"stream_{name}",
             f"The streams out of {what} keep the rules, if those into it do: what is offered stays on offer, as it is, "
             "until it is taken, whatever the pauses.",
-            raw_rows if name == "rows" else partial(keeps_rules, unit),
+            partial(keeps_rules, name),
             Induction(2 if name == "planner" else 1, reach=12),  # what it says of a job is a cycle old
             bug,
         )
-        for name, (what, unit, bug) in UNITS.items()
+        for name, (what, _, bug) in UNITS.items()
     ]
