@@ -25,7 +25,7 @@ help:
 	@echo "make large    what tests leave out: a checkpoint of 1 GB, how larger designs start: minutes"
 	@echo "make accept   accepts the generated hardware as it is, where a change of it is meant"
 	@echo "make benches  every testbench at full size on every preset: half an hour"
-	@echo "make formal   proves claims on the generated Verilog, for all inputs: half an hour"
+	@echo "make formal   proves claims on the generated Verilog, for all inputs: minutes"
 	@echo "make mutate   small changes of the Verilog, and which of them the testbenches find: hours; goes on where it was"
 	@echo "make soak     random products on random designs against golden (MINUTES=$(MINUTES))"
 	@echo "make bench    measured speed ratios"
