@@ -2,25 +2,26 @@
 
 The module is taken twice, with the mutant and without it, in equal states and with equal inputs in every cycle. What
 remains equal is found as the greatest set of statements that a cycle of reset makes true and every cycle keeps: that a
-register is the same in both; or, for one that is not, that it is the same whenever another register of one bit is up,
-or down. If in that set the outputs are equal as well, they are equal for ever. Outputs of a stream need to be equal
-only while it is valid. What cannot be proved of the module by itself is tried once more within the one around it. All
-other modules in it are cut off: what goes into them is an output, what comes out of them an input.
+register, or each bit of a narrow one, is the same in both; or, for one that is not, that it is the same whenever
+another bit is up, or down. If in that set the outputs are equal as well, they are equal for ever. Outputs of a stream
+need to be equal only while it is valid. What cannot be proved of the module by itself is tried once more within the one
+around it. All other modules in it are cut off: what goes into them is an output, what comes out of them an input.
 
 Where claims of `sim.formal` say all that a unit does, a mutant of which they hold is none either.
 """
 
+import json
 import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from golden import process
+from golden.errors import ToolError
 from sim.formal.catalogue import chosen
 from sim.formal.claim import Claim, ask
 from sim.formal.harness import Harness
 from sim.formal.model import model
-from sim.formal.verdict import Answer, solve
 from sim.mutate.mutants import ASSIGNMENT, RESETS, Mutant, planted
 from sim.silicon.tools import yosys
 
@@ -37,12 +38,12 @@ flatten
 expose -evert unit/c:*
 delete =A:blackbox
 setattr -unset init w:*
-memory_collect
-memory_map
 opt_expr
 opt_clean
-setundef -zero
 check -assert
+memory_collect
+memory_map
+setundef -undriven -zero
 dffunmap
 write_smt2 unit.smt2
 """
@@ -127,8 +128,11 @@ def _stub(text: str) -> str:
     return "\n".join(["(* blackbox *)", text.partition(";\n")[0] + ";", *ports, "endmodule"])
 
 
-Statement = tuple[str, str, bool]
-"""That a register is the same in both; where the second one, of one bit, is so, if one is named."""
+Part = tuple[str, int | None]
+"""A wire, or one bit of it."""
+
+NARROW = 4
+"""Bits of a register of which each is looked at by itself: such are states, counts and tokens."""
 
 
 def equivalent(circuit: Circuit, number: int, limit: float) -> bool:
@@ -141,57 +145,36 @@ def equivalent(circuit: Circuit, number: int, limit: float) -> bool:
         If the solver fails.
     """
     end = time.monotonic() + limit
-    return any(_Proof(circuit, number, depth, end).holds() for depth in DEPTHS)
+    return any(_induction(circuit, number, depth, end - time.monotonic()) for depth in DEPTHS)
 
 
-class _Proof:
+def _induction(circuit: Circuit, number: int, depth: int, limit: float) -> bool:
     """An induction over `depth` cycles on what is the same in a module and in a mutant of it."""
-
-    def __init__(self, circuit: Circuit, number: int, depth: int, end: float):
-        self.circuit, self.depth, self.end = circuit, depth, end
-        self.bits = [name for name, width in circuit.registers.items() if width == 1]
-        self.kept: list[Statement] = [(name, "", True) for name in circuit.registers]
-        facts = [_same(name, i) for name in circuit.inputs for i in range(depth + 1)]
-        for side, which in (("s", 0), ("t", number)):
-            facts += [f"(= {_at(CHOSEN, f'{side}{i}')} #x{which:04x})" for i in range(depth + 1)]
-        states = [_state(circuit.text, f"{side}{i}") for side in "st" for i in range(depth + 1)]
-        steps = [_step(circuit.text, f"{side}{i}", f"{side}{i + 1}") for side in "st" for i in range(depth)]
-        self.text = "\n".join(["(set-logic QF_BV)", *states, *steps, *map("(assert {})".format, facts)])
-
-    def holds(self) -> bool:
-        """Whether it closes."""
-        resets = [name for name in self.circuit.inputs if name in RESETS]
-        begin = [*(_same(name, 0) for name in self.circuit.registers), *(_at(name, "s0") for name in resets)]
-        while True:
-            # From a reset, all that is kept holds in the cycles after it; if the module has none, it begins alike.
-            sifted = self._sifted(begin, range(1, self.depth + 1)) if resets else True
-            if sifted:
-                so_far = [_text(statement, i) for statement in self.kept for i in range(self.depth)]
-                sifted = self._sifted(so_far, [self.depth])
-                if sifted:
-                    told_apart = f"(not {_every(_outputs(self.circuit, self.depth - 1))})"
-                    return self._ask([*so_far, told_apart], []).result == "unsat"
-            if sifted is None:
-                return False
-
-    def _sifted(self, facts: Sequence[str], steps: Sequence[int]) -> bool | None:
-        """Whether what is kept holds in some steps if the facts are so; if not, what does not is kept no longer, and
-        where it was said of all cycles, it is now said of those in which a bit is up, or down. None: no answer."""
-        asked = [_every([_text(statement, i) for i in steps]) for statement in self.kept]
-        answer = self._ask([*facts, f"(not {_every(asked)})"], asked)
-        if answer.result == "sat":
-            pairs = list(zip(self.kept, answer.values, strict=True))
-            self.kept = [statement for statement, holds in pairs if holds]
-            false = [name for (name, bit, _), holds in pairs if not holds and not bit]
-            self.kept += [(name, bit, up) for name in false for bit in self.bits for up in (False, True)]
-        return {"sat": False, "unsat": True}.get(answer.result)
-
-    def _ask(self, facts: Sequence[str], terms: Sequence[str]) -> Answer:
-        """What the solver says within the time that is left."""
-        left = self.end - time.monotonic()
-        if left <= 0:
-            return Answer("unknown", 0.0, [])
-        return solve("\n".join([self.text, *map("(assert {})".format, facts)]), terms, left)
+    if limit <= 0:
+        return False
+    parts: list[Part] = []
+    for name, width in circuit.registers.items():
+        parts += [(name, bit) for bit in range(width)] if 1 < width <= NARROW else [(name, None)]
+    bits = [part for part in parts if part[1] is not None or circuit.registers[part[0]] == 1]
+    facts = [_same((name, None), i) for name in circuit.inputs for i in range(depth + 1)]
+    for side, which in (("s", 0), ("t", number)):
+        facts += [f"(= {_at((CHOSEN, None), f'{side}{i}')} #x{which:04x})" for i in range(depth + 1)]
+    states = [_state(circuit.text, f"{side}{i}") for side in "st" for i in range(depth + 1)]
+    steps = [_step(circuit.text, f"{side}{i}", f"{side}{i + 1}") for side in "st" for i in range(depth)]
+    resets = [_at((name, None), "s0") for name in circuit.inputs if name in RESETS]
+    question = {
+        "formulas": "\n".join(["(set-logic QF_BV)", *states, *steps, *map("(assert {})".format, facts)]),
+        "same": [[_same(part, i) for i in range(depth + 1)] for part in parts],
+        "up": [[_at(bit, f"s{i}") for i in range(depth + 1)] for bit in bits],
+        "begin": [*(_same((name, None), 0) for name in circuit.registers), *resets] if resets else [],
+        "alike": f"(and true true {' '.join(_outputs(circuit, depth - 1))})",
+        "limit": limit,
+    }
+    done = process.run_python("sim.mutate.induction", input=json.dumps(question), limit=limit + 60)
+    if done.code:
+        said = done.errors.strip().splitlines()
+        raise ToolError(f"The solver failed ({said[-1] if said else done.how}).")
+    return bool(json.loads(done.output))
 
 
 def as_claimed(claims: Sequence[str], mutant: Mutant, limit: float) -> bool:
@@ -245,27 +228,16 @@ def _step(text: str, before: str, after: str) -> str:
     return f"(assert {re.sub(r'[(]([|][^|]*)[|] next_state[)]', lambda match: f'{match[1]}@{after}|', body)})"
 
 
-def _at(name: str, state: str) -> str:
-    """A wire in a state."""
-    return f"|unit_n {name}@{state}|"
+def _at(part: Part, state: str) -> str:
+    """A wire, or a bit of it, in a state."""
+    name, bit = part
+    wire = f"|unit_n {name}@{state}|"
+    return wire if bit is None else f"(= ((_ extract {bit} {bit}) {wire}) #b1)"
 
 
-def _same(name: str, step: int) -> str:
-    """That a wire is the same in both."""
-    return f"(= {_at(name, f's{step}')} {_at(name, f't{step}')})"
-
-
-def _text(statement: Statement, step: int) -> str:
-    """A statement, in a step."""
-    name, bit, up = statement
-    if not bit:
-        return _same(name, step)
-    up_now = _at(bit, f"s{step}")
-    return f"(=> {up_now if up else f'(not {up_now})'} {_same(name, step)})"
-
-
-def _every(formulas: Sequence[str]) -> str:
-    return f"(and true true {' '.join(formulas)})"
+def _same(part: Part, step: int) -> str:
+    """That a wire, or a bit of it, is the same in both."""
+    return f"(= {_at(part, f's{step}')} {_at(part, f't{step}')})"
 
 
 def _outputs(circuit: Circuit, step: int) -> list[str]:
@@ -274,6 +246,6 @@ def _outputs(circuit: Circuit, step: int) -> list[str]:
     same = []
     for name in circuit.outputs:
         streams = [v for v in valid if name != v and name.startswith(v.removesuffix("valid"))]
-        idle = f"(not {_at(max(streams, key=len), f's{step}')})" if streams else "false"
-        same.append(f"(or {idle} {_same(name, step)})")
+        idle = f"(not {_at((max(streams, key=len), None), f's{step}')})" if streams else "false"
+        same.append(f"(or {idle} {_same((name, None), step)})")
     return same

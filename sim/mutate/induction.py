@@ -1,0 +1,110 @@
+"""Finds what is kept, by a solver that stays: a program of its own, which can be stopped.
+
+Reads JSON: `formulas` in SMT-LIB; `same`, for each part of the state whether it is the same in both circuits, and `up`,
+whether a bit is up, each as terms, one for each step of the induction; `begin`, terms that hold when it begins, or
+nothing if all parts are then the same; `alike`, a term that must follow; `limit` in seconds. Writes `true` if it does
+and `false` if it does not, or if time was up.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import bitwuzla
+from bitwuzla import Kind, Term
+
+Statement = tuple[int, int | None, bool]
+"""That a part is the same in both; where a bit is up, or down, if there is one."""
+
+
+class Induction:
+    """The greatest set of statements that the beginning makes true and every step keeps, and what follows from it.
+
+    Parameters
+    ----------
+    asked : dict
+        As it is read.
+    """
+
+    def __init__(self, asked: dict[str, Any]):
+        options = bitwuzla.Options()
+        options.set(bitwuzla.Option.PRODUCE_MODELS, True)
+        self.terms = bitwuzla.TermManager()
+        parser = bitwuzla.Parser(self.terms, options)
+        parser.parse(asked["formulas"], True, False)
+        self.solver = parser.bitwuzla()
+        end = time.monotonic() + asked["limit"]
+        self.solver.configure_terminator(lambda: time.monotonic() > end)
+        self.same = [[parser.parse_term(term) for term in steps] for steps in asked["same"]]
+        self.up = [[parser.parse_term(term) for term in steps] for steps in asked["up"]]
+        self.begin = [parser.parse_term(term) for term in asked["begin"]]
+        self.alike = parser.parse_term(asked["alike"])
+        self.depth = len(self.same[0]) - 1 if self.same else 0
+        self.kept: list[Statement] = [(part, None, True) for part in range(len(self.same))]
+        self._made: dict[tuple[Statement, int], Term] = {}
+
+    def closes(self) -> bool:
+        """Whether outputs are alike for ever.
+
+        Raises
+        ------
+        TimeoutError
+            If time is up.
+        """
+        while True:
+            # From a reset, all that is kept holds in the cycles after it; if the circuit has none, it begins alike.
+            if self.begin and self._sift(self.begin, range(1, self.depth + 1)):
+                continue
+            so_far = [self._statement(statement, step) for statement in self.kept for step in range(self.depth)]
+            if not self._sift(so_far, [self.depth]):
+                self.solver.push(1)
+                for fact in so_far:
+                    self.solver.assert_formula(fact)
+                return not self._possible(self._not(self.alike))
+
+    def _sift(self, facts: Sequence[Term], steps: Sequence[int]) -> bool:
+        """Drops the statements that are not true in some steps though the facts are. Of a part that may then differ in
+        all cycles, it is said that it does not where a bit is up, or down. Returns whether there were any."""
+        self.solver.push(1)
+        for fact in facts:
+            self.solver.assert_formula(fact)
+        left = {statement: self._every([self._statement(statement, step) for step in steps]) for statement in self.kept}
+        while left and self._possible(self._not(self._every(list(left.values())))):
+            left = {statement: term for statement, term in left.items() if self.solver.get_value(term).value()}
+        self.solver.pop(1)
+        false = [part for part, bit, up in self.kept if bit is None and (part, bit, up) not in left]
+        dropped = len(left) < len(self.kept)
+        self.kept = [*left, *((part, bit, up) for part in false for bit in range(len(self.up)) for up in (False, True))]
+        return dropped
+
+    def _possible(self, term: Term) -> bool:
+        result = self.solver.check_sat(term)
+        if result == bitwuzla.Result.UNKNOWN:
+            raise TimeoutError
+        return bool(result == bitwuzla.Result.SAT)
+
+    def _statement(self, statement: Statement, step: int) -> Term:
+        """A statement, in a step."""
+        if (statement, step) not in self._made:
+            part, bit, up = statement
+            term = self.same[part][step]
+            if bit is not None:
+                where = self.up[bit][step] if up else self._not(self.up[bit][step])
+                term = self.terms.mk_term(Kind.IMPLIES, [where, term])
+            self._made[statement, step] = term
+        return self._made[statement, step]
+
+    def _every(self, terms: Sequence[Term]) -> Term:
+        return self.terms.mk_term(Kind.AND, [self.terms.mk_true(), self.terms.mk_true(), *terms])
+
+    def _not(self, term: Term) -> Term:
+        return self.terms.mk_term(Kind.NOT, [term])
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(Induction(json.load(sys.stdin)).closes()))
+    except TimeoutError:
+        print(json.dumps(False))
