@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from golden.errors import GossetError
-from sim.formal import buses, decoding, encoding, order, products, streams
+from sim.formal import buses, decoding, encoding, order, products, queues, streams
 from sim.formal.arithmetic import Implication
 from sim.formal.claim import Claim
 
@@ -12,6 +12,7 @@ GROUPS: Mapping[str, Callable[[], Sequence[Claim | Implication]]] = {
     "Decoders": decoding.claims,
     "Cells": products.claims,
     "Rules of streams": streams.claims,
+    "Queues": queues.claims,
     "Nothing lost, doubled or reordered": order.claims,
     "AXI": buses.claims,
     "Encoder": encoding.claims,
