@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from golden.errors import GossetError
-from sim.formal import arrays, buses, decoding, encoding, order, products, queues, streams
+from sim.formal import arrays, buses, decoding, encoding, order, plans, products, queues, streams
 from sim.formal.arithmetic import Implication
 from sim.formal.claim import Claim
 
@@ -15,6 +15,7 @@ GROUPS: Mapping[str, Callable[[], Sequence[Claim | Implication]]] = {
     "Rules of streams": streams.claims,
     "Queues": queues.claims,
     "Nothing lost, doubled or reordered": order.claims,
+    "Plans carried out": plans.claims,
     "AXI": buses.claims,
     "Encoder": encoding.claims,
 }

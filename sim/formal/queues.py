@@ -99,11 +99,11 @@ def fifo(depth: int, h: Harness) -> None:
     dut, path = h.place(Fifo(depth)), "dut.core.queue"
     came, went = dut.i_valid & dut.i_ready, dut.o_valid & dut.o_ready
     inside = counted(h, came, went, depth)
-    words, head, level = _memory(h, f"{path}.storage", depth), Value.cast(0), dut.o_valid
+    words, head, level = memory(h, f"{path}.storage", depth), Value.cast(0), dut.o_valid
     if depth > 1:
         head, tail, level = (h.probe(f"{path}.{name}") for name in ("consume", "produce", "level"))
-        h.prove("its ends", (head < depth) & (tail == _around(head + level, depth)))
-    in_order(h, inside, (came, dut.i_payload), (went, dut.o_payload), level, _ring(words, head))
+        h.prove("its ends", (head < depth) & (tail == around(head + level, depth)))
+    in_order(h, inside, (came, dut.i_payload), (went, dut.o_payload), level, ring(words, head))
     in_time(h, inside, dut.o_valid, 1)
     h.prove("it takes words until it is full", dut.i_ready == (inside < depth))
 
@@ -113,11 +113,11 @@ def block_queue(depth: int, h: Harness) -> None:
     dut, path, inner = h.place(BlockQueue(BITS, depth)), "dut.core", depth - 1
     came, went = dut.w_en & dut.w_rdy, dut.r_en & dut.r_rdy
     inside = counted(h, came, went, depth)
-    words, head, level = _memory(h, f"{path}.memory", inner), Value.cast(0), h.probe(f"{path}.inner_level")
+    words, head, level = memory(h, f"{path}.memory", inner), Value.cast(0), h.probe(f"{path}.inner_level")
     if inner > 1:
         head, tail = h.probe(f"{path}.head"), h.probe(f"{path}.$signature__addr", bits_for(inner - 1))
-        h.prove("its ends", (head < inner) & (level <= inner) & (tail == _around(head + level, inner)))
-    behind = _ring(words, head)
+        h.prove("its ends", (head < inner) & (level <= inner) & (tail == around(head + level, inner)))
+    behind = ring(words, head)
     held = [
         Mux(dut.r_rdy, behind[k - 1] if k else dut.r_data, behind[k] if k < inner else dut.r_data) for k in range(depth)
     ]
@@ -145,7 +145,7 @@ def trusting(depth: int, h: Harness) -> None:
         )
         h.prove("its ends", tail == (head + waiting)[: len(head)])
         known = h.wire(waiting + dut.valid + fetched + pushed)
-        stored = _ring(_memory(h, f"{path}.memory", depth), head)
+        stored = ring(memory(h, f"{path}.memory", depth), head)
         behind = [Mux(waiting > k, stored[k], word) for k in range(depth)]
         behind = [Mux(fetched, before, here) for before, here in _shifted(h.probe(f"{path}.read__data"), behind)]
         held = [Mux(dut.valid, before, here) for before, here in _shifted(dut.q, behind)]
@@ -170,18 +170,19 @@ def skid(h: Harness) -> None:
     h.prove("it takes words until it is full", dut.i_ready == (inside < 2))
 
 
-def _memory(h: Harness, path: str, depth: int) -> list[Value]:
-    return [h.probe(f"{path}[{i}]", BITS) for i in range(depth)]
+def memory(h: Harness, path: str, depth: int, bits: int = BITS) -> list[Value]:
+    """The words of a memory."""
+    return [h.probe(f"{path}[{i}]", bits) for i in range(depth)]
 
 
-def _around(place: Value, depth: int) -> Value:
+def around(place: Value, depth: int) -> Value:
     """A place less than twice the depth, in a memory that begins again at its end."""
     return Mux(place >= depth, place - depth, place)
 
 
-def _ring(words: list[Value], head: Value) -> list[Value]:
+def ring(words: list[Value], head: Value) -> list[Value]:
     """Words from the head on."""
-    return [Array(words)[_around(head + k, len(words))] for k in range(len(words))]
+    return [Array(words)[around(head + k, len(words))] for k in range(len(words))]
 
 
 def _shifted(first: Value, words: list[Value]) -> list[tuple[Value, Value]]:
