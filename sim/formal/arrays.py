@@ -5,6 +5,7 @@ What a cell multiplies is not looked at here, see `sim.formal.products`: a produ
 says whose product it is and where it ends up.
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from hw.array.edges import latency
 from hw.array.operands import job_bits, sum_bits
 from hw.array.output_stationary import OutputStationaryArray
 from hw.array.weight_stationary import WeightStationaryArray
-from hw.design import ACC_BITS, DesignPoint
+from hw.design import ACC_BITS, DesignPoint, Pipeline
 from hw.values import register
 from sim.formal.claim import Bug, Claim
 from sim.formal.harness import Harness
@@ -197,16 +198,26 @@ def _value(dut: Any, column: int) -> Value:
     return dut.o_values[ACC_BITS * column : ACC_BITS * (column + 1)].as_signed()
 
 
-SIZES = (("lean", 2, 2), ("lean", 3, 1), ("deep", 2, 2))
-"""Pipelines, rows and columns of the arrays that are looked at: nothing new comes with more of them."""
+SIZES: tuple[tuple[Pipeline, int, int], ...] = (("lean", 2, 2), ("lean", 3, 1), ("deep", 2, 2))
+"""Pipelines, rows and columns of the arrays that are looked at: a lean one keeps its accumulators in another way, and
+with more than two rows a weight-stationary one reads its memory in another way."""
 
 
 def claims() -> list[Claim]:
     """All of them."""
     found = []
     for pipeline, rows, cols in SIZES:
-        common = {"rows": rows, "cols": cols, "x_depth": 4, "panel_rows": 4, "pipeline": pipeline, "format": Format(2)}
-        os, ws = DesignPoint(name="os", w_depth=4, **common), DesignPoint(name="ws", dataflow="ws", **common)
+        ws = DesignPoint(
+            name="ws",
+            dataflow="ws",
+            rows=rows,
+            cols=cols,
+            x_depth=4,
+            panel_rows=4,
+            pipeline=pipeline,
+            format=Format(2),
+        )
+        os = replace(ws, name="os", dataflow="os", w_depth=4)
         size = f"{pipeline}_{rows}x{cols}"
         found += [
             Claim(

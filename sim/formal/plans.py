@@ -174,8 +174,8 @@ def claims() -> list[Claim]:
     return [
         Claim(
             "plan_follower",
-            "What follows the queue of plans is at every plan once, in their order, for as many rounds of two loops, one "
-            "in the other, as the plan says; it says which round is the last, and what plan is next.",
+            "What follows the queue of plans is at every plan once, in their order, for as many rounds of two loops, "
+            "one in the other, as the plan says; it says which round is the last, and what plan is next.",
             follower,
             Induction(1, reach=14),
             Bug("the inner loop does not count", "there & _17_", "there & 1'h0"),
@@ -199,8 +199,8 @@ def claims() -> list[Claim]:
         ),
         Claim(
             "plan_keeper",
-            "A row of accumulators whose job adds comes out, or is kept, with the row of its number added that was kept "
-            f"last; those that are kept stay, but for the mark of their job's end. Jobs that add or keep have "
+            "A row of accumulators whose job adds comes out, or is kept, with the row of its number added that was "
+            "kept last; those that are kept stay, but for the mark of their job's end. Jobs that add or keep have "
             f"{LEAST_KEPT} rows or more, and no more than can be kept.",
             keeper,
             Induction(KEEPING + 2, reach=4 * LEAST_KEPT),

@@ -92,6 +92,16 @@ def test_assumptions_leave_runs_out():
     assert (Claim("still", "", build, Induction(1), bug)).check(LIMIT).status == "proved"
 
 
+def test_what_is_cut_out_is_anything():
+    def build(h):
+        below_ten(h)
+        h.cut("dut.core.wraps")
+
+    verdict = (replace(CLAIM, build=build, method=Bounded(11))).check(LIMIT)
+    assert verdict.status == "refuted" and verdict.waves.of("dut_count")[-1] == 10, "it does not wrap around"
+    assert verdict.waves.of("dut.core.wraps")[-2] == 0
+
+
 def test_the_state_at_the_beginning_is_any():
     def build(h):
         counter = h.place(Counter())
