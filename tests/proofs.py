@@ -53,7 +53,8 @@ yosys' reading of Verilog and its formulas of it; Bitwuzla and Z3, which are bel
 240 minimal vectors of Λ are the facets of its Voronoi cell (Conway and Sloane, *Sphere packings, lattices and groups*,
 chapter 21). These steps are arguments and no proofs by a solver: that a run with pauses is the run without them, drawn
 out (from the claims `*_pauses`); that golden's soft decoder decides the same with all reliabilities doubled, on which
-the encoder's parts are joined; and that stages, each proved from whatever its registers hold, make the whole. Seconds
+the encoder's parts are joined; that stages, each proved from whatever its registers hold, make the whole; and that the
+products of the cells of an array, which its claims take to be anything, are those of the claims on cells. Seconds
 are those of the solver on the machine where `make formal` ran, two claims at a time and beside other work.
 """
 
@@ -63,12 +64,13 @@ NOT_PROVED = (
     "Cells whose activations are int8.",
     "That the decoder's energy is the least for q = 16, 32 and 64: it is golden's point there as well, by proof, but "
     "the certificate by minimal vectors takes the solver too long.",
-    "Arrays: that a beat reaches the row it belongs to, skew, drain, and the accumulators' memory of a "
-    "weight-stationary array.",
+    "Arrays of other sizes than those of the claims; that sums fit the accumulators of a lean array; and that the "
+    "engine sends beats as far apart as the claims on arrays ask for.",
     "The encoder's division by β, its choice of β, and that the point is the nearest one with more than two "
     "fraction bits: for those only that each part does what golden does.",
     "The rotator for segments of more than eight coordinates, the measurement of scales, and the front end as a whole.",
-    "Queues by themselves, banks, and the order of words through readers, framers and the engine.",
+    "Queues of more than four places; the memories of the banks, and the lanes that raw rows are written to; the "
+    "framer of raw rows, but for the rules of streams; the order of words through readers, and the engine as a whole.",
     "That a burst of results has as many beats of data as its address says; the AXI tops as a whole: soft reset, "
     "interrupts, what every register means.",
     "That the sequencer, the readers and the link never come to a stop, and that every job ends within a bound.",

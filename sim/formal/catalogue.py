@@ -4,15 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from golden.errors import GossetError
-from sim.formal import buses, decoding, encoding, order, products, streams
+from sim.formal import arrays, buses, decoding, encoding, order, plans, products, queues, streams
 from sim.formal.arithmetic import Implication
 from sim.formal.claim import Claim
 
 GROUPS: Mapping[str, Callable[[], Sequence[Claim | Implication]]] = {
     "Decoders": decoding.claims,
     "Cells": products.claims,
+    "Arrays": arrays.claims,
     "Rules of streams": streams.claims,
+    "Queues": queues.claims,
     "Nothing lost, doubled or reordered": order.claims,
+    "Plans carried out": plans.claims,
     "AXI": buses.claims,
     "Encoder": encoding.claims,
 }

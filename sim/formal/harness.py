@@ -33,6 +33,8 @@ class Harness:
     assumed : list of Value
     probes : dict of str to str
         Free inputs that are held equal to a wire inside a unit.
+    cuts : list of str
+        Wires inside a unit that are taken to be anything.
     """
 
     def __init__(self) -> None:
@@ -43,6 +45,7 @@ class Harness:
         self.covered: dict[str, Value] = {}
         self.assumed: list[Value] = []
         self.probes: dict[str, str] = {}
+        self.cuts: list[str] = []
         self._free: dict[str, Signal] = {}
         self._tops: dict[str, str] = {}
 
@@ -106,6 +109,12 @@ class Harness:
             self.probes[name] = wire
             self.free(name, bits)
         return self._free[name]
+
+    def cut(self, wire: str) -> Signal:
+        """The same of a wire that is taken to be anything, in every cycle, whatever drives it: what is proved is so
+        whatever it is, and no solver has to look at what is before it."""
+        self.cuts.append(wire)
+        return self.probe(wire)
 
     def always(self, name: str, shape: ShapeLike = 1) -> Any:
         """A value that the solver chooses once."""

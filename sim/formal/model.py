@@ -67,7 +67,8 @@ def model(harness: Harness, verilog: dict[str, str]) -> Model:
             (folder / f"{name}.v").write_text(text, encoding="utf-8")
         reads = "".join(f"read_verilog {name}.v\n" for name in verilog)
         keeps = "".join(f"setattr -set keep 1 top/w:{wire}\n" for wire in harness.probes.values())
-        (folder / "script.ys").write_text(reads + BEFORE + keeps + AFTER, encoding="utf-8")
+        cuts = "".join(f"cutpoint top/w:{wire}\n" for wire in harness.cuts)
+        (folder / "script.ys").write_text(reads + BEFORE + keeps + cuts + AFTER, encoding="utf-8")
         done = process.run([*command, "-q", "-l", "log.txt", "-s", "script.ys"], folder=folder)
         if done.code:
             raise process.failed(done, _errors(folder, done), folder)

@@ -92,6 +92,16 @@ def test_assumptions_leave_runs_out():
     assert (Claim("still", "", build, Induction(1), bug)).check(LIMIT).status == "proved"
 
 
+def test_what_is_cut_out_is_anything():
+    def build(h):
+        below_ten(h)
+        h.cut("dut.core.wraps")
+
+    verdict = (replace(CLAIM, build=build, method=Bounded(11))).check(LIMIT)
+    assert verdict.status == "refuted" and verdict.waves.of("dut_count")[-1] == 10, "it does not wrap around"
+    assert verdict.waves.of("dut.core.wraps")[-2] == 0
+
+
 def test_the_state_at_the_beginning_is_any():
     def build(h):
         counter = h.place(Counter())
@@ -105,7 +115,7 @@ def test_the_state_at_the_beginning_is_any():
     [
         ["decoder_q4_lean", "decoder_q4_least", "decoder_q4_deep_pauses", "cell_squares_q8_sum", "cell_pairs_q8"],
         # Inductions, which know registers by name: whoever adds one to the hardware finds out here.
-        ["stream_*", "order_*", "axi_lite_registers", "axi_read_master"],
+        ["stream_*", "order_*", "axi_lite_registers", "axi_read_master", "queue_trusting_4", "plan_*"],
     ],
     ids=["arithmetic", "inductions"],
 )
