@@ -43,12 +43,15 @@ typedef uint64_t V __attribute__((vector_size(64)));
 constexpr uint64_t CASES = uint64_t(1) << @BITS@, LANES = 512, BETWEEN_LOOKS = LANES << 12;
 constexpr V NONE = {}, ALL = ~NONE;
 
-// Bit i of the numbers of cases; each word has those of 64 in a row, from the one given.
-static inline V bit(V first, int i) {
-    constexpr uint64_t WITHIN[] = {0xaaaaaaaaaaaaaaaa, 0xcccccccccccccccc, 0xf0f0f0f0f0f0f0f0,
-                                   0xff00ff00ff00ff00, 0xffff0000ffff0000, 0xffffffff00000000};
-    return i < 6 ? NONE + WITHIN[i] : -((first >> i) & 1);
+// Bit i of 0, 1, ..., 63.
+constexpr uint64_t within(int i) {
+    uint64_t bits = 0;
+    for (uint64_t number = 0; number < 64; number++) bits |= (number >> i & 1) << number;
+    return bits;
 }
+
+// Bit i of the numbers of cases; each word has those of 64 in a row, from the one given.
+static inline V bit(V first, int i) { return i < 6 ? NONE + within(i) : -((first >> i) & 1); }
 
 // Which cases are sought.
 static V sought([[maybe_unused]] V first) {

@@ -15,7 +15,7 @@ def claim(build):
     return Claim("numbers", "", build, Exhaustion(1), Bug("", "nowhere", ""))
 
 
-@pytest.mark.parametrize("number", [0x5A3, 0xA5C])
+@pytest.mark.parametrize("number", [0x5A3, 0xFFF])
 def test_the_one_case_that_breaks_a_claim_is_found(number):
     def build(h):
         a, b = h.free("a", 7), h.free("b", 5)
@@ -30,7 +30,8 @@ def test_cases_that_are_not_meant_are_left_out():
     def build(h):
         a = h.free("a", 12)
         h.assume((a != 0) & (a != 2))
-        h.prove("it is not zero, or was not two", (a != 0) | (h.past(a) != 2))
+        h.prove("it was not zero", h.past(a) != 0)
+        h.prove("it is not two", a != 2)
         h.prove("it is not one", a != 1)
 
     verdict = claim(build).check(LIMIT)
