@@ -51,20 +51,21 @@ proves a few of them each time.
 
 TRUSTED = """## What the proofs rest on
 
-yosys' reading of Verilog and its formulas of it; Bitwuzla and Z3, which are believed when they find nothing; where every
-case is tried, yosys' gates and the C++ compiler instead; that the 240 minimal vectors of Λ are the facets of its Voronoi
-cell (Conway and Sloane, *Sphere packings, lattices and groups*, chapter 21). These steps are arguments and no proofs by a solver: that a run with pauses is the run without them, drawn
-out (from the claims `*_pauses`); that golden's soft decoder decides the same with all reliabilities doubled, on which
-the encoder's parts are joined; and that stages, each proved from whatever its registers hold, make the whole. Seconds
-are those of the solver on the machine where `make formal` ran, two claims at a time and beside other work.
+yosys' reading of Verilog and its formulas of it; Bitwuzla and Z3, which are believed when they find nothing, or, where
+every case is tried, yosys' gates and the C++ compiler; that the 240 minimal vectors of Λ are the facets of its Voronoi
+cell (Conway and Sloane, *Sphere packings, lattices and groups*, chapter 21). These steps are arguments and no proofs by
+a solver: that a run with pauses is the run without them, drawn out (from the claims `*_pauses`); that golden's soft
+decoder decides the same with all reliabilities doubled, on which the encoder's parts are joined; and that stages, each
+proved from whatever its registers hold, make the whole. Seconds are those of the solver, or of the program that tries
+every case and its compiler, on the machine where `make formal` ran, two claims at a time and beside other work.
 """
 
 NOT_PROVED = (
-    "Cells of the lean pipeline but for q = 2: their carry-save trees are beyond the solver. Benches and tests compare "
-    "their sums.",
+    "Weight-stationary cells, and lean cells whose accumulators have fewer bits than a sum of any length needs. Benches "
+    "and tests compare their sums.",
     "Cells whose activations are int8.",
-    "That the decoder's energy is the least for q = 32 and 64: it is golden's point there as well, by proof, but 2^40 and "
-    "2^48 labels are too many to try the certificate by minimal vectors on each.",
+    "That the decoder's energy is the least for q = 32 and 64: it is golden's point there as well, by proof, but 2^40 "
+    "and 2^48 labels are too many to try the certificate by minimal vectors on each.",
     "Arrays: that a beat reaches the row it belongs to, skew, drain, and the accumulators' memory of a "
     "weight-stationary array.",
     "The encoder's division by β, its choice of β, and that the point is the nearest one with more than two "

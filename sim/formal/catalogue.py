@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from golden.errors import GossetError
-from sim.formal import buses, decoding, encoding, order, products, streams
+from sim.formal import buses, decoding, encoding, lean, order, products, streams
 from sim.formal.arithmetic import Implication
 from sim.formal.claim import Claim
 
 GROUPS: Mapping[str, Callable[[], Sequence[Claim | Implication]]] = {
     "Decoders": decoding.claims,
-    "Cells": products.claims,
+    "Cells": lambda: [*products.claims(), *lean.claims()],
     "Rules of streams": streams.claims,
     "Nothing lost, doubled or reordered": order.claims,
     "AXI": buses.claims,
