@@ -61,9 +61,9 @@ every case and its compiler, on the machine where `make formal` ran, two claims 
 """
 
 NOT_PROVED = (
-    "Weight-stationary cells, and lean cells whose accumulators have fewer bits than a sum of any length needs. Benches "
-    "and tests compare their sums.",
-    "Cells whose activations are int8.",
+    "Weight-stationary cells, and lean cells whose accumulators have fewer bits than a sum of any length needs. "
+    "Benches and tests compare their sums.",
+    "Cells of the deep pipeline whose activations are int8; that int8 is cut into digits, one block after the other.",
     "That the decoder's energy is the least for q = 32 and 64: it is golden's point there as well, by proof, but 2^40 "
     "and 2^48 labels are too many to try the certificate by minimal vectors on each.",
     "Arrays: that a beat reaches the row it belongs to, skew, drain, and the accumulators' memory of a "

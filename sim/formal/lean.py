@@ -5,6 +5,7 @@ cell's inner product is proved to be its sum. Of this one each adder is proved t
 of each of the eight products to add up to it. That the whole is ⟨x, w⟩ follows by linear arithmetic.
 """
 
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from math import sqrt
@@ -17,8 +18,9 @@ from golden.lattice import DIM
 from hw.array.cell import tree
 from hw.array.heap import Heap
 from hw.array.lean import DotCell
-from hw.array.operands import Operand, acc_bits, inner_bits, packed_operand
+from hw.array.operands import Operand, acc_bits, inner_bits, operands, packed_operand
 from hw.array.products import Products
+from hw.design import PRESETS
 from sim.formal.arithmetic import Implication, total
 from sim.formal.claim import Bug, Claim
 from sim.formal.harness import Harness
@@ -27,6 +29,9 @@ from sim.formal.products import factor, fields, in_lattice
 
 RATES = (4, 8, 16)
 """The q whose cells are too large to be proved at once."""
+
+INT8_RATES = (2, 4, 8, 16)
+"""The q of the weights where activations are int8 as well."""
 
 Sides = tuple[Operand, Operand]
 
@@ -137,6 +142,7 @@ def added(sides: Sides, h: Harness) -> None:
     value = inner.as_signed()
     for name, side, block in zip(("times_x", "times_both"), sides, (dut.x_next, dut.w_next), strict=True):
         index = h.probe(f"dut.core.{name}_beta")
+        h.assume(index < len(side.factors))
         h.prove(f"the index of {name} comes along", index == h.past(fields(side, block)[1]))
         value = h.wire(value * factor(side, index)).as_signed()
     h.prove("the token comes along", (token == h.past(dut.token_next)) & (dut.token_next == h.past(dut.token)))
@@ -225,6 +231,15 @@ def claims() -> list[Claim | Implication]:
             "accumulator."
         )
         found += _stages(f"cell_lean_q{q}", f"The lean cell of q = {q}", follows, (side, side))
+    for q in INT8_RATES:
+        x, w = sides = operands(replace(PRESETS["tiny"], format=Format(q), activations=("packed", "int8")))
+        follows = (
+            f"From cell_lean_int8_q{q}_terms and cell_lean_int8_q{q}_sum follows: of any two blocks with ‖x‖² ≤ "
+            f"{x.norm_bound} and ‖w‖² ≤ 2q² = {w.norm_bound} the lean cell adds f·β·⟨x, w⟩ to its accumulator, f being "
+            "16 for high digits of int8, 1 for low ones, and β for points of Λ."
+        )
+        cell = f"The lean cell of q = {q} whose activations are int8 as well"
+        found += _stages(f"cell_lean_int8_q{q}", cell, follows, sides)
     return found
 
 
