@@ -38,6 +38,8 @@ broken; a solver then looks for inputs and states that break it, and finds that 
   numbers (`sim/formal/symbolic.py`), with NumPy's types and their overflow. Nothing is written down a second time.
 - **Any state.** No proof takes a register's first value from the Verilog. "From any state" begins with every register
   as the solver likes; "induction" begins with one cycle of reset in any state.
+- **Every case.** What depends on 32 bits at most can be tried with all of them, 512 cases at once: yosys' gates of the
+  same circuit as lines of C++. A case that is found there has to be one for the solver as well.
 - **Cases.** Each claim names cases that it is about, and shows a run that reaches each.
 - **Planted bugs.** For each claim a bug is planted in the same Verilog, and the same proof has to find it. In a claim
   by linear arithmetic, one of its facts is left out instead, and it must no longer follow.
@@ -49,21 +51,22 @@ proves a few of them each time.
 
 TRUSTED = """## What the proofs rest on
 
-yosys' reading of Verilog and its formulas of it; Bitwuzla and Z3, which are believed when they find nothing; that the
-240 minimal vectors of Λ are the facets of its Voronoi cell (Conway and Sloane, *Sphere packings, lattices and groups*,
-chapter 21). These steps are arguments and no proofs by a solver: that a run with pauses is the run without them, drawn
-out (from the claims `*_pauses`); that golden's soft decoder decides the same with all reliabilities doubled, on which
-the encoder's parts are joined; that stages, each proved from whatever its registers hold, make the whole; and that the
-products of the cells of an array, which its claims take to be anything, are those of the claims on cells. Seconds
-are those of the solver on the machine where `make formal` ran, two claims at a time and beside other work.
+yosys' reading of Verilog and its formulas of it; Bitwuzla and Z3, which are believed when they find nothing, or, where
+every case is tried, yosys' gates and the C++ compiler; that the 240 minimal vectors of Λ are the facets of its Voronoi
+cell (Conway and Sloane, *Sphere packings, lattices and groups*, chapter 21). These steps are arguments and no proofs by
+a solver: that a run with pauses is the run without them, drawn out (from the claims `*_pauses`); that golden's soft
+decoder decides the same with all reliabilities doubled, on which the encoder's parts are joined; that stages, each
+proved from whatever its registers hold, make the whole; and that the products of the cells of an array, which its
+claims take to be anything, are those of the claims on cells. Seconds are those of the solver, or of the program that
+tries every case and its compiler, on the machine where `make formal` ran, two claims at a time and beside other work.
 """
 
 NOT_PROVED = (
-    "Cells of the lean pipeline but for q = 2: their carry-save trees are beyond the solver. Benches and tests compare "
-    "their sums.",
-    "Cells whose activations are int8.",
-    "That the decoder's energy is the least for q = 16, 32 and 64: it is golden's point there as well, by proof, but "
-    "the certificate by minimal vectors takes the solver too long.",
+    "Weight-stationary cells, and lean cells whose accumulators have fewer bits than a sum of any length needs. "
+    "Benches and tests compare their sums.",
+    "Cells of the deep pipeline whose activations are int8; that int8 is cut into digits, one block after the other.",
+    "That the decoder's energy is the least for q = 32 and 64: it is golden's point there as well, by proof, but 2^40 "
+    "and 2^48 labels are too many to try the certificate by minimal vectors on each.",
     "Arrays of other sizes than those of the claims; that sums fit the accumulators of a lean array; and that the "
     "engine sends beats as far apart as the claims on arrays ask for.",
     "The encoder's division by β, its choice of β, and that the point is the nearest one with more than two "

@@ -27,8 +27,12 @@ class Heap:
     def bit(self, value: Value, weight: int, *, negative: bool = False) -> None:
         """Adds a bit times 2^weight, or subtracts it."""
         if weight < self.width:  # −b = (1 − b) − 1
-            self._columns[weight].append(wire(self.m, "bit", ~value if negative else value))
-            self._constant -= negative << weight
+            self.put(wire(self.m, "bit", ~value if negative else value), weight)
+            self.constant(-(negative << weight))
+
+    def put(self, value: Value, weight: int) -> None:
+        """Adds a bit as it is, times 2^weight."""
+        self._columns[weight].append(value)
 
     def add(self, value: Value, shift: int = 0) -> None:
         """Adds value·2^shift, signed or not."""
@@ -69,13 +73,21 @@ class Heap:
                     few = 3 if len(column) > height + 1 else 2
                     a, b, c = [*column[:few], Const(0, 1)][:3]
                     del column[:few]
-                    half = wire(self.m, "half", a ^ b)
-                    column.append(wire(self.m, "sum", half ^ c))
-                    if weight + 1 < self.width:
-                        columns[weight + 1].append(wire(self.m, "carry", (a & b) | (half & c)))
+                    total, *carry = self.adder(weight, a, b, c)
+                    column.append(total)
+                    if carry:
+                        columns[weight + 1] += carry
         zero = Const(0, 1)
         first, second = (Cat(column[i] if len(column) > i else zero for column in columns) for i in (0, 1))
         return first, second
+
+    def adder(self, weight: int, a: Value, b: Value, c: Value) -> list[Value]:
+        """The sum of three bits, and their carry where the heap has a place for it."""
+        half = wire(self.m, "half", a ^ b)
+        made = [wire(self.m, "sum", half ^ c)]
+        if weight + 1 < self.width:
+            made.append(wire(self.m, "carry", (a & b) | (half & c)))
+        return made
 
     def total(self) -> Value:
         """The sum, signed."""

@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from golden.errors import GossetError
-from sim.formal import arrays, buses, decoding, encoding, order, plans, products, queues, streams
+from sim.formal import arrays, buses, decoding, encoding, lean, order, plans, products, queues, streams
 from sim.formal.arithmetic import Implication
 from sim.formal.claim import Claim
 
 GROUPS: Mapping[str, Callable[[], Sequence[Claim | Implication]]] = {
     "Decoders": decoding.claims,
-    "Cells": products.claims,
+    "Cells": lambda: [*products.claims(), *lean.claims()],
     "Arrays": arrays.claims,
     "Rules of streams": streams.claims,
     "Queues": queues.claims,

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sim.formal.harness import Harness
-from sim.formal.methods import Method, Question, at
-from sim.formal.model import Model, model, planted
-from sim.formal.verdict import Answer, Verdict, Waves, solve
+from sim.formal.methods import Method
+from sim.formal.model import planted
+from sim.formal.verdict import Verdict, Waves
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Claim:
         with _BUILDING:
             self.build(harness)
             assert harness.rtlil
-        sound = model(harness, harness.verilog)
+        sound = self.method.model(harness, harness.verilog)
         seconds = {"proof": 0.0, "covers": 0.0, "bug": 0.0}
 
         def verdict(status: str, detail: str = "", waves: Waves | None = None) -> Verdict:
@@ -70,7 +70,7 @@ class Claim:
             )
 
         for question in self.method.refutations(harness, sound):
-            answer = ask(sound, question, limit)
+            answer = self.method.ask(sound, question, limit)
             seconds["proof"] += answer.seconds
             if answer.result == "sat":
                 status, why = ("refuted", "") if question.real else ("undecided", "no induction: ")
@@ -81,14 +81,14 @@ class Claim:
         for i, what in enumerate(harness.covered):
             results = []
             for question in self.method.witnesses(i):
-                answer = ask(sound, question, limit)
+                answer = self.method.ask(sound, question, limit)
                 seconds["covers"] += answer.seconds
                 results.append(answer.result)
             if "sat" not in results:
                 return verdict("unreachable" if set(results) == {"unsat"} else "undecided", what)
-        wrong = model(harness, planted(harness.verilog, self.bug.pattern, self.bug.replacement))
+        wrong = self.method.model(harness, planted(harness.verilog, self.bug.pattern, self.bug.replacement))
         for question in self.method.hunts(harness, wrong):
-            answer = ask(wrong, question, limit)
+            answer = self.method.ask(wrong, question, limit)
             seconds["bug"] += answer.seconds
             if answer.result == "sat":
                 return verdict("proved" if self.method.conclusive else "holds")
@@ -97,20 +97,6 @@ class Claim:
 
 _BUILDING = threading.Lock()
 """Amaranth's, which makes one circuit at a time."""
-
-
-def ask(formulas: Model, question: Question, limit: float) -> Answer:
-    """Whether a run can be; if so, what every wire has in each of its states."""
-    states = range(question.steps + 1)
-    lines = [
-        "(set-logic QF_BV)",
-        formulas.text,
-        *(f"(declare-const s{i} |top_s|)" for i in states),
-        *(f"(assert (|top_t| s{i} s{i + 1}))" for i in states[:-1]),
-        *(f"(assert (= {at(port, i)} {at(wire, i)}))" for port, wire in formulas.probes.items() for i in states),
-        *(f"(assert {fact})" for fact in question.facts),
-    ]
-    return solve("\n".join(lines), [at(wire, i) for wire in formulas.wires for i in states], limit)
 
 
 def _broken(harness: Harness, waves: Waves) -> str:

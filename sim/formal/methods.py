@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sim.formal.harness import Harness
-from sim.formal.model import Model
+from sim.formal.model import Model, model
+from sim.formal.verdict import Answer, solve
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,20 @@ def negated(formulas: list[str]) -> str:
     return f"(not {every(formulas)})"
 
 
+def ask(formulas: Model, question: Question, limit: float) -> Answer:
+    """Whether a run can be; if so, what every wire has in each of its states."""
+    states = range(question.steps + 1)
+    lines = [
+        "(set-logic QF_BV)",
+        formulas.text,
+        *(f"(declare-const s{i} |top_s|)" for i in states),
+        *(f"(assert (|top_t| s{i} s{i + 1}))" for i in states[:-1]),
+        *(f"(assert (= {at(port, i)} {at(wire, i)}))" for port, wire in formulas.probes.items() for i in states),
+        *(f"(assert {fact})" for fact in question.facts),
+    ]
+    return solve("\n".join(lines), [at(wire, i) for wire in formulas.wires for i in states], limit)
+
+
 def _bits(names: dict[str, Any], kind: str, step: int) -> list[str]:
     return [at(f"{kind}_{i}", step) for i in range(len(names))]
 
@@ -67,6 +82,14 @@ class Method(ABC):
     @abstractmethod
     def name(self) -> str:
         """What it is called in reports."""
+
+    def model(self, harness: Harness, verilog: dict[str, str]) -> Model:
+        """A harness with the given Verilog for its units, as the method's questions need it."""
+        return model(harness, verilog)
+
+    def ask(self, formulas: Model, question: Question, limit: float) -> Answer:
+        """Whether one of its runs can be, within so many seconds."""
+        return ask(formulas, question, limit)
 
     @abstractmethod
     def refutations(self, harness: Harness, formulas: Model) -> list[Question]:

@@ -28,6 +28,14 @@ setundef -anyseq
 dffunmap
 write_smt2 -stbv -wires top.smt2
 """
+GATES = """
+simplemap
+techmap
+opt_expr
+opt_merge
+opt_clean
+write_json top.json
+"""
 
 
 @dataclass(frozen=True)
@@ -44,15 +52,18 @@ class Model:
         The wires that a clock edge sets.
     probes : dict of str to str
         Inputs that are what a wire inside a unit is.
+    gates : str
+        The circuit as gates, in yosys' JSON, if they were asked for.
     """
 
     text: str
     wires: dict[str, int]
     registers: tuple[str, ...]
     probes: dict[str, str]
+    gates: str = ""
 
 
-def model(harness: Harness, verilog: dict[str, str]) -> Model:
+def model(harness: Harness, verilog: dict[str, str], *, gates: bool = False) -> Model:
     """The formulas of a harness with the given Verilog for its units.
 
     Raises
@@ -68,18 +79,20 @@ def model(harness: Harness, verilog: dict[str, str]) -> Model:
         reads = "".join(f"read_verilog {name}.v\n" for name in verilog)
         keeps = "".join(f"setattr -set keep 1 top/w:{wire}\n" for wire in harness.probes.values())
         cuts = "".join(f"cutpoint top/w:{wire}\n" for wire in harness.cuts)
-        (folder / "script.ys").write_text(reads + BEFORE + keeps + cuts + AFTER, encoding="utf-8")
+        script = reads + BEFORE + keeps + cuts + AFTER + GATES * gates
+        (folder / "script.ys").write_text(script, encoding="utf-8")
         done = process.run([*command, "-q", "-l", "log.txt", "-s", "script.ys"], folder=folder)
         if done.code:
             raise process.failed(done, _errors(folder, done), folder)
         text = (folder / "top.smt2").read_text(encoding="utf-8")
+        netlist = (folder / "top.json").read_text(encoding="utf-8") if gates else ""
     found = re.findall(r"^; yosys-smt2-(wire|register) (\S+) (\d+)$", text, re.MULTILINE)
     wires = {name: int(bits) for kind, name, bits in found if kind == "wire"}
     for port, wire in harness.probes.items():
         if wires.get(wire) != wires[port]:
             raise ToolError(f"There is no wire {wire} of {wires[port]} bits in {', '.join(verilog)}.")
     registers = tuple(name for kind, name, _ in found if kind == "register")
-    return Model(text, wires, registers, dict(harness.probes))
+    return Model(text, wires, registers, dict(harness.probes), netlist)
 
 
 def _errors(folder: Path, done: process.Finished) -> list[str]:

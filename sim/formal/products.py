@@ -13,10 +13,8 @@ from golden.format import Format
 from golden.lattice import DIM, INFORMATION, REDUNDANT, codeword
 from golden.matmul import MAX_ACCUMULATOR, max_columns
 from hw.array.cell import Cell, SquaredNorm, tree
-from hw.array.lean import DotCell
 from hw.array.operands import PAIRS, Operand, acc_bits, inner_bits, packed_operand
 from hw.array.pairs import Pairing
-from hw.array.products import Products
 from sim.formal.arithmetic import Implication, total
 from sim.formal.claim import Bug, Claim
 from sim.formal.harness import Harness, lanes
@@ -74,17 +72,6 @@ def claims() -> list[Claim | Implication]:
             _follows(q, side, "pairs"),
             _never_overflows(q),
         ]
-    side = packed_operand(Format(2))
-    found.append(
-        Claim(
-            "cell_lean_q2",
-            "The lean cell of q = 2 adds β·β·⟨x, w⟩/2 to its accumulator for any two points of Λ with ‖x‖², "
-            "‖w‖² ≤ 2q².",
-            partial(lean, side),
-            Window(4),
-            Bug("an inner product is inverted", r"^( *inner <= )(.*);", r"\1~\2;"),
-        )
-    )
     return found
 
 
@@ -95,7 +82,7 @@ def _swapped(sign: str) -> tuple[str, str]:
 def norm(side: Operand, h: Harness) -> None:
     """Squares of the coordinates; the sum of what the registers of squares hold."""
     dut = h.place(SquaredNorm(side))
-    y, *_ = _fields(side, dut.i)
+    y, *_ = fields(side, dut.i)
     square = [h.probe(f"dut.core.square_{i}") for i in range(DIM)]
     for i in range(DIM):
         h.prove(f"square {i}", square[i] == h.past(y[i] * y[i]))
@@ -108,14 +95,14 @@ def norm(side: Operand, h: Harness) -> None:
 def squares(side: Operand, h: Harness) -> None:
     """Two cycles from the inputs to the squares; and what holds of any two coordinates."""
     dut = h.place(Cell(side, side))
-    (x, _, nx), (w, _, nw) = _fields(side, dut.x), _fields(side, dut.w)
+    (x, _, nx), (w, _, nw) = fields(side, dut.x), fields(side, dut.w)
     for i, (a, b) in enumerate(zip(x, w, strict=True)):
         h.prove(f"square {i}", h.probe(f"dut.core.square_{i}") == h.past((a - b) * (a - b), 2))
-    _any_two(h, x[0], w[0])
+    any_two(h, x[0], w[0])
     h.prove("the norms are added", h.probe("dut.core.norms_d1") == h.past(nx + nw, 2))
     odd = Cat(a[0] & b[0] for a, b in zip(x, w, strict=True)).xor()
-    h.prove("⟨x, w⟩ is even", ~(_in_lattice(x) & _in_lattice(w) & odd))
-    h.cover("points of Λ", _in_lattice(x) & _in_lattice(w))
+    h.prove("⟨x, w⟩ is even", ~(in_lattice(x) & in_lattice(w) & odd))
+    h.cover("points of Λ", in_lattice(x) & in_lattice(w))
 
 
 def sum_of_squares(side: Operand, h: Harness) -> None:
@@ -130,7 +117,7 @@ def products(side: Operand, h: Harness) -> None:
     """From blocks to the numbers that are multiplied, and on to their products."""
     x_pairs, w_pairs = h.place(Pairing(side, 0), "x_pairs"), h.place(Pairing(side, 1), "w_pairs")
     h.place(Cell(side, side, multiply=True), x=x_pairs.o, w=w_pairs.o)
-    (x, *_), (w, *_) = _fields(side, x_pairs.i), _fields(side, w_pairs.i)
+    (x, *_), (w, *_) = fields(side, x_pairs.i), fields(side, w_pairs.i)
     shift = 2 * side.point_bits
     for i in range(PAIRS):
         j, k = 2 * i, 2 * i + 1
@@ -139,7 +126,7 @@ def products(side: Operand, h: Harness) -> None:
         h.prove(f"the number of w of pair {i}", b == h.past(w[k] - (w[j] << shift)))
         product = h.probe(f"dut.core.multiplier_{i}.o", 2 * len(a)).as_signed()
         h.prove(f"the product of pair {i}", product == h.past(a * b))
-    _any_two(h, x[0], w[0])
+    any_two(h, x[0], w[0])
     most, least = 1 << (shift - 2), 1 << (side.point_bits - 1)
     h.prove("bounds of a product", (x[0] * w[0] <= most) & (x[0] * w[0] >= least - most))
     h.prove("of two products, 2^(k−1)", (x[0] * w[0] + x[1] * w[1] < 2 * most) | (x[0] * w[1] >= 0))
@@ -153,33 +140,20 @@ def sum_of_products(side: Operand, h: Harness) -> None:
     _accumulated(side, h, dut, inner)
 
 
-def lean(side: Operand, h: Harness) -> None:
-    """Two tiles of one block each, one after the other: what comes out of the second is its product alone."""
-    bits = acc_bits(side)
-    dut = h.place(DotCell(Products((side, side), bits)))
-    (x, by_x, _), (w, by_w, _) = _fields(side, dut.x), _fields(side, dut.w)
-    bound = [h.wire(tree([v * v for v in y])) <= side.norm_bound for y in (x, w)]
-    ends = dut.token == 0b11
-    alone = h.past(ends & h.past(ends) & _in_lattice(x) & _in_lattice(w) & bound[0] & bound[1], 3)
-    inner = h.wire(tree([a * b for a, b in zip(x, w, strict=True)]) >> 1)
-    h.prove(
-        "it is the product",
-        ~alone | (dut.o[:bits].as_signed() == h.past(inner * _factor(side, by_x) * _factor(side, by_w), 3)),
-    )
-    h.cover("a product of two least coordinates", alone & h.past((x[0] == -2) & (w[0] == -2), 3))
-
-
-def _fields(side: Operand, block: Value) -> tuple[list[Value], Value, Value]:
+def fields(side: Operand, block: Value) -> tuple[list[Value], Value, Value]:
+    """The coordinates of a block, the index of its factor, and what it has besides."""
     n, k = side.point_bits * DIM, side.factor_bits
     return lanes(block, side.point_bits), block[n : n + k], block[n + k :]
 
 
-def _in_lattice(y: list[Value]) -> Value:
+def in_lattice(y: list[Value]) -> Value:
+    """Whether coordinates are those of a point of Λ."""
     word = codeword([y[i][0] for i in INFORMATION])
     return Cat(word[i] == y[i][0] for i in REDUNDANT).all()
 
 
-def _any_two(h: Harness, a: Value, b: Value) -> None:
+def any_two(h: Harness, a: Value, b: Value) -> None:
+    """What holds of any two numbers, and the arithmetic of products rests on."""
     h.prove("(a − b)² = a² + b² − 2ab", (a - b) * (a - b) == a * a + b * b - 2 * a * b)
     h.prove("a² + b² + 2ab ≥ 0", a * a + b * b + 2 * a * b >= 0)
 
@@ -191,7 +165,8 @@ def _middles(side: Operand, h: Harness) -> list[Value]:
     return [value[shift : 2 * shift].as_signed() + value[shift - 1] for value in bits]
 
 
-def _factor(side: Operand, index: Value) -> Value:
+def factor(side: Operand, index: Value) -> Value:
+    """What a block is multiplied by, of its index."""
     value: Value = Const(side.factors[0])
     for i, number in enumerate(side.factors):
         value = Mux(index == i, number, value)
@@ -201,7 +176,7 @@ def _factor(side: Operand, index: Value) -> Value:
 def _accumulated(side: Operand, h: Harness, dut: Any, inner: Value) -> None:
     """What becomes of an inner product that is in the registers of the third cycle before it is added."""
     probe, bits = h.probe, acc_bits(side)
-    by_x, by_w = (_factor(side, probe(f"dut.core.{name}_index_d1")) for name in ("times_x", "times_both"))
+    by_x, by_w = (factor(side, probe(f"dut.core.{name}_index_d1")) for name in ("times_x", "times_both"))
     held, times_x, times_both = (probe(f"dut.core.{name}") for name in ("inner", "times_x", "times_both"))
     held, times_x, times_both = held.as_signed(), times_x.as_signed(), times_both.as_signed()
     h.prove("the inner product", held == h.past(inner, 3))

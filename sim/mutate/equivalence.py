@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from golden import process
 from golden.errors import ToolError
 from sim.formal.catalogue import chosen
-from sim.formal.claim import Claim, ask
+from sim.formal.claim import Claim
 from sim.formal.harness import Harness
-from sim.formal.model import model
 from sim.mutate.mutants import ASSIGNMENT, RESETS, Mutant, planted
 from sim.silicon.tools import yosys
 
@@ -194,9 +193,9 @@ def as_claimed(claims: Sequence[str], mutant: Mutant, limit: float) -> bool:
         changed = {name: _changed(text, mutant) for name, text in harness.verilog.items()}
         if changed == harness.verilog:
             return False
-        formulas = model(harness, changed)
+        formulas = claim.method.model(harness, changed)
         for question in claim.method.refutations(harness, formulas):
-            if ask(formulas, question, limit).result != "unsat":
+            if claim.method.ask(formulas, question, limit).result != "unsat":
                 return False
     return True
 
