@@ -1,0 +1,225 @@
+"""The board behind its line: commands and frames, whole and harmed, jobs, resets, with pauses both ways."""
+
+import zlib
+
+import cocotb
+from cocotb.handle import HierarchyObject
+
+from fpga.benches.inside.board import BoardBench, job, numbers
+from fpga.host.mutilator import Mutilator
+from fpga.link import BUFFER_BYTES, CRC_BYTES, END, ESC, HEADER_BYTES, MAX_DATA, MAX_PAYLOAD, Frame, Kind, Status, delimited
+from sim.benches.inside.signals import PAUSES
+from sim.benches.inside.streams import watch_independence
+
+WRONG = b"\x01\x02\x09\x00abc"
+"""A body whose length is not what it says."""
+
+DAMAGED = (
+    (bytes((END, END, END)), None),
+    (Frame(1, 2, b"abc").encode().replace(b"b", b"c"), Status.CRC),
+    (delimited(b"\x01\x02"), Status.CRC),
+    (bytes((END, ESC, END)), Status.CRC),
+    (bytes((END, 1, ESC, 2, END)), Status.CRC),
+    (Frame(1, 2, bytes(MAX_PAYLOAD + 1)).encode(), Status.LENGTH),
+    (delimited(bytes(3000)), Status.LENGTH),
+    (delimited(WRONG + zlib.crc32(WRONG).to_bytes(4, "little")), Status.LENGTH),
+)
+"""Pieces of a line that are no frames, and what the board says of them."""
+
+
+@cocotb.test
+@cocotb.parametrize(idle=PAUSES, stall=PAUSES)
+async def mutilated_commands(dut: HierarchyObject, idle: str, stall: str) -> None:
+    """Commands of all kinds, two of three harmed on the way: only what is whole is carried out, and once."""
+    bench = BoardBench(dut, idle, stall)
+    await bench.start()
+    await bench.begin(int(bench.rng.integers(256)))
+    await bench.fill()
+    mutilator = Mutilator(bench.reference, bench.rng)
+    for _ in range(bench.blocks):
+        await bench.said(mutilator.next())
+    await bench.said(bytes((END,)))
+    await bench.settle()
+    await bench.done()
+
+
+@cocotb.test
+async def every_error_has_its_code(dut: HierarchyObject) -> None:
+    """Before the first RESET and after it, every command with what may be wrong about it; and nothing is counted."""
+    bench = BoardBench(dut)
+    memory, ask = bench.memory, bench.ask
+    word, least = bytes(memory.bytes), numbers(2, 1, 1, 1, 0)
+    write, read, run = numbers(4, 0) + word, numbers(4, 1, 0), job(1, 1, 1, 0, 0, 0)
+    await bench.start()
+    for kind, payload in ((Kind.WRITE, write), (Kind.READ, read), (Kind.RUN, run)):
+        await ask(kind, 0, payload, Status.NEW)
+        await ask(kind, 0, payload + b"x", Status.LENGTH)
+    await ask(Kind.IDENTIFY, 3, b"", Status.OK)
+    await bench.begin()
+    for kind, payload in (
+        (Kind.IDENTIFY, b"x"),
+        (Kind.RESET, b"x"),
+        (Kind.RESET, bytes(256)),
+        (Kind.WRITE, b"\0\0\0"),
+        (Kind.WRITE, numbers(4, 0)),
+        (Kind.WRITE, numbers(4, 0) + bytes(MAX_DATA + 1)),
+        (Kind.WRITE, numbers(4, 0) + bytes(MAX_DATA + memory.bytes)),
+        (Kind.WRITE, write + b"x"),
+        (Kind.READ, numbers(4, 1)),
+        (Kind.READ, numbers(4, 0, 0)),
+        (Kind.READ, numbers(4, MAX_DATA // memory.bytes + 1, 0)),
+        (Kind.READ, numbers(4, 1 << 31, 0)),
+        (Kind.RUN, least),
+    ):
+        await ask(kind, 0, payload, Status.LENGTH)
+    for kind in (0, 6, 0x43, 0x7E, 0x81, 0xFF):
+        await ask(kind, 9, b"abc", Status.KIND)
+    for address in (memory.words, memory.words << 1, 1 << 31, (1 << 32) - 1):
+        await ask(Kind.WRITE, 0, numbers(4, address) + word, Status.ADDRESS)
+        await ask(Kind.READ, 0, numbers(4, 1, address), Status.ADDRESS)
+        for i in range(3):
+            await ask(Kind.RUN, 0, least + numbers(4, *(address if i == side else 0 for side in range(3))), Status.ADDRESS)
+    await ask(Kind.READ, 0, numbers(4, 2, memory.words - 1), Status.ADDRESS)
+    await ask(Kind.WRITE, 0, numbers(4, memory.words - 1) + 3 * word, Status.ADDRESS)
+    for number in (1, 128, 255):
+        await ask(Kind.WRITE, number, write, Status.SEQUENCE)
+        await ask(Kind.RUN, number, run, Status.SEQUENCE)
+    design = bench.design
+    for wrong in (
+        job(0, 0, 0, 0, 0, 0),
+        job(0, 1, 1, 0, 0, 0),
+        job(1, 0, 1, 0, 0, 0),
+        job(1, 1, 0, 0, 0, 0),
+        job(design.panel_rows + 1, 1, 1, 0, 0, 0),
+        job(1, 1, 1, 0, 0, 0, int8=1),
+        job(1, 1, design.w_depth + 1, 0, 0, 0),
+        job(design.panel_rows, 1, design.x_depth // design.panel_rows + 1, 0, 0, 0),
+    ):
+        await ask(Kind.RUN, 0, wrong, Status.REFUSED)
+    # What failed was not counted: the number is still the first.
+    await bench.fill()
+    await bench.done()
+
+
+@cocotb.test
+@cocotb.parametrize(pause=("never", "random"))
+async def harmed_frames(dut: HierarchyObject, pause: str) -> None:
+    """What is no frame is complained of, with the reason; the next frame is understood."""
+    bench = BoardBench(dut, pause, pause)
+    await bench.start()
+    await bench.begin()
+    await bench.fill()
+    for piece, status in DAMAGED:
+        bench.say(piece)
+        bench.complained(await bench.settle(), [status] if status else [])
+        await bench.ask(Kind.READ, 4, numbers(4, 1, 7), Status.OK)
+    await bench.ask(0x55, 1, bytes(MAX_PAYLOAD), Status.KIND)
+    await bench.done()
+
+
+@cocotb.test
+async def orders_are_carried_out_once(dut: HierarchyObject) -> None:
+    """The number runs around; one that comes again is answered and does nothing; RESET sets it anew."""
+    bench = BoardBench(dut)
+    await bench.start()
+    await bench.begin(253)
+    await bench.fill()
+    old, new = (numbers(4, 9) + bytes((i,)) * bench.memory.bytes for i in (1, 2))
+    number = bench.reference.expected
+    await bench.order(Kind.WRITE, old)
+    await bench.order(Kind.WRITE, new)
+    await bench.order(Kind.RUN, job(2, 1, 1, 0, 30, 60))
+    for kind, payload in ((Kind.WRITE, old), (Kind.RUN, job(2, 1, 1, 0, 30, 90))):
+        await bench.ask(kind, number, payload, Status.SEQUENCE)
+    await bench.ask(Kind.READ, 0, numbers(4, 1, 9), Status.OK)
+    await bench.begin((number - 1) % 256)
+    await bench.ask(Kind.WRITE, number, old, Status.OK)
+    await bench.done()
+
+
+@cocotb.test
+@cocotb.parametrize(pause=("never", "bursts"))
+async def jobs(dut: HierarchyObject, pause: str) -> None:
+    """Jobs of all shapes, at all ends of the memory; those that come to nothing, and one after each."""
+    bench = BoardBench(dut, pause, pause)
+    design, words, block = bench.design, bench.memory.words, bench.reference.block_words
+    most = min(design.panel_rows, 8)
+    row = 32 // bench.memory.bits
+    await bench.start()
+    await bench.begin()
+    await bench.fill()
+    await bench.order(Kind.RUN, job(1, 1, 1, 0, words - block, words - block - row))
+    await bench.order(Kind.RUN, job(most, 2, 3, words - 3 * most * block, 0, 6 * block))
+    await bench.order(Kind.RUN, job(most, 2, 2, 0, words - 4 * block, words - 4 * block - 2 * most * row))
+    await bench.order(Kind.RUN, job(2, 3, 4, 0, 8 * block, words - 6 * row))
+    await bench.fill()
+    for tiles, x, w, y in (
+        (5, 0, 2 * block, words - 1),
+        (5, 0, 2 * block, words - 3 * row),
+        *([(1, words - 1, 0, 99), (2, 0, words - block - 1, 99)] if pause == "never" else []),
+    ):
+        await bench.order(Kind.RUN, job(2, tiles, 1, x, w, y), Status.STUCK)
+        await bench.order(Kind.RUN, job(3, 2, 2, 0, 6 * block, 20 * block))
+    await bench.done()
+
+
+@cocotb.test
+@cocotb.parametrize(beyond=(0, 1))
+async def full_buffer(dut: HierarchyObject, beyond: int) -> None:
+    """Nobody takes replies: frames wait until the buffer is full to the last byte; one byte more, and one is lost."""
+    bench = BoardBench(dut)
+    await bench.start()
+    bench.sink.blocked = True
+    bench.say(Frame(Kind.IDENTIFY, 1).encode())
+    await bench.cycles(100)
+    left, number = BUFFER_BYTES, 2
+    while left > 300:
+        bench.say(Frame(0x60, number, bench.rng.bytes(250 - HEADER_BYTES)).encode())
+        left, number = left - 250, number + 1
+    last = Frame(0x61, number, bytes(left - HEADER_BYTES - CRC_BYTES + beyond)).encode()
+    bench.say_in_vain(last) if beyond else bench.say(last)
+    while bench.source.waiting:
+        await bench.edge
+    await bench.cycles(20)
+    bench.sink.blocked = False
+    bench.reference.damaged = beyond
+    bench.complained(await bench.settle(), [Status.OVERRUN] * beyond)
+    await bench.begin()
+    await bench.fill()
+    await bench.done()
+
+
+@cocotb.test
+async def patient_consumer(dut: HierarchyObject) -> None:
+    """valid comes without ready, and neither it nor the payload depends on ready."""
+    bench = BoardBench(dut, "random", patient=True)
+    cocotb.start_soon(watch_independence(bench, bench.streams["tx"]))
+    await bench.start()
+    await bench.ask(Kind.IDENTIFY, 1, b"", Status.OK)
+    await bench.begin()
+    await bench.order(Kind.WRITE, numbers(4, 1) + bytes((END, ESC)) * bench.memory.bytes)
+    await bench.ask(Kind.READ, 4, numbers(4, 2, 1), Status.OK)
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(pause=("never", "random"))
+async def reset_midway(dut: HierarchyObject, pause: str) -> None:
+    """After a reset at any moment the board is as it was at first, but for its memory."""
+    bench = BoardBench(dut, pause, pause)
+    await bench.start()
+    for i in range(min(2 * bench.blocks, 200)):
+        bench.say(Frame(Kind.RESET, 7).encode())
+        bench.say(Frame(Kind.WRITE, 8, numbers(4, 0) + bench.rng.bytes(60)).encode())
+        bench.say(Frame(Kind.RUN, 9, job(4, 2, 1, 0, 40, 99)).encode())
+        bench.say(Frame(Kind.READ, 9, numbers(4, 20, 0)).encode()[:-1])
+        await bench.cycles(int(bench.rng.integers(1, 500)))
+        await bench.reset()
+        word = numbers(4, i) + bytes((END, ESC))
+        await bench.ask(Kind.WRITE, 0, word, Status.NEW)
+        await bench.begin(i)
+        await bench.order(Kind.WRITE, word)
+        await bench.ask(Kind.READ, 4, numbers(4, 1, i), Status.OK)
+    await bench.fill()
+    await bench.order(Kind.RUN, job(4, 2, 1, 0, 40, 99))
+    await bench.done()
