@@ -54,6 +54,6 @@ def add() -> None:
     )
     gateware = r"\.core(\.(memory|receiver|sender|runner(\.fetch_.)?))?"
     UNITS.update(
-        link=Unit("link", "link", ONE_CELL, gateware, 10),
-        uart=Unit("uart", "uart", ONE_CELL, r".*\.uart_\d+", 10),
+        link=Unit("link", "link", ONE_CELL, gateware, 6),
+        uart=Unit("uart", "uart", ONE_CELL, r".*\.uart_\d+", 4),
     )

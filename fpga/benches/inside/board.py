@@ -1,8 +1,11 @@
 """A board behind the byte streams of its line, beside the board in Python that it must equal."""
 
+from typing import cast
+
 import cocotb
 import numpy as np
-from cocotb.handle import HierarchyObject
+from cocotb.handle import HierarchyObject, LogicObject
+from cocotb.triggers import FallingEdge, RisingEdge
 
 from fpga.host.reference import Reference
 from fpga.identity import Identity
@@ -79,7 +82,7 @@ class BoardBench(Testbench):
         self.reference = Reference(self.identity)
         self.source = Source(self, self.streams["rx"], idle)
         self.sink = Sink(self, self.streams["tx"], stall, patient=patient)
-        self.busy = signal(dut, "busy")
+        self.busy = cast("LogicObject", signal(dut, "busy"))
         self.replies = Scoreboard[Frame](self, "reply")
         self.refusals = {1 << bit: f"refused: {reason}" for bit, reason in enumerate(ERRORS)}
         self.about(*(named(kind, status) for kind, ends in ENDS.items() for status in ends))
@@ -89,8 +92,8 @@ class BoardBench(Testbench):
         """Cycles of each job whose reply has not come."""
         self._said = b""
         self._under_way = 0
+        self._busy_since: int | None = None
         self._last = 0
-        Monitor(self, self.streams["rx"], lambda cycle, beat: self._moved(cycle), waits=False)
         Monitor(self, self.streams["tx"], self._out_of)
         cocotb.start_soon(self._watch_busy())
         self.on_reset(self._forget)
@@ -120,6 +123,7 @@ class BoardBench(Testbench):
         """Waits for all replies, and compares; returns the complaints, in their order."""
         while self.source.waiting:
             await self.cycles(len(self.source.waiting))
+        self._last = self.cycle
         still = any(reply.payload[0] == Status.STUCK for reply in self.replies.waiting)
         await self.replies.empty(STILL if still else LONGEST)
         while self.cycle - self._last < AFTER or self.busy.value:
@@ -140,10 +144,9 @@ class BoardBench(Testbench):
             raise Mismatch(f"Expected the complaints {due}, got {found}, up to cycle {self.cycle}.")
 
     async def ask(self, kind: int, number: int, payload: bytes, status: Status) -> None:
-        """Says a frame that must end in a certain way, and waits for the reply."""
-        self.say(Frame(kind, number, payload).encode())
+        """Says a frame that must end in a certain way."""
+        await self.said(Frame(kind, number, payload).encode())
         same(f"status of {kind}, payload {payload.hex()}, in Python", status, self.replies.waiting[-1].payload[0], 8)
-        await self.settle()
 
     async def order(self, kind: Kind, payload: bytes, status: Status = Status.OK) -> None:
         """Says a command with the number that is due."""
@@ -174,13 +177,10 @@ class BoardBench(Testbench):
     def _forget(self) -> None:
         """What a reset ends; of the memory nothing is known."""
         self.reference = Reference(self.identity)
-        self.damaged, self.jobs, self._said, self._under_way = [], [], b"", 0
-
-    def _moved(self, cycle: int) -> None:
-        self._last = cycle
+        self.damaged, self.jobs, self._said, self._under_way, self._busy_since = [], [], b"", 0, None
 
     def _out_of(self, cycle: int, beat: Beat) -> None:
-        self._moved(cycle)
+        self._last = cycle
         self._said += bytes((beat["payload"],))
         if len(self._said) == 1 or self._said[-1] != END:
             same("a reply's first byte", END, self._said[0], 8)
@@ -194,14 +194,14 @@ class BoardBench(Testbench):
     def _reply(self, reply: Frame) -> None:
         """Compares a reply."""
         kind, status = reply.kind - REPLY, Status(reply.payload[0])
-        if kind == Kind.DAMAGED:
+        if kind == Kind.DAMAGED and status != Status.KIND:
             same("detail of DAMAGED", 0, int.from_bytes(reply.payload[1:], "little"), 8)
             same("number of DAMAGED", 0, reply.sequence, 8)
             self.damaged.append(status)
         else:
             due = self.replies.take()
             if kind == Kind.RUN and status in (Status.OK, Status.REFUSED, Status.STUCK):
-                cycles = self.jobs.pop()
+                cycles = self.jobs.pop(0)
                 if status == Status.OK:
                     reply = self._counted(reply, cycles)
             if reply != due:
@@ -221,10 +221,9 @@ class BoardBench(Testbench):
 
     async def _watch_busy(self) -> None:
         """Counts the cycles of jobs."""
-        cycles = 0
         while True:
-            await self.edge
-            busy = bool(self.busy.value) and not self.in_reset
-            if cycles and not busy and not self.in_reset:
-                self.jobs.append(cycles)
-            cycles = cycles + 1 if busy else 0
+            await RisingEdge(self.busy)
+            self._busy_since = self.cycle
+            await FallingEdge(self.busy)
+            if self._busy_since is not None:
+                self.jobs.append(self.cycle - self._busy_since)
