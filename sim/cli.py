@@ -135,7 +135,7 @@ def bench(
         bool, typer.Option("--coverage", help="Say how much of the Verilog the tests go through. Slower.")
     ] = False,
 ) -> None:
-    """Runs cocotb testbenches at full size: units, the accelerator, and both of its AXI tops.
+    """Runs cocotb testbenches at full size: units, the accelerator, both of its AXI tops, a board's link and UART.
 
     Random pauses on every channel, error responses, illegal jobs, resets at any moment; every result is compared with
     golden's. A failure is told with how to see it again (exit code 1). Each testbench names the cases that it is about,

@@ -7,6 +7,7 @@ import json
 import sys
 from collections import Counter
 
+from fpga.benches.catalogue import ONE_CELL, add
 from golden.files import write_text
 from golden.quality.provenance import provenance
 from golden.terminal import console
@@ -19,6 +20,7 @@ DESIGNS = {
     STATIONARY: ("accelerator", "front_end", "axi_memory", "axi_stream", "axi_raw"),
     LEAN: ("decoder", "cell"),
     MULTIPLYING: ("cell", "array"),
+    ONE_CELL: ("link", "uart"),
 }
 """Designs and testbenches."""
 
@@ -28,6 +30,7 @@ BLOCKS = 200
 
 def main() -> None:
     """Runs them, and writes the page anew."""
+    add()
     found, failed = [], 0
     for design, names in DESIGNS.items():
         for name in filter(lambda name: BENCHES[name].applies(design), names):

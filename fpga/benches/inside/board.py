@@ -7,9 +7,10 @@ import numpy as np
 from cocotb.handle import HierarchyObject, LogicObject
 from cocotb.triggers import FallingEdge, RisingEdge
 
+from fpga.benches.faults import numbers
 from fpga.host.reference import Reference
 from fpga.identity import Identity
-from fpga.link import ARGUMENT_BYTES, BUFFER_BYTES, END, MAX_DATA, REPLY, Deframer, Frame, Kind, Status
+from fpga.link import BUFFER_BYTES, END, ESC, ESC_END, ESC_ESC, FIRST, MAX_DATA, REPLY, Deframer, Frame, Kind, Status
 from hw.design import DesignPoint
 from hw.engine.counters import COUNTER_BITS, COUNTERS
 from hw.engine.planner import ERRORS
@@ -18,11 +19,8 @@ from sim.benches.inside.signals import Beat, signal
 from sim.benches.inside.streams import Monitor, Sink, Source
 from sim.benches.inside.testbench import Scoreboard, Testbench
 
-NEVER_WRONG = (Kind.IDENTIFY, Kind.RESET)
-"""Commands that have no arguments and no order."""
-
 ENDS = {
-    **dict.fromkeys(NEVER_WRONG, (Status.OK, Status.LENGTH)),
+    **dict.fromkeys(FIRST, (Status.OK, Status.LENGTH)),
     Kind.WRITE: (Status.OK, Status.LENGTH, Status.NEW, Status.SEQUENCE, Status.ADDRESS),
     Kind.READ: (Status.OK, Status.LENGTH, Status.NEW, Status.ADDRESS),
     Kind.RUN: tuple(status for status in Status if status not in (Status.CRC, Status.OVERRUN, Status.KIND)),
@@ -35,21 +33,14 @@ LONGEST = 700
 
 STILL = 2200
 
+SPECIAL = (END, ESC, ESC_END, ESC_ESC)
+"""Bytes that frames do not carry as they are, and those that stand for them."""
+
 AFTER = 120
 """Cycles without a byte after which a board that runs no job says nothing more, whatever pauses there are."""
 
 BESIDE = 2
 """Cycles of a job that its counters do not count: of the reset before it."""
-
-
-def numbers(size: int, *values: int) -> bytes:
-    """Numbers as a frame carries them, of so many bytes each."""
-    return b"".join(int(value).to_bytes(size, "little") for value in values)
-
-
-def job(rows: int, tiles: int, steps: int, x: int, w: int, y: int, *, int8: int = 0) -> bytes:
-    """The payload of RUN."""
-    return numbers(2, rows, tiles, steps, int8) + numbers(4, x, w, y)
 
 
 def named(kind: int, status: int) -> str:
@@ -83,7 +74,7 @@ class BoardBench(Testbench):
         self.source = Source(self, self.streams["rx"], idle)
         self.sink = Sink(self, self.streams["tx"], stall, patient=patient)
         self.busy = cast("LogicObject", signal(dut, "busy"))
-        self.replies = Scoreboard[Frame](self, "reply")
+        self.replies = Scoreboard[Frame](self, "answer")
         self.refusals = {1 << bit: f"refused: {reason}" for bit, reason in enumerate(ERRORS)}
         self.about(*(named(kind, status) for kind, ends in ENDS.items() for status in ends))
         self.about(named(0, Status.KIND), *self.refusals.values())
@@ -157,9 +148,12 @@ class BoardBench(Testbench):
         await self.ask(Kind.RESET, number, b"", Status.OK)
 
     async def fill(self) -> None:
-        """Writes random words into all of the memory."""
+        """Writes random words into all of the memory, many bytes of them special to the line."""
         for at, count in self._places():
-            payload = numbers(4, at) + self.rng.bytes(count * self.memory.bytes)
+            stored = self.rng.integers(256, size=count * self.memory.bytes, dtype=np.uint8)
+            special = self.rng.choice(np.array(SPECIAL, np.uint8), stored.size)
+            stored = np.where(self.rng.random(stored.size) < 1 / 4, special, stored)
+            payload = numbers(4, at) + stored.tobytes()
             await self.said(Frame(Kind.WRITE, self.reference.expected, payload).encode())
 
     async def done(self) -> None:

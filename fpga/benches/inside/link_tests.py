@@ -1,30 +1,14 @@
 """The board behind its line: commands and frames, whole and harmed, jobs, resets, with pauses both ways."""
 
-import zlib
-
 import cocotb
 from cocotb.handle import HierarchyObject
 
-from fpga.benches.inside.board import BoardBench, job, numbers
+from fpga.benches.faults import HARMED, job, numbers, orders, refused
+from fpga.benches.inside.board import BoardBench
 from fpga.host.mutilator import Mutilator
-from fpga.link import BUFFER_BYTES, CRC_BYTES, END, ESC, HEADER_BYTES, MAX_DATA, MAX_PAYLOAD, Frame, Kind, Status, delimited
+from fpga.link import BUFFER_BYTES, CRC_BYTES, END, ESC, HEADER_BYTES, MAX_PAYLOAD, Frame, Kind, Status
 from sim.benches.inside.signals import PAUSES
 from sim.benches.inside.streams import watch_independence
-
-WRONG = b"\x01\x02\x09\x00abc"
-"""A body whose length is not what it says."""
-
-DAMAGED = (
-    (bytes((END, END, END)), None),
-    (Frame(1, 2, b"abc").encode().replace(b"b", b"c"), Status.CRC),
-    (delimited(b"\x01\x02"), Status.CRC),
-    (bytes((END, ESC, END)), Status.CRC),
-    (bytes((END, 1, ESC, 2, END)), Status.CRC),
-    (Frame(1, 2, bytes(MAX_PAYLOAD + 1)).encode(), Status.LENGTH),
-    (delimited(bytes(3000)), Status.LENGTH),
-    (delimited(WRONG + zlib.crc32(WRONG).to_bytes(4, "little")), Status.LENGTH),
-)
-"""Pieces of a line that are no frames, and what the board says of them."""
 
 
 @cocotb.test
@@ -47,55 +31,21 @@ async def mutilated_commands(dut: HierarchyObject, idle: str, stall: str) -> Non
 async def every_error_has_its_code(dut: HierarchyObject) -> None:
     """Before the first RESET and after it, every command with what may be wrong about it; and nothing is counted."""
     bench = BoardBench(dut)
-    memory, ask = bench.memory, bench.ask
-    word, least = bytes(memory.bytes), numbers(2, 1, 1, 1, 0)
-    write, read, run = numbers(4, 0) + word, numbers(4, 1, 0), job(1, 1, 1, 0, 0, 0)
-    await bench.start()
-    for kind, payload in ((Kind.WRITE, write), (Kind.READ, read), (Kind.RUN, run)):
-        await ask(kind, 0, payload, Status.NEW)
-        await ask(kind, 0, payload + b"x", Status.LENGTH)
-    await ask(Kind.IDENTIFY, 3, b"", Status.OK)
-    await bench.begin()
-    for kind, payload in (
-        (Kind.IDENTIFY, b"x"),
-        (Kind.RESET, b"x"),
-        (Kind.RESET, bytes(256)),
-        (Kind.WRITE, b"\0\0\0"),
-        (Kind.WRITE, numbers(4, 0)),
-        (Kind.WRITE, numbers(4, 0) + bytes(MAX_DATA + 1)),
-        (Kind.WRITE, numbers(4, 0) + bytes(MAX_DATA + memory.bytes)),
-        (Kind.WRITE, write + b"x"),
-        (Kind.READ, numbers(4, 1)),
-        (Kind.READ, numbers(4, 0, 0)),
-        (Kind.READ, numbers(4, MAX_DATA // memory.bytes + 1, 0)),
-        (Kind.READ, numbers(4, 1 << 31, 0)),
-        (Kind.RUN, least),
-    ):
-        await ask(kind, 0, payload, Status.LENGTH)
-    for kind in (0, 6, 0x43, 0x7E, 0x81, 0xFF):
-        await ask(kind, 9, b"abc", Status.KIND)
-    for address in (memory.words, memory.words << 1, 1 << 31, (1 << 32) - 1):
-        await ask(Kind.WRITE, 0, numbers(4, address) + word, Status.ADDRESS)
-        await ask(Kind.READ, 0, numbers(4, 1, address), Status.ADDRESS)
-        for i in range(3):
-            await ask(Kind.RUN, 0, least + numbers(4, *(address if i == side else 0 for side in range(3))), Status.ADDRESS)
-    await ask(Kind.READ, 0, numbers(4, 2, memory.words - 1), Status.ADDRESS)
-    await ask(Kind.WRITE, 0, numbers(4, memory.words - 1) + 3 * word, Status.ADDRESS)
-    for number in (1, 128, 255):
-        await ask(Kind.WRITE, number, write, Status.SEQUENCE)
-        await ask(Kind.RUN, number, run, Status.SEQUENCE)
     design = bench.design
-    for wrong in (
-        job(0, 0, 0, 0, 0, 0),
-        job(0, 1, 1, 0, 0, 0),
-        job(1, 0, 1, 0, 0, 0),
-        job(1, 1, 0, 0, 0, 0),
-        job(design.panel_rows + 1, 1, 1, 0, 0, 0),
+    await bench.start()
+    for kind, payload in orders(bench.memory):
+        await bench.ask(kind, 0, payload, Status.NEW)
+        await bench.ask(kind, 0, payload + b"x", Status.LENGTH)
+    await bench.ask(Kind.IDENTIFY, 3, b"", Status.OK)
+    await bench.begin()
+    for wrong in refused(design, bench.memory):
+        await bench.ask(wrong.kind, wrong.number, wrong.payload, wrong.status)
+    for payload in (
         job(1, 1, 1, 0, 0, 0, int8=1),
         job(1, 1, design.w_depth + 1, 0, 0, 0),
         job(design.panel_rows, 1, design.x_depth // design.panel_rows + 1, 0, 0, 0),
     ):
-        await ask(Kind.RUN, 0, wrong, Status.REFUSED)
+        await bench.ask(Kind.RUN, 0, payload, Status.REFUSED)
     # What failed was not counted: the number is still the first.
     await bench.fill()
     await bench.done()
@@ -108,7 +58,7 @@ async def harmed_frames(dut: HierarchyObject) -> None:
     await bench.start()
     await bench.begin()
     await bench.fill()
-    for piece, status in DAMAGED:
+    for piece, status in HARMED:
         bench.say(piece)
         bench.complained(await bench.settle(), [status] if status else [])
         await bench.ask(Kind.READ, 4, numbers(4, 1, 7), Status.OK)
