@@ -37,12 +37,14 @@ flatten
 expose -evert unit/c:*
 delete =A:blackbox
 setattr -unset init w:*
+opt_expr
+opt_clean
 memory_collect
+check -assert
 memory_map
 opt_expr
 opt_clean
-setundef -zero
-check -assert
+setundef -zero -undriven
 dffunmap
 write_smt2 unit.smt2
 """

@@ -64,6 +64,8 @@ class BoardBench(Testbench):
     reference : Reference
     damaged : list of Status
         Complaints of frames that were none, since `settle`.
+    spent, busy_from, busy_to : int
+        Cycles of the last job that was answered; where `busy` last rose and fell.
     """
 
     def __init__(self, dut: HierarchyObject, idle: str = "never", stall: str = "never", *, patient: bool = False):
@@ -74,7 +76,7 @@ class BoardBench(Testbench):
         self.source = Source(self, self.streams["rx"], idle)
         self.sink = Sink(self, self.streams["tx"], stall, patient=patient)
         self.busy = cast("LogicObject", signal(dut, "busy"))
-        self.replies = Scoreboard[Frame](self, "answer")
+        self.replies = Scoreboard[Frame](self, "reply")
         self.refusals = {1 << bit: f"refused: {reason}" for bit, reason in enumerate(ERRORS)}
         self.about(*(named(kind, status) for kind, ends in ENDS.items() for status in ends))
         self.about(named(0, Status.KIND), *self.refusals.values())
@@ -83,7 +85,8 @@ class BoardBench(Testbench):
         """Cycles of each job whose reply has not come."""
         self._said = b""
         self._under_way = 0
-        self._busy_since: int | None = None
+        self.spent = self.busy_from = self.busy_to = 0
+        self._counts = False
         self._last = 0
         Monitor(self, self.streams["tx"], self._out_of)
         cocotb.start_soon(self._watch_busy())
@@ -171,7 +174,7 @@ class BoardBench(Testbench):
     def _forget(self) -> None:
         """What a reset ends; of the memory nothing is known."""
         self.reference = Reference(self.identity)
-        self.damaged, self.jobs, self._said, self._under_way, self._busy_since = [], [], b"", 0, None
+        self.damaged, self.jobs, self._said, self._under_way, self._counts = [], [], b"", 0, False
 
     def _out_of(self, cycle: int, beat: Beat) -> None:
         self._last = cycle
@@ -195,7 +198,7 @@ class BoardBench(Testbench):
         else:
             due = self.replies.take()
             if kind == Kind.RUN and status in (Status.OK, Status.REFUSED, Status.STUCK):
-                cycles = self.jobs.pop(0)
+                self.spent = cycles = self.jobs.pop(0)
                 if status == Status.OK:
                     reply = self._counted(reply, cycles)
             if reply != due:
@@ -217,7 +220,8 @@ class BoardBench(Testbench):
         """Counts the cycles of jobs."""
         while True:
             await RisingEdge(self.busy)
-            self._busy_since = self.cycle
+            self.busy_from, self._counts = self.cycle, True
             await FallingEdge(self.busy)
-            if self._busy_since is not None:
-                self.jobs.append(self.cycle - self._busy_since)
+            self.busy_to = self.cycle
+            if self._counts:
+                self.jobs.append(self.busy_to - self.busy_from)

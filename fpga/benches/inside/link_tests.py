@@ -5,10 +5,18 @@ from cocotb.handle import HierarchyObject
 
 from fpga.benches.faults import HARMED, job, numbers, orders, refused
 from fpga.benches.inside.board import BoardBench
+from fpga.gateware.runner import LEAST_PATIENCE
 from fpga.host.mutilator import Mutilator
-from fpga.link import BUFFER_BYTES, CRC_BYTES, END, ESC, HEADER_BYTES, MAX_PAYLOAD, Frame, Kind, Status
+from fpga.link import BUFFER_BYTES, CRC_BYTES, END, ESC, HEADER_BYTES, MAX_PAYLOAD, Frame, Kind, Status, delimited
+from sim.benches.inside.checks import same
 from sim.benches.inside.signals import PAUSES
 from sim.benches.inside.streams import watch_independence
+
+NEVER_MOVES = 3
+"""Cycles of a job beside those in which nothing has moved, if nothing does: its reset, and its end."""
+
+EARLIER = 14
+"""Cycles from the first one of a job to where one before it would be given up."""
 
 
 @cocotb.test
@@ -33,10 +41,11 @@ async def every_error_has_its_code(dut: HierarchyObject) -> None:
     bench = BoardBench(dut)
     design = bench.design
     await bench.start()
+    await bench.ask(Kind.IDENTIFY, 3, b"", Status.OK)
+    await bench.ask(Kind.RESET, 3, b"x", Status.LENGTH)
     for kind, payload in orders(bench.memory):
         await bench.ask(kind, 0, payload, Status.NEW)
         await bench.ask(kind, 0, payload + b"x", Status.LENGTH)
-    await bench.ask(Kind.IDENTIFY, 3, b"", Status.OK)
     await bench.begin()
     for wrong in refused(design, bench.memory):
         await bench.ask(wrong.kind, wrong.number, wrong.payload, wrong.status)
@@ -87,9 +96,9 @@ async def orders_are_carried_out_once(dut: HierarchyObject) -> None:
 
 
 @cocotb.test
-@cocotb.parametrize(beyond=(0, 1))
+@cocotb.parametrize(beyond=(0, 1, 40))
 async def full_buffer(dut: HierarchyObject, beyond: int) -> None:
-    """Nobody takes replies: frames wait until the buffer is full to the last byte; one byte more, and one is lost."""
+    """Nobody takes replies: frames wait until the buffer is full to the last byte; with more, one is lost."""
     bench = BoardBench(dut)
     await bench.start()
     bench.sink.blocked = True
@@ -105,8 +114,8 @@ async def full_buffer(dut: HierarchyObject, beyond: int) -> None:
         await bench.edge
     await bench.cycles(20)
     bench.sink.blocked = False
-    bench.reference.damaged = beyond
-    bench.complained(await bench.settle(), [Status.OVERRUN] * beyond)
+    bench.reference.damaged = int(beyond > 0)
+    bench.complained(await bench.settle(), [Status.OVERRUN] * (beyond > 0))
     await bench.begin()
     await bench.fill()
     await bench.done()
@@ -138,15 +147,25 @@ async def reset_midway(dut: HierarchyObject, pause: str) -> None:
         bench.say(Frame(Kind.RUN, 9, job(4, 2, 1, 0, 40, 99)).encode())
         bench.say(Frame(Kind.READ, 9, numbers(4, 20, 0)).encode()[:-1])
         await bench.cycles(int(bench.rng.integers(1, 500)))
+        if i % 4 == 0:
+            bench.say((bytes((END, 1, ESC)), bytes((END, 1, ESC, 2, 3)), delimited(bytes(1100))[:-1])[i // 4 % 3])
+            while bench.source.waiting:
+                await bench.edge
         await bench.reset()
         word = numbers(4, i) + bytes((END, ESC))
-        await bench.ask(Kind.WRITE, 0, word, Status.NEW)
+        # The first frame comes without an END before it: nothing of an earlier one is left.
+        bench.say(Frame(Kind.WRITE, 0, word).encode()[1:])
         await bench.begin(i)
         await bench.order(Kind.WRITE, word)
         await bench.ask(Kind.READ, 4, numbers(4, 1, i), Status.OK)
         bench.complained(await bench.settle(), [])
     await bench.fill()
     await bench.order(Kind.RUN, job(4, 2, 1, 0, 40, 99))
+    await bench.settle()
+    kept = bench.reference.memory
+    await bench.reset()
+    bench.reference.memory = kept
+    await bench.begin()
     await bench.done()
 
 
@@ -165,6 +184,9 @@ async def jobs(dut: HierarchyObject, pause: str) -> None:
     await bench.order(Kind.RUN, job(most, 2, 3, words - 3 * most * block, 0, 6 * block))
     await bench.order(Kind.RUN, job(most, 2, 2, 0, words - 4 * block, words - 4 * block - 2 * most * row))
     await bench.order(Kind.RUN, job(2, 3, 4, 0, 8 * block, words - 6 * row))
+    # More tiles than the accelerator has banks for: weights wait.
+    weights = 3 * most * block
+    await bench.order(Kind.RUN, job(most, 5, 3, 0, weights, weights + 15 * block))
     for y in (words - 1, words - 3 * row):
         await bench.order(Kind.RUN, job(2, 5, 1, 0, 2 * block, y), Status.STUCK)
         await bench.order(Kind.RUN, job(3, 2, 2, 0, 6 * block, 20 * block))
@@ -179,7 +201,16 @@ async def jobs_that_stand_still(dut: HierarchyObject) -> None:
     await bench.start()
     await bench.begin()
     await bench.fill()
-    for x, w in ((words - 1, 0), (0, words - block - 1)):
+    for x, w in ((words - 1, words - 1), (0, words - block - 1)):
         await bench.order(Kind.RUN, job(2, 2, 1, x, w, 99), Status.STUCK)
+        await bench.settle()
+        if x:
+            same("cycles of a job that nothing comes to", LEAST_PATIENCE + NEVER_MOVES, bench.spent, 32)
+        said = bench.cycle
         await bench.order(Kind.RUN, job(3, 2, 2, 0, 6 * block, 20 * block))
+        await bench.settle()
+        late = bench.busy_from - said
+    # A job that begins when, had the last one gone on, it would be given up.
+    await bench.cycles(bench.busy_to + LEAST_PATIENCE - EARLIER - late - bench.cycle)
+    await bench.order(Kind.RUN, job(3, 2, 2, 0, 6 * block, 20 * block))
     await bench.done()
