@@ -35,10 +35,10 @@ PANELS = {
     "Describe and generate": (sim.cli.generate,),
     "Verify": (
         sim.cli.sim,
-        sim.cli.bench,
+        fpga.cli.with_board(sim.cli.bench),
         sim.cli.waves,
         sim.formal.cli.formal,
-        sim.mutate.cli.mutate,
+        fpga.cli.with_board(sim.mutate.cli.mutate),
         sim.soak.cli.soak,
     ),
     "Pack and multiply": (sim.networks.cli.quantize, golden.cli.info, golden.cli.fit, sim.cli.matmul),

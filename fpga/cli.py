@@ -2,10 +2,11 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 from rich.table import Table
@@ -17,6 +18,7 @@ from sim.networks.cli import Inputs, Model, Rotate
 if TYPE_CHECKING:
     from fpga.host.device import BoardDevice
 
+P = ParamSpec("P")
 Port = Annotated[str, typer.Option("--port", "-p", help="Serial port; `gosset board list` shows them.")]
 Baud = Annotated[
     int | None,
@@ -24,6 +26,19 @@ Baud = Annotated[
         min=1, max=100_000_000, help="Bits per second; if not given, those that boards are built for are tried."
     ),
 ]
+
+
+def with_board(command: Callable[P, None]) -> Callable[P, None]:
+    """A command of `sim` to which the board's testbenches and units are known as well."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        from fpga.benches.catalogue import add
+
+        add()
+        command(*args, **kwargs)
+
+    return wrapped
 
 
 def area(

@@ -151,7 +151,7 @@ def verify(design: DesignPoint, output: Path, ui: Ui) -> dict[str, Any]:
             advance(1)
 
     sizes = {name: SYSTEM_JOBS if name.startswith("axi") else None for name in BENCHES}
-    pairs = [(name, SMALL) for name in BENCHES] + [("accelerator", STATIONARY)]
+    pairs = [(name, SMALL) for name in BENCHES if BENCHES[name].applies(SMALL)] + [("accelerator", STATIONARY)]
     with seen.stage(ui, "testbenches", len(pairs)) as advance, threads() as pool:
         for result in pool.map(lambda pair: run_bench(*pair, blocks=sizes[pair[0]]), pairs):
             seen.mismatches += result.failed

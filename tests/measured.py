@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from re import fullmatch
 from typing import Any
 
+from fpga.benches.catalogue import add
 from sim.mutate.mutants import KINDS
 from sim.mutate.run import score
-from sim.mutate.units import UNITS
+from sim.mutate.units import UNITS, Unit
 
 MUTANTS = """## Mutants: how much the testbenches see
 
@@ -60,6 +61,12 @@ results compared, {mismatches} different**. Designs with a front end are not amo
 """
 
 
+def units() -> dict[str, Unit]:
+    """The units of which mutants are made, those of the board as well."""
+    add()
+    return UNITS
+
+
 def mutants(report: dict[str, Any], reasons: dict[str, dict[str, str]]) -> str:
     """The section on mutants; `reasons` says of survivors, by unit and change, why they do."""
     rows, survivors = [], []
@@ -72,7 +79,7 @@ def mutants(report: dict[str, Any], reasons: dict[str, dict[str, str]]) -> str:
             place = f"{name}, `{one['module'].partition('.')[2] or one['module']}`, {one['kind']}"
             why = reasons.get(name, {}).get(change, "not known")
             survivors.append(f"- {place}: `{change}` (was `{one['sound']}`): {why}.")
-    about, missing = report["about"], [name for name in UNITS if name not in report["units"]]
+    about, missing = report["about"], [name for name in units() if name not in report["units"]]
     return MUTANTS.format(
         missing=f"Not measured yet: {', '.join(missing)}." if missing else "",
         kinds="; ".join(KINDS.values()),

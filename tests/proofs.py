@@ -18,7 +18,6 @@ from golden.errors import GossetError
 from golden.files import read_bytes, write_text
 from sim.formal.catalogue import all_claims
 from sim.formal.run import GOOD
-from sim.mutate.units import UNITS
 from tests import measured
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -151,9 +150,8 @@ def main(paths: list[str]) -> None:
             report = new[-1]
             if part in ("claims", "units"):
                 found = {name: entry for each in new for name, entry in each[part].items()}
-                names = (
-                    [claim.name for group in all_claims().values() for claim in group] if part == "claims" else UNITS
-                )
+                claims = [claim.name for group in all_claims().values() for claim in group]
+                names = claims if part == "claims" else measured.units()
                 report = report | {part: {name: found[name] for name in names if name in found}}
             write_text(path, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     write_text(PAGE, page(*stored()))

@@ -19,6 +19,7 @@ from fpga.link import (
     Kind,
     delimited,
 )
+from hw.design import ACC_BITS
 
 
 class Mutilator:
@@ -80,9 +81,10 @@ class Mutilator:
 
     def _job(self) -> bytes:
         """A job whose operands and results lie apart; or one that is none."""
-        words = self.reference.identity.memory.words
+        shape, block = self.reference.identity.memory, self.reference.block_words
+        words = shape.words
         rows, tiles, steps = 1 + self._below(8), 1 + self._below(3), 1 + self._below(4)
-        sizes = (2 * rows * steps, 2 * tiles * steps, rows * tiles)
+        sizes = (block * rows * steps, block * tiles * steps, shape.words_of(ACC_BITS) * rows * tiles)
         x = self._below(words - sum(sizes) + 1)
         job = [rows, tiles, steps, 0, x, x + sizes[0], x + sizes[0] + sizes[1]]
         if self._below(4) == 0:

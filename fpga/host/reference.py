@@ -38,7 +38,8 @@ ADDRESSES = 4
 class Reference:
     """A board in Python: what it answers, and what is in its memory.
 
-    Its accelerator has one cell, so that the words of its streams are the blocks of rows, one after the other.
+    Its accelerator has one cell, so that the words of its streams are the blocks of rows, one after the other. Of a job
+    that reaches outside memory there are the results before; none, if activations do.
 
     Parameters
     ----------
@@ -128,13 +129,21 @@ class Reference:
             bad["x_too_long"] = rows * steps > design.x_depth
         if any(bad.values()):
             return Status.REFUSED, bytes((sum(bool(bad[name]) << bit for bit, name in enumerate(ERRORS)),))
-        block = shape.words_of(self._block_bits)
-        if x + rows * steps * block > shape.words:
+        there = min(tiles, (shape.words - w) // (steps * self.block_words))
+        if x + rows * steps * self.block_words > shape.words or not there:
             return Status.STUCK, bytes((0,))
-        accumulators = matmul(self._matrix(x, rows, steps), self._matrix(w, tiles, steps)).accumulators
+        accumulators = matmul(self._matrix(x, rows, steps), self._matrix(w, there, steps)).accumulators
         stored = accumulators.T.astype("<i4").tobytes()
-        self.memory[y * shape.bytes : y * shape.bytes + len(stored)] = stored
+        fits = stored[: (shape.words - y) * shape.bytes]
+        self.memory[y * shape.bytes : y * shape.bytes + len(fits)] = fits
+        if there < tiles or fits != stored:
+            return Status.STUCK, bytes((0,))
         return Status.OK, struct.pack("<I", rows * tiles * steps)
+
+    @property
+    def block_words(self) -> int:
+        """Words of memory that a block takes."""
+        return self.identity.memory.words_of(self._block_bits)
 
     @property
     def _block_bits(self) -> int:
@@ -143,7 +152,7 @@ class Reference:
     def _matrix(self, address: int, rows: int, steps: int) -> PackedMatrix:
         """What the words from an address on mean as rows of blocks: whatever they are, they mean something."""
         shape, fmt = self.identity.memory, self.identity.design.format
-        size = shape.words_of(self._block_bits) * shape.bytes
+        size = self.block_words * shape.bytes
         stored = self.memory[address * shape.bytes :][: rows * steps * size]
         blocks = [int.from_bytes(stored[at : at + size], "little") for at in range(0, len(stored), size)]
         labels = np.array([block % 2**fmt.label_bits for block in blocks], label_dtype(fmt.q))

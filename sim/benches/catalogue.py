@@ -30,11 +30,14 @@ class Bench:
         Size of each of its tests, unless another is given.
     generate : callable
         Verilog of what it tests, from a design point or a format.
+    applies : callable
+        Whether it is one for a design point.
     """
 
     module: str
     blocks: int
     generate: Callable[[DesignPoint | Format], Generated]
+    applies: Callable[[DesignPoint], bool] = lambda design: True
 
 
 def format_of(design: DesignPoint | Format) -> Format:
@@ -61,18 +64,18 @@ def _cell(design: DesignPoint | Format) -> Generated:
 
 @cache
 def _array(design: DesignPoint | Format) -> Generated:
-    point = _point(design, "array")
+    point = point_of(design, "array")
     return generate(OutputStationaryArray(point), "bench_array", design=point.as_dict(), latency=latency(point))
 
 
 @cache
 def _accelerator(design: DesignPoint | Format) -> Generated:
-    return generate_design(replace(_point(design, "accelerator"), output=None))
+    return generate_design(replace(point_of(design, "accelerator"), output=None))
 
 
 @cache
 def _axi_memory(design: DesignPoint | Format) -> Generated:
-    point = _point(design, "AXI memory top")
+    point = point_of(design, "AXI memory top")
     given = point.front_end is not None and point.front_end.scale == "host"
     return generate_axi(point if given else replace(point, front_end=None), "axi")
 
@@ -85,18 +88,18 @@ def with_example(generated: Generated) -> Generated:
 
 @cache
 def _axi_stream(design: DesignPoint | Format) -> Generated:
-    return generate_axi(replace(_point(design, "AXI stream top"), output=None), "axis")
+    return generate_axi(replace(point_of(design, "AXI stream top"), output=None), "axis")
 
 
 @cache
 def _axi_raw(design: DesignPoint | Format) -> Generated:
-    point = replace(_point(design, "AXI stream top with a front end"), output=None)
+    point = replace(point_of(design, "AXI stream top with a front end"), output=None)
     return generate_axi(_with_front_end(point), "axis")
 
 
 @cache
 def _front_end(design: DesignPoint | Format) -> Generated:
-    point = _with_front_end(_point(design, "front end"))
+    point = _with_front_end(point_of(design, "front end"))
     assert point.front_end is not None
     return generate(FrontEnd(point.front_end), "bench_front_end", design=point.as_dict())
 
@@ -109,13 +112,14 @@ def _with_front_end(point: DesignPoint) -> DesignPoint:
     return replace(point, name=f"{point.name}_raw", front_end=rules)
 
 
-def applies(name: str, design: DesignPoint) -> bool:
-    """Whether a bench is one for a design: `array` is of the output-stationary dataflow, and a front end, which
-    `front_end` and `axi_raw` give to a design that has none, makes packed activations."""
-    return {"array": design.dataflow == "os", "front_end": design.packed, "axi_raw": design.packed}.get(name, True)
+def point_of(design: DesignPoint | Format, name: str) -> DesignPoint:
+    """The design point, of which a testbench by this name needs all.
 
-
-def _point(design: DesignPoint | Format, name: str) -> DesignPoint:
+    Raises
+    ------
+    GossetError
+        If it is only a format.
+    """
     if isinstance(design, DesignPoint):
         return design
     raise GossetError(f"The bench of the {name} needs a design point, not only a format.")
@@ -124,14 +128,14 @@ def _point(design: DesignPoint | Format, name: str) -> DesignPoint:
 BENCHES = {
     "decoder": Bench("sim.benches.inside.decoder_tests", 1000, _decoder),
     "cell": Bench("sim.benches.inside.cell_tests", 2000, _cell),
-    "array": Bench("sim.benches.inside.array_tests", 500, _array),
-    "front_end": Bench("sim.benches.inside.front_end_tests", 300, _front_end),
+    "array": Bench("sim.benches.inside.array_tests", 500, _array, lambda design: design.dataflow == "os"),
+    "front_end": Bench("sim.benches.inside.front_end_tests", 300, _front_end, lambda design: design.packed),
     "accelerator": Bench("sim.benches.inside.accelerator_tests", 300, _accelerator),
     "axi_memory": Bench("sim.benches.inside.axi_memory_tests", 50, _axi_memory),
     "axi_stream": Bench("sim.benches.inside.axi_stream_tests", 50, _axi_stream),
-    "axi_raw": Bench("sim.benches.inside.axi_raw_tests", 50, _axi_raw),
+    "axi_raw": Bench("sim.benches.inside.axi_raw_tests", 50, _axi_raw, lambda design: design.packed),
 }
-"""The testbenches by name."""
+"""The testbenches by name; others may add theirs."""
 
 SMALL = DesignPoint(
     name="uneven", rows=3, cols=2, panel_rows=9, x_depth=32, w_depth=16, keep_rows=32, axcache=15, axprot=3

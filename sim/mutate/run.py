@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -236,9 +237,11 @@ def key(generated: Generated, mutant: Mutant, *conditions: object) -> str:
 @cache
 def _made_of(bench: str) -> str:
     """What a testbench is made of: its own tests, and what it shares with others."""
-    own = catalogue.BENCHES[bench].module.rpartition(".")[2]
-    folder = Path(catalogue.__file__).with_name("inside")
-    parts = [path for path in sorted(folder.glob("*.py")) if path.stem == own or not path.stem.endswith("_tests")]
+    spec = find_spec(catalogue.BENCHES[bench].module)
+    assert spec and spec.origin
+    own, folder = Path(spec.origin), Path(catalogue.__file__).with_name("inside")
+    near = {path for place in (folder, own.parent) for path in place.glob("*.py")}
+    parts = [path for path in sorted(near) if path == own or not path.stem.endswith("_tests")]
     if bench == "axi_raw":
         parts.append(folder / "axi_stream_tests.py")
     return hashlib.sha256("\0".join(path.read_text(encoding="utf-8") for path in parts).encode()).hexdigest()

@@ -68,7 +68,7 @@ UNITS = {
         Unit("framer", "axi_stream", SMALL, r".*\.(frame_.*|accelerator)", 4),
     )
 }
-"""The units by name."""
+"""The units by name; others may add theirs."""
 
 
 def chosen(names: list[str]) -> list[Unit]:

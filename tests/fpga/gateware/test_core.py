@@ -6,6 +6,8 @@ from itertools import count
 import numpy as np
 import pytest
 
+from fpga.benches import faults
+from fpga.benches.faults import numbers, orders, refused
 from fpga.gateware.core import BoardCore
 from fpga.identity import Identity
 from fpga.link import MAX_DATA, REPLY, Deframer, Frame, Kind, Status
@@ -30,7 +32,6 @@ IDENTITY = json.dumps({"name": "a board"}).encode()
 TINY = PRESETS["tiny"]
 
 CASES = {
-    "tiny": (TINY, MemoryShape(16, 4096)),
     "narrow": (TINY, MemoryShape(8, 8192)),
     "wide": (DesignPoint(name="wide", rows=2, cols=3), MemoryShape(64, 2048)),
     "widest": (
@@ -78,10 +79,6 @@ class Line:
         reply = self.say(Frame(Kind.READ, 77, numbers(4, words, address)))
         assert (reply.kind, reply.sequence) == (Kind.READ | REPLY, 77)
         return reply.payload
-
-
-def numbers(size, *values):
-    return b"".join(int(value).to_bytes(size, "little") for value in values)
 
 
 def image(payload, word, bits):
@@ -180,48 +177,19 @@ def test_identity(line):
 
 def test_every_error_has_its_code(line):
     line, design, memory = line
-    word = bytes(memory.bytes)
-    least_job = numbers(2, 1, 1, 1, 0)
 
-    def status(kind, payload, number=0):
+    def reply(kind, payload, number=0):
         reply = line.say(Frame(kind, number, payload))
         assert (reply.kind, reply.sequence, len(reply.payload)) == (kind | REPLY, number, 2)
-        return reply.payload[0], reply.payload[1]
+        return reply.payload
 
-    for kind, payload in (
-        (Kind.IDENTIFY, b"x"),
-        (Kind.RESET, b"x"),
-        (Kind.WRITE, b"\0\0\0"),
-        (Kind.WRITE, numbers(4, 0)),
-        (Kind.WRITE, numbers(4, 0) + bytes(MAX_DATA + 1)),
-        (Kind.READ, numbers(4, 1)),
-        (Kind.READ, numbers(4, 0, 0)),
-        (Kind.READ, numbers(4, MAX_DATA // memory.bytes + 1, 0)),
-        (Kind.READ, numbers(4, 1 << 31, 0)),
-        (Kind.RUN, least_job),
-        *([(Kind.WRITE, numbers(4, 0) + word + b"x")] if memory.bytes > 1 else []),
-    ):
-        assert status(kind, payload)[0] == Status.LENGTH, (kind, payload)
-    for kind in (0, 6, 0x7E, 0x81, 0xFF):
-        assert line.say(Frame(kind, 9, b"abc")) == Frame(kind | REPLY, 9, bytes((Status.KIND, 0)))
-    for address in (memory.words, (1 << 32) - 1):
-        assert status(Kind.WRITE, numbers(4, address) + word)[0] == Status.ADDRESS
-        assert status(Kind.READ, numbers(4, 1, address))[0] == Status.ADDRESS
-        for where in ((address, 0, 0), (0, address, 0), (0, 0, address)):
-            assert status(Kind.RUN, least_job + numbers(4, *where))[0] == Status.ADDRESS
-    assert status(Kind.READ, numbers(4, 2, memory.words - 1))[0] == Status.ADDRESS
-    for number in (1, 200):
-        assert status(Kind.WRITE, numbers(4, 0) + word, number) == (Status.SEQUENCE, 0)
-        assert status(Kind.RUN, least_job + numbers(4, 0, 0, 0), number) == (Status.SEQUENCE, 0)
-    assert status(Kind.RUN, bytes(20)) == (Status.REFUSED, 1 << ERRORS.index("empty"))
-    too_many = numbers(2, design.panel_rows + 1, 1, 1, 0) + numbers(4, 0, 0, 0)
-    assert status(Kind.RUN, too_many) == (Status.REFUSED, 1 << ERRORS.index("too_many_rows"))
-    assert status(Kind.RUN, numbers(2, 5, 5, 5, 0) + numbers(4, *[memory.words - 1] * 3))[0] == Status.STUCK
-    assert status(Kind.RUN, numbers(2, 5, 500, 1, 0) + numbers(4, 0, 0, memory.words - 2))[0] == Status.STUCK
-    damaged = Frame(Kind.READ, 4, numbers(4, 1, 0)).encode().replace(b"\x04", b"\x05")
-    assert line.exchange(damaged) == Frame(Kind.DAMAGED | REPLY, 0, bytes((Status.CRC, 0)))
+    for wrong in refused(design, memory):
+        detail = 1 << ERRORS.index(wrong.detail) if wrong.detail else 0
+        assert reply(wrong.kind, wrong.payload, wrong.number) == bytes((wrong.status, detail)), wrong
+    assert reply(Kind.RUN, faults.job(5, 5, 5, *[memory.words - 1] * 3))[0] == Status.STUCK
+    assert reply(Kind.RUN, faults.job(5, 500, 1, 0, 0, memory.words - 2))[0] == Status.STUCK
     # What failed was not counted: the number is still the first.
-    assert line.order(Kind.WRITE, numbers(4, 0) + word) == b"\0"
+    assert line.order(*orders(memory)[0]) == b"\0"
 
 
 def test_an_order_is_carried_out_once(line):
