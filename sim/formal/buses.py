@@ -113,8 +113,8 @@ def reads(h: Harness) -> None:
     h.cover("both readers", rules.bursts_0.any() & rules.bursts_1.any())
 
 
-def writes(h: Harness) -> None:
-    """Any rows of any jobs, any memory that keeps the rules."""
+def writes(h: Harness) -> tuple[Any, AxiWriteRules]:
+    """Any rows of any jobs, any memory that keeps the rules. Returns the writer's ports, and the rules."""
     dut, path, most, burst = h.place(WriteMaster(DESIGN)), "dut.core.core", outstanding(DESIGN), DESIGN.burst
     rules = watch(h, AxiWriteRules(DESIGN.bus_bits, id_bits(DESIGN), most), dut, "memory")
     h.assume(rules.subordinate)
@@ -144,6 +144,7 @@ def writes(h: Harness) -> None:
         h.prove(f"burst {i} waits in its place", ~waits | (word[:bits] + word[len(first) :] < burst))
     h.cover("data before their address", rules.sent > rules.asked)
     h.cover("a response", dut.memory_bvalid)
+    return dut, rules
 
 
 def results(h: Harness) -> None:

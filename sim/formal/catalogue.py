@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from golden.errors import GossetError
-from sim.formal import buses, decoding, encoding, order, products, streams
+from sim.formal import buses, decoding, encoding, ends, order, products, streams
 from sim.formal.arithmetic import Implication
 from sim.formal.claim import Claim
 
@@ -14,6 +14,7 @@ GROUPS: Mapping[str, Callable[[], Sequence[Claim | Implication]]] = {
     "Rules of streams": streams.claims,
     "Nothing lost, doubled or reordered": order.claims,
     "AXI": buses.claims,
+    "Nothing comes to a stop": ends.claims,
     "Encoder": encoding.claims,
 }
 """What makes the claims, by what they are about."""

@@ -6,15 +6,17 @@ rises but for new work; and while it is not zero, a step is made at least every 
 after at most as many cycles as the two multiplied.
 """
 
-from amaranth import Cat, Mux, Signal, Value
+from amaranth import Array, Cat, Mux, Signal, Value
 from amaranth.utils import bits_for, exact_log2
 
 from hw.axi.bursts import burst_layout, planes_layout
 from hw.axi.gearbox import Gearbox
 from hw.axi.read import Reader, ReaderShape
+from hw.axi.write import outstanding, result_word_bits
 from hw.design import DesignPoint
 from hw.engine.planner import Planner, errors
 from golden.frontend import FrontEndRules
+from sim.formal.buses import DESIGN, writes
 from sim.formal.claim import Bug, Claim
 from sim.formal.harness import Harness
 from sim.formal.methods import Induction
@@ -30,7 +32,9 @@ READER = ReaderShape(24, 32, 4, 8, 0)
 MOST_WORDS, MOST_PLANES = 8, 3
 """Of a job of it: more beats than the queue has room for."""
 
-READER_BOUND = 16
+READER_BOUND = 15
+
+WRITER_BOUND = PATIENCE
 
 PLANNED = DesignPoint(
     name="plans", rows=2, cols=1, x_depth=8, w_depth=8, panel_rows=6, keep_rows=16, front_end=FrontEndRules(length=16)
@@ -182,6 +186,88 @@ def planner(h: Harness) -> None:
     h.cover("a job of most rows is handed over", given & (dut.o_row_tiles == PLANNED.panel_rows // PLANNED.rows))
 
 
+def writer(h: Harness) -> tuple[Value, Value]:
+    """A writer of results, and a memory that takes bursts and answers them. Returns whether it has anything to do, and
+    whether it makes a step."""
+    dut, rules = writes(h)
+    h.grant()
+    path, burst, most = "dut.core.core", DESIGN.burst, outstanding(DESIGN)
+    h.assume(lasts(h, dut.memory_awvalid & ~dut.memory_awready, PATIENCE))
+    h.assume(lasts(h, dut.memory_wvalid & ~dut.memory_wready, PATIENCE))
+    h.assume(lasts(h, rules.asked.any() & rules.sent.any() & ~dut.memory_bvalid, PATIENCE))
+    gearbox = Gearbox(result_word_bits(DESIGN), DESIGN.bus_bits)
+    gearbox._MustUse__silence = True
+    held = gearbox_level(h, gearbox, f"{path}.gearbox")
+    ending, ready = (h.probe(f"{path}.gearbox.{name}", 1) for name in ("ending", "o__valid"))
+    h.prove("what ends holds something", ~ending | held.any())
+
+    # Beats that wait: those of bursts that are collected, and those of one that is not.
+    bits = exact_log2(burst)
+    active, first, at, complete, taken = (
+        h.probe(f"{path}.{name}") for name in ("active", "first", "at", "complete", "taken")
+    )
+    inner, front = (
+        h.probe(f"{path}.beats.{name}", size) for name, size in (("inner_level", bits_for(2 * burst - 1)), ("r_rdy", 1))
+    )
+    waiting = h.wire(inner + front, "waiting")
+    open_beats = h.wire(Mux(active, (at - first)[:bits], 0), "open_beats")
+    h.prove("a beat is in front where there are two", front | (inner <= 1))
+    # Of each burst that is collected, how many beats wait up to its last one. Its queue hands them out in their order,
+    # see `order_queue`: so the one in front is a last one when it is the first burst's.
+    sent, ends = dut.memory_wvalid & dut.memory_wready, h.probe(f"{path}.ends")
+    bursts = Signal(range(most + 1))
+    up_to = [Signal(range(2 * burst + 1), name=f"up_to_{k}", reset_less=True) for k in range(most)]
+    in_front = bursts.any() & (up_to[0] == 1)
+    h.assume(~front | (h.probe(f"{path}.beats.r_data", DESIGN.bus_bits + DESIGN.bus_bits // gearbox.unit_bits + 1)[-1] == in_front))
+    goes, comes = sent & in_front, taken & ends
+    h.m.d.sync += bursts.eq(bursts + comes - goes)
+    for k, position in enumerate(up_to):
+        following = up_to[k + 1] if k + 1 < most else waiting
+        h.m.d.sync += position.eq(Mux(bursts - goes == k, waiting + 1, Mux(goes, following, position)) - sent)
+    h.prove("it knows how many bursts are collected", bursts == complete)
+    h.prove(
+        "bursts end one after the other",
+        Cat((position > before) | (k >= bursts) for k, (before, position) in enumerate(zip([0, *up_to], up_to))).all(),
+    )
+    behind = Array([*up_to, up_to[0]])[(bursts - 1)[:exact_log2(most)]]
+    h.prove(
+        "behind them are the beats of the one that is not",
+        waiting == open_beats + Mux(bursts.any(), behind, 0),
+    )
+
+    # The jobs that are not done.
+    level, due = (h.probe(f"{path}.{name}.level", bits_for(most)) for name in ("bursts", "answers"))
+    consume = h.probe(f"{path}.answers.consume", exact_log2(most))
+    last = [
+        ((i - consume)[: exact_log2(most)] < due) & h.probe(f"{path}.answers.storage[{i}]", 1) for i in range(most)
+    ]
+    begun, failed = Signal(range(most + 3)), h.probe(f"{path}.failed")
+    fresh = dut.job_valid & dut.job_ready
+    h.m.d.sync += begun.eq(begun + fresh - dut.done)
+    h.prove("each job ends once: it is done, or an error was told of", failed | (begun == active + sum(last[1:], last[0])))
+
+    asked, answered = dut.memory_awvalid & dut.memory_awready, dut.memory_bvalid & dut.memory_bready
+    row = dut.rows_valid & dut.rows_ready
+    steps = taken + sent + asked + answered
+    rank = h.wire(4 * held + waiting + level + due, "rank")
+    most_left = h.past(rank + 4 * row - steps, 1)
+    quiet = Signal(init=1)
+    h.m.d.sync += quiet.eq(0)
+    h.prove("each step brings the end nearer", quiet | (rank <= most_left))
+    halt = dut.halt | h.probe(f"{path}.halted")
+    busy = due.any() | ((ready & active | dut.rows_valid & (active | dut.job_valid)) & ~halt)
+    h.cover("an error", failed)
+    return busy, row | fresh | steps.any()
+
+
+def writer_ends(h: Harness) -> None:
+    """Its steps."""
+    busy, steps = writer(h)
+    h.grant()
+    h.prove("a step is made in time", lasts(h, busy & ~steps, WRITER_BOUND))
+    h.cover("a step that takes as long", ~lasts(h, busy & ~steps, WRITER_BOUND - 1))
+
+
 def claims() -> list[Claim]:
     """All of them."""
     return [
@@ -207,5 +293,19 @@ def claims() -> list[Claim]:
             planner,
             Induction(PLANNER_BOUND + 3, reach=12),
             Bug("a job of too many words is dropped without a word", r"assign dropped\[2\] = .*;", "assign dropped[2] = 1'h0;"),
+        ),
+            Claim(
+            "ends_writer_bursts",
+            f"P",
+            writer,
+            Induction(1, reach=12),
+            Bug("a burst is done with its first beat", r"XX", ""),
+        ),
+        Claim(
+            "ends_writer",
+            f"P",
+            writer_ends,
+            Induction(WRITER_BOUND, reach=16),
+            Bug("XX", r"XX", ""),
         ),
     ]
