@@ -16,7 +16,7 @@ from hw.axi.write import outstanding, result_word_bits
 from hw.design import DesignPoint
 from hw.engine.planner import Planner, errors
 from golden.frontend import FrontEndRules
-from sim.formal.buses import DESIGN, writes
+from sim.formal.buses import DESIGN, reads, writes
 from sim.formal.claim import Bug, Claim
 from sim.formal.harness import Harness
 from sim.formal.methods import Induction
@@ -35,6 +35,9 @@ MOST_WORDS, MOST_PLANES = 8, 3
 READER_BOUND = 15
 
 WRITER_BOUND = PATIENCE
+
+REQUEST_BOUND = 4
+QUIET_BOUND = 2
 
 PLANNED = DesignPoint(
     name="plans", rows=2, cols=1, x_depth=8, w_depth=8, panel_rows=6, keep_rows=16, front_end=FrontEndRules(length=16)
@@ -167,6 +170,25 @@ def reader_ends(h: Harness) -> None:
     h.grant()
     h.prove("a step is made in time", lasts(h, busy & ~steps, READER_BOUND))
     h.cover("a step that takes as long", ~lasts(h, busy & ~steps, READER_BOUND - 1))
+
+
+def requests(h: Harness) -> None:
+    """Two readers that ask through one port, and a memory that takes bursts and brings their beats."""
+    dut, rules = reads(h)
+    h.grant()
+    owed = (rules.beats_0, rules.beats_1)
+    h.assume(lasts(h, dut.memory_arvalid & ~dut.memory_arready, PATIENCE))
+    h.assume(lasts(h, Cat(owed).any() & ~dut.memory_rvalid, PATIENCE))
+    path = "dut.core.core"
+    halted, chosen, turn = (h.probe(f"{path}.{name}", bits) for name, bits in (("halted", 1), ("chosen", 1), ("turn", 2)))
+    moves = chosen & ~halted & (~dut.memory_arvalid | dut.memory_arready)
+    for i, name in enumerate(("label", "beta")):
+        waits = h.probe(f"{path}.{name}.request__valid", 1) & ~(moves & turn[i]) & ~(dut.halt | halted)
+        h.prove(f"{name}: a burst is taken in time", lasts(h, waits, REQUEST_BOUND))
+        h.cover(f"{name}: a burst that waits as long", ~lasts(h, waits, REQUEST_BOUND - 1))
+    waits = dut.halt & ~dut.quiet & ~dut.memory_rvalid
+    h.prove("halted, it is quiet when the last beat has come", lasts(h, waits, QUIET_BOUND))
+    h.cover("it waits as long", ~lasts(h, waits, QUIET_BOUND - 1))
 
 
 def planner(h: Harness) -> None:
@@ -306,6 +328,13 @@ def claims() -> list[Claim]:
             f"P",
             writer_ends,
             Induction(WRITER_BOUND, reach=16),
+            Bug("XX", r"XX", ""),
+        ),
+            Claim(
+            "ends_requests",
+            f"P",
+            requests,
+            Induction(10, reach=16),
             Bug("XX", r"XX", ""),
         ),
     ]
