@@ -32,17 +32,13 @@ READER = ReaderShape(24, 32, 4, 8, 0)
 MOST_WORDS, MOST_PLANES = 8, 3
 """Of a job of it: more beats than the queue has room for."""
 
-READER_BOUND = 15
-
-WRITER_BOUND = PATIENCE
-
-REQUEST_BOUND = 4
-QUIET_BOUND = 2
-
 PLANNED = DesignPoint(
     name="plans", rows=2, cols=1, x_depth=8, w_depth=8, panel_rows=6, keep_rows=16, front_end=FrontEndRules(length=16)
 )
-PLANNER_BOUND = 3 + PATIENCE
+"""A design whose planner knows every reason to refuse a job."""
+
+READER_BOUND, REQUEST_BOUND, QUIET_BOUND, WRITER_BOUND, PLANNER_BOUND = 15, 2, 6, PATIENCE, 3 + PATIENCE
+"""Cycles in a row without a step, at most. Runs with as many are reached."""
 
 
 def lasts(h: Harness, waits: Value, most: int) -> Value:
@@ -88,9 +84,13 @@ def reader(h: Harness) -> tuple[Value, Value]:
     planes = h.wire(more[: bits_for(MOST_PLANES)], "planes")
     h.prove(
         "a job that is cut is a small one",
-        ~cutting | (((words + 2)[: len(words)] == each) & (each <= MOST_WORDS) & each.any() & (more == planes) & planes.any()),
+        ~cutting
+        | (((words + 2)[: len(words)] == each) & (each <= MOST_WORDS) & each.any() & (more == planes) & planes.any()),
     )
-    h.prove("a plane that is cut has words left", ~cutting | (((word + 2)[: len(word)] == left) & left.any() & (left <= each)))
+    h.prove(
+        "a plane that is cut has words left",
+        ~cutting | (((word + 2)[: len(word)] == left) & left.any() & (left <= each)),
+    )
     level = gearbox_level(h, gearbox, f"{path}.gearbox")
     h.prove("no word of the gearbox is a last one", ~h.probe(f"{path}.gearbox.ending"))
     beats = h.wire(beats_of(each), "beats")
@@ -120,12 +120,7 @@ def reader(h: Harness) -> tuple[Value, Value]:
     h.prove(
         "a job that is asked for is a small one",
         ~walking
-        | (
-            ((end + burst + 1)[: len(end)] == of_plane)
-            & of_plane.any()
-            & (ahead <= MOST_PLANES)
-            & ahead.any()
-        ),
+        | (((end + burst + 1)[: len(end)] == of_plane) & of_plane.any() & (ahead <= MOST_PLANES) & ahead.any()),
     )
     lines = h.wire((further + 1)[:2], "lines")
     h.prove(
@@ -172,7 +167,7 @@ def reader_ends(h: Harness) -> None:
     h.cover("a step that takes as long", ~lasts(h, busy & ~steps, READER_BOUND - 1))
 
 
-def requests(h: Harness) -> None:
+def read_port(h: Harness) -> None:
     """Two readers that ask through one port, and a memory that takes bursts and brings their beats."""
     dut, rules = reads(h)
     h.grant()
@@ -180,7 +175,9 @@ def requests(h: Harness) -> None:
     h.assume(lasts(h, dut.memory_arvalid & ~dut.memory_arready, PATIENCE))
     h.assume(lasts(h, Cat(owed).any() & ~dut.memory_rvalid, PATIENCE))
     path = "dut.core.core"
-    halted, chosen, turn = (h.probe(f"{path}.{name}", bits) for name, bits in (("halted", 1), ("chosen", 1), ("turn", 2)))
+    halted, chosen, turn = (
+        h.probe(f"{path}.{name}", bits) for name, bits in (("halted", 1), ("chosen", 1), ("turn", 2))
+    )
     moves = chosen & ~halted & (~dut.memory_arvalid | dut.memory_arready)
     for i, name in enumerate(("label", "beta")):
         waits = h.probe(f"{path}.{name}.request__valid", 1) & ~(moves & turn[i]) & ~(dut.halt | halted)
@@ -240,7 +237,10 @@ def writer(h: Harness) -> tuple[Value, Value]:
     bursts = Signal(range(most + 1))
     up_to = [Signal(range(2 * burst + 1), name=f"up_to_{k}", reset_less=True) for k in range(most)]
     in_front = bursts.any() & (up_to[0] == 1)
-    h.assume(~front | (h.probe(f"{path}.beats.r_data", DESIGN.bus_bits + DESIGN.bus_bits // gearbox.unit_bits + 1)[-1] == in_front))
+    h.assume(
+        ~front
+        | (h.probe(f"{path}.beats.r_data", DESIGN.bus_bits + DESIGN.bus_bits // gearbox.unit_bits + 1)[-1] == in_front)
+    )
     goes, comes = sent & in_front, taken & ends
     h.m.d.sync += bursts.eq(bursts + comes - goes)
     for k, position in enumerate(up_to):
@@ -251,7 +251,7 @@ def writer(h: Harness) -> tuple[Value, Value]:
         "bursts end one after the other",
         Cat((position > before) | (k >= bursts) for k, (before, position) in enumerate(zip([0, *up_to], up_to))).all(),
     )
-    behind = Array([*up_to, up_to[0]])[(bursts - 1)[:exact_log2(most)]]
+    behind = Array([*up_to, up_to[0]])[(bursts - 1)[: exact_log2(most)]]
     h.prove(
         "behind them are the beats of the one that is not",
         waiting == open_beats + Mux(bursts.any(), behind, 0),
@@ -260,13 +260,13 @@ def writer(h: Harness) -> tuple[Value, Value]:
     # The jobs that are not done.
     level, due = (h.probe(f"{path}.{name}.level", bits_for(most)) for name in ("bursts", "answers"))
     consume = h.probe(f"{path}.answers.consume", exact_log2(most))
-    last = [
-        ((i - consume)[: exact_log2(most)] < due) & h.probe(f"{path}.answers.storage[{i}]", 1) for i in range(most)
-    ]
+    last = [((i - consume)[: exact_log2(most)] < due) & h.probe(f"{path}.answers.storage[{i}]", 1) for i in range(most)]
     begun, failed = Signal(range(most + 3)), h.probe(f"{path}.failed")
     fresh = dut.job_valid & dut.job_ready
     h.m.d.sync += begun.eq(begun + fresh - dut.done)
-    h.prove("each job ends once: it is done, or an error was told of", failed | (begun == active + sum(last[1:], last[0])))
+    h.prove(
+        "each job ends once: it is done, or an error was told of", failed | (begun == active + sum(last[1:], last[0]))
+    )
 
     asked, answered = dut.memory_awvalid & dut.memory_awready, dut.memory_bvalid & dut.memory_bready
     row = dut.rows_valid & dut.rows_ready
@@ -292,49 +292,61 @@ def writer_ends(h: Harness) -> None:
 
 def claims() -> list[Claim]:
     """All of them."""
+    soon = f"after {PATIENCE} cycles at most"
     return [
         Claim(
             "ends_reader_words",
-            "x",
+            f"A reader asks for exactly the beats that its job has, and hands out exactly as many words, where it has "
+            f"{MOST_PLANES} planes of {MOST_WORDS} words at most, which is more than its queue has room for.",
             reader,
             Induction(1, reach=24),
             Bug("a beat that waits for the cutter stays", r"= take \? 1'h0 : has_spare;", "= has_spare;"),
         ),
         Claim(
             "ends_reader",
-            f"A reader hands out exactly as many words as its job has, one at least every {READER_BOUND} cycles, and then "
-            f"takes the next job, where its bursts are taken, their beats come and its words are taken after {PATIENCE} "
-            "cycles at most.",
+            f"A reader never stops: where its bursts are taken, their beats come and its words are taken, each {soon}, a "
+            f"word is handed out or a job begun at least every {READER_BOUND} cycles, until there is no job.",
             reader_ends,
-            Induction(READER_BOUND, reach=30),
-            Bug("a beat that waits for the cutter stays", r"= take \? 1'h0 : has_spare;", "= has_spare;"),
+            Induction(READER_BOUND + 3, reach=30),
+            Bug("a burst is only asked for while a beat comes", r"~ rest\[(\d+)\];", r"~ rest[\1] & w_en;"),
         ),
-            Claim(
-            "ends_planner",
-            f"P",
-            planner,
-            Induction(PLANNER_BOUND + 3, reach=12),
-            Bug("a job of too many words is dropped without a word", r"assign dropped\[2\] = .*;", "assign dropped[2] = 1'h0;"),
+        Claim(
+            "ends_read_port",
+            f"Readers behind a port never stop each other: where bursts are taken and beats come, each {soon}, a burst of "
+            f"either of two readers is taken within {REQUEST_BOUND} cycles; and once they are halted, a beat comes at least "
+            f"every {QUIET_BOUND} cycles until the port is quiet.",
+            read_port,
+            Induction(10, reach=16),
+            Bug("whoever was the last is asked again", r"turn <= .*;", "turn <= turn;"),
         ),
-            Claim(
+        Claim(
             "ends_writer_bursts",
-            f"P",
+            "Each job that a writer of results takes ends once: it is done when the last of its bursts is answered, or an "
+            "error was told of. Rows wait in it as beats, bursts and answers, and each step brings all of them nearer to "
+            "their end.",
             writer,
             Induction(1, reach=12),
-            Bug("a burst is done with its first beat", r"XX", ""),
+            Bug("any answer ends a job", r"(assign _\d+_ = \\r_en\$\d+ ) & \\r_data\$\d+ ;", r"\1;"),
         ),
         Claim(
             "ends_writer",
-            f"P",
+            f"A writer of results never stops: where the memory takes addresses and data and answers, each {soon}, a "
+            f"step is made at least every {WRITER_BOUND + 1} cycles while a row waits or a burst is not answered; halted, "
+            "until it is quiet.",
             writer_ends,
-            Induction(WRITER_BOUND, reach=16),
-            Bug("XX", r"XX", ""),
+            Induction(WRITER_BOUND + 2, reach=16),
+            Bug("the last burst waits for another one", r"= \| complete;", "= complete > 1'h1;"),
         ),
-            Claim(
-            "ends_requests",
-            f"P",
-            requests,
-            Induction(10, reach=16),
-            Bug("XX", r"XX", ""),
+        Claim(
+            "ends_planner",
+            f"Each job that the planner takes ends once: it is handed over, or refused for a reason that it tells of, within "
+            f"as many cycles as there can be row tiles and {PATIENCE}, if its consumer takes it {soon}.",
+            planner,
+            Induction(PLANNER_BOUND + 3, reach=12),
+            Bug(
+                "a job of too many words is dropped without a word",
+                r"assign dropped\[2\] = .*;",
+                "assign dropped[2] = 1'h0;",
+            ),
         ),
     ]

@@ -140,6 +140,8 @@ def claims() -> list[Claim]:
             "Every word that goes into a queue in a block memory comes out of it once, in its order, whatever the pauses.",
             partial(through_queue, 32),
             Induction(1, reach=40),
-            Bug("XX", "XX", ""),
+            Bug(
+                "a word is fetched before the one in front is gone", r"assign get = .*;", "assign get = | inner_level;"
+            ),
         ),
     ]
