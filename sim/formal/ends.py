@@ -9,13 +9,13 @@ after at most as many cycles as the two multiplied.
 from amaranth import Array, Cat, Mux, Signal, Value
 from amaranth.utils import bits_for, exact_log2
 
+from golden.frontend import FrontEndRules
 from hw.axi.bursts import burst_layout, planes_layout
 from hw.axi.gearbox import Gearbox
 from hw.axi.read import Reader, ReaderShape
 from hw.axi.write import outstanding, result_word_bits
 from hw.design import DesignPoint
 from hw.engine.planner import Planner, errors
-from golden.frontend import FrontEndRules
 from sim.formal.buses import DESIGN, reads, writes
 from sim.formal.claim import Bug, Claim
 from sim.formal.harness import Harness
@@ -24,7 +24,7 @@ from sim.formal.rules import StreamRules
 from sim.formal.streams import gearbox_level
 
 PATIENCE = 2
-"""Cycles in a row that a unit is let wait for another one, at most."""
+"""Cycles in a row that a unit is let wait for another one, at most: but for a port, which has several users."""
 
 READER = ReaderShape(24, 32, 4, 8, 0)
 """Words that lie across beats, and a queue of two bursts."""
@@ -37,7 +37,7 @@ PLANNED = DesignPoint(
 )
 """A design whose planner knows every reason to refuse a job."""
 
-READER_BOUND, REQUEST_BOUND, QUIET_BOUND, WRITER_BOUND, PLANNER_BOUND = 15, 2, 6, PATIENCE, 3 + PATIENCE
+READER_BOUND, REQUEST_BOUND, QUIET_BOUND, WRITER_BOUND, PLANNER_BOUND = 17, 4, 6, PATIENCE, 3 + PATIENCE
 """Cycles in a row without a step, at most. Runs with as many are reached."""
 
 
@@ -72,7 +72,7 @@ def reader(h: Harness) -> tuple[Value, Value]:
     asked = dut.request_valid & dut.request_ready
     h.m.d.sync += owed.eq(owed + Mux(asked, dut.request_more + 1, 0) - dut.push)
     h.assume(~dut.push | owed.any())
-    h.assume(lasts(h, dut.request_valid & ~dut.request_ready, PATIENCE))
+    h.assume(lasts(h, dut.request_valid & ~dut.request_ready, REQUEST_BOUND))
     h.assume(lasts(h, owed.any() & ~dut.push, PATIENCE))
     h.assume(lasts(h, dut.o_valid & ~dut.o_ready, PATIENCE))
 
@@ -249,7 +249,10 @@ def writer(h: Harness) -> tuple[Value, Value]:
     h.prove("it knows how many bursts are collected", bursts == complete)
     h.prove(
         "bursts end one after the other",
-        Cat((position > before) | (k >= bursts) for k, (before, position) in enumerate(zip([0, *up_to], up_to))).all(),
+        Cat(
+            (position > before) | (k >= bursts)
+            for k, (before, position) in enumerate(zip([0, *up_to[:-1]], up_to, strict=True))
+        ).all(),
     )
     behind = Array([*up_to, up_to[0]])[(bursts - 1)[: exact_log2(most)]]
     h.prove(
@@ -304,43 +307,44 @@ def claims() -> list[Claim]:
         ),
         Claim(
             "ends_reader",
-            f"A reader never stops: where its bursts are taken, their beats come and its words are taken, each {soon}, a "
-            f"word is handed out or a job begun at least every {READER_BOUND} cycles, until there is no job.",
+            f"A reader never stops: where its bursts are taken after {REQUEST_BOUND} cycles at most, their beats come and "
+            f"its words are taken, each {soon}, it is never {READER_BOUND + 1} cycles without handing out a word or "
+            "beginning a job, until there is none.",
             reader_ends,
-            Induction(READER_BOUND + 3, reach=30),
+            Induction(READER_BOUND + 3, reach=32),
             Bug("a burst is only asked for while a beat comes", r"~ rest\[(\d+)\];", r"~ rest[\1] & w_en;"),
         ),
         Claim(
             "ends_read_port",
-            f"Readers behind a port never stop each other: where bursts are taken and beats come, each {soon}, a burst of "
-            f"either of two readers is taken within {REQUEST_BOUND} cycles; and once they are halted, a beat comes at least "
-            f"every {QUIET_BOUND} cycles until the port is quiet.",
+            f"Readers behind a port never stop each other: where bursts are taken and beats come, each {soon}, a burst "
+            f"of either of two readers is taken after {REQUEST_BOUND} cycles at most; and a port that is halted is quiet "
+            f"{QUIET_BOUND} cycles after the last beat at most.",
             read_port,
             Induction(10, reach=16),
             Bug("whoever was the last is asked again", r"turn <= .*;", "turn <= turn;"),
         ),
         Claim(
             "ends_writer_bursts",
-            "Each job that a writer of results takes ends once: it is done when the last of its bursts is answered, or an "
-            "error was told of. Rows wait in it as beats, bursts and answers, and each step brings all of them nearer to "
-            "their end.",
+            "Each job that a writer of results takes ends once: it is done when the last of its bursts is answered, or "
+            "an error was told of. Rows wait in it as beats, bursts and answers, and each step brings all of them nearer "
+            "to their end.",
             writer,
             Induction(1, reach=12),
             Bug("any answer ends a job", r"(assign _\d+_ = \\r_en\$\d+ ) & \\r_data\$\d+ ;", r"\1;"),
         ),
         Claim(
             "ends_writer",
-            f"A writer of results never stops: where the memory takes addresses and data and answers, each {soon}, a "
-            f"step is made at least every {WRITER_BOUND + 1} cycles while a row waits or a burst is not answered; halted, "
-            "until it is quiet.",
+            f"A writer of results never stops: where the memory takes addresses and data and answers, each {soon}, it is "
+            f"never {WRITER_BOUND + 1} cycles without a step while a row waits or a burst is not answered; halted as "
+            "well, until it is quiet.",
             writer_ends,
             Induction(WRITER_BOUND + 2, reach=16),
             Bug("the last burst waits for another one", r"= \| complete;", "= complete > 1'h1;"),
         ),
         Claim(
             "ends_planner",
-            f"Each job that the planner takes ends once: it is handed over, or refused for a reason that it tells of, within "
-            f"as many cycles as there can be row tiles and {PATIENCE}, if its consumer takes it {soon}.",
+            "Each job that the planner takes ends once: it is handed over, or refused for a reason that it tells of, "
+            f"after {PLANNER_BOUND} cycles at most for three row tiles, if its consumer takes it {soon}.",
             planner,
             Induction(PLANNER_BOUND + 3, reach=12),
             Bug(

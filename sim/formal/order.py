@@ -137,7 +137,8 @@ def claims() -> list[Claim]:
         ),
         Claim(
             "order_queue",
-            "Every word that goes into a queue in a block memory comes out of it once, in its order, whatever the pauses.",
+            "Every word that goes into a queue in a block memory comes out of it once, in its order, whatever the "
+            "pauses.",
             partial(through_queue, 32),
             Induction(1, reach=40),
             Bug(
