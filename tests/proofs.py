@@ -53,7 +53,9 @@ yosys' reading of Verilog and its formulas of it; Bitwuzla and Z3, which are bel
 240 minimal vectors of Λ are the facets of its Voronoi cell (Conway and Sloane, *Sphere packings, lattices and groups*,
 chapter 21). These steps are arguments and no proofs by a solver: that a run with pauses is the run without them, drawn
 out (from the claims `*_pauses`); that golden's soft decoder decides the same with all reliabilities doubled, on which
-the encoder's parts are joined; and that stages, each proved from whatever its registers hold, make the whole. Seconds
+the encoder's parts are joined; that stages, each proved from whatever its registers hold, make the whole; that a rank
+which falls with each step, and steps that are never far apart, bring a job to its end; and that the beat in front of a
+writer's queue is the oldest one (from the claim `order_queue`), which `ends_writer_bursts` takes for granted. Seconds
 are those of the solver on the machine where `make formal` ran, two claims at a time and beside other work.
 """
 
@@ -68,10 +70,13 @@ NOT_PROVED = (
     "The encoder's division by β, its choice of β, and that the point is the nearest one with more than two "
     "fraction bits: for those only that each part does what golden does.",
     "The rotator for segments of more than eight coordinates, the measurement of scales, and the front end as a whole.",
-    "Queues by themselves, banks, and the order of words through readers, framers and the engine.",
+    "Queues but those in a block memory, banks, and the order of words through readers, framers and the engine.",
     "That a burst of results has as many beats of data as its address says; the AXI tops as a whole: soft reset, "
     "interrupts, what every register means.",
-    "That the sequencer, the readers and the link never come to a stop, and that every job ends within a bound.",
+    "That the engine, the framers, the front end and the link never come to a stop. Of the planner, the readers, their "
+    "port and the writer it is proved one by one, each where those around it are quick: a reader with words of 24 "
+    "bits, bursts of 4 beats and a queue of 8, two readers at a port, a writer of one result a beat. That a whole job ends, "
+    "and that an error of the bus sets its bit and halts, is simulated.",
     "The board's gateware: link, UART, memory, PLL.",
     "Two-valued logic only. That after a reset no output is undefined, whatever the registers held, is simulated in "
     "four-valued logic, by Icarus Verilog: all tops of `tiny` and `small`, idle and with random inputs.",

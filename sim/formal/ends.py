@@ -20,7 +20,7 @@ from sim.formal.buses import DESIGN, reads, writes
 from sim.formal.claim import Bug, Claim
 from sim.formal.harness import Harness
 from sim.formal.methods import Induction
-from sim.formal.rules import StreamRules
+from sim.formal.rules import StreamRules, after_reset
 from sim.formal.streams import gearbox_level
 
 PATIENCE = 2
@@ -49,7 +49,8 @@ def lasts(h: Harness, waits: Value, most: int) -> Value:
 
 
 def reader(h: Harness) -> tuple[Value, Value]:
-    """A reader, and whoever takes its bursts, brings their beats and takes its words."""
+    """A reader, and whoever takes its bursts, brings their beats and takes its words. Returns whether it has anything to
+    do, and whether it makes a step."""
     unit, burst, depth = Reader(READER), READER.burst, READER.depth
     dut, path = h.place(unit), "dut.core"
     job = planes_layout(READER.word_bits, READER.bus_bits)(
@@ -152,8 +153,7 @@ def reader(h: Harness) -> tuple[Value, Value]:
     rank = h.wire(Mux(cutting, (planes - 1)[:2] * each + left, 0) + full + valid, "rank")
     begun, given = dut.job_valid & dut.job_ready, dut.o_valid & dut.o_ready
     fresh = Mux(begun, job.planes[:2] * job.words[: bits_for(MOST_WORDS)], 0)
-    due, quiet = h.past(rank + fresh - given), Signal(init=1)
-    h.m.d.sync += quiet.eq(0)
+    due, quiet = h.past(rank + fresh - given), after_reset(h.m)
     h.prove("a job hands out as many words as it has", quiet | (rank == due[: len(rank)]))
     h.cover("the end of one job behind the beginning of another", begun & (rank == 1))
     return rank.any() | dut.job_valid, given | begun
@@ -275,9 +275,7 @@ def writer(h: Harness) -> tuple[Value, Value]:
     row = dut.rows_valid & dut.rows_ready
     steps = taken + sent + asked + answered
     rank = h.wire(4 * held + waiting + level + due, "rank")
-    most_left = h.past(rank + 4 * row - steps, 1)
-    quiet = Signal(init=1)
-    h.m.d.sync += quiet.eq(0)
+    most_left, quiet = h.past(rank + 4 * row - steps), after_reset(h.m)
     h.prove("each step brings the end nearer", quiet | (rank <= most_left))
     halt = dut.halt | h.probe(f"{path}.halted")
     busy = due.any() | ((ready & active | dut.rows_valid & (active | dut.job_valid)) & ~halt)
@@ -307,9 +305,9 @@ def claims() -> list[Claim]:
         ),
         Claim(
             "ends_reader",
-            f"A reader never stops: where its bursts are taken after {REQUEST_BOUND} cycles at most, their beats come and "
-            f"its words are taken, each {soon}, it is never {READER_BOUND + 1} cycles without handing out a word or "
-            "beginning a job, until there is none.",
+            f"A reader never stops: where its bursts are taken after {REQUEST_BOUND} cycles at most, their beats come "
+            f"and its words are taken, each {soon}, it is never {READER_BOUND + 1} cycles without handing out a word "
+            "or beginning a job, until there is none.",
             reader_ends,
             Induction(READER_BOUND + 3, reach=32),
             Bug("a burst is only asked for while a beat comes", r"~ rest\[(\d+)\];", r"~ rest[\1] & w_en;"),
@@ -317,8 +315,8 @@ def claims() -> list[Claim]:
         Claim(
             "ends_read_port",
             f"Readers behind a port never stop each other: where bursts are taken and beats come, each {soon}, a burst "
-            f"of either of two readers is taken after {REQUEST_BOUND} cycles at most; and a port that is halted is quiet "
-            f"{QUIET_BOUND} cycles after the last beat at most.",
+            f"of either of two readers is taken after {REQUEST_BOUND} cycles at most; and a port that is halted is "
+            f"quiet {QUIET_BOUND} cycles after the last beat at most.",
             read_port,
             Induction(10, reach=16),
             Bug("whoever was the last is asked again", r"turn <= .*;", "turn <= turn;"),
@@ -326,17 +324,17 @@ def claims() -> list[Claim]:
         Claim(
             "ends_writer_bursts",
             "Each job that a writer of results takes ends once: it is done when the last of its bursts is answered, or "
-            "an error was told of. Rows wait in it as beats, bursts and answers, and each step brings all of them nearer "
-            "to their end.",
+            "an error was told of. Rows wait in it as beats, bursts and answers, and each step brings all of them "
+            "nearer to their end.",
             writer,
             Induction(1, reach=12),
             Bug("any answer ends a job", r"(assign _\d+_ = \\r_en\$\d+ ) & \\r_data\$\d+ ;", r"\1;"),
         ),
         Claim(
             "ends_writer",
-            f"A writer of results never stops: where the memory takes addresses and data and answers, each {soon}, it is "
-            f"never {WRITER_BOUND + 1} cycles without a step while a row waits or a burst is not answered; halted as "
-            "well, until it is quiet.",
+            f"A writer of results never stops: where the memory takes addresses and data and answers, each {soon}, it "
+            f"is never {WRITER_BOUND + 1} cycles without a step while a row waits or a burst is not answered; halted "
+            "as well, until it is quiet.",
             writer_ends,
             Induction(WRITER_BOUND + 2, reach=16),
             Bug("the last burst waits for another one", r"= \| complete;", "= complete > 1'h1;"),

@@ -14,6 +14,7 @@ from hw.streams import BlockQueue
 from sim.formal.claim import Bug, Claim
 from sim.formal.harness import Harness
 from sim.formal.methods import Induction
+from sim.formal.rules import after_reset
 from sim.formal.streams import Fork, gearbox_level
 
 WIDTHS = ((24, 16), (16, 24), (32, 8), (8, 32))
@@ -109,7 +110,8 @@ def through_queue(depth: int, h: Harness) -> None:
         "until then it is in its place",
         ~watching | ((place < dut.level) & (Mux(in_front, dut.r_data, inside) == content)),
     )
-    h.prove("the next one comes to the front in a cycle", ~h.past(inner.any() & (given | ~dut.r_rdy)) | dut.r_rdy)
+    next_one = h.past(inner.any() & (given | ~dut.r_rdy))
+    h.prove("the next one comes to the front in a cycle", after_reset(h.m) | ~next_one | dut.r_rdy)
     h.cover("a word waits behind others where the memory begins again", watching & (place > 2) & (tail < head))
 
 
