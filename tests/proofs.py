@@ -75,8 +75,8 @@ NOT_PROVED = (
     "interrupts, what every register means.",
     "That the engine, the framers, the front end and the link never come to a stop. Of the planner, the readers, their "
     "port and the writer it is proved one by one, each where those around it are quick: a reader with words of 24 "
-    "bits, bursts of 4 beats and a queue of 8, two readers at a port, a writer of one result a beat. That a whole job ends, "
-    "and that an error of the bus sets its bit and halts, is simulated.",
+    "bits, bursts of 4 beats and a queue of 8, two readers at a port, a writer of one result a beat. That a whole job "
+    "ends, and that an error of the bus sets its bit and halts, is simulated.",
     "The board's gateware: link, UART, memory, PLL.",
     "Two-valued logic only. That after a reset no output is undefined, whatever the registers held, is simulated in "
     "four-valued logic, by Icarus Verilog: all tops of `tiny` and `small`, idle and with random inputs.",

@@ -49,8 +49,8 @@ def lasts(h: Harness, waits: Value, most: int) -> Value:
 
 
 def reader(h: Harness) -> tuple[Value, Value]:
-    """A reader, and whoever takes its bursts, brings their beats and takes its words. Returns whether it has anything to
-    do, and whether it makes a step."""
+    """A reader, and whoever takes its bursts, brings their beats and takes its words. Returns whether it has anything
+    to do, and whether it makes a step."""
     unit, burst, depth = Reader(READER), READER.burst, READER.depth
     dut, path = h.place(unit), "dut.core"
     job = planes_layout(READER.word_bits, READER.bus_bits)(
