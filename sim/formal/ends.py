@@ -328,7 +328,7 @@ def claims() -> list[Claim]:
             "nearer to their end.",
             writer,
             Induction(1, reach=12),
-            Bug("any answer ends a job", r"(assign _\d+_ = \\r_en\$\d+ ) & \\r_data\$\d+ ;", r"\1;"),
+            Bug("every burst but the last ends a job", r"(= \\r_en\$\d+  &) (\\r_data\$\d+ ;)", r"\1 ~ \2"),
         ),
         Claim(
             "ends_writer",
