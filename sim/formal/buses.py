@@ -53,8 +53,8 @@ def registers(h: Harness) -> None:
     h.cover("an answer that waits", dut.s_axi_ctrl_bvalid & ~dut.s_axi_ctrl_bready & has_address & has_data)
 
 
-def reads(h: Harness) -> None:
-    """Two readers, any jobs, any memory that keeps the rules."""
+def reads(h: Harness) -> tuple[Any, AxiReadRules]:
+    """Two readers, any jobs, any memory that keeps the rules. Returns the readers' ports, and the rules."""
     bus, depth, burst = DESIGN.bus_bits, DESIGN.prefetch, DESIGN.burst
     shapes = {name: ReaderShape(bits, bus, burst, depth, 0) for name, bits in (("label", 16), ("beta", 8))}
     master = ReadMaster(shapes, DESIGN.axcache, id_bits(DESIGN))
@@ -111,10 +111,11 @@ def reads(h: Harness) -> None:
     h.prove("nothing is owed to others", ~Cat(rules.beats_2, rules.bursts_2, rules.beats_3, rules.bursts_3).any())
     h.cover("two bursts of one reader", rules.bursts_0 == 2)
     h.cover("both readers", rules.bursts_0.any() & rules.bursts_1.any())
+    return dut, rules
 
 
-def writes(h: Harness) -> None:
-    """Any rows of any jobs, any memory that keeps the rules."""
+def writes(h: Harness) -> tuple[Any, AxiWriteRules]:
+    """Any rows of any jobs, any memory that keeps the rules. Returns the writer's ports, and the rules."""
     dut, path, most, burst = h.place(WriteMaster(DESIGN)), "dut.core.core", outstanding(DESIGN), DESIGN.burst
     rules = watch(h, AxiWriteRules(DESIGN.bus_bits, id_bits(DESIGN), most), dut, "memory")
     h.assume(rules.subordinate)
@@ -144,6 +145,7 @@ def writes(h: Harness) -> None:
         h.prove(f"burst {i} waits in its place", ~waits | (word[:bits] + word[len(first) :] < burst))
     h.cover("data before their address", rules.sent > rules.asked)
     h.cover("a response", dut.memory_bvalid)
+    return dut, rules
 
 
 def results(h: Harness) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from golden.errors import GossetError
-from sim.formal import arrays, buses, decoding, encoding, lean, order, plans, products, queues, streams
+from sim.formal import arrays, buses, decoding, encoding, ends, lean, order, plans, products, queues, streams
 from sim.formal.arithmetic import Implication
 from sim.formal.claim import Claim
 
@@ -17,6 +17,7 @@ GROUPS: Mapping[str, Callable[[], Sequence[Claim | Implication]]] = {
     "Nothing lost, doubled or reordered": order.claims,
     "Plans carried out": plans.claims,
     "AXI": buses.claims,
+    "Nothing comes to a stop": ends.claims,
     "Encoder": encoding.claims,
 }
 """What makes the claims, by what they are about."""

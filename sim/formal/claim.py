@@ -43,7 +43,7 @@ class Claim:
 
     name: str
     sentence: str
-    build: Callable[[Harness], None]
+    build: Callable[[Harness], object]
     method: Method
     bug: Bug
 

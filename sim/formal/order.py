@@ -7,11 +7,14 @@ freely, comes out as it went in, after those in front of it and no others, all o
 from functools import partial
 
 from amaranth import Array, Mux, Signal
+from amaranth.utils import bits_for
 
 from hw.axi.gearbox import Gearbox
+from hw.streams import BlockQueue
 from sim.formal.claim import Bug, Claim
 from sim.formal.harness import Harness
 from sim.formal.methods import Induction
+from sim.formal.rules import after_reset
 from sim.formal.streams import Fork, gearbox_level
 
 WIDTHS = ((24, 16), (16, 24), (32, 8), (8, 32))
@@ -77,6 +80,41 @@ def to_both(h: Harness) -> None:
     h.cover("one is ahead", ahead["a"].any() & ~ahead["b"].any())
 
 
+def through_queue(depth: int, h: Harness) -> None:
+    """A word on its way through a queue in a block memory."""
+    width, places = 2, depth - 1
+    dut, path = h.place(BlockQueue(width, depth)), "dut.core"
+    inner = h.probe(f"{path}.inner_level", bits_for(places))
+    head, tail = (h.probe(f"{path}.{name}", bits_for(places - 1)) for name in ("head", "$signature__addr"))
+    end = h.wire(head + inner, "end")
+    h.prove("it says how many it holds", (dut.level == inner + dut.r_rdy) & (inner <= places))
+    h.prove("a word is in front where there are two", dut.r_rdy | (inner <= 1))
+    h.prove("words lie between its ends", (head < places) & (tail == Mux(end < places, end, end - places)))
+    taken, given = dut.w_en & dut.w_rdy, dut.r_en & dut.r_rdy
+
+    watching, place = Signal(), Signal(range(depth + 1))
+    content = Signal(width, reset_less=True)
+    arrives, here = taken & h.free("picks") & ~watching, given & watching & (place == 0)
+    with h.m.If(arrives):
+        h.m.d.sync += [watching.eq(1), place.eq(dut.level - given), content.eq(dut.w_data)]
+    with h.m.Elif(here):
+        h.m.d.sync += watching.eq(0)
+    with h.m.Elif(given):
+        h.m.d.sync += place.eq(place - 1)
+    h.prove("it comes out as it went in", ~here | (dut.r_data == content))
+    at = h.wire(head + place - dut.r_rdy, "at")
+    memory = Array(h.probe(f"{path}.memory[{i}]", width) for i in range(places))
+    inside = memory[h.wire(Mux(at < places, at, at - places)[: len(head)], "inside")]
+    in_front = dut.r_rdy & (place == 0)
+    h.prove(
+        "until then it is in its place",
+        ~watching | ((place < dut.level) & (Mux(in_front, dut.r_data, inside) == content)),
+    )
+    next_one = h.past(inner.any() & (given | ~dut.r_rdy))
+    h.prove("the next one comes to the front in a cycle", after_reset(h.m) | ~next_one | dut.r_rdy)
+    h.cover("a word waits behind others", watching & (place > 2))
+
+
 def claims() -> list[Claim]:
     """All of them."""
     found = [
@@ -98,5 +136,15 @@ def claims() -> list[Claim]:
             to_both,
             Induction(1, reach=6),
             Bug("it forgets who has taken", r"taken_a <= .*;", "taken_a <= 1'h0;"),
+        ),
+        Claim(
+            "order_queue",
+            "Every word that goes into a queue in a block memory comes out of it once, in its order, whatever the "
+            "pauses.",
+            partial(through_queue, 32),
+            Induction(1, reach=8),
+            Bug(
+                "a word is fetched before the one in front is gone", r"assign get = .*;", "assign get = | inner_level;"
+            ),
         ),
     ]

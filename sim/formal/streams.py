@@ -103,12 +103,12 @@ def queue(h: Harness, path: str, depth: int) -> None:
     h.prove(f"{path} holds what lies between its ends", level[:at] == (produce - consume)[:at])
 
 
-def gearbox_level(h: Harness, gearbox: Gearbox) -> Signal:
+def gearbox_level(h: Harness, gearbox: Gearbox, path: str = "dut.core") -> Signal:
     """The level of a gearbox, and what holds of it."""
     unit = gearbox.unit_bits
     taken, out = gearbox.i_bits // unit, gearbox.o_bits // unit
-    held = h.probe("dut.core.level", bits_for(taken + out - 1))
-    few, near, enough = (h.probe(f"dut.core.{name}") for name in ("few", "near", "enough"))
+    held = h.probe(f"{path}.level", bits_for(taken + out - 1))
+    few, near, enough = (h.probe(f"{path}.{name}", 1) for name in ("few", "near", "enough"))
     h.prove("no more is held than can be", held < taken + out)
     h.prove("what is known of the level", Cat(few, near, enough) == Cat(held <= out, held < 2 * out, held >= out))
     return held

@@ -102,6 +102,17 @@ def test_what_is_cut_out_is_anything():
     assert verdict.waves.of("dut.core.wraps")[-2] == 0
 
 
+def test_what_is_granted_is_assumed_and_not_proved():
+    def build(h):
+        counter = h.place(Counter())
+        h.prove("the count is below ten", counter.count < 10)
+        h.grant()
+        h.prove("the count is not eleven", counter.count != 11)
+
+    verdict = (replace(CLAIM, build=build, bug=Bug("it is eleven at once", "'h0", "'hb"))).check(LIMIT)
+    assert verdict.status == "blind" and not verdict.covers, "no state above nine is looked at"
+
+
 def test_the_state_at_the_beginning_is_any():
     def build(h):
         counter = h.place(Counter())
