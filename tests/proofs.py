@@ -74,7 +74,7 @@ NOT_PROVED = (
     "fraction bits: for those only that each part does what golden does.",
     "The rotator for segments of more than eight coordinates, the measurement of scales, and the front end as a whole.",
     "Queues of more than four places but the one in a block memory; the memories of the banks, and the lanes that raw "
-    "rows are written to; the framer of raw rows, but for the rules of streams; the order of words through readers, and "
+    "rows are written to; the framer of raw rows, but for the rules of streams; the order of words through readers; "
     "the engine as a whole.",
     "That a burst of results has as many beats of data as its address says; the AXI tops as a whole: soft reset, "
     "interrupts, what every register means.",
