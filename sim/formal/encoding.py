@@ -58,7 +58,7 @@ def codewords(rules: FrontEndRules, h: Harness) -> None:
     """From the registers of decisions to those of the codeword."""
     h.place(Candidate(rules))
     hard: list[Any] = [h.golden(h.probe(f"dut.core.hard_{i}"), "?") for i in range(DIM)]
-    cost: list[Any] = [h.golden(h.probe(f"dut.core.cost_{i}"), "i1") for i in range(DIM)]
+    cost: list[Any] = [h.golden(h.probe(f"dut.core.cost_{i}"), "i2") for i in range(DIM)]
     word: list[Any] = golden.lattice.soft_decode(hard, cost)
     for i in range(DIM):
         h.prove(f"bit {i} is golden's", h.probe(f"dut.core.word_{i}") == h.past(word[i].value, POINT - 2))
