@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from golden.errors import GossetError
-from sim.formal import buses, decoding, encoding, order, products, streams
+from sim.formal import buses, choosing, decoding, encoding, nearest, order, products, streams
 from sim.formal.arithmetic import Implication
 from sim.formal.claim import Claim
 
@@ -14,7 +14,8 @@ GROUPS: Mapping[str, Callable[[], Sequence[Claim | Implication]]] = {
     "Rules of streams": streams.claims,
     "Nothing lost, doubled or reordered": order.claims,
     "AXI": buses.claims,
-    "Encoder": encoding.claims,
+    "The nearest point": nearest.claims,
+    "Encoder": lambda: [*encoding.claims(), *choosing.claims()],
 }
 """What makes the claims, by what they are about."""
 

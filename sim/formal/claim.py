@@ -81,14 +81,14 @@ class Claim:
         for i, what in enumerate(harness.covered):
             results = []
             for question in self.method.witnesses(i):
-                answer = ask(sound, question, limit)
+                answer = ask(sound, question, limit, told=False)
                 seconds["covers"] += answer.seconds
                 results.append(answer.result)
             if "sat" not in results:
                 return verdict("unreachable" if set(results) == {"unsat"} else "undecided", what)
         wrong = model(harness, planted(harness.verilog, self.bug.pattern, self.bug.replacement))
         for question in self.method.hunts(harness, wrong):
-            answer = ask(wrong, question, limit)
+            answer = ask(wrong, question, limit, told=False)
             seconds["bug"] += answer.seconds
             if answer.result == "sat":
                 return verdict("proved" if self.method.conclusive else "holds")
@@ -99,8 +99,8 @@ _BUILDING = threading.Lock()
 """Amaranth's, which makes one circuit at a time."""
 
 
-def ask(formulas: Model, question: Question, limit: float) -> Answer:
-    """Whether a run can be; if so, what every wire has in each of its states."""
+def ask(formulas: Model, question: Question, limit: float, *, told: bool = True) -> Answer:
+    """Whether a run can be; if so, and if it is to be told, what every wire has in each of its states."""
     states = range(question.steps + 1)
     lines = [
         "(set-logic QF_BV)",
@@ -110,7 +110,8 @@ def ask(formulas: Model, question: Question, limit: float) -> Answer:
         *(f"(assert (= {at(port, i)} {at(wire, i)}))" for port, wire in formulas.probes.items() for i in states),
         *(f"(assert {fact})" for fact in question.facts),
     ]
-    return solve("\n".join(lines), [at(wire, i) for wire in formulas.wires for i in states], limit)
+    terms = [at(wire, i) for wire in formulas.wires for i in states] if told else []
+    return solve("\n".join(lines), terms, limit)
 
 
 def _broken(harness: Harness, waves: Waves) -> str:
