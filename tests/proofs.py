@@ -52,9 +52,11 @@ TRUSTED = """## What the proofs rest on
 yosys' reading of Verilog and its formulas of it; Bitwuzla and Z3, which are believed when they find nothing; that the
 240 minimal vectors of Λ are the facets of its Voronoi cell (Conway and Sloane, *Sphere packings, lattices and groups*,
 chapter 21). These steps are arguments and no proofs by a solver: that a run with pauses is the run without them, drawn
-out (from the claims `*_pauses`); that golden's soft decoder decides the same with all reliabilities doubled, on which
-the encoder's parts are joined; and that stages, each proved from whatever its registers hold, make the whole. Seconds
-are those of the solver on the machine where `make formal` ran, two claims at a time and beside other work.
+out (from the claims `*_pauses`); that stages, each proved from whatever its registers hold, make the whole, also the
+encoder of its division, search and choice; and that the facts of `search_squares` and `search_nearest` are what
+`search_least` and `search_coordinate` conclude. That golden's rules on integers without bounds are golden in NumPy's
+types rests on `search_bounded`. Seconds are those of the solver on the machine where `make formal` ran, two claims at a
+time and beside other work.
 """
 
 NOT_PROVED = (
@@ -65,8 +67,10 @@ NOT_PROVED = (
     "the certificate by minimal vectors takes the solver too long.",
     "Arrays: that a beat reaches the row it belongs to, skew, drain, and the accumulators' memory of a "
     "weight-stationary array.",
-    "The encoder's division by β, its choice of β, and that the point is the nearest one with more than two "
-    "fraction bits: for those only that each part does what golden does.",
+    "The encoder's search for q = 2, 4 and 8 with other than 4 fraction bits, and all of it for q = 32 and 64; its "
+    "division for q = 2, 4 and 8; serial candidates of other formats than the default. They are the same generators "
+    "with other widths.",
+    "That a block that the encoder's saturation changes overloads in any case: golden saturates alike.",
     "The rotator for segments of more than eight coordinates, the measurement of scales, and the front end as a whole.",
     "Queues by themselves, banks, and the order of words through readers, framers and the engine.",
     "That a burst of results has as many beats of data as its address says; the AXI tops as a whole: soft reset, "

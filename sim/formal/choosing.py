@@ -30,7 +30,8 @@ def divided(rules: FrontEndRules, h: Harness) -> None:
     dut = h.place(Encoder(rules))
     t: list[Any] = [h.golden(lane, "i8") for lane in lanes(dut.i_t, rules.scaled_bits)]
     for beta in rules.format.betas:
-        for i, expected in enumerate(rules.divided(t, beta)):
+        quotients: list[Any] = rules.divided(t, beta)
+        for i, expected in enumerate(quotients):
             z = h.probe(f"dut.core.z_{beta}_{i}").as_signed()
             h.prove(f"coordinate {i} over {beta}", z == h.past(expected.value[: len(z)].as_signed(), DIVISION))
     most = (1 << (rules.candidate_bits - 1)) - 1
@@ -92,7 +93,8 @@ def divided_in_turn(rules: FrontEndRules, h: Harness) -> None:
         ago = IN_TURN + k
         alone = _alone(dut, h, ago, k)
         t: list[Any] = [h.golden(lane, "i8") for lane in lanes(dut.i_t, rules.scaled_bits)]
-        for i, expected in enumerate(rules.divided(t, beta)):
+        quotients: list[Any] = rules.divided(t, beta)
+        for i, expected in enumerate(quotients):
             right = z[i] == h.past(expected.value[: len(z[i])].as_signed(), ago)
             h.prove(f"coordinate {i} over {beta}", ~alone | right)
         h.cover(f"a block's quotients by {beta}", alone & (z[0] == 1))
@@ -168,14 +170,14 @@ def claims() -> list[Claim]:
                 Bug("the last but one comes last", r"\? 2'h3 : 2'h2", r"? 2'h2 : 2'h3"),
             )
         )
-    rules = FrontEndRules(candidates="serial")
-    count, what = len(rules.format.betas), "The encoder that tries one β after the other,"
+    serial = FrontEndRules(candidates="serial")
+    count, what = len(serial.format.betas), "The encoder that tries one β after the other,"
     found += [
         Claim(
             "encoder_serial_division",
             f"{what} q = 16, divides a block's coordinates by one of them in each cycle, if there are so many before "
             "the next block, rounded and saturated as golden does.",
-            partial(divided_in_turn, rules),
+            partial(divided_in_turn, serial),
             Window(IN_TURN + count - 1),
             UNSIGNED,
         ),
@@ -183,12 +185,12 @@ def claims() -> list[Claim]:
             "encoder_serial_choice",
             f"{what} q = 16, gives β and label as golden does, of any points that its candidates find, as they arrive, "
             "and of which any overload.",
-            partial(chosen_in_turn, rules),
+            partial(chosen_in_turn, serial),
             Window(count),
             Bug("the last candidate is chosen", r"\bindex <= \w+;", f"index <= {_arrived()};"),
         ),
     ]
-    for name, rules in (("", FrontEndRules()), ("_serial", rules)):
+    for name, rules in (("", FrontEndRules()), ("_serial", serial)):
         latency = encoding(rules)
         sentence = (
             f"What comes with a block leaves the encoder with {rules.candidates} candidates, q = 16, {latency} cycles "

@@ -208,7 +208,7 @@ def claims() -> list[Claim | Implication]:
                 "any eight coordinates and any codeword; and what comes out has that label.",
                 partial(overloaded, rules),
                 Window(Candidate.LATENCY),
-                Bug("points beyond ±2q are taken for others", "outside_d1 <= outside;", "outside_d1 <= 1'h0;"),
+                Bug("a point beyond ±q is not seen to be there", "outside_d1 <= outside;", "outside_d1 <= 1'h0;"),
             ),
         ]
     for bits in FRACTIONS:

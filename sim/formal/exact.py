@@ -28,13 +28,13 @@ class Terms:
         self.lines: list[str] = []
         self.numbers: list[str] = []
 
-    def integer(self, name: str) -> "Term":
-        """Any integer."""
+    def integer(self, name: str) -> Any:
+        """Any integer, which golden's functions take for an array."""
         self.lines.append(f"(declare-const {name} Int)")
         return Term(self, name, np.int64)
 
-    def bit(self, name: str) -> "Term":
-        """Any bool."""
+    def bit(self, name: str) -> Any:
+        """Any bool, which they do as well."""
         self.lines.append(f"(declare-const {name} Bool)")
         return Term(self, name, np.bool_)
 

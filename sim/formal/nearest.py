@@ -5,6 +5,7 @@ said by the claims of `sim.formal.encoding`; what is joined here is therefore so
 """
 
 from collections.abc import Iterable
+from typing import Any
 from unittest import mock
 
 import golden.lattice
@@ -24,7 +25,7 @@ def cost(hard: Iterable[Term | str], word: Iterable[Term | str], reliability: It
     return total(f"(ite (xor {h} {b}) {r} 0)" for h, b, r in zip(hard, word, reliability, strict=True))
 
 
-def _search(terms: Terms) -> tuple[list[Term], list[Term], list[Term]]:
+def _search(terms: Terms) -> tuple[list[Any], list[Any], list[Any]]:
     """Hard decisions, reliabilities, and the codeword that golden finds for them."""
     hard, reliability = [terms.bit(f"h{i}") for i in range(DIM)], [terms.integer(f"r{i}") for i in range(DIM)]
     return hard, reliability, golden.lattice.soft_decode(hard, reliability)
@@ -69,12 +70,12 @@ def bounded() -> Implication:
     )
 
 
-def scaled() -> Implication:
+def doubled() -> Implication:
     """The hardware's reliabilities are half of golden's."""
     terms = Terms()
     hard, _, word = _search(terms)
-    doubled = [terms.integer(f"d{i}") for i in range(DIM)]
-    again = golden.lattice.soft_decode(hard, doubled)
+    twice = [terms.integer(f"d{i}") for i in range(DIM)]
+    again = golden.lattice.soft_decode(hard, twice)
     return Implication(
         "search_doubled",
         "With all reliabilities doubled golden's soft decoder finds the same codeword, ties included: the "
@@ -92,7 +93,8 @@ def coordinate() -> Implication:
     z, bit = terms.integer("z"), terms.bit("b")
     same, found = [], []
     for fraction in FRACTIONS:
-        unit, given = 1 << fraction, []
+        unit = 1 << fraction
+        given: list[Term] = []
 
         def decode(hard: list[Term], reliability: list[Term], given: list[Term] = given) -> list[Term]:
             given += [*hard, *reliability]
@@ -161,4 +163,4 @@ def joined() -> Implication:
 
 def claims() -> list[Implication]:
     """All of them."""
-    return [least(), bounded(), scaled(), coordinate(), squares(), joined()]
+    return [least(), bounded(), doubled(), coordinate(), squares(), joined()]
