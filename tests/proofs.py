@@ -68,8 +68,8 @@ NOT_PROVED = (
     "Arrays: that a beat reaches the row it belongs to, skew, drain, and the accumulators' memory of a "
     "weight-stationary array.",
     "The encoder's search for q = 2, 4 and 8 with other than 4 fraction bits, and all of it for q = 32 and 64; its "
-    "division for q = 2, 4 and 8, and by β beyond 8; serial candidates of other formats than the default. They are the same generators "
-    "with other widths.",
+    "division for q = 2, 4 and 8, and by β beyond 8; serial candidates of other formats than the default. They are "
+    "the same generators with other widths.",
     "That a block that the encoder's saturation changes overloads in any case: golden saturates alike.",
     "The rotator for segments of more than eight coordinates, the measurement of scales, and the front end as a whole.",
     "Queues by themselves, banks, and the order of words through readers, framers and the engine.",
