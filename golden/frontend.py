@@ -32,7 +32,7 @@ from golden.arrays import as_integers, as_matrix, check_scales, real
 from golden.errors import GossetError
 from golden.format import Format, PackedMatrix
 from golden.given import integer, is_integer, shown
-from golden.lattice import DIM, lanes, nearest_lanes
+from golden.lattice import DIM, Lanes, lanes, nearest_lanes
 from golden.quantize import gaussian_scale
 from golden.reciprocal import INVERSE_BITS, inverse
 from golden.universal import hadamard
@@ -355,6 +355,11 @@ class FrontEndRules:
         a = _clip((shifted + 1) >> 1, self.scaled_bits)
         return _round(a * mantissa, MANTISSA_BITS)
 
+    def divided(self, parts: Lanes, beta: int) -> list[Integers]:
+        """z of step 5: eight arrays of coordinates t over β, with fraction bits, saturated."""
+        constant = inverse(beta)
+        return [_clip(_round(lane * constant, INVERSE_BITS), self.candidate_bits) for lane in parts]
+
     def encode(self, t: Integers) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         """Steps 5 and 6: coordinates `(rows, columns)` to labels and β indices `(rows, columns / 8)`."""
         parts = lanes(t.reshape(len(t), -1, DIM))
@@ -362,9 +367,7 @@ class FrontEndRules:
         index = np.zeros(parts[0].shape, dtype=np.uint8)
         overload = np.ones(parts[0].shape, dtype=np.bool_)
         for i, beta in enumerate(self.format.betas):
-            constant = inverse(beta)
-            z = [_clip(_round(lane * constant, INVERSE_BITS), self.candidate_bits) for lane in parts]
-            p = nearest_lanes(z, unit=1 << self.fraction_bits)
+            p = nearest_lanes(self.divided(parts, beta), unit=1 << self.fraction_bits)
             labels[overload] = encode_lanes(p, self.format.q)[overload]
             index[overload] = i
             overload &= np.logical_or.reduce([a != b for a, b in zip(p, reduce_lanes(p, self.format.q), strict=True)])

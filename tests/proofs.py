@@ -53,13 +53,15 @@ TRUSTED = """## What the proofs rest on
 yosys' reading of Verilog and its formulas of it; Bitwuzla and Z3, which are believed when they find nothing, or, where
 every case is tried, yosys' gates and the C++ compiler; that the 240 minimal vectors of Λ are the facets of its Voronoi
 cell (Conway and Sloane, *Sphere packings, lattices and groups*, chapter 21). These steps are arguments and no proofs by
-a solver: that a run with pauses is the run without them, drawn out (from the claims `*_pauses`); that golden's soft
-decoder decides the same with all reliabilities doubled, on which the encoder's parts are joined; that stages, each
-proved from whatever its registers hold, make the whole; that the products of the cells of an array, which its claims
-take to be anything, are those of the claims on cells; that a rank which falls with each step, and steps that are never
-far apart, bring a job to its end; and that the beat in front of a writer's queue is the oldest one (from the claim
-`order_queue`), which `ends_writer_bursts` takes for granted. Seconds are those of the solver, or of the program that
-tries every case and its compiler, on the machine where `make formal` ran, two claims at a time and beside other work.
+a solver: that a run with pauses is the run without them, drawn out (from the claims `*_pauses`); that stages, each
+proved from whatever its registers hold, make the whole, also the encoder of its division, search and choice; that the
+facts of `search_squares` and `search_nearest` are what `search_least` and `search_coordinate` conclude; that the
+products of the cells of an array, which its claims take to be anything, are those of the claims on cells; that a rank
+which falls with each step, and steps that are never far apart, bring a job to its end; and that the beat in front of a
+writer's queue is the oldest one (from the claim `order_queue`), which `ends_writer_bursts` takes for granted. That
+golden's rules on integers without bounds are golden in NumPy's types rests on `search_bounded`. Seconds are those of
+the solver, or of the program that tries every case and its compiler, on the machine where `make formal` ran, two claims
+at a time and beside other work.
 """
 
 NOT_PROVED = (
@@ -70,8 +72,10 @@ NOT_PROVED = (
     "and 2^48 labels are too many to try the certificate by minimal vectors on each.",
     "Arrays of other sizes than those of the claims; that sums fit the accumulators of a lean array; and that the "
     "engine sends beats as far apart as the claims on arrays ask for.",
-    "The encoder's division by β, its choice of β, and that the point is the nearest one with more than two "
-    "fraction bits: for those only that each part does what golden does.",
+    "The encoder's search for q = 2, 4 and 8 with other than 4 fraction bits, and all of it for q = 32 and 64; its "
+    "division for q = 2, 4 and 8, and by β beyond 8; serial candidates of other formats than the default. They are "
+    "the same generators with other widths.",
+    "That a block that the encoder's saturation changes overloads in any case: golden saturates alike.",
     "The rotator for segments of more than eight coordinates, the measurement of scales, and the front end as a whole.",
     "Queues of more than four places but the one in a block memory; the memories of the banks, and the lanes that raw "
     "rows are written to; the framer of raw rows, but for the rules of streams; the order of words through readers; "

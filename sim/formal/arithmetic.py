@@ -1,7 +1,7 @@
-"""What follows from proved claims by linear arithmetic of integers."""
+"""What follows from facts and proved claims by arithmetic of integers."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sim.formal.verdict import Verdict, solve
@@ -20,6 +20,11 @@ class Implication:
     conclusion : str
     needed : str
         The fact without which it must not follow: what a planted bug is to a claim on the hardware.
+    terms : sequence of str
+        Declarations and definitions that come first, such as those of `sim.formal.exact.Terms`. Every other name is
+        that of an integer.
+    logic : str
+        SMT-LIB's name of the arithmetic: "QF_LIA" if it is linear, else "QF_NIA".
     """
 
     name: str
@@ -27,15 +32,17 @@ class Implication:
     facts: dict[str, str]
     conclusion: str
     needed: str
+    terms: Sequence[str] = ()
+    logic: str = "QF_LIA"
 
     def formulas(self, *, without: str = "", denied: bool = True) -> str:
         """The facts but for one, and that the conclusion is wrong if it is `denied`."""
         facts = [fact for what, fact in self.facts.items() if what != without]
         asserted = [*facts, *([f"(not {self.conclusion})"] if denied else [])]
-        names = sorted(set(re.findall(r"\b[a-z]+\d*\b", " ".join([*self.facts.values(), self.conclusion]))) - _WORDS)
-        return "\n".join(
-            ["(set-logic QF_LIA)", *(f"(declare-const {n} Int)" for n in names), *(f"(assert {a})" for a in asserted)]
-        )
+        names = set(re.findall(r"\b[a-z]+\d*\b", " ".join([*self.facts.values(), self.conclusion])))
+        free = sorted(names - {term.split()[1] for term in self.terms} - _WORDS)
+        declared = (f"(declare-const {name} Int)" for name in free)
+        return "\n".join([f"(set-logic {self.logic})", *self.terms, *declared, *(f"(assert {a})" for a in asserted)])
 
     def check(self, limit: float) -> Verdict:
         """Tries it: the conclusion; whether the facts can be; and whether the one that is needed is."""
@@ -55,10 +62,16 @@ class Implication:
         else:
             status = "proved" if bug == "sat" else "blind"
         seconds = {name: answer.seconds for name, answer in answers.items()}
-        return Verdict(self.name, self.sentence, "linear arithmetic", ("the facts can be",), wrong, status, seconds)
+        method = "linear arithmetic" if self.logic == "QF_LIA" else "arithmetic of products"
+        return Verdict(self.name, self.sentence, method, ("the facts can be",), wrong, status, seconds)
 
 
-_WORDS = {"and", "or", "not", "ite", "true", "false"}
+_WORDS = {"and", "or", "not", "xor", "ite", "true", "false", "abs", "mod"}
+
+
+def every(formulas: Iterable[str]) -> str:
+    """That all formulas are true."""
+    return f"(and {' '.join(formulas)})"
 
 
 def total(terms: Iterable[str]) -> str:

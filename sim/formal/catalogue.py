@@ -4,7 +4,21 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from golden.errors import GossetError
-from sim.formal import arrays, buses, decoding, encoding, ends, lean, order, plans, products, queues, streams
+from sim.formal import (
+    arrays,
+    buses,
+    choosing,
+    decoding,
+    encoding,
+    ends,
+    lean,
+    nearest,
+    order,
+    plans,
+    products,
+    queues,
+    streams,
+)
 from sim.formal.arithmetic import Implication
 from sim.formal.claim import Claim
 
@@ -18,7 +32,8 @@ GROUPS: Mapping[str, Callable[[], Sequence[Claim | Implication]]] = {
     "Plans carried out": plans.claims,
     "AXI": buses.claims,
     "Nothing comes to a stop": ends.claims,
-    "Encoder": encoding.claims,
+    "The nearest point": nearest.claims,
+    "Encoder": lambda: [*encoding.claims(), *choosing.claims()],
 }
 """What makes the claims, by what they are about."""
 

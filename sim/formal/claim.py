@@ -81,14 +81,14 @@ class Claim:
         for i, what in enumerate(harness.covered):
             results = []
             for question in self.method.witnesses(i):
-                answer = self.method.ask(sound, question, limit)
+                answer = self.method.ask(sound, question, limit, told=False)
                 seconds["covers"] += answer.seconds
                 results.append(answer.result)
             if "sat" not in results:
                 return verdict("unreachable" if set(results) == {"unsat"} else "undecided", what)
         wrong = self.method.model(harness, planted(harness.verilog, self.bug.pattern, self.bug.replacement))
         for question in self.method.hunts(harness, wrong):
-            answer = self.method.ask(wrong, question, limit)
+            answer = self.method.ask(wrong, question, limit, told=False)
             seconds["bug"] += answer.seconds
             if answer.result == "sat":
                 return verdict("proved" if self.method.conclusive else "holds")

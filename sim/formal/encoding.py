@@ -10,13 +10,14 @@ import golden.lattice
 from golden.format import Format
 from golden.frontend import FrontEndRules
 from golden.lattice import DIM, INFORMATION, REDUNDANT, minimal_vectors
-from golden.voronoi import reduce_lanes
+from golden.voronoi import decode_lanes, encode_lanes, reduce_lanes
 from hw.codec.encoder import Candidate
 from hw.codec.hadamard import Rotator, rotating
 from sim.formal.arithmetic import Implication, total
 from sim.formal.claim import Bug, Claim
 from sim.formal.harness import Harness, lanes
 from sim.formal.methods import Window
+from sim.formal.nearest import FRACTIONS, SUMMANDS
 
 TIE = Bug(
     "of two equally cheap pairs the upper one is turned over", "turn_even_1 < turn_even_0", "turn_even_1 <= turn_even_0"
@@ -58,7 +59,8 @@ def codewords(rules: FrontEndRules, h: Harness) -> None:
     """From the registers of decisions to those of the codeword."""
     h.place(Candidate(rules))
     hard: list[Any] = [h.golden(h.probe(f"dut.core.hard_{i}"), "?") for i in range(DIM)]
-    cost: list[Any] = [h.golden(h.probe(f"dut.core.cost_{i}"), "i1") for i in range(DIM)]
+    cost: list[Any] = [h.golden(h.probe(f"dut.core.cost_{i}"), "i2") for i in range(DIM)]
+    assert SUMMANDS << rules.fraction_bits < 1 << 15, "sums of so many costs fit the type"
     word: list[Any] = golden.lattice.soft_decode(hard, cost)
     for i in range(DIM):
         h.prove(f"bit {i} is golden's", h.probe(f"dut.core.word_{i}") == h.past(word[i].value, POINT - 2))
@@ -78,6 +80,27 @@ def reduced(rules: FrontEndRules, h: Harness) -> None:
     h.prove("y is golden's", Cat(a == b for a, b in zip(y, later, strict=True)).all())
     h.prove("overload is golden's", dut.overload == h.past(overload, Candidate.LATENCY - POINT))
     h.cover("overload", dut.overload)
+    h.cover("no overload", ~dut.overload)
+
+
+def overloaded(rules: FrontEndRules, h: Harness) -> None:
+    """From coordinates, and the registers of the codeword, on; golden's point has as many bits as it needs."""
+    dut = h.place(Candidate(rules))
+    word = [h.probe(f"dut.core.word_{i}") for i in range(DIM)]
+    parity = golden.lattice.codeword([word[i] for i in INFORMATION])
+    h.assume(Cat(parity[i] == word[i] for i in REDUNDANT).all())
+    before: list[Any] = [h.golden(h.past(lane, POINT - 1), "i2") for lane in lanes(dut.z, rules.candidate_bits)]
+    with mock.patch.object(golden.lattice, "soft_decode", lambda *_: [h.golden(bit, "?") for bit in word]):
+        point: list[Any] = golden.lattice.nearest_lanes(before, unit=1 << rules.fraction_bits, dtype="i2")
+    label: Any = encode_lanes(point, rules.format.q)
+    found: list[Any] = decode_lanes(label, rules.format.q)
+    differs = h.wire(Cat((a != b).value for a, b in zip(point, found, strict=True)).any())
+    h.prove("overload is golden's", dut.overload == h.past(differs, Candidate.LATENCY - POINT + 1))
+    y = [h.golden(lane, "i1") for lane in lanes(dut.y, rules.format.point_bits)]
+    same: Any = encode_lanes(y, rules.format.q)
+    h.prove("what comes out has the point's label", same.value == h.past(label.value, Candidate.LATENCY - POINT + 1))
+    beyond = h.wire(Cat(lane.value == 2 * rules.format.q for lane in point).any())
+    h.cover("a coordinate is 2q, which is −2q to the hardware", h.past(beyond, Candidate.LATENCY - POINT + 1))
     h.cover("no overload", ~dut.overload)
 
 
@@ -141,21 +164,36 @@ STEPS = (1, 2, 4)
 """Distances of what is added and subtracted, in their order."""
 
 
+def _search(rules: FrontEndRules, name: str) -> list[Claim]:
+    """What golden's soft decoder is given, what it makes of it, and what is made of that."""
+    what = f"In the search for the nearest point, q = {rules.format.q}, with {rules.fraction_bits} fraction bits,"
+    return [
+        Claim(
+            f"encoder_{name}_decisions",
+            f"{what} the hard decisions and reliabilities of any eight coordinates are what golden gives to its "
+            "soft decoder, and of any codeword the point becomes what golden makes of it.",
+            partial(decisions, rules),
+            Window(POINT),
+            Bug("a coordinate goes the wrong way", r"p_3 <= \{ (.*), word_3 \};", r"p_3 <= { \1, ~word_3 };"),
+        ),
+        Claim(
+            f"encoder_{name}_codeword",
+            f"{what} the codeword is golden's, ties included, for any hard decisions and reliabilities.",
+            partial(codewords, rules),
+            Window(POINT - 2),
+            TIE,
+        ),
+    ]
+
+
 def claims() -> list[Claim | Implication]:
     """All of them."""
     found: list[Claim | Implication] = []
     for q in (2, 4, 8, 16):
         rules = FrontEndRules(format=Format(q))
         what = f"In the search for the nearest point, q = {q}, with {rules.fraction_bits} fraction bits,"
+        found += _search(rules, f"q{q}")
         found += [
-            Claim(
-                f"encoder_q{q}_decisions",
-                f"{what} the hard decisions and reliabilities of any eight coordinates are what golden gives to its "
-                "soft decoder, and of any codeword the point becomes what golden makes of it.",
-                partial(decisions, rules),
-                Window(POINT),
-                Bug("a coordinate goes the wrong way", r"p_3 <= \{ (.*), word_3 \};", r"p_3 <= { \1, ~word_3 };"),
-            ),
             Claim(
                 f"encoder_q{q}_reduced",
                 f"{what} any point of Λ is brought to golden's member of least energy of its coset, and overload is "
@@ -164,19 +202,18 @@ def claims() -> list[Claim | Implication]:
                 Window(Candidate.LATENCY - POINT),
                 TIE,
             ),
-        ]
-    for bits in SEARCHES:
-        rules = FrontEndRules(format=Format(4), fraction_bits=bits)
-        what = f"With {bits} fraction bits the search for the nearest point"
-        found += [
             Claim(
-                f"encoder_f{bits}_codeword",
-                f"{what} finds golden's codeword, ties included, for any hard decisions and reliabilities.",
-                partial(codewords, rules),
-                Window(POINT - 2),
-                TIE,
+                f"encoder_q{q}_overload",
+                f"{what} overload is flagged exactly when golden decodes the label of its point to another one, for "
+                "any eight coordinates and any codeword; and what comes out has that label.",
+                partial(overloaded, rules),
+                Window(Candidate.LATENCY),
+                Bug("a point beyond ±q is not seen to be there", "outside_d1 <= outside;", "outside_d1 <= 1'h0;"),
             ),
         ]
+    for bits in FRACTIONS:
+        if bits != FrontEndRules.fraction_bits:
+            found += _search(FrontEndRules(fraction_bits=bits), f"f{bits}")
     rules = FrontEndRules(format=Format(4), fraction_bits=2)
     found.append(
         Claim(
@@ -201,7 +238,3 @@ def claims() -> list[Claim | Implication]:
     )
     found.append(signed_sums())
     return found
-
-
-SEARCHES = (2, 3, 4)
-"""The fraction bits with which the search for a codeword is looked at."""

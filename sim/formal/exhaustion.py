@@ -124,7 +124,7 @@ class Exhaustion(Window):
         (question,) = super().witnesses(cover)
         return [Case(question.steps, question.facts, outputs=(f"cover_{cover}",))]
 
-    def ask(self, formulas: Model, question: Question, limit: float) -> Answer:
+    def ask(self, formulas: Model, question: Question, limit: float, *, told: bool = True) -> Answer:
         """Tries every case, for so many seconds; one that is found must be one for the solver as well.
 
         Raises
@@ -143,7 +143,7 @@ class Exhaustion(Window):
         if what == "tried":
             return Answer("unsat" if number >= 1 << len(lines.inputs) else "unknown", seconds, [])
         facts = [_is(formulas, *bit, number >> k & 1) for k, bit in enumerate(lines.inputs)]
-        answer = ask(formulas, Question(question.steps, [*question.facts, *facts]), limit)
+        answer = ask(formulas, Question(question.steps, [*question.facts, *facts]), limit, told=told)
         if answer.result == "unsat":
             raise ToolError(f"Gates and formulas do not agree on {', '.join(question.outputs)} in case {number}.")
         return Answer(answer.result, seconds + answer.seconds, answer.values)

@@ -48,8 +48,8 @@ def negated(formulas: list[str]) -> str:
     return f"(not {every(formulas)})"
 
 
-def ask(formulas: Model, question: Question, limit: float) -> Answer:
-    """Whether a run can be; if so, what every wire has in each of its states."""
+def ask(formulas: Model, question: Question, limit: float, *, told: bool = True) -> Answer:
+    """Whether a run can be; if so, and if it is to be told, what every wire has in each of its states."""
     states = range(question.steps + 1)
     lines = [
         "(set-logic QF_BV)",
@@ -59,7 +59,8 @@ def ask(formulas: Model, question: Question, limit: float) -> Answer:
         *(f"(assert (= {at(port, i)} {at(wire, i)}))" for port, wire in formulas.probes.items() for i in states),
         *(f"(assert {fact})" for fact in question.facts),
     ]
-    return solve("\n".join(lines), [at(wire, i) for wire in formulas.wires for i in states], limit)
+    terms = [at(wire, i) for wire in formulas.wires for i in states] if told else []
+    return solve("\n".join(lines), terms, limit)
 
 
 def _bits(names: dict[str, Any], kind: str, step: int) -> list[str]:
@@ -87,9 +88,9 @@ class Method(ABC):
         """A harness with the given Verilog for its units, as the method's questions need it."""
         return model(harness, verilog)
 
-    def ask(self, formulas: Model, question: Question, limit: float) -> Answer:
-        """Whether one of its runs can be, within so many seconds."""
-        return ask(formulas, question, limit)
+    def ask(self, formulas: Model, question: Question, limit: float, *, told: bool = True) -> Answer:
+        """Whether one of its runs can be, within so many seconds; if so, and if it is to be told, with all in it."""
+        return ask(formulas, question, limit, told=told)
 
     @abstractmethod
     def refutations(self, harness: Harness, formulas: Model) -> list[Question]:

@@ -38,10 +38,11 @@ def integers(question: dict[str, Any]) -> dict[str, Any]:
     solver.from_string(question["formulas"])
     result = str(solver.check())
     model = solver.model() if result == "sat" else []
-    numbers = {str(name): str(model[name]) for name in model}
+    # Of what was asked for only: what is defined by formulas is of the model as well, and takes long to be written out.
+    numbers = {str(name): str(model[name]) for name in model if str(name) in question["terms"]}
     return {"result": result, "values": [numbers.get(term, "0") for term in question["terms"]]}
 
 
 if __name__ == "__main__":
     asked = json.load(sys.stdin)
-    json.dump((integers if "(set-logic QF_LIA)" in asked["formulas"] else bits)(asked), sys.stdout)
+    json.dump((integers if "(set-logic QF_BV)" not in asked["formulas"] else bits)(asked), sys.stdout)

@@ -71,6 +71,11 @@ class Symbol(NDArrayOperatorsMixin):
             raise TypeError(f"There is no view of {self.dtype} as {dtype}.")
         return Symbol(self._m, self.value, dtype)
 
+    def clip(self, low: int, high: int, out: None = None) -> "Symbol":
+        """As NumPy's."""
+        value = Mux(self.value < low, low, Mux(self.value > high, high, self.value))
+        return Symbol(self._m, value, self.dtype)
+
     def copy(self) -> "Symbol":
         """Another symbol of the same value."""
         return self.astype(self.dtype)
