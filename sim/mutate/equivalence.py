@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from golden import process
 from golden.errors import ToolError
+from golden.lattice import DIM, PARITY
 from sim.formal.catalogue import chosen
 from sim.formal.claim import Claim
 from sim.formal.harness import Harness
@@ -58,16 +59,20 @@ class Circuit:
         SMT-LIB: the function `|unit_t|` of two states, and functions of one, among them `|unit_n <wire>|`.
     inputs, outputs, registers : dict of str to int
         Names and bits.
+    points : list of str
+        Inputs that carry points of Λ only, coordinates from the lowest bit on.
     """
 
     text: str
     inputs: dict[str, int]
     outputs: dict[str, int]
     registers: dict[str, int]
+    points: list[str]
 
 
-def circuit(verilog: str, mutants: Sequence[Mutant], around: str = "") -> Circuit:
-    """The formulas of the one module that all the mutants are in; or of a module `around` it.
+def circuit(verilog: str, mutants: Sequence[Mutant], around: str = "", points: Sequence[str] = ()) -> Circuit:
+    """The formulas of the one module that all the mutants are in, some of whose inputs carry `points` of Λ only; or of
+    a module `around` it.
 
     Raises
     ------
@@ -96,7 +101,7 @@ def circuit(verilog: str, mutants: Sequence[Mutant], around: str = "") -> Circui
     def of(kind: str) -> dict[str, int]:
         return {name: int(bits) for this, name, bits in found if this == kind and name != CHOSEN}
 
-    return Circuit(text, of("input"), of("output"), of("register"))
+    return Circuit(text, of("input"), of("output"), of("register"), list(points))
 
 
 def modules(verilog: str) -> dict[str, str]:
@@ -158,6 +163,7 @@ def _induction(circuit: Circuit, number: int, depth: int, limit: float) -> bool:
     facts = [_same((name, None), i) for name in circuit.inputs for i in range(depth + 1)]
     for side, which in (("s", 0), ("t", number)):
         facts += [f"(= {_at((CHOSEN, None), f'{side}{i}')} #x{which:04x})" for i in range(depth + 1)]
+    facts += [_in_lattice(port, circuit.inputs[port] // DIM, i) for port in circuit.points for i in range(depth + 1)]
     states = [_state(circuit.text, f"{side}{i}") for side in "st" for i in range(depth + 1)]
     steps = [_step(circuit.text, f"{side}{i}", f"{side}{i + 1}") for side in "st" for i in range(depth)]
     resets = [_at((name, None), "s0") for name in circuit.inputs if name in RESETS]
@@ -237,6 +243,13 @@ def _at(part: Part, state: str) -> str:
 def _same(part: Part, step: int) -> str:
     """That a wire, or a bit of it, is the same in both."""
     return f"(= {_at(part, f's{step}')} {_at(part, f't{step}')})"
+
+
+def _in_lattice(port: str, bits: int, step: int) -> str:
+    """That an input is a point of Λ: its coordinates' lowest bits are a codeword."""
+    low = [f"((_ extract {bits * i} {bits * i}) {_at((port, None), f's{step}')})" for i in range(DIM)]
+    checks = [f"(= {low[k]} (bvxor {low[a]} (bvxor {low[b]} {low[c]})))" for k, (a, b, c) in PARITY.items()]
+    return f"(and {' '.join(checks)})"
 
 
 def _outputs(circuit: Circuit, step: int) -> list[str]:

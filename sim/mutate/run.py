@@ -140,7 +140,7 @@ def attempt(unit: Unit, mutants: list[Mutant], store: Store, ui: Ui) -> list[Tri
     lines = _bench(unit, generated, mutants, mutants, unit.blocks, store, partial(ui, unit.name))
     survivors = [mutant for mutant in mutants if not lines[mutant]["test"]]
     with ui("  proofs", len(survivors)) as advance:
-        same = equivalents(generated, survivors, store, advance)
+        same = equivalents(unit, generated, survivors, store, advance)
     hard = [mutant for mutant in survivors if mutant not in same]
     lines |= _bench(unit, generated, mutants, hard, TIMES * unit.blocks, store, partial(ui, "  longer"))
     if unit.claims:
@@ -208,7 +208,7 @@ def _bench(
 
 
 def equivalents(
-    generated: Generated, mutants: list[Mutant], store: Store, advance: Callable[[int], None]
+    unit: Unit, generated: Generated, mutants: list[Mutant], store: Store, advance: Callable[[int], None]
 ) -> set[Mutant]:
     """Those mutants of which it is proved that they change nothing."""
     proved: set[Mutant] = set()
@@ -217,11 +217,12 @@ def equivalents(
         advance(len(here))
         for around in ("", equivalence.parent(generated.verilog, module)):
             left = [mutant for mutant in here if mutant not in proved]
-            place = [around] if around else []
+            points = [] if around else unit.carriers(generated.description["top"], module)
+            place = [around, *points] if around or points else []
             keys = {mutant: key(generated, mutant, equivalence.DEPTHS, LIMIT, *place) for mutant in left}
             missing = [mutant for mutant in left if keys[mutant] not in store.lines]
             if missing:
-                circuit = equivalence.circuit(generated.verilog, missing, around)
+                circuit = equivalence.circuit(generated.verilog, missing, around, points)
                 for number, mutant in enumerate(missing, 1):
                     store.add(keys[mutant], equivalent=equivalence.equivalent(circuit, number, LIMIT))
             proved |= {mutant for mutant, name in keys.items() if store.lines[name]["equivalent"]}

@@ -1,7 +1,7 @@
 """The units of which mutants are made, and the testbench that has to find them."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from golden.errors import GossetError
 from golden.frontend import FrontEndRules
@@ -24,6 +24,9 @@ class Unit:
         Regular expression of the whole name of a Verilog module, without that of the top.
     blocks : int
         Size of each test, smaller than the testbench's own, so that one run takes seconds.
+    points : dict of str to str
+        Where an input carries points of Λ and nothing else, as the claims on decoders say: its name, by a regular
+        expression of the module's.
     claims : tuple of str
         Claims of `sim.formal` that together say all that the unit does: a mutant of which they hold is none.
     """
@@ -33,11 +36,17 @@ class Unit:
     design: DesignPoint
     modules: str
     blocks: int
+    points: dict[str, str] = field(default_factory=dict)
     claims: tuple[str, ...] = ()
 
     def generated(self) -> Generated:
         """The Verilog that the testbench is for."""
         return BENCHES[self.bench].generate(self.design)
+
+    def carriers(self, top: str, module: str) -> list[str]:
+        """The inputs of a module that carry points of Λ."""
+        name = module.removeprefix(top)
+        return [port for modules, port in self.points.items() if re.fullmatch(modules, name)]
 
     def has(self, top: str, module: str) -> bool:
         """Whether a module of the Verilog belongs to the unit."""
@@ -54,9 +63,9 @@ SERIAL = replace(
 UNITS = {
     unit.name: unit
     for unit in (
-        Unit("decoder", "decoder", SMALL, r"\.core", 100, ("decoder_q16_deep", "decoder_q16_deep_pauses")),
+        Unit("decoder", "decoder", SMALL, r"\.core", 100, claims=("decoder_q16_deep", "decoder_q16_deep_pauses")),
         Unit("cell", "cell", SMALL, r"\.core", 100),
-        Unit("array", "array", SMALL, r"\.core|__norm_.*", 60),
+        Unit("array", "array", SMALL, r"\.core|__norm_.*", 60, points={"__norm_.*": "i"}),
         Unit("stationary_array", "accelerator", STATIONARY, r".*\.engine\.array|__stationary_cell_.*", 10),
         Unit("encoder", "front_end", SMALL, r".*\.(encoder|scaler)|__candidate_.*", 50),
         Unit("rotator", "front_end", SERIAL, r".*\.rotator(\..*)?", 50),

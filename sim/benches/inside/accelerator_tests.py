@@ -398,9 +398,12 @@ async def reset_midway(dut: HierarchyObject, acc: str) -> None:
     """After a reset at any moment nothing of before is left, though the next product comes at once."""
     bench = AcceleratorBench(dut, stall=acc)
     await bench.start()
-    for _ in range(6):
+    for _ in range(12):
         bench.send(bench.products(2 * bench.blocks))
         await bench.cycles(int(bench.rng.integers(1, bench.blocks + 2 * bench.settings.latency)))
         await bench.reset()
         await bench.cycles(int(bench.rng.choice([0, 2 * bench.settings.latency])))
+        bench.send(bench.products(1, most=3))
+        await bench.rows.empty(bench.work)
+        await bench.reset()
     await bench.done(bench.send(bench.products(bench.blocks)))

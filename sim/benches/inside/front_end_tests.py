@@ -148,15 +148,16 @@ async def seeds_and_gains(dut: HierarchyObject, turn: int) -> None:
 
 
 @cocotb.test
-@cocotb.parametrize(stall=PAUSES)
-async def reset_midway(dut: HierarchyObject, stall: str) -> None:
-    """After a reset nothing of what was inside comes out, and nothing of it is in what comes after."""
-    bench = FrontEndBench(dut, "never", stall)
+@cocotb.parametrize(idle=("never", "random"), stall=PAUSES)
+async def reset_midway(dut: HierarchyObject, idle: str, stall: str) -> None:
+    """After a reset at any moment nothing of what was inside comes out, and nothing of it is in what comes after."""
+    bench = FrontEndBench(dut, idle, stall)
     await bench.start()
-    for pause in (7, 30, 110):
+    for _ in range(8):
         bench.send(bench.blocks + 40)
-        await bench.cycles(pause)
+        await bench.cycles(int(bench.rng.integers(1, 150)))
         await bench.reset()
-    await bench.cycles(50)
-    bench.send(bench.blocks)
+        await bench.cycles(int(bench.rng.choice([0, 50])))
+        bench.send(DIM)
+        await bench.codes.empty(4 * DIM * bench.rules.row_blocks)
     await bench.done()
