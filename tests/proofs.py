@@ -72,9 +72,9 @@ NOT_PROVED = (
     "and 2^48 labels are too many to try the certificate by minimal vectors on each.",
     "Arrays of other sizes than those of the claims; that sums fit the accumulators of a lean array; and that the "
     "engine sends beats as far apart as the claims on arrays ask for.",
-    "The encoder's search for q = 2, 4 and 8 with other than 4 fraction bits, and all of it for q = 32 and 64; its "
-    "division for q = 2, 4 and 8, and by β beyond 8; serial candidates of other formats than the default. They are "
-    "the same generators with other widths.",
+    "The encoder's search for q = 2 and 8 with other than 4 fraction bits, for q = 4 with more, and all of it for "
+    "q = 32 and 64; its division for q = 2, 4 and 8, and by β beyond 8; serial candidates of other formats than the "
+    "default. They are the same generators with other widths.",
     "That a block that the encoder's saturation changes overloads in any case: golden saturates alike.",
     "The rotator for segments of more than eight coordinates, the measurement of scales, and the front end as a whole.",
     "Queues of more than four places but the one in a block memory; the memories of the banks, and the lanes that raw "

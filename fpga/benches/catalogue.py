@@ -18,8 +18,8 @@ MEMORY = MemoryShape(16, 256)
 """The memory of the board: so narrow that blocks and results take several words, and so small that READ could ask for
 all of it but eight words."""
 
-DIVISORS = (LEAST_DIVISOR, 7, 16)
-"""Cycles of a bit: the fewest; an odd number; a power of two with some time between edges."""
+DIVISORS = (LEAST_DIVISOR, 5, 7, 16)
+"""Cycles of a bit: the fewest; odd numbers; a power of two with some time between edges."""
 
 ONE_CELL = FUZZED.design
 """The accelerator of a board that is small, and that the board in Python knows."""

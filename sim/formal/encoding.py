@@ -214,6 +214,8 @@ def claims() -> list[Claim | Implication]:
     for bits in FRACTIONS:
         if bits != FrontEndRules.fraction_bits:
             found += _search(FrontEndRules(fraction_bits=bits), f"f{bits}")
+    for bits in (2, 3):
+        found += _search(FrontEndRules(format=Format(4), fraction_bits=bits), f"q4_f{bits}")
     rules = FrontEndRules(format=Format(4), fraction_bits=2)
     found.append(
         Claim(

@@ -35,14 +35,14 @@ def test_a_board_in_python_has_one_cell():
     assert not known(SMALL) and known(ONE_CELL)
 
 
-@pytest.mark.parametrize(("name", "count"), [("link", 300), ("uart", 279)])
-def test_there_are_300_mutants_or_all_that_there_are(name, count):
+@pytest.mark.parametrize("name", ["link", "uart"])
+def test_there_are_300_mutants(name):
     unit = UNITS[name]
-    mutants, possible = mutants_of(unit, unit.generated(), 300, 0)
-    assert len(mutants) == count == min(300, possible)
+    mutants, _ = mutants_of(unit, unit.generated(), 300, 0)
+    assert len(mutants) == 300
     assert {mutant.module.rpartition(".")[2] for mutant in mutants} >= {
         "link": {"core", "receiver", "sender", "runner", "fetch_x", "fetch_w", "memory"},
-        "uart": {"uart_4", "uart_7", "uart_16"},
+        "uart": {"uart_4", "uart_5", "uart_7", "uart_16"},
     }[name]
 
 

@@ -32,6 +32,7 @@ IDENTITY = json.dumps({"name": "a board"}).encode()
 TINY = PRESETS["tiny"]
 
 CASES = {
+    "tiny": (TINY, MemoryShape(16, 4096)),
     "narrow": (TINY, MemoryShape(8, 8192)),
     "wide": (DesignPoint(name="wide", rows=2, cols=3), MemoryShape(64, 2048)),
     "widest": (
@@ -188,6 +189,8 @@ def test_every_error_has_its_code(line):
         assert reply(wrong.kind, wrong.payload, wrong.number) == bytes((wrong.status, detail)), wrong
     assert reply(Kind.RUN, faults.job(5, 5, 5, *[memory.words - 1] * 3))[0] == Status.STUCK
     assert reply(Kind.RUN, faults.job(5, 500, 1, 0, 0, memory.words - 2))[0] == Status.STUCK
+    damaged = Frame(Kind.READ, 4, numbers(4, 1, 0)).encode().replace(b"\x04", b"\x05")
+    assert line.exchange(damaged) == Frame(Kind.DAMAGED | REPLY, 0, bytes((Status.CRC, 0)))
     # What failed was not counted: the number is still the first.
     assert line.order(*orders(memory)[0]) == b"\0"
 
