@@ -13,9 +13,10 @@ from golden.lattice import DIM
 from golden.matmul import Operand, matmul
 from hw.design import ACC_BITS, DesignPoint
 from hw.engine.counters import COUNTER_BITS, COUNTERS
-from hw.engine.planner import FIELD_BITS, KEPT_ERROR, LEAST_KEPT, RAW_ERROR, SUMS, errors, modes
+from hw.engine.planner import FIELD_BITS, KEPT_ERROR, RAW_ERROR, SUMS, errors, modes
 from sim.benches.inside.checks import Mismatch, compare, same
 from sim.benches.inside.labels import random_matrix
+from sim.benches.inside.refusals import bits, reasons
 from sim.benches.inside.signals import PAUSES, Beat, signal
 from sim.benches.inside.streams import Monitor, Sink, Source, watch_independence
 from sim.benches.inside.testbench import Scoreboard, Testbench, patience
@@ -315,7 +316,7 @@ async def illegal_jobs(dut: HierarchyObject) -> None:
         await bench.cycles(20 + design.panel_rows)
         if reason not in (wrong := reasons(design, job)):
             raise AssertionError(f"{job} is not one to be refused for {reason}.")
-        if seen != [_bits(design, wrong)]:
+        if seen != [bits(design, wrong)]:
             raise Mismatch(f"A job with bad {what} ({job}) should be refused for {reason}; the errors were {seen}.")
         bench.met(bench.refused[reason])
         beats += bench.send([random_product(design, bench.rng, 3)])
@@ -336,10 +337,13 @@ async def limits(dut: HierarchyObject) -> None:
         "tiles": [0, 1, 2, 3, 4, *(max(1, design.keep_rows // rows) + d for rows in (1, 3) for d in (0, 1)), most],
         "steps": [0, 1, 2, 3, 4, *(depth + d for depth in depths for d in (0, 1)), most],
     }
-    window = design.panel_rows + 12
+    usual, window = {"rows": design.panel_rows, "tiles": 3, "steps": 3}, design.panel_rows + 12
     await bench.start()
     for _ in range(100 + 4 * bench.blocks):
-        job = {name: int(rng.choice(values)) for name, values in around.items()}
+        job = {
+            name: int(rng.choice(values) if rng.integers(2) else rng.integers(1, usual[name] + 1))
+            for name, values in around.items()
+        }
         job |= {mode: int(rng.integers(4) == 0) for mode in modes(design)}
         if design.front_end:
             job["raw"] = 0  # the bench of raw rows is about those
@@ -348,7 +352,7 @@ async def limits(dut: HierarchyObject) -> None:
         wrong = reasons(design, job)
         bench.sources["job"].send([job])
         if not rng.integers(8):
-            await bench.cycles(int(rng.integers(1, window)))
+            await bench.cycles(int(rng.integers(1, 8)))
             await bench.reset()
             wrong, job = [], {}
         seen, taken = [], False
@@ -356,40 +360,12 @@ async def limits(dut: HierarchyObject) -> None:
             await bench.edge
             seen += [int(bench.errors.value)] if int(bench.errors.value) else []
             taken |= bench.streams["x"].is_ready
-        same(f"errors of {job}", _bits(design, wrong), seen.pop() if seen else 0, len(errors(design)))
+        same(f"errors of {job}", bits(design, wrong), seen.pop() if seen else 0, len(errors(design)))
         same(f"further errors of {job}", 0, len(seen), 32)
         same(f"whether {job} is taken", int(bool(job) and not wrong), int(taken), 1)
         bench.checked += 1
         await bench.reset()
     bench.finish()
-
-
-def reasons(design: DesignPoint, job: Beat) -> list[str]:
-    """Why a job of packed or int8 activations is refused: all that is wrong with it by itself; or else what is the
-    first to be too much, row tile by row tile."""
-    output_stationary = design.dataflow == "os"
-    summed = design.keep_rows and (job["add"] or job["keep"])
-    wrong = {
-        "empty": not (job["rows"] and job["tiles"] and job["steps"]),
-        "too_many_rows": job["rows"] > design.panel_rows,
-        "x_too_long": job["steps"] > design.x_depth,
-        "w_too_long": output_stationary and job["steps"] > design.w_depth,
-        "activations": bool(job["raw"]) or ("int8" if job["int8"] else "packed") not in design.activations,
-        KEPT_ERROR: summed and max(1, job["rows"]) * max(1, job["tiles"]) < LEAST_KEPT,
-    }
-    if not any(wrong.values()):
-        rows = design.rows if output_stationary else 1
-        for tiles in range(1, -(-job["rows"] // rows) + 1):
-            wrong["x_too_long"] = tiles * job["steps"] * (1 + job["int8"]) > design.x_depth
-            wrong[KEPT_ERROR] = summed and tiles * job["tiles"] > design.keep_rows // rows
-            if any(wrong.values()):
-                break
-    return [reason for reason, holds in wrong.items() if holds]
-
-
-def _bits(design: DesignPoint, wrong: Iterable[str]) -> int:
-    """The error bits of some reasons."""
-    return sum(1 << errors(design).index(reason) for reason in wrong)
 
 
 @cocotb.test
