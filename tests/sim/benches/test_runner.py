@@ -132,6 +132,8 @@ def test_planted_bug_is_found(name: str, only: str, pattern: str, replacement: s
 
 
 def test_a_bench_is_built_once_and_runs_again_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for runtime in cache_folder().glob("bench-runtime-*"):  # the runtime need not be compiled again
+        shutil.copytree(runtime, tmp_path / "cache" / runtime.name)
     monkeypatch.setenv("GOSSET_CACHE", str(tmp_path / "cache"))
 
     def run(name: str) -> int:
@@ -139,7 +141,7 @@ def test_a_bench_is_built_once_and_runs_again_the_same(tmp_path: Path, monkeypat
 
     first = run("a")
     programs = {path: path.stat().st_mtime_ns for path in cache_folder().glob("bench-*")}
-    assert programs
+    assert [path for path in programs if (path / "bench_decoder").exists()]
     assert run("b") == first
     assert {path: path.stat().st_mtime_ns for path in cache_folder().glob("bench-*")} == programs
     assert (tmp_path / "b" / "results.xml").exists()

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -338,8 +339,10 @@ def test_missing_design_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["model-*/model.so", "runtime-*/*.o"])
 def test_what_is_damaged_in_the_cache_is_built_anew(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    name: str, tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    for runtime in shared_cache.glob("runtime-*"):
+        shutil.copytree(runtime, tmp_path / "cache" / runtime.name)
     monkeypatch.setenv("GOSSET_CACHE", str(tmp_path / "cache"))
     design = source(tmp_path / "counter.v")
     first = library.build(design, "counter", PORTS)
