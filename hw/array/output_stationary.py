@@ -79,7 +79,8 @@ class OutputStationaryArray(wiring.Component):
             now = flags.shape()(flags_at_bottom)
             m.d.sync += [left_to_go.eq(now.count), closing.eq(Cat(now.last, now.end)), tile.eq(~tile)]
 
-        # The order to shift moves right with the skew; the rows leave with it, straightened out.
+        # The order to shift moves right with the skew; the rows leave with it, straightened out. It needs no reset: one
+        # that was under way then shifts what no row is marked as leaving for.
         order = Signal(2)
         m.d.comb += order.eq(Cat(left_to_go != 0, tile))
         for c in range(cols):
@@ -89,7 +90,7 @@ class OutputStationaryArray(wiring.Component):
             m.d.comb += acc.eq(cells[rows - 1][c].o.acc)
             m.d.comb += self.o.payload.values[c].eq(whole(register(m, f"acc_{c}", acc, cycles=cols - c), x_side))
             if c + 1 < cols:
-                order = register(m, f"order_{c}", order, reset_less=False)
+                order = register(m, f"order_{c}", order)
         leaving = Cat(left_to_go != 0, closing & (left_to_go == 1).replicate(2))
         leaving = register(m, "leaving", leaving, cycles=cols, reset_less=False)
         m.d.comb += [

@@ -81,9 +81,9 @@ class WeightStationaryArray(wiring.Component):
         reading = flags.shape()(register(m, "flags", flags.as_value(), cycles=self.latency - 3))
         holding = flags.shape()(register(m, "flags_holding", reading.as_value()))
         adding = flags.shape()(register(m, "flags_adding", holding.as_value()))
-        row_added = Signal.like(beat.row)
-        in_out = Signal()
-        in_out_then = Signal()  # it was while the memory was read
+        row_added = Signal.like(beat.row, reset_less=True)
+        in_out = Signal(reset_less=True)
+        in_out_then = Signal(reset_less=True)  # it was while the memory was read
         being_written = Signal()
         m.d.comb += being_written.eq(valid & (reading.row == adding.row))
         m.d.sync += [

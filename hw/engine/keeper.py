@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from hw.array.edges import row
 from hw.design import ACC_BITS, KEEPING, DesignPoint
 from hw.engine.planner import LEAST_KEPT
-from hw.values import register
+from hw.values import register, unreset
 
 
 def kept_row(design: DesignPoint) -> data.StructLayout:
@@ -75,8 +75,9 @@ class Keeper(wiring.Component):
 
         out = self.o.payload
         done = Signal()
-        kept = Signal()
-        m.d.sync += [done.eq(valid), kept.eq(keep), out.last.eq(last), out.end.eq(end), written.eq(place)]
+        kept = Signal(reset_less=True)
+        out_last, out_end = unreset(m, out.last, "out_last"), unreset(m, out.end, "out_end")
+        m.d.sync += [done.eq(valid), kept.eq(keep), out_last.eq(last), out_end.eq(end), written.eq(place)]
         for c in range(cols):
             value, held = (word[ACC_BITS * c : ACC_BITS * (c + 1)].as_signed() for word in (late, before))
             total = Signal(signed(ACC_BITS), name=f"total_{c}", reset_less=True)

@@ -287,8 +287,9 @@ class Engine(wiring.Component):
         stays until that of the next beat which finishes rows."""
         m.submodules.keeper = keeper = Keeper(self.design)
         through = through_array(self.design)
-        came = register(m, "sums", Cat(finishes, plan.add, plan.keep), cycles=through, reset_less=False)
-        held = Signal(2)
+        # Without a reset: what was under way then has passed before the first row of a later beat is there.
+        came = register(m, "sums", Cat(finishes, plan.add, plan.keep), cycles=through)
+        held = Signal(2, reset_less=True)
         m.d.sync += held.eq(Mux(came[0], came[1:], held))
         wanted = Mux(came[0], came[1:], held)
         m.d.comb += [
