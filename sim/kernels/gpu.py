@@ -22,6 +22,7 @@ from golden.lattice import DIM
 from golden.matmul import Operand, Product, check
 from sim.kernels.decoder import decoder
 from sim.kernels.library import FLAGS, SOURCE
+from sim.kernels.nvidia import compiled, nvrtc_version
 from sim.rtl import cache as kept
 from sim.rtl.tools import check_compiler, compiler
 
@@ -34,7 +35,7 @@ COLUMNS = BLOCKS * DIM
 
 @dataclass(frozen=True)
 class Launch:
-    """How a kernel is built and launched.
+    """How a kernel for few rows of activations is built and launched (`source/narrow.h`).
 
     Attributes
     ----------
@@ -53,10 +54,23 @@ class Launch:
     warps: int
     resident: int
 
+    file = "narrow.h"
+    kernel = "product"
+
+    @property
+    def threads(self) -> tuple[int, int]:
+        """Of a block."""
+        return WARP, self.warps
+
     @property
     def shares(self) -> int:
         """Warps of a panel."""
         return self.warps // self.panels
+
+    @property
+    def constants(self) -> dict[str, int]:
+        """Of the source."""
+        return {"ROWS": self.rows, "PANELS": self.panels, "WARPS": self.warps, "RESIDENT": self.resident}
 
     def grid(self, m: int, panels: int, tiles: int, processors: int) -> tuple[int, int, int]:
         """Blocks by panels, by rows of activations, and by tiles, which only few blocks share."""
@@ -69,6 +83,65 @@ class Launch:
         kept = self.rows if self.rows > 8 else min(m, self.rows)
         unit = 4 * WARP * (fmt.label_bits + fmt.beta_bits)
         return max(2 * (self.warps * unit + self.shares * kept * row), 4 * self.panels * self.rows * TILE)
+
+    def laid(self, rows: NDArray[np.int8]) -> NDArray[np.int8]:
+        """Activations of whole tiles, `(tiles, groups of eight rows, 8, 8, 4, 16)`: for each of eight pairs of blocks,
+        row of the group and of four threads, the 16 bytes of two blocks."""
+        padded = np.pad(rows, ((0, -len(rows) % 8), (0, 0)))
+        return np.ascontiguousarray(padded.reshape(len(padded) // 8, 8, -1, 8, 4, 16).transpose(2, 0, 3, 1, 4, 5))
+
+
+@dataclass(frozen=True)
+class Wide:
+    """How the kernel for many rows of activations is built and launched, on Hopper (`source/wide.h`).
+
+    Attributes
+    ----------
+    rows : int
+        Of activations that a block multiplies.
+    split : int
+        Blocks that share the tiles of a row.
+    """
+
+    rows: int
+    split: int
+
+    file = "wide.h"
+    kernel = "wide"
+    warps = 8
+    threads = (WARP, 8)
+
+    @property
+    def constants(self) -> dict[str, int]:
+        """Of the source."""
+        return {"ROWS": self.rows, "SPLIT": self.split, "WARPS": self.warps}
+
+    @classmethod
+    def of(cls, m: int, panels: int, tiles: int, processors: int) -> "Wide":
+        """For `m` rows of activations: tiles are shared as long as there are processors for it."""
+        rows = next((rows for rows in (128, 256) if rows >= m), 256)
+        blocks = -(-panels // cls.warps) * -(-m // rows)
+        return cls(rows, max(split for split in (1, 2, 4, 8) if split == 1 or blocks * split <= processors))
+
+    def grid(self, m: int, panels: int, tiles: int, processors: int) -> tuple[int, int, int]:
+        """Blocks by panels, by rows of activations, and those that share tiles."""
+        return -(-panels // self.warps), -(-m // self.rows), self.split
+
+    def shared_bytes(self, fmt: Format, m: int) -> int:
+        """Shared memory of a block: a quarter of a tile's activations four times, units twice, and barriers."""
+        unit = 4 * WARP * (fmt.label_bits + fmt.beta_bits)
+        return self.rows * COLUMNS + 2 * self.warps * unit + 24 * 8
+
+    def laid(self, rows: NDArray[np.int8]) -> NDArray[np.int8]:
+        """Activations of whole tiles, `(groups of rows, tiles, 16, 2, rows, 4, 4)`: for each step of four blocks, and
+        half of their coordinates, four of each block."""
+        padded = np.pad(rows, ((0, -len(rows) % self.rows), (0, 0)))
+        steps = padded.reshape(-1, self.rows, padded.shape[1] // COLUMNS, 8, 4, 2, 2, 4)
+        ordered = steps.transpose(0, 2, 3, 5, 6, 1, 4, 7)
+        return np.ascontiguousarray(ordered.reshape(*ordered.shape[:2], 16, *ordered.shape[4:]))
+
+
+How = Launch | Wide
 
 
 ON_TENSOR_CORES = (Launch(8, 1, 4, 4), Launch(16, 1, 4, 3), Launch(32, 4, 8, 1), Launch(64, 4, 8, 1))
@@ -134,18 +207,21 @@ class Activations:
 
     Attributes
     ----------
-    values : int8 `(tiles, groups of eight rows, 8, 8, 4, 16)`
-        For each of eight pairs of blocks, row of the group and of four threads, the 16 bytes of two blocks.
+    how : Launch or Wide
+        The kernel that they are laid out for.
+    values : int8
+        As it lays them out.
     sums : int32 `(M,)`
         Of each row.
     """
 
+    how: How
     values: NDArray[np.int8]
     sums: NDArray[np.int32]
 
     @classmethod
-    def of(cls, x: Operand, tiles: int) -> "Activations":
-        """Lays out activations for a matrix of so many tiles in a row.
+    def of(cls, x: Operand, how: How, tiles: int) -> "Activations":
+        """Lays out activations for a kernel and a matrix of so many tiles in a row.
 
         Raises
         ------
@@ -153,10 +229,8 @@ class Activations:
             If they are packed and do not fit int8.
         """
         rows = integers(x)
-        padded = np.zeros((-(-len(rows) // 8) * 8, tiles * COLUMNS), dtype=np.int8)
-        padded[: len(rows), : rows.shape[1]] = rows
-        values = padded.reshape(-1, 8, tiles, 8, 4, 16).transpose(2, 0, 3, 1, 4, 5)
-        return cls(np.ascontiguousarray(values), rows.sum(axis=1, dtype=np.int32))
+        padded = np.pad(rows, ((0, 0), (0, tiles * COLUMNS - rows.shape[1])))
+        return cls(how, how.laid(padded), rows.sum(axis=1, dtype=np.int32))
 
 
 def integers(x: Operand) -> NDArray[np.int8]:
@@ -187,7 +261,7 @@ def launch(fmt: Format, m: int) -> Launch:
     return next((kernel for kernel in kernels if kernel.rows >= m), kernels[-1])
 
 
-def header(fmt: Format, how: Launch) -> tuple[str, str]:
+def header(fmt: Format, how: How) -> tuple[str, str]:
     """C++ of the decoder and of β's values, and constants, for a format and a way to launch it."""
     logic, m = decoder(fmt.q), fmt.m
     value_bits = max(fmt.betas).bit_length()
@@ -209,16 +283,35 @@ def header(fmt: Format, how: Launch) -> tuple[str, str]:
     for bit in range(value_bits):
         table = sum((beta >> bit & 1) << at for at, beta in enumerate(fmt.betas))
         lines.append(f"    value[{bit}] = logic<0x{table:02x}>({arguments});")
-    constants = [f"#define M {m}", f"#define BETA_BITS {fmt.beta_bits}", f"#define FITS {int(fits(fmt))}"]
-    constants += [f"#define VALUE_BITS {value_bits}", f"#define ROWS {how.rows}", f"#define PANELS {how.panels}"]
-    constants += [f"#define WARPS {how.warps}", f"#define RESIDENT {how.resident}"]
+    known = {"M": m, "BETA_BITS": fmt.beta_bits, "FITS": int(fits(fmt)), "VALUE_BITS": value_bits, **how.constants}
+    constants = [f"#define {name} {value}" for name, value in known.items()]
     return "\n".join([*lines, "}", ""]), "\n".join([*constants, ""])
 
 
-def source(fmt: Format, how: Launch) -> str:
+def wgmma(rows: int) -> str:
+    """C++ of the instruction by which a warpgroup multiplies: 64 rows by 32 bytes without sign, in registers, times 32
+    bytes, with one, of so many rows in shared memory."""
+    sums = [f"c[{k // 4}][{k % 4}]" for k in range(rows // 2)]
+    places = ", ".join(f"%{k}" for k in range(len(sums)))
+    first, second, third, fourth, shared, one = (f"%{len(sums) + k}" for k in range(6))
+    outputs = ", ".join(f'"+r"({name})' for name in sums)
+    return f"""#if !GOSSET_HOST
+__device__ FORCEINLINE void multiply(const u32 (&a)[4], unsigned long long b, int (&c)[{rows // 8}][4]) {{
+    asm volatile("{{ .reg .pred p; setp.ne.b32 p, {one}, 0; wgmma.mma_async.sync.aligned.m64n{rows}k32.s32.u8.s8 "
+                 "{{{places}}}, {{{first}, {second}, {third}, {fourth}}}, {shared}, p; }}"
+                 : {outputs}
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(1));
+}}
+#endif
+"""
+
+
+def source(fmt: Format, how: How) -> str:
     """The whole of the CUDA C++, in one piece."""
     logic, constants = header(fmt, how)
-    return constants + (SOURCE / GPU).read_text(encoding="utf-8").replace('#include "decoder.h"', logic)
+    common, kernel = ((SOURCE / name).read_text(encoding="utf-8") for name in (GPU, how.file))
+    instruction = wgmma(how.rows) if isinstance(how, Wide) else ""
+    return constants + common.replace('#include "decoder.h"', logic) + instruction + kernel
 
 
 class Backend(Protocol):
@@ -241,7 +334,8 @@ def matmul(backend: Backend, x: Operand, w: PackedMatrix) -> Product:
     """
     check(x, w)
     laid = Laid.of(w)
-    return Product(backend.product(laid, Activations.of(x, laid.tiles)), x.scales, w.scales)
+    how = launch(w.format, len(x.scales))
+    return Product(backend.product(laid, Activations.of(x, how, laid.tiles)), x.scales, w.scales)
 
 
 class Host:
@@ -261,9 +355,9 @@ class Host:
     def product(self, laid: Laid, x: Activations) -> NDArray[np.int32]:
         """As `Backend`."""
         m, rows = len(x.sums), len(laid.matrix.scales)
-        how, acc = launch(laid.matrix.format, m), np.zeros((m, rows), dtype=np.int32)
+        how, acc = x.how, np.zeros((m, rows), dtype=np.int32)
         grid = np.array(how.grid(m, len(laid.labels), laid.tiles, self.processors), dtype=np.uint32)
-        call = _library(laid.matrix.format, how, self.flags).gosset_host_product
+        call = getattr(_library(laid.matrix.format, how, self.flags), f"gosset_host_{how.kernel}")
         call(*_pointers(laid.labels, laid.betas, x.values, x.sums, acc), m, rows, laid.tiles, *_pointers(grid))
         return acc
 
@@ -286,7 +380,7 @@ def _pointers(*arrays: NDArray[Any]) -> list[ctypes.c_void_p]:
 
 
 @cache
-def _library(fmt: Format, how: Launch, flags: tuple[str, ...]) -> ctypes.CDLL:
+def _library(fmt: Format, how: How, flags: tuple[str, ...]) -> ctypes.CDLL:
     command, version = compiler()
     text = "#define GOSSET_HOST 1\n" + source(fmt, how)
     made_of = json.dumps([command, version, FLAGS, flags, text])
@@ -308,7 +402,7 @@ class Cuda:
     Raises
     ------
     ToolError
-        If CuPy or a GPU is missing.
+        If CuPy or a GPU is missing; NVRTC, where kernels are compiled.
     """
 
     def __init__(self) -> None:
@@ -332,7 +426,7 @@ class Cuda:
         if self._there is None or self._there.laid is not laid:
             self._there = self.put(laid)
         acc = self.cupy.empty((len(x.sums), len(laid.matrix.scales)), dtype=np.int32)
-        self._there.product(self.cupy.asarray(x.values), self.cupy.asarray(x.sums), acc)
+        self._there.product(x.how, self.cupy.asarray(x.values), self.cupy.asarray(x.sums), acc)
         return np.asarray(self.cupy.asnumpy(acc))
 
     def expand(self, laid: Laid) -> NDArray[np.int8]:
@@ -344,10 +438,21 @@ class Cuda:
 
 
 @cache
-def _kernel(fmt: Format, how: Launch, name: str) -> Any:
+def _kernel(fmt: Format, how: How, name: str) -> Any:
     import cupy
 
-    return cupy.RawModule(code=source(fmt, how), options=("-std=c++17",), backend="nvrtc").get_function(name)
+    text = source(fmt, how)
+    if isinstance(how, Launch):
+        return cupy.RawModule(code=text, options=("-std=c++17",), backend="nvrtc").get_function(name)
+    # CuPy does not know of sm_90a.
+    made_of = json.dumps([nvrtc_version(), text])
+    key = f"gpu-{sha256(made_of.encode()).hexdigest()}"
+    entry = kept.find(key)
+    if entry is None:
+        with kept.workplace() as work:
+            (work / "kernels.cubin").write_bytes(compiled(text, "sm_90a"))
+            entry = kept.keep(key, [work / "kernels.cubin"], work)
+    return cupy.RawModule(path=str(entry / "kernels.cubin")).get_function(name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -364,17 +469,16 @@ class OnGpu:
         """Rows and columns that `expand` writes."""
         return len(self.laid.labels) * TILE, self.laid.tiles * COLUMNS
 
-    def product(self, values: Any, sums: Any, acc: Any) -> None:
-        """Accumulators, into int32 `(M, N)`, of activations laid out as `Activations`."""
+    def product(self, how: How, values: Any, sums: Any, acc: Any) -> None:
+        """Accumulators, into int32 `(M, N)`, of activations laid out for a kernel."""
         fmt, (m, n) = self.laid.matrix.format, acc.shape
-        how = launch(fmt, m)
-        kernel, shared = _kernel(fmt, how, "gosset_product"), how.shared_bytes(fmt, m)
+        kernel, shared = _kernel(fmt, how, f"gosset_{how.kernel}"), how.shared_bytes(fmt, m)
         kernel.max_dynamic_shared_size_bytes = shared
         grid = how.grid(m, len(self.laid.labels), self.laid.tiles, self.cuda.processors)
-        if grid[2] > 1:
+        if isinstance(how, Launch) and grid[2] > 1:
             acc.fill(0)
         numbers = (np.int32(m), np.int32(n), np.int32(self.laid.tiles))
-        kernel(grid, (WARP, how.warps), (self.labels, self.betas, values, sums, acc, *numbers), shared_mem=shared)
+        kernel(grid, how.threads, (self.labels, self.betas, values, sums, acc, *numbers), shared_mem=shared)
 
     def expand(self, out: Any) -> None:
         """β·y, into int8 of the shape `expanded`."""

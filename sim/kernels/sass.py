@@ -1,17 +1,14 @@
 """Machine code of the GPU's kernels, without a GPU: NVRTC compiles, nvdisasm lists, the loop over units is counted."""
 
-import ctypes
 import re
 from collections import Counter
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import PackageNotFoundError, files
-from pathlib import Path
 
 from golden import process
 from golden.errors import ToolError
 from golden.format import Format
-from sim.kernels.gpu import Launch, source
+from sim.kernels.gpu import How, source
+from sim.kernels.nvidia import compiled, installed
 
 UNIT = 32
 """Blocks that the loop decodes and multiplies at a time, in each thread."""
@@ -28,50 +25,13 @@ CLOCK_HZ = 1.98e9
 GPUS = {"H100": 3.35e12, "H200": 4.8e12}
 """Published bytes per second of their memories."""
 
-PACKAGES = {"libnvrtc.so": "nvidia-cuda-nvrtc", "nvdisasm": "nvidia-cuda-nvdisasm"}
 
-
-@cache
-def _installed(name: str) -> Path:
-    """A file of NVIDIA's packages."""
-    package = PACKAGES[name]
-    try:
-        found = [file.locate() for file in files(package) or [] if file.name.startswith(name)]
-    except PackageNotFoundError as error:
-        raise ToolError(f"{package} is missing; install it with: pip install 'gosset[gpu]'.") from error
-    if not found:
-        raise ToolError(f"The package {package} has no {name}.")
-    return Path(str(found[0]))
-
-
-def compiled(text: str, architecture: str) -> bytes:
-    """Machine code of CUDA C++.
-
-    Raises
-    ------
-    ToolError
-        If NVRTC is missing or refuses it.
-    """
-    library, program, size = ctypes.CDLL(str(_installed("libnvrtc.so"))), ctypes.c_void_p(), ctypes.c_size_t()
-    library.nvrtcCreateProgram(ctypes.byref(program), text.encode(), b"gpu.cu", 0, None, None)
-    options = [f"--gpu-architecture={architecture}".encode(), b"-std=c++17"]
-    failed = library.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
-    kind = "ProgramLog" if failed else "CUBIN"
-    getattr(library, f"nvrtcGet{kind}Size")(program, ctypes.byref(size))
-    made = ctypes.create_string_buffer(size.value)
-    getattr(library, f"nvrtcGet{kind}")(program, made)
-    library.nvrtcDestroyProgram(ctypes.byref(program))
-    if failed:
-        raise ToolError(f"NVRTC does not compile the kernels: {made.value.decode(errors='replace')}")
-    return made.raw
-
-
-def listing(fmt: Format, how: Launch, architecture: str) -> str:
+def listing(fmt: Format, how: How, architecture: str) -> str:
     """The machine code as text."""
     with process.scratch() as folder:
         path = folder / "kernel.cubin"
         path.write_bytes(compiled(source(fmt, how), architecture))
-        return process.call([_installed("nvdisasm"), "-c", path])
+        return process.call([installed("nvdisasm"), "-c", path])
 
 
 def loop(text: str, kernel: str) -> Counter[str]:

@@ -1,6 +1,7 @@
 """The GPU's kernels on this machine's processor: the same source, thread after thread."""
 
 import ctypes
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -41,6 +42,25 @@ def test_many_rows_of_activations():
     """Two blocks of 64, whose warps share activations; the last panel of four is not there."""
     rng = np.random.default_rng(5)
     compare(gpu.Host(), random_int8(67, 1100, rng), random_packed(Format(16), 100, 1100, rng))
+
+
+@pytest.mark.parametrize(
+    "fmt, how, m, rows", [(COMPILED[0], gpu.Wide(128, 1), 70, 100), (COMPILED[1], gpu.Wide(256, 2), 270, 150)]
+)
+def test_the_kernel_for_many_rows(fmt, how, m, rows):
+    """Two groups of activations, or one that is not full; the last panels of eight are not there; tiles are shared."""
+    rng = np.random.default_rng(6)
+    x, w = random_int8(m, 1600, rng), random_packed(fmt, rows, 1600, rng)
+    laid = gpu.Laid.of(w)
+    found = gpu.Host().product(laid, gpu.Activations.of(x, how, laid.tiles))
+    np.testing.assert_array_equal(found, matmul(x, w).accumulators)
+
+
+def test_how_many_blocks_share_tiles_of_many_rows():
+    assert gpu.Wide.of(256, 512, 16, 132) == gpu.Wide(256, 2)  # 64 blocks otherwise
+    assert gpu.Wide.of(1024, 512, 16, 132) == gpu.Wide(256, 1)
+    assert gpu.Wide.of(100, 9, 16, 132) == gpu.Wide(128, 8)
+    assert gpu.Wide(256, 2).grid(300, 9, 16, 132) == (2, 2, 2)
 
 
 @pytest.mark.parametrize("fmt", COMPILED, ids=str)
@@ -177,3 +197,15 @@ def test_machine_code():
     # A decoder of 178 operations, and no more than twice as many again to expand its planes.
     assert 178 < counts["LOP3"] < 3 * 178
     assert counts["IMMA"] == 16
+
+
+def test_machine_code_for_many_rows():
+    """All of a tile's products are in flight at once, twice, and nothing is kept in memory for want of registers."""
+    try:
+        text = sass.listing(Format(16), gpu.Wide(256, 2), "sm_90a")
+    except ToolError as error:
+        pytest.skip(str(error))
+    names = Counter(found[1] for found in sass.INSTRUCTION.finditer(text[text.index(".text.gosset_wide:") :]))
+    assert names["IGMMA"] == 16
+    assert names["LDL"] == names["STL"] == 0
+    assert text.count("WARPGROUP.DEPBAR") == 2
