@@ -166,6 +166,8 @@ void
             for (int e = 0; e < 8; e++) multiply(weights[e], described(base + (8 * j + e) * STEP), sum);
             asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
             asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+#pragma unroll
+            for (int k = 0; k < ROWS / 2; k++) asm volatile("" : "+r"(sum[k / 4][k % 4])::"memory");  // not read before
             if (leads)
                 for (int k = 0; k < CHUNKS / 2; k++) done(j * CHUNKS / 2 + k).arrive();
         }
