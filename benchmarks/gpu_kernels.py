@@ -43,9 +43,6 @@ SHAPES = {"q_proj, o_proj": (4096, 4096), "gate_proj, up_proj": (14336, 4096), "
 """N and K; all but the last are of Llama-3-8B."""
 
 BATCHES = (1, 4, 16, 64, 256, 1024)
-FUSED = 64
-"""Rows of activations up to which products decode as they multiply; with more, decoding is done once."""
-
 STREAMED = 512 << 20
 """Bytes of weights before a call sees the same ones again: several times the largest cache."""
 
@@ -137,8 +134,8 @@ class Bench:
         joules = None if before is None or after is None else (after - before) / (len(times) * len(calls))
         return float(np.median(times)), min(times), joules
 
-    def e8(self, q: int, w: np.ndarray) -> Way:
-        """Products of packed weights, decoded as they are multiplied, or once, for cuBLAS, into one buffer."""
+    def e8(self, q: int, once: bool, w: np.ndarray) -> Way:
+        """Products of packed weights, decoded as they are multiplied, or `once`, for cuBLAS, into one buffer."""
         torch, cupy = self.torch, self.cuda.cupy
         packed = quantize(w, Format(q), rounding=chooser())
         laid = Laid.of(packed)
@@ -153,8 +150,10 @@ class Bench:
         def of(x: np.ndarray) -> tuple[list[Call], Call]:
             operand = quantize_int8(x)
             scale = operand.scales[:, None].astype(np.float64) * packed.scales
-            if len(x) <= FUSED:
+            if not once:
                 how = launch(packed.format, len(x))
+                if len(x) > 64:
+                    how = Wide.of(len(x), len(laid.labels), laid.tiles, self.cuda.processors)
                 laid_out = Activations.of(operand, how, laid.tiles)
                 values, sums = cupy.asarray(laid_out.values), cupy.asarray(laid_out.sums)
                 acc = cupy.empty((len(x), len(w)), dtype=np.int32)
@@ -243,7 +242,7 @@ class Bench:
             return self.torch_int4(int(name.rpartition(" ")[2]), w)
         if kind == "Humming":
             return self.humming(name.rpartition(" ")[2], w)
-        return self.e8(int(rest[2:].split()[0]), w)
+        return self.e8(int(rest[2:].split()[0]), "once" in rest, w)
 
     def bandwidth(self) -> float:
         """Bytes per second of reading alone: the largest of 2 GB of integers."""
@@ -315,6 +314,7 @@ WAYS = {
     "Humming int4, groups of 128, bf16": BATCHES,
     "Humming int4, groups of 128, int8": BATCHES,
     "E8 q=16 × int8": BATCHES,
+    "E8 q=16 × int8 decoded once": (256, 1024),
     "E8 q=8 × int8": BATCHES,
     "E8 q=4 × int8": BATCHES,
 }
