@@ -10,19 +10,23 @@ from dataclasses import dataclass
 from math import gcd
 
 import numpy as np
+from amaranth.utils import ceil_log2, exact_log2
 
 from golden.errors import GossetError
 from golden.given import integer
 from golden.output import COLUMN_BITS, ROW_BITS
 from hw.axi.bursts import beats_of
-from hw.axi.memory import finishing_shapes
+from hw.axi.memory import finishing_shapes, raw_shape
 from hw.axi.read import reader_shapes
 from hw.axi.write import outstanding, result_word_bits
+from hw.codec import frontend
 from hw.design import DesignPoint
 from hw.engine.banks import w_word, x_word
 from hw.engine.counters import COUNTERS
 from hw.engine.output import stages
+from hw.engine.rows import step_blocks
 from hw.engine.sequencer import latency
+from hw.streams import Queue
 from sim.models.bus_loop import run
 from sim.models.schedule import divide, parts
 
@@ -31,6 +35,12 @@ MAX_LATENCY = 1 << 16
 
 MAX_CYCLES = 1 << 32
 """Where a run is given up: minutes."""
+
+_SIGNS, _BETWEEN = 2, 2
+"""Cycles of the rotator before its butterflies between blocks, and of each of these; `bus_loop` counts them."""
+
+_RAW_SIDE = 4
+"""What the loop calls the reader of raw rows."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,12 @@ class BusJob:
     stride : int
         Of designs with strides: bytes from a row of results to the next one, a multiple of the bus width; 0 if they are
         back to back, tile by tile.
+    raw : bool
+        Of designs with a front end: whether the activations are raw rows.
+    x_stride : int
+        Bytes from a raw row to the next one, a multiple of the bus width.
+    offered : int
+        The cycle from which on it is offered.
     """
 
     rows: int
@@ -65,6 +81,9 @@ class BusJob:
     add: bool = False
     keep: bool = False
     stride: int = 0
+    raw: bool = False
+    x_stride: int = 0
+    offered: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,7 +93,8 @@ class BusCycles:
     Attributes
     ----------
     cycles : int
-        From the cycle in which the first job is offered to the one in which the last response to a write comes.
+        From the cycle in which the first job is offered, cycle 0, to the one in which the last response to a write
+        comes.
     counters : dict of str to int
         Cycles by cause; their sum is `cycles`.
     beats : int
@@ -132,7 +152,7 @@ def laid_out(design: DesignPoint, m: int, n: int, k: int, *, int8: bool = False)
 
 
 def bus_cycles(design: DesignPoint, jobs: Sequence[BusJob], memory_latency: int = 0) -> BusCycles:
-    """Cycles of jobs that are offered as fast as they are taken.
+    """Cycles of jobs that are offered as soon as they say, and as fast as they are taken.
 
     The memory takes a burst in every cycle. Its first beat is on offer `memory_latency` + 1 cycles later, or when all
     beats asked for before have been: a beat per cycle, in their order. A write is answered as many cycles after its
@@ -148,14 +168,24 @@ def bus_cycles(design: DesignPoint, jobs: Sequence[BusJob], memory_latency: int 
     Raises
     ------
     GossetError
-        If the latency is out of range, or the jobs take more than `MAX_CYCLES`.
+        If the latency is out of range, the jobs take more than `MAX_CYCLES`, or some are of raw rows and the front end
+        tries one β at a time: there the cycle decides in which a job comes.
     """
     delay = integer(memory_latency, "The latency of the memory", 0, MAX_LATENCY)
     delay += 2 * design.port_registers  # there and back
     stationary, bus, offset = design.dataflow == "ws", design.bus_bits, design.bus_bits // 8
+    rules, front_end = design.front_end, (0, 0, 0)
+    if rules and any(job.raw for job in jobs):
+        if rules.candidates == "serial":
+            raise GossetError("The cycle model behind a bus knows raw rows of front ends with parallel candidates only.")
+        # Up to its queue; what of it is behind the butterflies between blocks; and places of the queue.
+        through, segment = frontend.latency(rules) - Queue.LATENCY, rules.segment_blocks
+        behind = through - _SIGNS - _BETWEEN * exact_log2(segment) - (segment - 1)
+        front_end = segment, behind, 1 << ceil_log2(through + frontend.HANDOVER)
     of_readers = []
     sides = [[*reader_shapes(design, word).values()] for word in (x_word(design), w_word(design))]
-    for side, shapes in enumerate([*sides, *([shape] for shape in finishing_shapes(design).values())]):
+    others = dict(enumerate([*sides, *([shape] for shape in finishing_shapes(design).values())]))
+    for side, shapes in (others | ({_RAW_SIDE: [raw_shape(design)]} if rules else {})).items():
         for shape in shapes:
             unit = gcd(bus, shape.word_bits)
             in_units = bus // unit, shape.word_bits // unit
@@ -166,9 +196,11 @@ def bus_cycles(design: DesignPoint, jobs: Sequence[BusJob], memory_latency: int 
     for job in jobs:
         x_words, w_words = words_of(design, job.rows, job.steps, job.passes)
         units = job.rows if stationary else divide(job.rows, design.rows)
+        blocks = job.steps * step_blocks(design)
+        raw_words = blocks // rules.segment_blocks * rules.segment_blocks if rules else 0
         fields = [job.rows, job.tiles, job.steps, job.passes, x_words, w_words, job.tiles * design.cols, job.rows]
-        fields += [units, *(place // offset for place in (job.x, job.w, job.c, job.r, job.y)), job.keep]
-        table.append([*fields, job.stride * 8 // unit])
+        fields += [raw_words, units, *(place // offset for place in (job.x, job.w, job.c, job.r, job.x, job.y))]
+        table.append([*fields, job.keep, job.stride * 8 // unit, job.raw, job.x_stride // offset, job.offered])
     machine = [stationary, design.rows, design.jobs, latency(design), design.drain_rows, design.burst, bus, delay]
     machine += [
         row_bits // unit,
@@ -178,7 +210,7 @@ def bus_cycles(design: DesignPoint, jobs: Sequence[BusJob], memory_latency: int 
         design.cols,
     ]
     machine += [design.strides, design.cols * design.result_bits // unit]
-    machine.append(bool(design.output and design.output.row_scales))
+    machine += [bool(design.output and design.output.row_scales), *front_end]
     counts = run(*(np.array(array, dtype=np.int64) for array in (machine, table, of_readers)), MAX_CYCLES)
     if counts[0] < 0:
         raise GossetError(f"The cycle model behind a bus counts to {MAX_CYCLES:,} cycles, but the jobs take more.")

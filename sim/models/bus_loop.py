@@ -7,8 +7,14 @@ from numba import njit
 from numpy.typing import NDArray
 
 # Columns of the table of jobs.
-_ROWS, _TILES, _STEPS, _PASSES, _X_WORDS, _W_WORDS, _C_WORDS, _R_WORDS = range(8)
-_UNITS, _X, _W, _C, _R, _Y, _KEEP, _STRIDE = range(8, 16)
+_ROWS, _TILES, _STEPS, _PASSES, _X_WORDS, _W_WORDS, _C_WORDS, _R_WORDS, _RAW_WORDS = range(9)
+_UNITS, _X, _W, _C, _R, _RAW_AT, _Y, _KEEP, _STRIDE, _RAW, _RAW_STRIDE, _OFFERED = range(9, 21)
+
+_SIDES = 5
+"""x, w, columns, rows and raw rows."""
+
+_DOOR, _GIVEN, _UNDER_WAY = 2, 2, 64
+"""Places for raw blocks before their row begins, for multipliers, and for rows in the front end."""
 
 # What a row is, from the array to the writer.
 _PRESENT, _END, _KEPT, _LAST, _STOP = 1, 2, 4, 8, 16
@@ -19,16 +25,18 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
     """Total, beats that were read, and the counters in the order of `COUNTERS`; −1 as the total if it exceeds `most`.
 
     `machine` holds numbers in the order in which they are unpacked below, `jobs` a line per job, and `of_readers` for
-    each reader: side (0 for x, 1 for w, 2 for columns, 3 for rows), depth and jobs of its queues, units of a beat and
+    each reader: side (0 for x, 1 for w, 2 for columns, 3 for rows, 4 for raw rows), depth and jobs of its queues, units of a beat and
     of a word, bits of a word.
     """
     stationary, height, queue_depth, latency, drain_rows, burst, bus, delay = machine[:8]
-    row_units, beat_units, out_depth, stages, cols, strides, tile_units, row_scales = machine[8:]
+    row_units, beat_units, out_depth, stages, cols, strides, tile_units, row_scales = machine[8:16]
+    segment, encoding, encoded_depth = machine[16:]
     count, sides = len(jobs), len(of_readers)
 
-    # Planner, and who has taken the plan on offer: engine, y, and the images of x, w, columns and rows.
+    # Planner, and who has taken the plan on offer: engine, y, the images of x, w, columns, rows and raw rows, and
+    # where the multipliers of raw rows and the rows themselves wait for them.
     planning, planned, counting = 0, 0, 0  # the state; the job; cycles of counting left
-    has = np.zeros(6, np.int64)
+    has = np.zeros(4 + _SIDES, np.int64)
     # Followers, each with its queue: fill_x, fill_w, run. `left` are the rounds to go of each loop.
     level = np.zeros(3, np.int64)
     there = np.zeros(3, np.int64)
@@ -63,8 +71,21 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
     due = np.zeros(slots, np.int64)
     due_put = due_got = 0
     # Images.
-    image_full = np.zeros(4, np.int64)
-    image_job = np.zeros(4, np.int64)
+    image_full = np.zeros(_SIDES, np.int64)
+    image_job = np.zeros(_SIDES, np.int64)
+    # The front end: jobs whose multipliers and whose rows wait; the present ones, and what is left of them; what has
+    # been let in and not come out; blocks on their way, by the butterflies that they get to and the cycle; its queue.
+    scales_level = scales_left = multipliers = 0
+    rows_level = rows_there = block_in = row_in = door = ways = 0
+    scales_job = rows_job = -1
+    encoded_room, may_enter = encoded_depth, 0
+    distances = 0
+    while segment >> distances > 1:
+        distances += 1
+    inside = np.zeros((distances + 1, 8), np.int8)
+    at_block, halves = np.zeros(distances, np.int64), np.zeros(distances, np.int64)
+    encoding_until = np.zeros(slots, np.int8)
+    pushed = encoded = fetched = block_ready = block_out = row_out = 0
     # Readers.
     has_plane, has_ask, has_cut = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
     walking, plane, planes = np.zeros(sides, np.int64), np.zeros(sides, np.int64), np.zeros(sides, np.int64)
@@ -115,7 +136,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
         joins = out != 0 and not none and not ending and rest < beat_units and (active != 0 or not strides)
 
         # What readers have, and the output stage.
-        x_valid = w_valid = c_valid = r_valid = True
+        x_valid = w_valid = c_valid = r_valid = raw_valid = True
         for i in range(sides):
             if not out_of[i]:
                 if of_readers[i, 0] == 0:
@@ -124,8 +145,10 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                     w_valid = False
                 elif of_readers[i, 0] == 2:
                     c_valid = False
-                else:
+                elif of_readers[i, 0] == 3:
                     r_valid = False
+                else:
+                    raw_valid = False
         c_moves = r_moves = False
         row_taken = kept or joins
         if stages:
@@ -164,9 +187,21 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
             w_late += 1
 
         # Filling.
-        x_ready = bool(x_filling)
+        by_block = jobs[job_of[0], _RAW] != 0
+        x_ready = bool(x_filling) and not by_block
         w_ready = bool(there[1]) and (w_row > 0 or not full or starts) if stationary else bool(w_filling)
         x_moves, w_moves = x_valid and x_ready, w_valid and w_ready
+
+        # The front end: a raw block out of its reader, one into the front end, a packed one into a bank.
+        raw_moves = segment > 0 and raw_valid and door < _DOOR
+        may_start = block_in > 0 or (rows_there and ways < _UNDER_WAY)
+        enters_front = door > 0 and bool(may_start) and may_enter and multipliers > 0
+        row_starts = enters_front and block_in == 0
+        row_entered = enters_front and block_in == jobs[rows_job, _RAW_WORDS] - 1
+        rows_entered = row_entered and row_in == jobs[rows_job, _ROWS] - 1
+        leaves_front = block_ready and x_filling and by_block
+        row_left = leaves_front and block_out == jobs[job_of[0], _RAW_WORDS] - 1
+        raw_filled = row_left and row_out == jobs[job_of[0], _ROWS] - 1
 
         # Readers: who asks; beats into their queues; words out of them.
         granted, asked = -1, latest if chosen else -1
@@ -189,14 +224,18 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
         keeps = planned < count and jobs[planned, _KEEP] != 0
         passed_2, passed_3 = keeps or not stages, keeps or not row_scales
         ready_4, ready_5 = passed_2 or not image_full[2], passed_3 or not image_full[3]
+        raw = planned < count and jobs[planned, _RAW] != 0
+        ready_2, ready_6 = raw or ready_2, not raw or not image_full[4]
+        ready_7, ready_8 = not raw or scales_level < queue_depth, not raw or rows_level < queue_depth - 1
         plan_taken = (has[0] or ready_0) and (has[1] or ready_1) and (has[2] or ready_2) and (has[3] or ready_3)
-        plan_taken = plan_taken and (has[4] or ready_4) and (has[5] or ready_5)
+        plan_taken = plan_taken and (has[4] or ready_4) and (has[5] or ready_5) and (has[6] or ready_6)
+        plan_taken = plan_taken and (has[7] or ready_7) and (has[8] or ready_8)
         to_engine = on_offer and not has[0] and ready_0
         to_y = on_offer and not has[1] and ready_1
 
         # ---- The edge of the clock: readers. ----
         image_held = image_full.copy()
-        for side in range(4):
+        for side in range(_SIDES):
             image_taken = True
             for i in range(sides):
                 if of_readers[i, 0] != side:
@@ -227,7 +266,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
 
                 # Words out, beats in.
                 cut = cutting[i] != 0 and held[i] >= of_readers[i, 4] and out_of[i] < 2
-                finishing = c_moves if side == 2 else r_moves
+                finishing = c_moves if side == 2 else r_moves if side == 3 else raw_moves
                 out_of[i] += cut - (x_moves if side == 0 else w_moves if side == 1 else finishing)
                 drop = cut and word[i] == 1
                 units = held[i]
@@ -248,7 +287,7 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                     cutting[i] = 1
                     words[i] = jobs[start_cut, _X_WORDS + side]
                     word[i] = words[i]
-                    more[i] = jobs[start_cut, _TILES] if side == 1 else 1
+                    more[i] = jobs[start_cut, _TILES] if side == 1 else jobs[start_cut, _ROWS] if side == 4 else 1
                 leaves = ready_of[i] and front_of[i] < 2
                 front_of[i] += leaves - beat_out
                 inner_read = inner_of[i] > 0 and (not ready_of[i] or leaves)
@@ -290,15 +329,15 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                                 beats[i] = here
                                 plane[i] = address + total
                             total += here
-                    stride[i] = total
+                    stride[i] = new[_RAW_STRIDE] if side == 4 else total
                     walking[i] = 1
-                    planes[i] = new[_TILES] if side == 1 else 1
+                    planes[i] = new[_TILES] if side == 1 else new[_ROWS] if side == 4 else 1
                 has_ask[i] = given and not job_ready and (has_ask[i] or take_ask)
                 has_cut[i] = given and not job_ready and (has_cut[i] or take_cut)
                 has_plane[i] = image_full[side] and not image_taken and (has_plane[i] or job_ready)
             if image_taken:
                 image_full[side] = 0
-            passed = (side == 2 and passed_2) or (side == 3 and passed_3)
+            passed = (side == 2 and passed_2) or (side == 3 and passed_3) or (side == 0 and raw) or (side == 4 and not raw)
             if on_offer and not has[2 + side] and not image_held[side] and not passed:
                 image_full[side] = 1
                 image_job[side] = planned
@@ -434,9 +473,66 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
         elif go:
             first = last_digits and last_inner
 
+        # ---- The front end: its queue; butterflies, the farthest first; rows that enter; their multipliers. ----
+        if segment:
+            to_scales = on_offer and raw and not has[7] and ready_7
+            to_rows = on_offer and raw and not has[8] and ready_8
+            moves_up = fetched and (leaves_front or not block_ready)
+            fetch = encoded > 0 and (moves_up or not fetched)
+            encoded += pushed - fetch
+            fetched = fetch or (fetched and not moves_up)
+            block_ready = moves_up or (block_ready and not leaves_front)
+            pushed = encoding_until[now % slots]
+            encoding_until[now % slots] = 0
+            for k in range(distances):
+                comes = inside[k, now % 8]
+                inside[k, now % 8] = 0
+                distance = segment >> (k + 1)
+                goes = comes if at_block[k] >= distance else halves[k] > 0
+                if comes and at_block[k] == 2 * distance - 1:
+                    halves[k] = distance
+                elif halves[k] > 0:
+                    halves[k] -= 1
+                if comes:
+                    at_block[k] = (at_block[k] + 1) % (2 * distance)
+                inside[k + 1, (now + 2) % 8] = goes
+            if inside[distances, now % 8]:
+                encoding_until[(now + encoding) % slots] = 1
+                inside[distances, now % 8] = 0
+            inside[0, (now + 2) % 8] = enters_front
+
+            if row_left:
+                row_out = 0 if raw_filled else row_out + 1
+            if leaves_front:
+                block_out = 0 if row_left else block_out + 1
+            if row_entered:
+                row_in = 0 if rows_entered else row_in + 1
+            if enters_front:
+                block_in = 0 if row_entered else block_in + 1
+            ways += row_starts - row_left
+            may_enter = encoded_room > 1
+            encoded_room += leaves_front - enters_front
+            door += raw_moves - enters_front
+            moves_on = not rows_there or rows_entered
+            pops = moves_on and rows_level > 0
+            if pops:
+                rows_job = next_raw(jobs, rows_job)
+            if moves_on:
+                rows_there = pops
+            rows_level += to_rows - pops
+            scaled = scales_left > 0 and multipliers < _GIVEN
+            multipliers += scaled - row_entered
+            if scales_left > 0:
+                scales_left -= scaled
+            elif scales_level > 0:
+                scales_level -= 1
+                scales_job = next_raw(jobs, scales_job)
+                scales_left = jobs[scales_job, _ROWS]
+            scales_level += to_scales
+
         # ---- Banks, the cells' weights, and the loops of the followers. ----
         loaded = w_moves and (not stationary or w_row == height - 1)
-        ends_x = x_moves and x_left == 1
+        ends_x = raw_filled if by_block else x_moves and x_left == 1
         ends_w = loaded and w_steps == 1 and w_tiles == 1
         x_filled, x_done = ends_x, go and job_ends
         w_filled, w_done = w_moves and w_steps == 1, go and tile_ends
@@ -499,6 +595,9 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
             has[3] = not plan_taken and (has[3] or ready_3)
             has[4] = not plan_taken and (has[4] or ready_4)
             has[5] = not plan_taken and (has[5] or ready_5)
+            has[6] = not plan_taken and (has[6] or ready_6)
+            has[7] = not plan_taken and (has[7] or ready_7)
+            has[8] = not plan_taken and (has[8] or ready_8)
             if plan_taken:
                 planning = 0
                 planned += 1
@@ -506,7 +605,16 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
             counting -= 1
             if counting == 0:
                 planning = 2
-        elif planned < count:
+        elif planned < count and now >= jobs[planned, _OFFERED]:
             planning, counting = 1, jobs[planned, _UNITS]
         now += 1
     return np.array([now, read, busy, x_late, w_late, drain_blocked, idle])
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def next_raw(jobs: Any, job: int) -> int:  # pragma: no cover
+    """The next one of raw rows after a job; there is one."""
+    job += 1
+    while not jobs[job, _RAW]:
+        job += 1
+    return job

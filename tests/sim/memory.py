@@ -92,12 +92,15 @@ def generated(design: DesignPoint) -> Generated:
 
 def measure(model: Model, jobs: list[BusJob], latency: int) -> BusCycles:
     """Runs jobs on the RTL, from a reset on; beats are not counted."""
-    table = np.array([[j.rows, j.tiles, j.steps, j.passes - 1, 0, j.add, j.keep] for j in jobs], dtype=np.uint32)
+    table = np.array([[j.rows, j.tiles, j.steps, j.passes - 1, j.raw, j.add, j.keep] for j in jobs], dtype=np.uint32)
     names = ("rows", "tiles", "steps", "int8", "raw", *SUMS)
     fields = {field.port for field in model.layout("job").fields}
     words = {f"job_{name}": table[:, [i]] for i, name in enumerate(names) if f"job_{name}" in fields}
-    if "job_y_stride" in fields:
-        words["job_y_stride"] = np.array([[job.stride] for job in jobs], dtype=np.uint32)
+    for name, strides in (("y", [job.stride for job in jobs]), ("x", [job.x_stride for job in jobs])):
+        if f"job_{name}_stride" in fields:
+            words[f"job_{name}_stride"] = np.array(strides, dtype=np.uint32)[:, None]
+    if "job_scale" in fields:
+        words["job_scale"] = np.ones((len(jobs), 1), dtype=np.uint32)
     for name in (name for name in "xwycr" if f"job_{name}" in fields):
         addresses = np.array([getattr(job, name) for job in jobs], dtype=np.uint64)
         words[f"job_{name}"] = addresses[:, None].view(np.uint32)
