@@ -17,8 +17,8 @@ from typing import Any, Protocol
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
-from scipy.special import erf
 
+from golden.encoder import EncoderLayer, gelu, layer_norm, softmax
 from golden.errors import GossetError
 from golden.quantize import Progress
 
@@ -26,7 +26,6 @@ Array = NDArray[np.float32]
 
 HEADS = 12
 LAYERS = 6
-EPSILON = np.float32(1e-12)
 BATCH = 128
 """Sentences encoded at once, of similar lengths."""
 
@@ -122,6 +121,15 @@ class MiniLM:
         """The matrices `(outputs, inputs)` of the encoder's linear layers, by name."""
         return {n: t for n, t in self.tensors.items() if n.startswith("encoder.") and t.ndim == 2}
 
+    def layer(self, index: int) -> EncoderLayer:
+        """A layer by itself."""
+        prefix = f"encoder.layer.{index}."
+        return EncoderLayer({n.removeprefix(prefix): t for n, t in self.tensors.items() if n.startswith(prefix)}, HEADS)
+
+    def embedded(self, sentence: str) -> Array:
+        """What goes into the first layer, float32 `(tokens, 384)`."""
+        return self._embeddings(np.array([self.tokenizer.encode(sentence).ids]))[0]
+
     def _embeddings(self, ids: NDArray[np.int64]) -> Array:
         x = self.tensors["embeddings.word_embeddings.weight"][ids]
         x = x + self.tensors["embeddings.position_embeddings.weight"][: ids.shape[1]]
@@ -129,9 +137,7 @@ class MiniLM:
         return self._normalise("embeddings.LayerNorm", x)
 
     def _normalise(self, name: str, x: Array) -> Array:
-        x = x - x.mean(axis=-1, keepdims=True)
-        x = x / np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + EPSILON)
-        return x * self.tensors[f"{name}.weight"] + self.tensors[f"{name}.bias"]
+        return layer_norm(x, self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"])
 
     def _layer(self, index: int, linear: Linear) -> Callable[[Array, NDArray[np.bool_]], Array]:
         prefix = f"encoder.layer.{index}"
@@ -160,13 +166,10 @@ class MiniLM:
             q, k, v = heads(query(flat)), heads(key(flat)), heads(value(flat))
             score = q @ k.transpose(0, 1, 3, 2) / np.float32(np.sqrt(q.shape[-1]))
             score = np.where(mask[:, None, None, :], score, np.float32(-1e9))
-            score = np.exp(score - score.max(axis=-1, keepdims=True))
-            mixed = (score / score.sum(axis=-1, keepdims=True)) @ v
+            mixed = softmax(score) @ v
             mixed = mixed.transpose(0, 2, 1, 3).reshape(sentences, length, width)[mask]
             flat = self._normalise(f"{prefix}.attention.output.LayerNorm", flat + output(mixed))
-            wide = widen(flat)
-            wide = wide * np.float32(0.5) * (1 + erf(wide * np.float32(np.sqrt(0.5))))
-            flat = self._normalise(f"{prefix}.output.LayerNorm", flat + narrow(wide))
+            flat = self._normalise(f"{prefix}.output.LayerNorm", flat + narrow(gelu(widen(flat))))
             result = np.zeros_like(x)
             result[mask] = flat
             return result

@@ -177,7 +177,7 @@ def bus_cycles(design: DesignPoint, jobs: Sequence[BusJob], memory_latency: int 
     rules, front_end = design.front_end, (0, 0, 0)
     if rules and any(job.raw for job in jobs):
         if rules.candidates == "serial":
-            raise GossetError("The cycle model behind a bus knows raw rows of front ends with parallel candidates only.")
+            raise GossetError("The cycle model behind a bus knows no raw rows of front ends with serial candidates.")
         # Up to its queue; what of it is behind the butterflies between blocks; and places of the queue.
         through, segment = frontend.latency(rules) - Queue.LATENCY, rules.segment_blocks
         behind = through - _SIGNS - _BETWEEN * exact_log2(segment) - (segment - 1)

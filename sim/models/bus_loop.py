@@ -25,8 +25,8 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
     """Total, beats that were read, and the counters in the order of `COUNTERS`; −1 as the total if it exceeds `most`.
 
     `machine` holds numbers in the order in which they are unpacked below, `jobs` a line per job, and `of_readers` for
-    each reader: side (0 for x, 1 for w, 2 for columns, 3 for rows, 4 for raw rows), depth and jobs of its queues, units of a beat and
-    of a word, bits of a word.
+    each reader: side (0 for x, 1 for w, 2 for columns, 3 for rows, 4 for raw rows), depth and jobs of its queues, units
+    of a beat and of a word, bits of a word.
     """
     stationary, height, queue_depth, latency, drain_rows, burst, bus, delay = machine[:8]
     row_units, beat_units, out_depth, stages, cols, strides, tile_units, row_scales = machine[8:16]
@@ -337,7 +337,8 @@ def run(machine: Any, jobs: Any, of_readers: Any, most: int) -> NDArray[np.int64
                 has_plane[i] = image_full[side] and not image_taken and (has_plane[i] or job_ready)
             if image_taken:
                 image_full[side] = 0
-            passed = (side == 2 and passed_2) or (side == 3 and passed_3) or (side == 0 and raw) or (side == 4 and not raw)
+            passed = (side == 2 and passed_2) or (side == 3 and passed_3)
+            passed = passed or (side == 0 and raw) or (side == 4 and not raw)
             if on_offer and not has[2 + side] and not image_held[side] and not passed:
                 image_full[side] = 1
                 image_job[side] = planned
