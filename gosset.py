@@ -6,6 +6,7 @@ import fpga.cli
 import golden.cli
 import sim.cli
 import sim.compare.cli
+import sim.encoder.cli
 import sim.formal.cli
 import sim.mutate.cli
 import sim.networks.cli
@@ -37,6 +38,7 @@ PANELS = {
         sim.cli.sim,
         fpga.cli.with_board(sim.cli.bench),
         sim.cli.waves,
+        sim.encoder.cli.encoder,
         sim.formal.cli.formal,
         fpga.cli.with_board(sim.mutate.cli.mutate),
         sim.soak.cli.soak,

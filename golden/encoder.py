@@ -381,12 +381,12 @@ class Fixed(Machine):
 
     def scores(self) -> None:
         """The keys of a head become weights."""
-        keys = [self.encode("key", head) for head in self._heads("key")]
+        keys = self.encode("key", self._heads("key"))
         self.multiply("score", self.packed.scores(keys, self.tokens))
 
     def mix(self) -> None:
         """The columns of the values of a head become weights."""
-        values = [self.encode("value", head.T) for head in self._heads("value")]
+        values = self.encode("value", [head.T for head in self._heads("value")])
         self.multiply("mixed", self.packed.mix(values, self.tokens))
 
     def _heads(self, name: str) -> list[Integers]:
@@ -400,9 +400,9 @@ class Fixed(Machine):
         """A matrix of int16."""
         return self.values[name]
 
-    def encode(self, name: str, rows: Integers) -> PackedMatrix:
-        """Packs rows of activations that become weights."""
-        return self.packed.encode(name, rows)
+    def encode(self, name: str, heads: Sequence[Integers]) -> list[PackedMatrix]:
+        """Packs rows of activations that become weights, those of each head."""
+        return [self.packed.encode(name, rows) for rows in heads]
 
     def multiply(self, name: str, products: Sequence[Product]) -> None:
         """Products that make a matrix."""
