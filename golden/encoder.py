@@ -44,6 +44,10 @@ LINEAR = {
 MARGIN = 2.0
 """How much larger than the largest number of the samples a number may be before it is clipped."""
 
+HEADROOM = 1.1
+"""By how much the front end's scales are larger than the best ones for the samples: what the samples did not have
+overloads otherwise."""
+
 OUTPUT = OutputRules(result="int16")
 """The output stage."""
 
@@ -288,7 +292,7 @@ class PackedLayer:
             turned = (values.T if name == "value" else values for values in seen[name])
             rows = [rules.rotate_floats(_padded(values / units[name], rules.length)).ravel() for values in turned]
             every = quantize(np.concatenate(rows)[None], rules.format, selection="first")
-            multipliers[name] = rules.multiplier(every.scales)
+            multipliers[name] = rules.multiplier(HEADROOM * every.scales)
         weights, columns = {}, {}
         for name, (_, source) in LINEAR.items():
             weights[name] = w = quantize(rules.rotate_floats(layer.weight(name)), rules.format)

@@ -77,7 +77,7 @@ def encoder(
 def steps_table(steps: "list[Step]", title: str) -> Table:
     """What was computed, and what it took."""
     table = Table(title=f"MiniLM's first layer from memory to memory: {title}")
-    for column in ("", "products", "jobs", "cycles", "model", "busy", "bytes", "wrong"):
+    for column in ("", "products", "jobs", "cycles", "off", "busy", "bytes", "wrong"):
         table.add_column(column, justify="left" if column == "" else "right", no_wrap=True)
     for step in steps:
         counted, (m, n, k) = step.counted, step.shape
@@ -86,7 +86,7 @@ def steps_table(steps: "list[Step]", title: str) -> Table:
         if counted.told is None:
             cells += ["-", f"{counted.cycles:,}", "-", "-", "-"]
         else:
-            cells += [f"{counted.jobs}", f"{counted.cycles:,}", f"{counted.told - counted.cycles:+d}"]
+            cells += [f"{counted.jobs}", f"{counted.cycles:,}", f"{counted.told - counted.cycles}"]
             cells += [f"{100 * counted.busy / counted.cycles:.1f} %", f"{counted.read + counted.written:,}"]
         table.add_row(*cells, f"{step.wrong:,}")
     return table

@@ -131,6 +131,8 @@ class Rtl(Fixed):
     ----------
     steps : list of Step
         What was computed.
+    jobs : list of BusJob
+        All that were queued, with the cycle in which they were offered, counted from the first one's.
     """
 
     def __init__(self, packed: PackedLayer, design: DesignPoint, latency: int = 0, progress: Progress | None = None):
@@ -142,7 +144,7 @@ class Rtl(Fixed):
         self.front_end = Model.of(generate_design(replace(design, output=None, strides=False)))
         self.front_end.reset()
         self.front_end.io.seed = SEED
-        self._jobs: list[BusJob] = []
+        self.jobs: list[BusJob] = []
 
     def close(self) -> None:
         """Ends the simulations."""
@@ -159,7 +161,7 @@ class Rtl(Fixed):
             tiles = -(-columns // self.design.cols)
             unit = max(self.packed.rules.length, self.design.bus_bits // 16)
             stride = -(-max(tiles * self.design.cols, columns) // unit) * unit * 2
-            self._places[name] = self._store(bytes(rows * stride)), stride
+            self._places[name] = self.place(bytes(rows * stride)), stride
 
     def write(self, name: str, values: Integers) -> None:
         """Into memory, row by row."""
@@ -209,7 +211,7 @@ class Rtl(Fixed):
 
     def multiply(self, name: str, products: Sequence[Product]) -> None:
         """As jobs of raw rows, queued as long as there is room."""
-        system, first = self.system, len(self._jobs)
+        system, first = self.system, len(self.jobs)
         busy, read, written = system.counters()["busy"], system.read_bytes, system.written_bytes
         expected = np.zeros(self._shapes[name], dtype=np.int16)
         queued: list[BusJob] = []
@@ -229,11 +231,11 @@ class Rtl(Fixed):
             system.submit(job, mantissa, exponent)
         system.wait(done)
 
-        self._jobs += [
+        self.jobs += [
             replace(job, offered=offered - system.offered[0])
             for job, offered in zip(queued, system.offered[first:], strict=True)
         ]
-        told, seen = bus_cycles(self.design, self._jobs, system.latency), system.counters()
+        told, seen = bus_cycles(self.design, self.jobs, system.latency), system.counters()
         begun = system.offered[first]
         counted = Counted(
             cycles=system.answered - begun,
@@ -265,9 +267,9 @@ class Rtl(Fixed):
                     steps=part.steps,
                     passes=1,
                     x=self._at(x, x_stride, product.source_at, part.first_row, part.first_block * DIM),
-                    w=self._store(operand_image(design, "w", words, part.tiles)),
+                    w=self.place(operand_image(design, "w", words, part.tiles)),
                     y=self._at(y, y_stride, product.target_at, part.first_row, part.first_tile * design.cols),
-                    c=self._store(columns_image(design, columns, part.tiles)),
+                    c=self.place(columns_image(design, columns, part.tiles)),
                     add=part.add,
                     keep=part.keep,
                     stride=y_stride,
@@ -280,7 +282,7 @@ class Rtl(Fixed):
     def _at(self, place: int, stride: int, at: tuple[int, int], row: int, column: int) -> int:
         return place + (at[0] + row) * stride + (at[1] + column) * 2
 
-    def _store(self, image: bytes) -> int:
+    def place(self, image: bytes) -> int:
         """Puts an image where nothing is yet."""
         place = self._free
         self._free += -(-len(image) // LINE) * LINE

@@ -103,7 +103,7 @@ class System:
         while self._addresses and len(self._data) >= self._addresses[0][1]:
             address, beats = self._addresses.popleft()
             for _ in range(beats):
-                self._store(address, *self._data.popleft())
+                self.store(address, *self._data.popleft())
                 address += self._bytes
         self._model.clock.tick()
         self.now += 1
@@ -113,7 +113,7 @@ class System:
             raise ToolError(f"The accelerator asks for address {address:#x}, but the memory has {len(self.memory):#x}.")
         return address
 
-    def _store(self, address: int, word: int, strobes: int) -> None:
+    def store(self, address: int, word: int, strobes: int) -> None:
         """A beat into the memory, those of its bytes that are marked."""
         data = word.to_bytes(self._bytes, "little")
         for i in range(self._bytes):
