@@ -7,12 +7,14 @@ import pytest
 
 from golden.errors import GossetError
 from golden.format import Format
+from golden.frontend import FrontEndRules
 from golden.output import OutputRules
 from hw.design import PRESETS
-from sim.models.bus import bus_cycles, laid_out
+from hw.engine.planner import LEAST_KEPT
+from sim.models.bus import BusJob, bus_cycles, laid_out
 from sim.rtl.model import Model
 from tests.sim.memory import generated, measure
-from tests.sim.points import POINTS
+from tests.sim.points import POINTS, SMALLEST
 
 LATENCIES = (0, 0, 1, 7, 50, 200, 500)
 
@@ -28,6 +30,7 @@ DESIGNS = [
         bus_bits=32,
         output=OutputRules(result="bfloat16", row_scales=True),
         strides=True,
+        front_end=FrontEndRules(format=SMALLEST, length=64),
     ),
 ]
 
@@ -49,7 +52,51 @@ def test_every_counter_equals_the_rtl(design):
         what = f"{m} × {k} × {n}, int8 {int8}, latency {latency}"
         assert told.counters == seen.counters and told.cycles == seen.cycles, what
         assert sum(told.counters.values()) == told.cycles
+    if design.front_end:
+        for _ in range(25):
+            jobs, latency = some_raw(design, rng), int(rng.choice(LATENCIES))
+            told, seen = bus_cycles(design, jobs, latency), measure(model, jobs, latency)
+            assert told.counters == seen.counters and told.cycles == seen.cycles, (jobs, latency)
     model.close()
+
+
+def some_raw(design, rng):
+    """Up to six jobs anywhere in memory, most of them of raw rows, some of which are kept for the next one."""
+    segment, beat, jobs = design.front_end.segment_blocks, design.bus_bits // 8, []
+    for _ in range(rng.integers(1, 7)):
+        rows, tiles, raw = int(rng.integers(1, 10)), int(rng.integers(1, 6)), bool(rng.integers(4))
+        # So many steps that one of the blocks of the last one ends a segment.
+        steps = -(-segment * int(rng.integers(1, 4)) // design.rows) if raw else int(rng.integers(1, 14))
+        row = steps * design.rows // segment * segment * 8 * design.front_end.raw_bits // 8
+        job = BusJob(
+            rows,
+            tiles,
+            steps,
+            1,
+            *(beat * int(place) for place in rng.integers(0, 1000, 5)),
+            stride=beat * int(rng.integers(0, 200)),
+            raw=raw,
+            x_stride=row + beat * int(rng.choice([0, 1, 7])),
+        )
+        kept = rows * tiles >= LEAST_KEPT and rng.random() < 0.4
+        jobs += [replace(job, keep=True), replace(job, add=True)] if kept else [job]
+    return jobs
+
+
+def test_a_job_that_comes_later_is_waited_for():
+    design = PRESETS["small"]
+    (job,) = laid_out(design, 4, 8, 64)
+    alone = bus_cycles(design, [job], 7)
+    later = bus_cycles(design, [job, replace(job, offered=1000)], 7)
+    assert later.cycles == 1000 + alone.cycles
+    assert later.counters["busy"] == 2 * alone.counters["busy"] and sum(later.counters.values()) == later.cycles
+
+
+def test_raw_rows_of_serial_candidates_are_refused():
+    design = replace(PRESETS["small"], front_end=FrontEndRules(length=16, candidates="serial"))
+    (job,) = laid_out(design, 4, 8, 64)
+    with pytest.raises(GossetError, match="serial candidates"):
+        bus_cycles(design, [replace(job, raw=True)])
 
 
 def in_a_row(prefetch, latency, count=8):
