@@ -17,7 +17,7 @@ BOARD ?= ulx3s
 SEEDS ?= 1
 MINUTES ?= 60
 
-.PHONY: help sim test suite lint large accept benches formal mutate soak bench waves quality explore compare gpu-bench fuzz boards fpga flash litex clean here
+.PHONY: help sim test suite lint large accept benches formal mutate soak bench waves encoder quality explore compare gpu-bench fuzz boards fpga flash litex clean here
 
 help:
 	@echo "make sim      the main job: generate, lint, simulate, compare, read digits on the RTL (DESIGN=$(DESIGN))"
@@ -30,6 +30,7 @@ help:
 	@echo "make soak     random products on random designs against golden (MINUTES=$(MINUTES))"
 	@echo "make bench    measured speed ratios"
 	@echo "make waves    the waves of a short product, as FST"
+	@echo "make encoder  MiniLM's first layer from memory to memory on the RTL, every number and cycle compared: minutes"
 	@echo "make quality  distortion over the bound, hostile matrices, real networks: an hour and a half"
 	@echo "make explore  how many bits for a language model on 32 GB/s: the front of designs, as a page"
 	@echo "make compare  packed products beside other software, formats and the hardware, as a page: an hour or two"
@@ -80,6 +81,9 @@ bench: $(READY)
 
 waves: $(READY)
 	$(BIN)/gosset waves --output build/waves
+
+encoder: $(NETWORKS)
+	$(BIN)/gosset encoder
 
 quality: $(NETWORKS)
 	$(BIN)/gosset quality --output build/quality
