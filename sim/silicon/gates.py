@@ -5,6 +5,7 @@ else, or has not settled within the period, is an error and never an energy.
 """
 
 import re
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -230,15 +231,17 @@ endmodule
 
 def _activity(path: Path, period: int, cycles: int, nets: int) -> Activity:
     """Counts what a dump of single-bit variables says."""
-    head, _, body = path.read_bytes().partition(b"$enddefinitions $end\n")
-    numbers = {match[1]: int(match[2]) for match in re.finditer(rb"\$var (?:wire|reg) 1 (\S+) n(\d+) \$end", head)}
-    time, changes = 0, []
-    for line in body.split(b"\n"):
-        if line[:1] == b"#":
-            time = int(line[1:])
-        elif (number := numbers.get(line[1:])) is not None and line[:1] in b"01x":
-            changes.append((time, number, line[0] - ord("0")))
-    times, nets_, values = np.array(changes, dtype=np.int64).T
+    numbers: dict[bytes, int] = {}
+    time, changes = 0, array("q")  # of a large netlist there are many millions
+    with path.open("rb") as dump:
+        for line in dump:
+            if line[:1] == b"#":
+                time = int(line[1:])
+            elif (number := numbers.get(line[1:-1])) is not None and line[:1] in b"01x":
+                changes.extend((time, number, line[0] - ord("0")))
+            elif variable := re.match(rb"\$var (?:wire|reg) 1 (\S+) n(\d+) \$end", line):
+                numbers[variable[1]] = int(variable[2])
+    times, nets_, values = np.array(changes).reshape(-1, 3).T
     if ((values != 0) & (values != 1)).any():
         raise ToolError(f"Nets are undefined in {path}.")
     first = times == times[0]  # the values that the dump starts from

@@ -155,8 +155,8 @@ def test_where_integers_break_even(more):
 
 @pytest.mark.parametrize("build", compose.builds().values(), ids=compose.builds())
 def test_what_is_compared_is_there(build):
-    from sim.silicon import rivals
+    from sim.silicon import around, rivals
     from sim.silicon.units import units
 
-    every = units() | rivals.units()
+    every = units() | around.units() | rivals.units()
     assert {build.cell, compose.HOP, *build.edge, *build.column} <= every.keys()
