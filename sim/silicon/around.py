@@ -4,23 +4,24 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 from amaranth import Cat, Module, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
-from golden.frontend import SEED, FrontEndRules
+from golden.frontend import SEED, FrontEndRules, Multiplier
 from golden.lattice import DIM
 from golden.quantize import gaussian_scale
-from hw.codec.encoder import Encoder, scaled_block
-from hw.codec.frontend import FrontEnd
-from hw.codec.hadamard import Rotator, raw_block
+from hw.codec.encoder import Encoder, cycles_per_block, scaled_block
+from hw.codec.frontend import FrontEnd, Scaler, multiplier
+from hw.codec.hadamard import Rotator, raw_block, word_block
 from hw.design import DesignPoint
 from hw.engine.follower import Follower
 from hw.engine.planner import Planner, job, plan
 from hw.engine.sequencer import followers
 from sim.silicon.gates import Stimulus
-from sim.silicon.operands import RAW_RMS, Workload, bits, raw
+from sim.silicon.operands import RAW_RMS, Integers, Workload, bits, raw
 from sim.silicon.units import Unit, component
 
 WARM_UP = 272
@@ -82,7 +83,8 @@ def units() -> dict[str, Unit]:
         _unit("encoder_q16", lambda: Encoder(rules), partial(_scaled, rules)),
         _unit("encoder_serial_q16", lambda: Encoder(serial), partial(_scaled, serial)),
         _unit("rotator_128", lambda: Rotator(rules), partial(_raw, rules)),
-        _unit("frontend_q16", lambda: FrontEnd(rules), partial(_raw, rules)),
+        _unit("scaler_128", lambda: Scaler(rules), partial(_words, rules)),
+        component("frontend_q16", lambda: FrontEnd(rules)),  # its energy is that of its parts
         _unit("sequencer", lambda: Sequencer(DesignPoint.load("silicon")), _jobs),
     ]
     return {unit.name: unit for unit in made}
@@ -106,31 +108,47 @@ def _steady(work: Workload, stimulus: Stimulus) -> Stimulus:
 
 
 def _raw(rules: FrontEndRules, work: Workload) -> Stimulus:
-    """Raw rows, a block per cycle, and the multiplier of all of them."""
+    """Raw rows, a block per cycle."""
     x, last = raw(work, rules)
-    mantissa, exponent = rules.multiplier([RAW_RMS * gaussian_scale(rules.format, "first")])
-    blocks = {
-        "i_x": bits(StructLayout({"x": raw_block(rules).members["x"]}), {"x": x}),
-        "i_last": last.astype(np.int64),
-        "i_valid": (np.arange(WARM_UP + work.blocks) >= START).astype(np.int64),
-    }
-    constant = {"seed": SEED, "beat": 1, "o_ready": 1}
-    constant |= {"scale_valid": 1, "scale_mantissa": int(mantissa[0]), "scale_exponent": int(exponent[0])}
-    return _steady(work, blocks | {name: np.array([value]) for name, value in constant.items()})
+    return _steady(
+        work,
+        {
+            "seed": np.array([SEED]),
+            "beat": np.array([1]),
+            "i_x": bits(StructLayout({"x": raw_block(rules).members["x"]}), {"x": x}),
+            **_stream(work, last),
+        },
+    )
+
+
+def _words(rules: FrontEndRules, work: Workload) -> Stimulus:
+    """Blocks as the rotator hands them over, and the multiplier of all of them."""
+    words, scale, last = _rotated(rules, work)
+    blocks = {"i_w": bits(StructLayout({"w": word_block(rules).members["w"]}), {"w": words.reshape(-1, DIM)})}
+    given = bits(multiplier(rules), {"mantissa": scale.mantissa, "exponent": scale.exponent})
+    return _steady(work, {**blocks, "multiplier": given, **_stream(work, last)})
 
 
 def _scaled(rules: FrontEndRules, work: Workload) -> Stimulus:
-    """Blocks as the rotator and the scaler hand them over, one per as many cycles as the encoder takes for it."""
+    """Blocks as the scaler hands them over, one per as many cycles as the encoder takes for it."""
+    words, scale, last = _rotated(rules, work)
+    t = rules.scaled(words, scale).reshape(-1, DIM)
+    blocks = {"i_t": bits(StructLayout({"t": scaled_block(rules).members["t"]}), {"t": t})}
+    given = {"i_mantissa": scale.mantissa, "i_exponent": scale.exponent}
+    return _steady(work, {**blocks, **given, **_stream(work, last, cycles_per_block(rules))})
+
+
+def _rotated(rules: FrontEndRules, work: Workload) -> tuple[Integers, Multiplier, npt.NDArray[np.bool_]]:
+    """Rotated rows in one, the multiplier that suits all of them, and which blocks are the last of a row."""
     x, last = raw(work, rules)
     scale = rules.multiplier([RAW_RMS * gaussian_scale(rules.format, "first")])
-    t = rules.scaled(rules.rotate(x.reshape(1, -1)), scale).reshape(-1, DIM)
+    return rules.rotate(x.reshape(1, -1)), scale, last
+
+
+def _stream(work: Workload, last: npt.NDArray[np.bool_], every: int = 1) -> Stimulus:
+    """A block every so many cycles."""
     cycles = np.arange(WARM_UP + work.blocks)
-    blocks = {
-        "i_t": bits(StructLayout({"t": scaled_block(rules).members["t"]}), {"t": t}),
-        "i_last": last.astype(np.int64),
-        "i_valid": ((cycles >= START) & (cycles % Encoder(rules).cycles == 0)).astype(np.int64),
-    }
-    return _steady(work, blocks | {"i_mantissa": scale.mantissa, "i_exponent": scale.exponent})
+    return {"i_valid": ((cycles >= START) & (cycles % every == 0)).astype(np.int64), "i_last": last.astype(np.int64)}
 
 
 def _jobs(work: Workload) -> Stimulus:
