@@ -44,19 +44,18 @@ def measure_unit(unit: Unit, library: Library, work: Workload, folder: Path, sho
     if len(netlist.gates) > BIG:
         work = short
 
-    def run(delays: Timing | None, inputs: Stimulus) -> Activity:
-        return simulate(netlist, delays, verilog, unit.name, inputs, folder, warm_up=unit.warm_up)
+    def run(delays: Timing | None, given: Stimulus) -> Activity:
+        return simulate(netlist, delays, verilog, unit.name, given, folder, warm_up=unit.warm_up)
 
     events: dict[str, dict[str, float]] = {}
-    for name, stimulus in unit.events.items():
-        inputs = stimulus(work)
-        active = run(timing, inputs)
-        found = energy(netlist, timing, active)
+    inputs = {name: stimulus(work) for name, stimulus in unit.events.items()}
+    for name, given in inputs.items():
+        found = energy(netlist, timing, run(timing, given))
         events[name] = {part: round(joules * PICO, 6) for part, joules in found.as_dict().items()}
         events[name]["total"] = round(found.total * PICO, 6)
-        if name == "compute":
-            still = energy(netlist, timing, run(None, inputs))
-            events[name]["zero_delay"] = round(still.total * PICO, 6)
+    if "compute" in inputs:
+        still = energy(netlist, timing, run(None, inputs["compute"]))
+        events["compute"]["zero_delay"] = round(still.total * PICO, 6)
     return {
         "area_um2": round(netlist.area, 3),
         "nand2": round(netlist.nand2, 1),

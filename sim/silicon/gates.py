@@ -137,7 +137,7 @@ def simulate(
     ToolError
         If Icarus is missing or fails, or an output of the netlist differs from the Verilog's.
     """
-    icarus()
+    version = icarus()
     cycles = max(map(len, stimulus.values()))
     ports = {name: nets for name, nets in netlist.inputs.items() if name != "clk"}
     words = []
@@ -155,12 +155,22 @@ def simulate(
     width = max(1, sum(map(len, ports.values())))
     period = 2 * round((timing.critical if timing else 1e-9) * SLACK * TICKS / 2)
     bench = _bench(netlist, timing, top, ports, width, cycles, period, warm_up)
-    write_text(folder / "bench.v", "\n".join([verilog, bench]))
-    process.tool(["iverilog", "-g2012", "-o", "bench.vvp", "bench.v"], folder)
+    _compile("\n".join([f"// {version}", verilog, bench]), folder)
     said = process.tool(["vvp", "-n", "bench.vvp"], folder)
     if wrong := re.search(r"output \w+ differs .*", said):
         raise ToolError(f"The netlist of {top} does not compute what its Verilog does: {wrong[0]}.")
     return _activity(folder / "bench.vcd", period, cycles - warm_up, max(_nets(netlist)) + 1)
+
+
+def _compile(bench: str, folder: Path) -> None:
+    """Makes `bench.vvp`, unless it is that of the same bench: compiling takes as long as simulating."""
+    source, made = folder / "bench.v", folder / "bench.vvp"
+    if made.is_file() and source.read_text(encoding="utf-8") == bench:
+        return
+    made.unlink(missing_ok=True)
+    write_text(source, bench)
+    process.tool(["iverilog", "-g2012", "-o", "bench.part", source.name], folder)
+    (folder / "bench.part").replace(made)
 
 
 def _nets(netlist: Netlist) -> set[int]:

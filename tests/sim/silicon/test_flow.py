@@ -102,7 +102,7 @@ def test_other_flip_flops_are_refused(library, tmp_path):
 
 def test_a_table_is_kept_and_a_changed_unit_measured_anew(path, tmp_path, monkeypatch):
     measured = []
-    monkeypatch.setattr(flow, "workload", lambda cycles: workload(96))
+    monkeypatch.setattr(flow, "workload", lambda cycles, **_: workload(96))
     before = flow.measure_unit
     monkeypatch.setattr(flow, "measure_unit", lambda unit, *rest: measured.append(unit.name) or before(unit, *rest))
 
