@@ -23,7 +23,7 @@ from sim.silicon.units import Unit, units
 CYCLES, QUICK_CYCLES = 600, 360
 """Cycles that an event is simulated for."""
 
-BIG = 7_000
+BIG = 5_000
 """Gates from which a unit is simulated for a quarter of the cycles."""
 
 PICO, NANO = 1e12, 1e9
