@@ -92,7 +92,6 @@ compare: $(RIVALS)
 
 gpu-bench: $(GPU)
 	timeout 480 $(BIN)/python -m benchmarks.gpu_kernels build/gpu.json
-	timeout 120 $(BIN)/python -m benchmarks.gpu_kernels --wide
 
 fuzz: $(READY)
 	$(BIN)/python -m fpga.host.fuzz

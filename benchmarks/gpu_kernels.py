@@ -2,12 +2,10 @@
 
 python -m benchmarks.gpu_kernels [result.json]
 python -m benchmarks.gpu_kernels --count
-python -m benchmarks.gpu_kernels --wide
 
 Checks that accumulators equal golden's, then measures: products with 1 to 256 rows of activations, every call with the
 next of as many copies as the caches cannot hold, calls in a CUDA graph so that launching them costs nothing. The result
-says what it was measured on, and goes into sim/compare/results/ to be shown by `gosset compare`. `--wide` checks and
-measures the kernel for many rows on Hopper, which products do not take before a GPU has run it.
+says what it was measured on, and goes into sim/compare/results/ to be shown by `gosset compare`.
 """
 
 import json
@@ -17,7 +15,6 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -36,16 +33,13 @@ from sim.compare.records import Figure, Record
 from sim.compare.software import ratio_db
 from sim.compare.ways import drawn
 from sim.kernels.encoder import chooser
-from sim.kernels.gpu import ON_CORES, ON_TENSOR_CORES, Activations, Cuda, Laid, Wide, fits, launch, matmul
+from sim.kernels.gpu import ON_CORES, ON_TENSOR_CORES, Activations, Cuda, Laid, fits, matmul
 from sim.kernels.sass import ALU, UNIT, bound, listing, loop
 
 SHAPES = {"q_proj, o_proj": (4096, 4096), "gate_proj, up_proj": (14336, 4096), "8192 × 8192": (8192, 8192)}
 """N and K; all but the last are of Llama-3-8B."""
 
 BATCHES = (1, 4, 16, 64, 256, 1024)
-FUSED = 64
-"""Rows of activations up to which products decode as they multiply; with more, decoding is done once."""
-
 STREAMED = 512 << 20
 """Bytes of weights before a call sees the same ones again: several times the largest cache."""
 
@@ -53,6 +47,10 @@ SECONDS = 0.25
 """For the measurement of one way."""
 
 CHECKED = [Format(q) for q in (2, 4, 8, 16, 32, 64)] + [Format(16, (1, 2, 3, 4, 5, 6, 7, 8)), Format(8, (9,))]
+
+
+SMALL = [(1, 40, 520), (13, 130, 2000), (70, 2200, 1300), (600, 200, 4800), (300, 12000, 600), (200, 8000, 2600)]
+"""M, N and K of products that are compared with golden's; those with many rows take all kinds of blocks."""
 
 
 def count() -> None:
@@ -78,7 +76,7 @@ def check(cuda: Cuda) -> None:
         If one differs.
     """
     rng = np.random.default_rng(0)
-    for fmt, (m, n, k) in product(CHECKED, ((1, 40, 520), (13, 130, 2000), (70, 2200, 1300))):
+    for fmt, (m, n, k) in product(CHECKED, SMALL):
         w = quantize(rng.standard_normal((n, k), dtype=np.float32), fmt, rounding=chooser())
         x = Int8Matrix(rng.integers(-127, 128, (m, k)).astype(np.int8), np.ones(m, dtype=np.float32))
         if not np.array_equal(matmul(cuda, x, w).accumulators, golden_matmul(x, w).accumulators):
@@ -137,8 +135,8 @@ class Bench:
         joules = None if before is None or after is None else (after - before) / (len(times) * len(calls))
         return float(np.median(times)), min(times), joules
 
-    def e8(self, q: int, w: np.ndarray) -> Way:
-        """Products of packed weights, decoded as they are multiplied, or once, for cuBLAS, into one buffer."""
+    def e8(self, q: int, once: bool, w: np.ndarray) -> Way:
+        """Products of packed weights, decoded as they are multiplied, or `once`, for cuBLAS, into one buffer."""
         torch, cupy = self.torch, self.cuda.cupy
         packed = quantize(w, Format(q), rounding=chooser())
         laid = Laid.of(packed)
@@ -153,8 +151,8 @@ class Bench:
         def of(x: np.ndarray) -> tuple[list[Call], Call]:
             operand = quantize_int8(x)
             scale = operand.scales[:, None].astype(np.float64) * packed.scales
-            if len(x) <= FUSED:
-                how = launch(packed.format, len(x))
+            if not once:
+                how = self.cuda.launch(laid, len(x))
                 laid_out = Activations.of(operand, how, laid.tiles)
                 values, sums = cupy.asarray(laid_out.values), cupy.asarray(laid_out.sums)
                 acc = cupy.empty((len(x), len(w)), dtype=np.int32)
@@ -243,49 +241,13 @@ class Bench:
             return self.torch_int4(int(name.rpartition(" ")[2]), w)
         if kind == "Humming":
             return self.humming(name.rpartition(" ")[2], w)
-        return self.e8(int(rest[2:].split()[0]), w)
+        return self.e8(int(rest[2:].split()[0]), "once" in rest, w)
 
     def bandwidth(self) -> float:
         """Bytes per second of reading alone: the largest of 2 GB of integers."""
         torch = self.torch
         source = torch.ones(1 << 28, dtype=torch.int64, device="cuda")
         return float(source.nbytes / self.timed([lambda: source.max()])[1])
-
-
-def wide() -> None:
-    """Checks the kernel for many rows on Hopper, and measures it beside cuBLAS.
-
-    Raises
-    ------
-    GossetError
-        If accumulators differ from golden's.
-    """
-    bench, rng = Bench(), np.random.default_rng(0)
-    cuda, cupy = bench.cuda, bench.cuda.cupy
-    formats = filter(fits, CHECKED)
-    for fmt, m, rows, split in (
-        (fmt, *case) for fmt in formats for case in ((70, 128, 1), (300, 256, 2), (300, 256, 8))
-    ):
-        w = quantize(rng.standard_normal((300, 4800), dtype=np.float32), fmt, rounding=chooser())
-        x = Int8Matrix(rng.integers(-127, 128, (m, 4800)).astype(np.int8), np.ones(m, dtype=np.float32))
-        laid, how = Laid.of(w), Wide(rows, split)
-        found = cuda.product(laid, Activations.of(x, how, laid.tiles))
-        if not np.array_equal(found, golden_matmul(x, w).accumulators):
-            raise GossetError(f"Accumulators of {fmt} by {how} on the GPU differ from golden's.")
-        print(f"{fmt}, {m} rows of activations, {how}: accumulators equal golden's", flush=True)
-    n, k = SHAPES["8192 × 8192"]
-    w = drawn(n, k)
-    laid = Laid.of(quantize(w, Format(16), rounding=chooser()))
-    some = [cuda.put(laid) for _ in range(copies(4.25, w))]
-    for m in (64, 128, 256, 512, 1024):
-        x = quantize_int8(rng.standard_normal((m, k), dtype=np.float32))
-        base, _, _ = bench.timed(bench.cublas("bf16", w)[1](x.values.astype(np.float32))[0])
-        acc = cupy.empty((m, n), dtype=np.int32)
-        for how in {Wide(rows, split) for rows in (128, 256) for split in (1, 2)}:
-            given = Activations.of(x, how, laid.tiles)
-            values, sums = cupy.asarray(given.values), cupy.asarray(given.sums)
-            seconds, _, _ = bench.timed([partial(each.product, how, values, sums, acc) for each in some])
-            print(f"{m:4d} rows {how} {seconds * 1e6:8.2f} µs {base / seconds:5.2f} × bf16", flush=True)
 
 
 def copies(bits: float, w: np.ndarray) -> int:
@@ -315,6 +277,7 @@ WAYS = {
     "Humming int4, groups of 128, bf16": BATCHES,
     "Humming int4, groups of 128, int8": BATCHES,
     "E8 q=16 × int8": BATCHES,
+    "E8 q=16 × int8 decoded once": (256, 1024),
     "E8 q=8 × int8": BATCHES,
     "E8 q=4 × int8": BATCHES,
 }
@@ -349,7 +312,7 @@ def run(target: Path) -> None:
             if layer == next(iter(SHAPES)):
                 found = ratio_db(x.astype(np.float64) @ w.T.astype(np.float64), result())
                 figures["sqnr_db"] = Figure(float(min(150.0, found)), "measured")
-            family = "E8 × int8" if ours else name.partition(",")[0] if "int4" in name else ""
+            family = "E8 × int8" if ours and "once" not in name else name.partition(",")[0] if "int4" in name else ""
             network = "llama-3-8b" if "proj" in layer else "square"
             records.append(Record(network, layer, m, n, k, bench.name, name, family, bits, figures, ours))
             base.setdefault((layer, m), seconds)
@@ -390,8 +353,6 @@ def main() -> None:
     """Counts, or runs."""
     if sys.argv[1:] == ["--count"]:
         count()
-    elif sys.argv[1:] == ["--wide"]:
-        wide()
     else:
         run(Path(sys.argv[1]) if sys.argv[1:] else Path("build/gpu.json"))
 

@@ -242,7 +242,7 @@ class GpuDevice(Device):
         start = time.perf_counter()
         if self._laid is None or self._laid.matrix is not job.w:
             self._laid = gpu.Laid.of(job.w)
-        how = gpu.launch(job.w.format, len(job.x.scales))
+        how = self.backend.launch(self._laid, len(job.x.scales))
         accumulators = self.backend.product(self._laid, gpu.Activations.of(job.x, how, self._laid.tiles))
         if progress:
             progress(job.output_rows, job.output_rows)

@@ -91,6 +91,11 @@ class Launch:
         return np.ascontiguousarray(padded.reshape(len(padded) // 8, 8, -1, 8, 4, 16).transpose(2, 0, 3, 1, 4, 5))
 
 
+TILE_US, BLOCK_US = {128: 3.0, 256: 4.1}, {1: 4.0, 2: 8.5}
+"""Of a block of `Wide`: microseconds of a tile, by rows; and of all else, by how many share tiles, which reach no more
+than two of a cluster without leaving processors idle. From an H200: 8192 × 8192 with 128 to 1024 rows."""
+
+
 @dataclass(frozen=True)
 class Wide:
     """How the kernel for many rows of activations is built and launched, on Hopper (`source/wide.h`).
@@ -118,10 +123,13 @@ class Wide:
 
     @classmethod
     def of(cls, m: int, panels: int, tiles: int, processors: int) -> "Wide":
-        """For `m` rows of activations: tiles are shared as long as there are processors for it."""
-        rows = next((rows for rows in (128, 256) if rows >= m), 256)
-        blocks = -(-panels // cls.warps) * -(-m // rows)
-        return cls(rows, max(split for split in (1, 2, 4, 8) if split == 1 or blocks * split <= processors))
+        """The one that takes least time for `m` rows of activations."""
+
+        def microseconds(how: "Wide") -> float:
+            x, y, z = how.grid(m, panels, tiles, processors)
+            return -(-x * y * z // processors) * (-(-tiles // how.split) * TILE_US[how.rows] + BLOCK_US[how.split])
+
+        return min((cls(rows, split) for rows in TILE_US for split in BLOCK_US), key=microseconds)
 
     def grid(self, m: int, panels: int, tiles: int, processors: int) -> tuple[int, int, int]:
         """Blocks by panels, by rows of activations, and those that share tiles."""
@@ -255,9 +263,12 @@ def fits(fmt: Format) -> bool:
     return fmt.q * fmt.betas[-1] <= 128
 
 
-def launch(fmt: Format, m: int) -> Launch:
+def launch(laid: Laid, m: int, processors: int, hopper: bool) -> How:
     """The kernel that multiplies `m` rows of activations."""
+    fmt = laid.matrix.format
     kernels = ON_TENSOR_CORES if fits(fmt) else ON_CORES
+    if hopper and fits(fmt) and m > kernels[-1].rows:
+        return Wide.of(m, len(laid.labels), laid.tiles, processors)
     return next((kernel for kernel in kernels if kernel.rows >= m), kernels[-1])
 
 
@@ -317,6 +328,9 @@ def source(fmt: Format, how: How) -> str:
 class Backend(Protocol):
     """What runs the kernels."""
 
+    def launch(self, laid: Laid, m: int) -> How:
+        """The kernel that multiplies `m` rows of activations."""
+
     def product(self, laid: Laid, x: Activations) -> NDArray[np.int32]:
         """Accumulators `(M, N)`."""
 
@@ -334,7 +348,7 @@ def matmul(backend: Backend, x: Operand, w: PackedMatrix) -> Product:
     """
     check(x, w)
     laid = Laid.of(w)
-    how = launch(w.format, len(x.scales))
+    how = backend.launch(laid, len(x.scales))
     return Product(backend.product(laid, Activations.of(x, how, laid.tiles)), x.scales, w.scales)
 
 
@@ -345,12 +359,18 @@ class Host:
     ----------
     processors : int
         Multiprocessors that are to be kept busy.
+    hopper : bool
+        Whether they are taken for Hopper's.
     flags : tuple of str
         Of the compiler, beside the usual ones.
     """
 
-    def __init__(self, processors: int = 1, flags: tuple[str, ...] = ("-O1",)):
-        self.processors, self.flags = processors, flags
+    def __init__(self, processors: int = 1, hopper: bool = False, flags: tuple[str, ...] = ("-O1",)):
+        self.processors, self.hopper, self.flags = processors, hopper, flags
+
+    def launch(self, laid: Laid, m: int) -> How:
+        """As `Backend`."""
+        return launch(laid, m, self.processors, self.hopper)
 
     def product(self, laid: Laid, x: Activations) -> NDArray[np.int32]:
         """As `Backend`."""
@@ -414,8 +434,12 @@ class Cuda:
             raise ToolError("CuPy is missing; install it with: pip install 'gosset[gpu]'.") from error
         except Exception as error:
             raise ToolError(f"There is no GPU here that CuPy can use: {error}.") from error
-        self.cupy = cupy
+        self.cupy, self.hopper = cupy, cupy.cuda.Device().compute_capability == "90"
         self._there: OnGpu | None = None
+
+    def launch(self, laid: Laid, m: int) -> How:
+        """As `Backend`."""
+        return launch(laid, m, self.processors, self.hopper)
 
     def put(self, laid: Laid) -> "OnGpu":
         """Brings a matrix to the GPU."""

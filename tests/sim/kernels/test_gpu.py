@@ -2,6 +2,7 @@
 
 import ctypes
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -56,10 +57,12 @@ def test_the_kernel_for_many_rows(fmt, how, m, rows):
     np.testing.assert_array_equal(found, matmul(x, w).accumulators)
 
 
-def test_how_many_blocks_share_tiles_of_many_rows():
-    assert gpu.Wide.of(256, 512, 16, 132) == gpu.Wide(256, 2)  # 64 blocks otherwise
+def test_blocks_for_many_rows():
+    """As few as keep 132 processors busy; one round of small ones that share tiles is better than two of large ones."""
+    assert gpu.Wide.of(256, 512, 16, 132) == gpu.Wide(256, 2)
     assert gpu.Wide.of(1024, 512, 16, 132) == gpu.Wide(256, 1)
-    assert gpu.Wide.of(100, 9, 16, 132) == gpu.Wide(128, 8)
+    assert gpu.Wide.of(256, 256, 8, 132) == gpu.Wide(128, 2)
+    assert gpu.Wide.of(100, 1056, 3, 132) == gpu.Wide(128, 1)
     assert gpu.Wide(256, 2).grid(300, 9, 16, 132) == (2, 2, 2)
 
 
@@ -86,8 +89,10 @@ def test_shared_memory_holds_two_stages_or_the_sums():
 
 @pytest.mark.parametrize("m, rows", [(1, 8), (8, 8), (9, 16), (17, 32), (64, 64), (65, 64)])
 def test_the_kernel_for_a_number_of_rows(m, rows):
-    assert gpu.launch(Format(16), m).rows == rows
-    assert gpu.launch(Format(64), m).rows == min(8, 1 << (m - 1).bit_length())
+    for fmt, expected in ((Format(16), rows), (Format(64), min(8, 1 << (m - 1).bit_length()))):
+        laid = gpu.Laid.of(random_packed(fmt, 16, 8, np.random.default_rng(0)))
+        assert gpu.launch(laid, m, 132, False).rows == gpu.launch(laid, min(m, 64), 132, True).rows == expected
+        assert isinstance(gpu.launch(laid, m, 132, True), gpu.Wide) == (m > 64 and fmt.q == 16)
 
 
 def test_packed_activations():
@@ -113,13 +118,15 @@ def test_a_unit_takes_no_more_room_than_its_blocks():
 class Kernel:
     """What CuPy makes of the source: here, a library for this machine's processor."""
 
-    def __init__(self, code, options, backend):
+    def __init__(self, code="", options=(), backend="nvrtc", path=None):
         assert backend == "nvrtc"
+        code = code or Path(path).read_text(encoding="utf-8")
         constants = dict(
             line.split()[1:] for line in code.splitlines() if line.startswith("#define") and line.count(" ") == 2
         )
-        rows = int(constants["ROWS"])
-        self.how = next(how for how in gpu.ON_TENSOR_CORES if how.rows == rows)
+        kernels = [*gpu.ON_TENSOR_CORES, gpu.Wide(128, 1), gpu.Wide(128, 2)]
+        known = {name: int(value) for name, value in constants.items() if value.isdigit()}
+        self.how = next(how for how in kernels if how.constants.items() <= known.items())
         self.max_dynamic_shared_size_bytes = 0
 
     def get_function(self, name):
@@ -127,7 +134,7 @@ class Kernel:
         return self
 
     def __call__(self, grid, block, arguments, shared_mem=0):
-        assert block == (gpu.WARP, self.how.warps)
+        assert block == self.how.threads
         assert shared_mem == self.max_dynamic_shared_size_bytes
         library = gpu._library(Format(16), self.how, ("-O1",))
         given = [a if np.ndim(a) == 0 else ctypes.c_void_p(a.ctypes.data) for a in arguments]
@@ -139,13 +146,17 @@ def test_what_is_launched_on_a_gpu(monkeypatch):
     """CuPy's part is played by NumPy: grids, blocks and arguments are what the kernels take."""
     cupy = SimpleNamespace(
         RawModule=Kernel, asarray=np.asarray, asnumpy=np.asarray, empty=np.zeros,
-        cuda=SimpleNamespace(Device=lambda: SimpleNamespace(attributes={"MultiProcessorCount": 16})),
+        cuda=SimpleNamespace(
+            Device=lambda: SimpleNamespace(attributes={"MultiProcessorCount": 16}, compute_capability="90")
+        ),
     )  # fmt: skip
     monkeypatch.setitem(__import__("sys").modules, "cupy", cupy)
+    monkeypatch.setattr(gpu, "nvrtc_version", lambda: "of the test")
+    monkeypatch.setattr(gpu, "compiled", lambda text, architecture: f"// {architecture}\n{text}".encode())
     gpu._kernel.cache_clear()
     rng = np.random.default_rng(4)
     w, cuda = random_packed(Format(16), 40, 3000, rng), gpu.Cuda()
-    for m in (3, 12):
+    for m in (3, 12, 70):
         compare(cuda, random_int8(m, 3000, rng), w)
     np.testing.assert_array_equal(cuda.expand(gpu.Laid.of(w))[:40, :3000], w.integers)
     gpu._kernel.cache_clear()
