@@ -235,6 +235,8 @@ def cycles(
 ) -> None:
     """Says where the cycles of a product would go, from a model that equals the RTL to the cycle.
 
+    Beside them stands the energy of packed activations, where a table that is shipped has the design's units.
+
     The trace is one for Perfetto, https://ui.perfetto.dev, in which a cycle is a microsecond.
 
     A word holds a block of 8 for each row or column of the array. Examples, a layer for one token, and the same from
@@ -245,6 +247,7 @@ def cycles(
     from hw.design import DesignPoint
     from sim.models.breakdown import breakdown, bus_breakdown
     from sim.models.cycles import Memory
+    from sim.silicon.model import shipped
 
     if bus not in ("stream", "axi"):
         raise GossetError(f"The bus is stream or axi, not {bus!r}.")
@@ -272,6 +275,11 @@ def cycles(
             f"{report['beats']:,} beats of {point.bus_bits} bits allow",
             soft_wrap=True,
         )
+    elif activations == "packed":
+        for technology, energy in shipped(point, m, n, k, memory=memory).items():
+            total = float(energy.total)
+            said = f"{total / 1e6:.4g} µJ, {total / (m * n * k):.3f} pJ/MAC in {technology} with memory outside"
+            console.print(f"{said}: see gosset energy", soft_wrap=True)
     for name in files:
         console.print(f"{output / name}", soft_wrap=True)
 

@@ -100,7 +100,7 @@ class Engine(wiring.Component):
         design = self.design
         output_stationary = design.dataflow == "os"
 
-        fill_x, fill_w, run = self._followers(m)
+        fill_x, fill_w, run = followers(m, design, self.plan)
         now, last = run.now, run.last
 
         # The sequencer: `go` is a beat. It may start a job, a tile or a slice when their banks are full and the way out
@@ -301,46 +301,6 @@ class Engine(wiring.Component):
         ]
         return keeper.o
 
-    def _followers(self, m: Module) -> list[Follower]:
-        """Those who fill the memory of activations and that of weights, and the sequencer; each gets all plans."""
-        design, plan = self.design, self.plan.payload
-        # The rounds of each loop, and how many there can be.
-        rounds = {
-            "digits": (Mux(plan.int8, 2, 1), 2),
-            "steps": (plan.steps, design.x_depth),
-            "rows": (plan.row_tiles, design.panel_rows),
-            "tiles": (plan.tiles, (1 << FIELD_BITS) - 1),
-            # Rows fill a bank at one go, see `fill_by_block`.
-            "words": (Mux(plan.raw, 1, plan.x_words) if design.front_end else plan.x_words, design.x_depth),
-        }
-        beside = {"int8": plan.int8}
-        if design.dataflow == "os":
-            # By how much a tile is shorter than it has rows.
-            gap = Signal(range(max(2, design.rows)))
-            beats = Mux(plan.int8, plan.steps << 1, plan.steps)
-            m.d.comb += gap.eq(Mux(beats >= design.rows, 0, design.rows - beats))
-            beside |= {"tail": plan.tail, "gap": gap}
-        if design.keep_rows:
-            beside |= {name: plan[name] for name in SUMS}
-        nest = ("digits", "steps", "rows", "tiles") if design.dataflow == "os" else ("digits", "rows", "steps", "tiles")
-        rows = {name: plan[name] for name in ("raw", "rows")} if design.front_end else {}
-        parts: dict[str, tuple[tuple[str, ...], dict[str, Value]]] = {
-            "fill_x": (("words",), rows),
-            "fill_w": (("steps", "tiles"), {}),
-            "run": (nest, beside),
-        }
-        followers = []
-        for part, (loops, others) in parts.items():
-            fields = {name: range(-1, rounds[name][1] - 1) for name in loops}
-            fields |= {name: value.shape() for name, value in others.items()}
-            m.submodules[f"follow_{part}"] = follower = Follower(fields, loops, design.jobs)
-            m.d.comb += follower.i.valid.eq(self.plan.valid & self.plan.ready)
-            m.d.comb += [follower.i.payload[name].eq(rounds[name][0] - 2) for name in loops]
-            m.d.comb += [follower.i.payload[name].eq(value) for name, value in others.items()]
-            followers.append(follower)
-        m.d.comb += self.plan.ready.eq(Cat(follower.i.ready for follower in followers).all())
-        return followers
-
     def _decoder(self, m: Module, platform: object, name: str, word: data.View, lane: int) -> Decoder:
         """A decoder of one lane of a word."""
         decoder = Decoder(self.design.format, stages=Decoder.STAGES[self.design.pipeline])
@@ -372,3 +332,44 @@ class Engine(wiring.Component):
                 nibble = digits[NIBBLE * i : NIBBLE * (i + 1)]
                 m.d.comb += chosen.y[i].eq(Cat(nibble, nibble[-1] & ~low).as_signed())
             m.d.comb += chosen.beta.eq((len(design.format.betas) if design.packed else 0) + low)
+
+
+def followers(m: Module, design: DesignPoint, plans: stream.Interface) -> list[Follower]:
+    """Those who fill the memory of activations and that of weights, and the sequencer; each gets all plans."""
+    plan = plans.payload
+    # The rounds of each loop, and how many there can be.
+    rounds = {
+        "digits": (Mux(plan.int8, 2, 1), 2),
+        "steps": (plan.steps, design.x_depth),
+        "rows": (plan.row_tiles, design.panel_rows),
+        "tiles": (plan.tiles, (1 << FIELD_BITS) - 1),
+        # Rows fill a bank at one go, see `fill_by_block`.
+        "words": (Mux(plan.raw, 1, plan.x_words) if design.front_end else plan.x_words, design.x_depth),
+    }
+    beside = {"int8": plan.int8}
+    if design.dataflow == "os":
+        # By how much a tile is shorter than it has rows.
+        gap = Signal(range(max(2, design.rows)))
+        beats = Mux(plan.int8, plan.steps << 1, plan.steps)
+        m.d.comb += gap.eq(Mux(beats >= design.rows, 0, design.rows - beats))
+        beside |= {"tail": plan.tail, "gap": gap}
+    if design.keep_rows:
+        beside |= {name: plan[name] for name in SUMS}
+    nest = ("digits", "steps", "rows", "tiles") if design.dataflow == "os" else ("digits", "rows", "steps", "tiles")
+    rows = {name: plan[name] for name in ("raw", "rows")} if design.front_end else {}
+    parts: dict[str, tuple[tuple[str, ...], dict[str, Value]]] = {
+        "fill_x": (("words",), rows),
+        "fill_w": (("steps", "tiles"), {}),
+        "run": (nest, beside),
+    }
+    followers = []
+    for part, (loops, others) in parts.items():
+        fields = {name: range(-1, rounds[name][1] - 1) for name in loops}
+        fields |= {name: value.shape() for name, value in others.items()}
+        m.submodules[f"follow_{part}"] = follower = Follower(fields, loops, design.jobs)
+        m.d.comb += follower.i.valid.eq(plans.valid & plans.ready)
+        m.d.comb += [follower.i.payload[name].eq(rounds[name][0] - 2) for name in loops]
+        m.d.comb += [follower.i.payload[name].eq(value) for name, value in others.items()]
+        followers.append(follower)
+    m.d.comb += plans.ready.eq(Cat(follower.i.ready for follower in followers).all())
+    return followers

@@ -146,6 +146,11 @@ def builds() -> dict[str, Build]:
     made["E8 q = 16 × int8, two passes"] = weights(
         "rival_lean_q16_by_int8_twice", 4.25, twice, ("decoder_q16_lean",), passes=2
     )
+    for kind, passes in (("one pass", 1), ("two passes", 2)):
+        both = f"rival_lean_q16_both_{'once' if passes == 1 else 'twice'}"
+        edge = ("decoder_q16_lean",)
+        made[f"packed or int8 in {kind}, packed"] = Build(both, 4.25, twice, edge)
+        made[f"packed or int8 in {kind}, × int8"] = weights(f"{both}_by_int8", 4.25, twice, edge, passes=passes)
     made["int4 × int8"] = weights("rival_int8_by_int4", 4.0, IntGroups(4, 1 << 20))
     made["E8P × int8"] = weights("rival_int8_by_e8p", 2.0, E8P(), ("rival_decoder_e8p",))
     trellis = Trellis(TRELLIS_BITS, hashed)

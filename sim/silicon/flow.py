@@ -10,21 +10,21 @@ from typing import Any
 from golden.errors import GossetError
 from golden.files import write_text
 from golden.quality import provenance as origin
-from sim.silicon import rivals
-from sim.silicon.gates import SLACK, simulate
+from sim.silicon import around, rivals
+from sim.silicon.gates import SLACK, Activity, Stimulus, simulate
 from sim.silicon.liberty import Library
 from sim.silicon.operands import Workload, workload
 from sim.silicon.power import energy
 from sim.silicon.synthesis import SCRIPT, constraints, synthesise
-from sim.silicon.timing import analyse
+from sim.silicon.timing import Timing, analyse
 from sim.silicon.tools import icarus, yosys
 from sim.silicon.units import Unit, units
 
 CYCLES, QUICK_CYCLES = 600, 360
 """Cycles that an event is simulated for."""
 
-BIG = 10_000
-"""Gates from which a unit is simulated for an eighth of the cycles."""
+BIG = 5_000
+"""Gates from which a unit is simulated for a quarter of the cycles."""
 
 PICO, NANO = 1e12, 1e9
 
@@ -43,16 +43,19 @@ def measure_unit(unit: Unit, library: Library, work: Workload, folder: Path, sho
     timing = analyse(netlist)
     if len(netlist.gates) > BIG:
         work = short
+
+    def run(delays: Timing | None, given: Stimulus) -> Activity:
+        return simulate(netlist, delays, verilog, unit.name, given, folder, warm_up=unit.warm_up)
+
     events: dict[str, dict[str, float]] = {}
-    for name, stimulus in unit.events.items():
-        inputs = stimulus(work)
-        active = simulate(netlist, timing, verilog, unit.name, inputs, folder)
-        found = energy(netlist, timing, active)
+    inputs = {name: stimulus(work) for name, stimulus in unit.events.items()}
+    for name, given in inputs.items():
+        found = energy(netlist, timing, run(timing, given))
         events[name] = {part: round(joules * PICO, 6) for part, joules in found.as_dict().items()}
         events[name]["total"] = round(found.total * PICO, 6)
-        if name == "compute":
-            still = energy(netlist, timing, simulate(netlist, None, verilog, unit.name, inputs, folder))
-            events[name]["zero_delay"] = round(still.total * PICO, 6)
+    if "compute" in inputs:
+        still = energy(netlist, timing, run(None, inputs["compute"]))
+        events["compute"]["zero_delay"] = round(still.total * PICO, 6)
     return {
         "area_um2": round(netlist.area, 3),
         "nand2": round(netlist.nand2, 1),
@@ -105,13 +108,13 @@ def measure(
     ToolError
         If a tool is missing or fails, or a netlist does not compute what its Verilog does.
     """
-    every = every or units() | rivals.units()
+    every = every or units() | around.units() | rivals.units()
     if unknown := [name for name in names if name not in every]:
         raise GossetError(f"No unit is called {unknown[0]!r}; there are {', '.join(every)}.")
     library = Library(list(liberty))
     chosen = [every[name] for name in names] or [unit for unit in every.values() if unit.quick or not quick]
     cycles = QUICK_CYCLES if quick else CYCLES
-    work, short = workload(cycles), workload(cycles // 8)
+    work, short = workload(cycles), workload(cycles // 4, cut=True)
     about = _about(library, liberty, cycles, work)
     path = output / "table.json"
     before = _before(path)

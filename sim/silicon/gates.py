@@ -5,6 +5,7 @@ else, or has not settled within the period, is an error and never an energy.
 """
 
 import re
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -136,7 +137,7 @@ def simulate(
     ToolError
         If Icarus is missing or fails, or an output of the netlist differs from the Verilog's.
     """
-    icarus()
+    version = icarus()
     cycles = max(map(len, stimulus.values()))
     ports = {name: nets for name, nets in netlist.inputs.items() if name != "clk"}
     words = []
@@ -154,12 +155,22 @@ def simulate(
     width = max(1, sum(map(len, ports.values())))
     period = 2 * round((timing.critical if timing else 1e-9) * SLACK * TICKS / 2)
     bench = _bench(netlist, timing, top, ports, width, cycles, period, warm_up)
-    write_text(folder / "bench.v", "\n".join([verilog, bench]))
-    process.tool(["iverilog", "-g2012", "-o", "bench.vvp", "bench.v"], folder)
+    _compile("\n".join([f"// {version}", verilog, bench]), folder)
     said = process.tool(["vvp", "-n", "bench.vvp"], folder)
     if wrong := re.search(r"output \w+ differs .*", said):
         raise ToolError(f"The netlist of {top} does not compute what its Verilog does: {wrong[0]}.")
     return _activity(folder / "bench.vcd", period, cycles - warm_up, max(_nets(netlist)) + 1)
+
+
+def _compile(bench: str, folder: Path) -> None:
+    """Makes `bench.vvp`, unless it is that of the same bench: compiling takes as long as simulating."""
+    source, made = folder / "bench.v", folder / "bench.vvp"
+    if made.is_file() and source.read_text(encoding="utf-8") == bench:
+        return
+    made.unlink(missing_ok=True)
+    write_text(source, bench)
+    process.tool(["iverilog", "-g2012", "-o", "bench.part", source.name], folder)
+    (folder / "bench.part").replace(made)
 
 
 def _nets(netlist: Netlist) -> set[int]:
@@ -230,15 +241,17 @@ endmodule
 
 def _activity(path: Path, period: int, cycles: int, nets: int) -> Activity:
     """Counts what a dump of single-bit variables says."""
-    head, _, body = path.read_bytes().partition(b"$enddefinitions $end\n")
-    numbers = {match[1]: int(match[2]) for match in re.finditer(rb"\$var (?:wire|reg) 1 (\S+) n(\d+) \$end", head)}
-    time, changes = 0, []
-    for line in body.split(b"\n"):
-        if line[:1] == b"#":
-            time = int(line[1:])
-        elif (number := numbers.get(line[1:])) is not None and line[:1] in b"01x":
-            changes.append((time, number, line[0] - ord("0")))
-    times, nets_, values = np.array(changes, dtype=np.int64).T
+    numbers: dict[bytes, int] = {}
+    time, changes = 0, array("q")  # of a large netlist there are many millions
+    with path.open("rb") as dump:
+        for line in dump:
+            if line[:1] == b"#":
+                time = int(line[1:])
+            elif (number := numbers.get(line[1:-1])) is not None and line[:1] in b"01x":
+                changes.extend((time, number, line[0] - ord("0")))
+            elif variable := re.match(rb"\$var (?:wire|reg) 1 (\S+) n(\d+) \$end", line):
+                numbers[variable[1]] = int(variable[2])
+    times, nets_, values = np.array(changes).reshape(-1, 3).T
     if ((values != 0) & (values != 1)).any():
         raise ToolError(f"Nets are undefined in {path}.")
     first = times == times[0]  # the values that the dump starts from

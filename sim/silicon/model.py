@@ -11,6 +11,7 @@ A weight-stationary array decodes weights only when they are loaded, and moves n
 are the registers that bring blocks to their row and column in time. A lean design has no norms.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -22,7 +23,7 @@ from golden.format import Format
 from hw.design import ACC_BITS, DesignPoint
 from sim.models.cycles import Memory, cycles
 from sim.models.schedule import Integers, Machine, bounded, schedule
-from sim.silicon.tables import memories
+from sim.silicon.tables import load, memories, technologies
 
 BAND = {"array": (1.0, 1.5), "sram": (0.5, 2.0), "dram": (0.5, 2.0)}
 """What a part may really be, as factors of what the model says. Of the array because wires and clock tree, which come
@@ -184,6 +185,15 @@ def estimate(
         count.cycles * unit.period_ps * (leakage + hops * unit.hop["leakage_nw"]) * 1e-9,  # ps · nW is 1e-21 J
     )
     return Energies(*(np.asarray(part, dtype=np.float64) for part in np.broadcast_arrays(*parts)))
+
+
+def shipped(design: DesignPoint, m: int, n: int, k: int, *, memory: Memory | None = None) -> dict[str, Energies]:
+    """Energies of a product by technology: by the tables that are shipped and have figures of the design."""
+    found = {}
+    for technology in technologies():
+        with suppress(GossetError):
+            found[technology] = estimate(design, load(technology), m, n, k, memory=memory)
+    return found
 
 
 ORIGIN = {

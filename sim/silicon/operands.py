@@ -15,6 +15,7 @@ from amaranth.lib import data
 
 from golden.errors import GossetError
 from golden.format import Format
+from golden.frontend import FrontEndRules
 from golden.lattice import DIM
 from golden.quality.minilm import Array, MiniLM, sentences
 from golden.quantize import quantize
@@ -55,8 +56,11 @@ class Workload:
 
 
 @cache
-def workload(cycles: int, seed: int = 0) -> Workload:
-    """About as many blocks as asked for, as many from each source; without the encoder where it is not installed."""
+def workload(cycles: int, seed: int = 0, *, cut: bool = False) -> Workload:
+    """About as many blocks as asked for, as many from each source; without the encoder where it is not installed.
+
+    A source's last row goes on to its end, or is `cut`, where a row is long beside what is asked for.
+    """
     rng = np.random.default_rng(seed)
     sources: dict[str, Callable[[], Source]] = {"gaussian": _gaussian, "digits": _digits, "minilm": _minilm}
     pairs, found = [], []
@@ -70,7 +74,9 @@ def workload(cycles: int, seed: int = 0) -> Workload:
     for _, make in found:
         blocks = 0
         while blocks < share:
-            pairs.append(make(rng))
+            x, w = make(rng)
+            length = (share - blocks) * DIM if cut else len(x)
+            pairs.append((x[:length], w[:length]))
             blocks += -(-len(pairs[-1][0]) // DIM)
     return Workload(pairs, tuple(name for name, _ in found))
 
@@ -123,6 +129,25 @@ def _minilm() -> Source:
         return x[rng.integers(len(x))], w[rng.integers(len(w))]
 
     return pair
+
+
+RAW_RMS = 1 << 12
+"""RMS of raw rows: an eighth of what their 16 bits hold, so that all of them have one scale."""
+
+
+@cache
+def raw(work: Workload, rules: FrontEndRules) -> tuple[Integers, npt.NDArray[np.bool_]]:
+    """Activations as a front end takes them, blocks `(blocks, 8)` of integers; and which are the last of their row.
+
+    Rows are filled up with zeros to whole segments.
+    """
+    rows, limit = [], (1 << (rules.raw_bits - 1)) - 1
+    for x, _ in work.pairs:
+        scaled = np.rint(x * (RAW_RMS / np.sqrt(np.square(x, dtype=np.float64).mean())))
+        padded = np.pad(np.clip(scaled, -limit, limit), (0, -len(x) % rules.length))
+        rows.append(padded.astype(np.int64).reshape(-1, DIM))
+    ends = np.cumsum([len(row) for row in rows]) - 1
+    return np.concatenate(rows), np.isin(np.arange(ends[-1] + 1), ends)
 
 
 @dataclass(frozen=True)

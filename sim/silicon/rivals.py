@@ -14,7 +14,7 @@ from golden.format import Format
 from golden.lattice import DIM
 from golden.rivals.nestquant import BETA0_ACTIVATIONS, BETA0_WEIGHTS
 from hw.array.lean import Arithmetic, DotCell
-from hw.array.operands import DIGIT_FACTORS, job_bits, packed_operand
+from hw.array.operands import DIGIT_FACTORS, DIGITS_SQUARE, Operand, job_bits, packed_operand
 from hw.array.operands import operands as sides
 from hw.array.products import Products
 from hw.design import NIBBLE
@@ -135,6 +135,7 @@ def rivals() -> dict[str, Rival]:
         made.append(_lattice(format))
     made += [_lattice_by_int8(Format(q)) for q in (16, 8, 4)]
     made.append(_lattice_by_digits(Format(16)))
+    made += [_both(Format(16), once, by_int8) for once in (True, False) for by_int8 in (False, True)]
     return {rival.name: rival for rival in made}
 
 
@@ -257,6 +258,36 @@ def _lattice_by_int8(format: Format) -> Rival:
 def _lattice_by_digits(format: Format) -> Rival:
     """Packed weights by int8 activations as designs with both take them: high digits, then low ones."""
     design = replace(LEAN.with_format(format), activations=("int8",))
+    arithmetic = Products(sides(design), job_bits(design))
+    return _by_digits(f"lean_q{format.q}_by_int8_twice", arithmetic, format)
+
+
+def _both(format: Format, once: bool, by_int8: bool) -> Rival:
+    """The lean cell of a design that takes packed and int8 activations, at work on either.
+
+    As generated it takes int8 in two passes; in one if its lanes have the eight bits of int8, with 1 as one more β.
+    """
+    design = replace(LEAN.with_format(format), activations=("packed", "int8"))
+    x, w = sides(design)
+    if once:
+        x = Operand(2 * NIBBLE, (*format.betas, 1), DIGITS_SQUARE, False)
+    arithmetic = Products((x, w), job_bits(design))
+    name = f"lean_q{format.q}_both_{'once' if once else 'twice'}{'_by_int8' if by_int8 else ''}"
+    if by_int8 and not once:
+        return _by_digits(name, arithmetic, format)
+
+    def operands(work: Workload, side: int) -> Fields:
+        if by_int8 and not side:
+            y = codes.integers(work, 0, 2 * NIBBLE)[0]
+            return {"y": y, "beta": np.full(len(y), len(format.betas))}
+        blocks = packed(work, format)[side]
+        return {"y": blocks.points, "beta": blocks.betas}
+
+    return Rival(name, arithmetic, operands, partial(_times_factors, arithmetic))
+
+
+def _by_digits(name: str, arithmetic: Products, format: Format) -> Rival:
+    """Packed weights by int8 activations in two passes, whose factors are the last two of the activations' side."""
 
     def operands(work: Workload, side: int) -> Fields:
         if side:
@@ -265,14 +296,16 @@ def _lattice_by_digits(format: Format) -> Rival:
             return {name: np.repeat(values, 2, axis=0)[: work.blocks] for name, values in fields.items()}
         values, _ = codes.integers(work, 0, 8)
         digits = np.stack([values >> NIBBLE, values & ((1 << NIBBLE) - 1)], axis=1).reshape(-1, DIM)
-        return {"y": digits[: work.blocks], "beta": np.arange(work.blocks) % 2}
+        high = len(arithmetic.sides[0].factors) - len(DIGIT_FACTORS)
+        return {"y": digits[: work.blocks], "beta": high + np.arange(work.blocks) % 2}
 
-    def product(x: Fields, w: Fields) -> npt.NDArray[np.int64]:
-        factors = np.array(DIGIT_FACTORS)[x["beta"]] * np.array(format.betas)[w["beta"]]
-        return np.asarray(_plain(x, w) * factors, dtype=np.int64)
+    return Rival(name, arithmetic, operands, partial(_times_factors, arithmetic))
 
-    arithmetic = Products(sides(design), job_bits(design))
-    return Rival(f"lean_q{format.q}_by_int8_twice", arithmetic, operands, product)
+
+def _times_factors(arithmetic: Products, x: Fields, w: Fields) -> npt.NDArray[np.int64]:
+    """What a cell adds: the inner product times both factors."""
+    x_factors, w_factors = (np.array(side.factors) for side in arithmetic.sides)
+    return np.asarray(_plain(x, w) * x_factors[x["beta"]] * w_factors[w["beta"]], dtype=np.int64)
 
 
 def _mxfp4(work: Workload, side: int) -> Fields:

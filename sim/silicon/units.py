@@ -13,16 +13,12 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import In, Out
 
 from golden.format import Format
-from golden.frontend import FrontEndRules
 from golden.lattice import DIM
 from hw.array.cell import Cell, SquaredNorm, StationaryCell
 from hw.array.cells import output_stationary_cell, weight_stationary_cell
 from hw.array.operands import Form, Operand, acc_bits, job_bits, packed_operand, sum_bits
 from hw.array.output_stationary import OutputStationaryArray
 from hw.codec.decoder import Decoder
-from hw.codec.encoder import Encoder
-from hw.codec.frontend import FrontEnd
-from hw.codec.hadamard import Rotator
 from hw.design import Dataflow, DesignPoint, Pipeline
 from hw.generate import generate
 from hw.values import register
@@ -50,6 +46,8 @@ class Unit:
         Multiplications and additions per cycle; 0 if it makes none.
     quick : bool
         Whether it is among those that are measured first.
+    warm_up : int
+        Cycles, reset included, that are not counted: it takes as many until all of it is at work.
     """
 
     name: str
@@ -57,6 +55,7 @@ class Unit:
     events: Mapping[str, Callable[[Workload], Stimulus]] = field(default_factory=dict)
     macs: int = 0
     quick: bool = False
+    warm_up: int = 32
 
 
 class Hop(wiring.Component):
@@ -82,16 +81,12 @@ class Hop(wiring.Component):
 
 
 def units() -> dict[str, Unit]:
-    """All units of this project, by name; those of rivals are in `sim.silicon.rivals`."""
+    """The parts of arrays, and arrays, by name; what is around them is in `sim.silicon.around`."""
     made: list[Unit] = list(calculator())
     for q in RATES:
         made += _rate(Format(q), quick=q == 16) + _lean(Format(q), quick=q == 16)
     made += [_lean_cell(format) for format in (Format(16, (4,)), Format(16, (2, 3, 4, 6)))]
     made += [
-        _component("encoder_q16", lambda: Encoder(FrontEndRules())),
-        _component("encoder_serial_q16", lambda: Encoder(FrontEndRules(candidates="serial"))),
-        _component("rotator_128", lambda: Rotator(FrontEndRules())),
-        _component("frontend_q16", lambda: FrontEnd(FrontEndRules())),
         *(array_unit(size, size, Format(), pipeline) for size in (2, 4) for pipeline in get_args(Pipeline)),
     ]
     return {unit.name: unit for unit in made}
@@ -114,21 +109,23 @@ def calculator() -> list[Unit]:
     return [unit("multiply_8x8", 16, "*"), unit("add_8", 8, "+")]
 
 
-def _component(
+def component(
     name: str,
     make: Callable[[], wiring.Component],
     events: Mapping[str, Callable[[Workload], Stimulus]] | None = None,
     macs: int = 0,
     *,
     quick: bool = False,
+    warm_up: int = 32,
 ) -> Unit:
-    return Unit(name, lambda: generate(make(), name).verilog, events or {}, macs, quick)
+    """The unit that a component is."""
+    return Unit(name, lambda: generate(make(), name).verilog, events or {}, macs, quick, warm_up)
 
 
 def _rate(format: Format, *, quick: bool) -> list[Unit]:
     """The units of one format."""
     side, q = packed_operand(format), format.q
-    pair = partial(_component, quick=quick)
+    pair = partial(component, quick=quick)
     norm = {event: partial(inputs, format) for event, inputs in _NORM.items()}
     hop = {event: partial(inputs, format, "norm") for event, inputs in _HOP.items()}
     stationary = {event: partial(inputs, format, "norm", acc_bits(side)) for event, inputs in _STATIONARY.items()}
@@ -140,8 +137,8 @@ def _rate(format: Format, *, quick: bool) -> list[Unit]:
         ),
         pair(f"hop_q{q}", lambda: Hop(side.with_norm), hop),
         pair(f"cell_q{q}", lambda: Cell(side, side), cell_events(format, "norm"), DIM),
-        _component(f"stationary_cell_q{q}", lambda: StationaryCell(side, side, 3), stationary, DIM),
-        _component(f"multiplier_cell_q{q}", lambda: Cell(side, side, multiply=True), cell_events(format, "pairs"), DIM),
+        component(f"stationary_cell_q{q}", lambda: StationaryCell(side, side, 3), stationary, DIM),
+        component(f"multiplier_cell_q{q}", lambda: Cell(side, side, multiply=True), cell_events(format, "pairs"), DIM),
     ]
 
 
@@ -159,10 +156,10 @@ def _lean(format: Format, *, quick: bool) -> list[Unit]:
     stationary = {event: partial(inputs, format, "block", sums) for event, inputs in _STATIONARY.items()}
     decoder = partial(Decoder, format, stages=Decoder.STAGES["lean"])
     return [
-        _component(f"decoder_q{q}_lean", decoder, _decoder_events(format), quick=quick),
-        _component(f"hop_q{q}_lean", lambda: Hop(block), hop, quick=quick),
+        component(f"decoder_q{q}_lean", decoder, _decoder_events(format), quick=quick),
+        component(f"hop_q{q}_lean", lambda: Hop(block), hop, quick=quick),
         _lean_cell(format, quick=quick),
-        _component(f"stationary_cell_q{q}_lean", lambda: weight_stationary_cell(rows, 0), stationary, DIM),
+        component(f"stationary_cell_q{q}_lean", lambda: weight_stationary_cell(rows, 0), stationary, DIM),
     ]
 
 
@@ -171,7 +168,7 @@ def _lean_cell(format: Format, *, quick: bool = False) -> Unit:
     betas = "" if format.betas == Format().betas else f"_beta{'_'.join(map(str, format.betas))}"
     name, design = f"cell_q{format.q}{betas}_lean", lean(format)
     events = cell_events(format, "block", job_bits(design))
-    return _component(name, lambda: output_stationary_cell(design, 0), events, DIM, quick=quick)
+    return component(name, lambda: output_stationary_cell(design, 0), events, DIM, quick=quick)
 
 
 def still(stimulus: Stimulus) -> Stimulus:
@@ -311,6 +308,4 @@ def array_unit(rows: int, cols: int, format: Format, pipeline: Pipeline) -> Unit
         stimulus = dict(still(compute(work)))
         return stimulus | {"i_valid": np.zeros(work.blocks, dtype=np.int64)}
 
-    return _component(
-        name, lambda: OutputStationaryArray(design), {"compute": compute, "idle": idle}, DIM * rows * cols
-    )
+    return component(name, lambda: OutputStationaryArray(design), {"compute": compute, "idle": idle}, DIM * rows * cols)

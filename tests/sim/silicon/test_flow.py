@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from golden.errors import GossetError, ToolError
-from sim.silicon import flow, gates
+from sim.silicon import around, flow, gates
 from sim.silicon.gates import simulate
 from sim.silicon.liberty import Library
 from sim.silicon.operands import workload
@@ -102,7 +102,7 @@ def test_other_flip_flops_are_refused(library, tmp_path):
 
 def test_a_table_is_kept_and_a_changed_unit_measured_anew(path, tmp_path, monkeypatch):
     measured = []
-    monkeypatch.setattr(flow, "workload", lambda cycles: workload(96))
+    monkeypatch.setattr(flow, "workload", lambda cycles, **_: workload(96))
     before = flow.measure_unit
     monkeypatch.setattr(flow, "measure_unit", lambda unit, *rest: measured.append(unit.name) or before(unit, *rest))
 
@@ -127,9 +127,12 @@ def test_a_table_is_kept_and_a_changed_unit_measured_anew(path, tmp_path, monkey
         flow.measure([path], tmp_path, names=["adde"], every=every(ADDER))
 
 
-@pytest.mark.parametrize("name", ["decoder_q4", "norm_q4", "cell_q4", "stationary_cell_q4", "multiplier_cell_q4"])
+@pytest.mark.parametrize(
+    "name", ["decoder_q4", "norm_q4", "cell_q4", "stationary_cell_q4", "multiplier_cell_q4", "sequencer"]
+)
 def test_the_units_compute_what_their_verilog_does(library, tmp_path, name):
-    row = flow.measure_unit(units()[name], library, workload(120), tmp_path, workload(96))
+    unit = (units() | around.units())[name]
+    row = flow.measure_unit(unit, library, workload(120), tmp_path, workload(96))
     busy, idle = row["events"]["compute"], row["events"]["idle"]
     assert busy["total"] > busy["zero_delay"] * 0.99 and busy["total"] > idle["total"] > 0
     assert row["flop_area_um2"] == 10 * row["flops"] < row["area_um2"]

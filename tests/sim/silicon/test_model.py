@@ -6,7 +6,7 @@ import pytest
 from golden.errors import GossetError
 from golden.format import Format
 from hw.design import PRESETS
-from sim.models.cycles import cycles
+from sim.models.cycles import Memory, cycles
 from sim.models.schedule import Machine
 from sim.silicon import compose, model
 from sim.silicon.tables import load, memories
@@ -54,6 +54,17 @@ def test_a_lean_design_has_units_of_its_own_and_no_norms():
     cell, edges = 16 * 2.0, 8 * 1.0
     assert model.estimate(lean, units, M, N, K).compute == cycles(Machine.of(lean), M, N, K).busy * (cell + edges)
     assert "norm" not in model.names(lean)
+
+
+def test_energies_of_what_is_shipped_are_those_of_the_tables():
+    memory = Memory(2, 3, 50, 50)
+    found = model.shipped(SMALL, M, N, K, memory=memory)
+    assert list(found) == ["asap7", "ihp"]
+    for name, energies in found.items():
+        assert energies.total == model.estimate(SMALL, load(name), M, N, K, memory=memory).total
+    # A memory that is late costs energy: cells wait.
+    assert found["asap7"].waiting > model.shipped(SMALL, M, N, K)["asap7"].waiting > 0
+    assert model.shipped(PRESETS["small_ws"], M, N, K) == {}  # int8: there are no figures of its units
 
 
 def test_every_result_moves_down_and_out():
@@ -155,8 +166,8 @@ def test_where_integers_break_even(more):
 
 @pytest.mark.parametrize("build", compose.builds().values(), ids=compose.builds())
 def test_what_is_compared_is_there(build):
-    from sim.silicon import rivals
+    from sim.silicon import around, rivals
     from sim.silicon.units import units
 
-    every = units() | rivals.units()
+    every = units() | around.units() | rivals.units()
     assert {build.cell, compose.HOP, *build.edge, *build.column} <= every.keys()

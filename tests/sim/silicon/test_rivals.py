@@ -67,6 +67,11 @@ def test_operands_are_goldens():
     # The lattice cell's accumulator is half of golden's.
     product = matmul(quantize(x[None], Format(8)), quantize(w[None], Format(8)))
     assert 2 * total["lean_q8_squares"] == product.accumulators[0, 0]
+    # That of the cell which takes int8 as well is golden's, and with int8 as those that take nothing else.
+    product = matmul(quantize(x[None], Format(16)), quantize(w[None], Format(16)))
+    assert total["lean_q16_both_once"] == total["lean_q16_both_twice"] == product.accumulators[0, 0]
+    assert total["lean_q16_both_once_by_int8"] == total["lean_q16_by_int8"]
+    assert total["lean_q16_both_twice_by_int8"] == total["lean_q16_by_int8_twice"]
     # The others' are golden's up to the scale of the row: compare with what the codecs read back.
     mx = float((mxfp4(x[None]).values.astype(np.float64) * mxfp4(w[None]).values).sum())
     assert np.log2(abs(mx / total["mxfp4"])) % 1 == 0
