@@ -11,6 +11,8 @@ from sim.formal import (
     decoding,
     encoding,
     ends,
+    engine,
+    jobs,
     lean,
     nearest,
     order,
@@ -31,7 +33,7 @@ GROUPS: Mapping[str, Callable[[], Sequence[Claim | Implication]]] = {
     "Nothing lost, doubled or reordered": order.claims,
     "Plans carried out": plans.claims,
     "AXI": buses.claims,
-    "Nothing comes to a stop": ends.claims,
+    "Nothing comes to a stop": lambda: [*ends.claims(), *engine.claims(), *jobs.claims()],
     "The nearest point": nearest.claims,
     "Encoder": lambda: [*encoding.claims(), *choosing.claims()],
 }
