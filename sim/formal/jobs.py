@@ -120,7 +120,7 @@ def claims() -> list[Claim]:
         Claim(
             "jobs_watchdog",
             "While a job is under way and nothing moves, no beat of the bus and none of the array, whatever is behind "
-            f"the registers: the error `stuck` is told of {WATCHED} cycles after the time that the host has set before. "
+            f"the registers: the error `stuck` is told of {WATCHED} cycles after the time that the host set before. "
             "So a job ends, or moves, or its error is there.",
             watched,
             Induction(4, reach=18),
