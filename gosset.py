@@ -37,7 +37,7 @@ PANELS = {
         sim.cli.sim,
         fpga.cli.with_board(sim.cli.bench),
         sim.cli.waves,
-        sim.formal.cli.formal,
+        fpga.cli.with_board(sim.formal.cli.formal),
         fpga.cli.with_board(sim.mutate.cli.mutate),
         sim.soak.cli.soak,
     ),

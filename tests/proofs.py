@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from fpga.benches.proofs import add
 from golden.errors import GossetError
 from golden.files import read_bytes, write_text
 from sim.formal.catalogue import all_claims
@@ -26,6 +27,8 @@ PAGE, PROOFS, MUTANTS, CASES, SOAK, SURVIVORS = (
     for name in ("verification.md", "proofs.json", "mutants.json", "cases.json", "soak.json", "survivors.json")
 )
 Report = dict[str, Any]
+
+add()
 
 INTRODUCTION = """# Verification: what is proved, and what is measured
 

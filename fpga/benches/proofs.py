@@ -8,18 +8,36 @@ from amaranth.lib import data
 
 from fpga.benches.catalogue import MEMORY, ONE_CELL, identity
 from fpga.gateware.core import ANSWER_BYTES, BoardCore
-from fpga.gateware.framing import LENGTH_BITS, Sender
+from fpga.gateware.framing import LENGTH_BITS, Receiver, Sender
 from fpga.gateware.runner import LEAST_PATIENCE, Runner
-from fpga.link import ARGUMENT_BYTES, END, ESC, ESC_END, ESC_ESC, HEADER_BYTES, MAX_DATA, MAX_PAYLOAD, Kind, Status
+from fpga.link import (
+    ARGUMENT_BYTES,
+    CRC_BYTES,
+    END,
+    ESC,
+    ESC_END,
+    ESC_ESC,
+    HEADER_BYTES,
+    MAX_BODY,
+    MAX_DATA,
+    MAX_PAYLOAD,
+    Kind,
+    Status,
+)
+from sim.formal.catalogue import GROUPS
 from sim.formal.claim import Bug, Claim
 from sim.formal.ends import PATIENCE, lasts
 from sim.formal.harness import Harness
 from sim.formal.methods import Induction, Window
+from sim.formal.rules import after_reset
 
 STATES = ("header", "check", "answer", "judge", "skip", "arguments", "act", "take", "run", "write", "fetch", "send")
 """Those of the core, in the order in which it speaks of them."""
 
-CORE_BOUND, SENDER_BOUND = 7, PATIENCE + 1
+ENDING = ("done", "refused", "stuck", "counters")
+"""What the core is told of a job that has ended."""
+
+CORE_BOUND, SENDER_BOUND = 4 + PATIENCE, PATIENCE + 2
 """Cycles in a row without a byte, at most."""
 
 
@@ -27,8 +45,19 @@ def core(h: Harness) -> tuple[Value, Value, Value]:
     """The core, whatever frames come, whatever a job ends with. Returns whether it is answering a frame, whether it
     takes a byte or gives one, and whether a job runs."""
     dut, path = h.place(BoardCore(ONE_CELL, MEMORY, identity(ONE_CELL))), "dut.core"
-    there, byte, ready = h.cut(f"{path}.receiver.there"), h.cut(f"{path}.receiver.o__payload"), h.cut(f"{path}.sender.i__ready")
-    for wire in ("receiver.fault", "runner.done", "runner.refused", "runner.stuck", "runner.counters", "memory.read_data"):
+    there, byte, ready = (
+        h.cut(f"{path}.receiver.there"),
+        h.cut(f"{path}.receiver.o__payload"),
+        h.cut(f"{path}.sender.i__ready"),
+    )
+    for wire in (
+        "receiver.fault",
+        "runner.done",
+        "runner.refused",
+        "runner.stuck",
+        "runner.counters",
+        "memory.read_data",
+    ):
         h.cut(f"{path}.{wire}")
     taken = there & h.probe(f"{path}.receiver.o__ready", 1)
     offers, sent = h.probe(f"{path}.sender.i__valid", 1), h.probe(f"{path}.sender.i__payload", 9)
@@ -97,6 +126,29 @@ def core_ends(h: Harness) -> None:
     h.cover("as late", ~lasts(h, answers & ~runs & ~steps, CORE_BOUND - 1))
 
 
+def receiver(h: Harness) -> None:
+    """What comes from the line, whatever it is."""
+    dut, path = h.place(Receiver()), "dut.core"
+    count, length, whole, head = (h.probe(f"{path}.{name}") for name in ("count", "length", "whole", "head"))
+    something = count.any() | h.probe(f"{path}.broken") | h.probe(f"{path}.escaped")
+    ends, faulty = h.wire(dut.i_valid & (dut.i_payload == END) & something, "ends"), dut.fault != Status.OK
+    sound = (length == count - HEADER_BYTES - CRC_BYTES) & (length <= MAX_PAYLOAD)
+    after = (whole + count - CRC_BYTES)[: len(whole)]
+    taken, quiet = h.past(ends & ~faulty), after_reset(h.m)
+    h.prove("it does not count further than what is too long", count <= MAX_BODY + 1)
+    h.prove("what ends is faulty, or a frame as long as it says", ~ends | faulty | sound)
+    h.prove("nothing else is", ends | ~faulty)
+    h.prove(
+        "a frame is given out from then on, and nothing else",
+        quiet | (whole == Mux(taken, h.past(after), h.past(whole))),
+    )
+    h.prove("what is whole is given out at once", quiet | ~h.past(head != whole) | dut.o_valid)
+    h.prove("byte by byte", quiet | ((head - h.past(head))[: len(head)] <= 1))
+    h.cover("a frame is whole", taken)
+    for status in (Status.CRC, Status.LENGTH):
+        h.cover(f"none, because of {status.name}", dut.fault == status)
+
+
 def runner(h: Harness) -> None:
     """A job of which nothing moves."""
     dut = h.place(Runner(ONE_CELL, MEMORY))
@@ -145,6 +197,11 @@ def sender_ends(h: Harness) -> None:
     h.cover("as late", ~lasts(h, waits, SENDER_BOUND - 1))
 
 
+def add() -> None:
+    """Adds these claims to those of `sim.formal.catalogue`, which knows nothing of a board."""
+    GROUPS["Link to a board"] = claims
+
+
 def claims() -> list[Claim]:
     """All of them."""
     return [
@@ -165,6 +222,14 @@ def claims() -> list[Claim]:
             Bug("a word out of memory is waited for without an end", r"= & waited;", "= 1'h0;"),
         ),
         Claim(
+            "link_receiver",
+            "Of what comes between two END either a fault is told, or it is a frame, as long as it says and no longer "
+            "than one can be, and all of it is given out from then on; of anything else nothing is.",
+            receiver,
+            Induction(1, reach=12),
+            Bug("a frame of another length than it says is whole", r"= .*1'h0, length \}\) != .*;", "= 1'h0;"),
+        ),
+        Claim(
             "link_runner",
             f"A job of a board ends: it is done, refused, or given up {LEAST_PATIENCE} cycles after anything moved, "
             "whatever becomes of it.",
@@ -174,8 +239,8 @@ def claims() -> list[Claim]:
         ),
         Claim(
             "link_sender",
-            "What puts frames on the line begins and ends each of them with END, which is nowhere else, and lets one of "
-            "two bytes follow each ESC.",
+            "What puts frames on the line begins and ends each of them with END, which is nowhere else, and lets one "
+            "of two bytes follow each ESC.",
             sender,
             Induction(1, reach=16),
             Bug("nothing is escaped", r"assign special = .*;", "assign special = 1'h0;"),

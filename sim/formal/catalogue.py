@@ -1,6 +1,6 @@
 """All claims, and which of them are meant."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 
 from golden.errors import GossetError
@@ -24,7 +24,7 @@ from sim.formal import (
 from sim.formal.arithmetic import Implication
 from sim.formal.claim import Claim
 
-GROUPS: Mapping[str, Callable[[], Sequence[Claim | Implication]]] = {
+GROUPS: dict[str, Callable[[], Sequence[Claim | Implication]]] = {
     "Decoders": decoding.claims,
     "Cells": lambda: [*products.claims(), *lean.claims()],
     "Arrays": arrays.claims,
@@ -37,7 +37,7 @@ GROUPS: Mapping[str, Callable[[], Sequence[Claim | Implication]]] = {
     "The nearest point": nearest.claims,
     "Encoder": lambda: [*encoding.claims(), *choosing.claims()],
 }
-"""What makes the claims, by what they are about."""
+"""What makes the claims, by what they are about; other rooms add theirs."""
 
 
 def all_claims() -> dict[str, list[Claim | Implication]]:
