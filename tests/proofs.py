@@ -90,8 +90,8 @@ NOT_PROVED = (
     "where those around it are quick or do anything. That no two of them wait for each other is no claim; but one that "
     "comes to a stop is told of, by the watchdog's. Sizes are small: a reader with words of 24 bits, bursts of 4 beats "
     "and a queue of 8; two readers at a port; a writer of one result a beat; an engine of 2×1 lean cells, two jobs of "
-    "two tiles at most, banks of four words, no rows kept and no front end. That the framers and the front end never come "
-    "to a stop, and that an answer of the bus with an error becomes the error that the registers then tell of, is "
+    "two tiles at most, banks of four words, no rows kept and no front end. That the framers and the front end never "
+    "come to a stop, and that an answer of the bus with an error becomes the error that the registers then tell of, is "
     "simulated.",
     "Of the board's gateware: the UART, what brings operands out of its memory and results into it, memory and PLL; of "
     "the link that a CRC is right, that bytes stay as they are while they wait, what a command does: only that each "
