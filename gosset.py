@@ -39,7 +39,7 @@ PANELS = {
         fpga.cli.with_board(sim.cli.bench),
         sim.cli.waves,
         sim.encoder.cli.encoder,
-        sim.formal.cli.formal,
+        fpga.cli.with_board(sim.formal.cli.formal),
         fpga.cli.with_board(sim.mutate.cli.mutate),
         sim.soak.cli.soak,
     ),

@@ -29,13 +29,14 @@ Baud = Annotated[
 
 
 def with_board(command: Callable[P, None]) -> Callable[P, None]:
-    """A command of `sim` to which the board's testbenches and units are known as well."""
+    """A command of `sim` to which the board's testbenches, units and claims are known as well."""
 
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-        from fpga.benches.catalogue import add
+        from fpga.benches import catalogue, proofs
 
-        add()
+        catalogue.add()
+        proofs.add()
         command(*args, **kwargs)
 
     return wrapped

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from fpga.benches.proofs import add
 from golden.errors import GossetError
 from golden.files import read_bytes, write_text
 from sim.formal.catalogue import all_claims
@@ -26,6 +27,8 @@ PAGE, PROOFS, MUTANTS, CASES, SOAK, SURVIVORS = (
     for name in ("verification.md", "proofs.json", "mutants.json", "cases.json", "soak.json", "survivors.json")
 )
 Report = dict[str, Any]
+
+add()
 
 INTRODUCTION = """# Verification: what is proved, and what is measured
 
@@ -57,7 +60,9 @@ a solver: that a run with pauses is the run without them, drawn out (from the cl
 proved from whatever its registers hold, make the whole, also the encoder of its division, search and choice; that the
 facts of `search_squares` and `search_nearest` are what `search_least` and `search_coordinate` conclude; that the
 products of the cells of an array, which its claims take to be anything, are those of the claims on cells; that a rank
-which falls with each step, and steps that are never far apart, bring a job to its end; and that the beat in front of a
+which falls with each step, and steps that are never far apart, bring a job to its end (of an engine that is proved as
+well); that plans are as the claims on engines take them from the planner; that the core of a board gets the rest of
+each frame, since what comes from the line is whole (from `link_receiver`); and that the beat in front of a
 writer's queue is the oldest one (from the claim `order_queue`), which `ends_writer_bursts` takes for granted. That
 golden's rules on integers without bounds are golden in NumPy's types rests on `search_bounded`. Seconds are those of
 the solver, or of the program that tries every case and its compiler, on the machine where `make formal` ran, two claims
@@ -70,23 +75,27 @@ NOT_PROVED = (
     "Cells of the deep pipeline whose activations are int8; that int8 is cut into digits, one block after the other.",
     "That the decoder's energy is the least for q = 32 and 64: it is golden's point there as well, by proof, but 2^40 "
     "and 2^48 labels are too many to try the certificate by minimal vectors on each.",
-    "Arrays of other sizes than those of the claims; that sums fit the accumulators of a lean array; and that the "
-    "engine sends beats as far apart as the claims on arrays ask for.",
+    "Arrays of other sizes than those of the claims; that sums fit the accumulators of a lean array.",
     "The encoder's search for q = 2 and 8 with other than 4 fraction bits, for q = 4 with more, and all of it for "
     "q = 32 and 64; its division for q = 2, 4 and 8, and by β beyond 8; serial candidates of other formats than the "
     "default. They are the same generators with other widths.",
     "That a block that the encoder's saturation changes overloads in any case: golden saturates alike.",
-    "The rotator for segments of more than eight coordinates, the measurement of scales, and the front end as a whole.",
+    "The rotator for segments of more than 16 coordinates, the measurement of scales, and the front end as a whole.",
     "Queues of more than four places but the one in a block memory; the memories of the banks, and the lanes that raw "
     "rows are written to; the framer of raw rows, but for the rules of streams; the order of words through readers; "
-    "the engine as a whole.",
+    "which words the engine's beats read, that only their number is right.",
     "That a burst of results has as many beats of data as its address says; the AXI tops as a whole: soft reset, "
     "interrupts, what every register means.",
-    "That the engine, the framers, the front end and the link never come to a stop. Of the planner, the readers, their "
-    "port and the writer it is proved one by one, each where those around it are quick: a reader with words of 24 "
-    "bits, bursts of 4 beats and a queue of 8, two readers at a port, a writer of one result a beat. That a whole job "
-    "ends, and that an error of the bus sets its bit and halts, is simulated.",
-    "The board's gateware: link, UART, memory, PLL.",
+    "That a whole job ends: planner, readers, their port, engine, writer and registers are looked at one by one, each "
+    "where those around it are quick or do anything. That no two of them wait for each other is no claim; but one that "
+    "comes to a stop is told of, by the watchdog's. Sizes are small: a reader with words of 24 bits, bursts of 4 beats "
+    "and a queue of 8; two readers at a port; a writer of one result a beat; an engine of 2×1 lean cells, two jobs of "
+    "two tiles at most, banks of four words, no rows kept and no front end. That the framers and the front end never "
+    "come to a stop, and that an answer of the bus with an error becomes the error that the registers then tell of, is "
+    "simulated.",
+    "Of the board's gateware: the UART, what brings operands out of its memory and results into it, memory and PLL; of "
+    "the link that a CRC is right, that bytes stay as they are while they wait, what a command does: only that each "
+    "frame is answered, once, and that nothing stops.",
     "Two-valued logic only. That after a reset no output is undefined, whatever the registers held, is simulated in "
     "four-valued logic, by Icarus Verilog: all tops of `tiny` and `small`, idle and with random inputs.",
     "Anything about timing, synthesis, or place and route.",

@@ -25,13 +25,16 @@ ONE_CELL = FUZZED.design
 """The accelerator of a board that is small, and that the board in Python knows."""
 
 
+def identity(design: DesignPoint) -> bytes:
+    """What the board says that it is."""
+    return Identity(board="bench", clock_hz=1_000_000, memory=MEMORY, design=design).encode()
+
+
 @cache
 def _link(design: DesignPoint | Format) -> Generated:
     point = point_of(design, "link")
-    identity = Identity(board="bench", clock_hz=1_000_000, memory=MEMORY, design=point).encode()
-    return generate(
-        BoardCore(point, MEMORY, identity), "bench_link", design=point.as_dict(), identity=identity.decode()
-    )
+    says = identity(point)
+    return generate(BoardCore(point, MEMORY, says), "bench_link", design=point.as_dict(), identity=says.decode())
 
 
 @cache

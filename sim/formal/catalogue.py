@@ -1,6 +1,6 @@
 """All claims, and which of them are meant."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 
 from golden.errors import GossetError
@@ -11,6 +11,8 @@ from sim.formal import (
     decoding,
     encoding,
     ends,
+    engine,
+    jobs,
     lean,
     nearest,
     order,
@@ -22,7 +24,7 @@ from sim.formal import (
 from sim.formal.arithmetic import Implication
 from sim.formal.claim import Claim
 
-GROUPS: Mapping[str, Callable[[], Sequence[Claim | Implication]]] = {
+GROUPS: dict[str, Callable[[], Sequence[Claim | Implication]]] = {
     "Decoders": decoding.claims,
     "Cells": lambda: [*products.claims(), *lean.claims()],
     "Arrays": arrays.claims,
@@ -31,11 +33,11 @@ GROUPS: Mapping[str, Callable[[], Sequence[Claim | Implication]]] = {
     "Nothing lost, doubled or reordered": order.claims,
     "Plans carried out": plans.claims,
     "AXI": buses.claims,
-    "Nothing comes to a stop": ends.claims,
+    "Nothing comes to a stop": lambda: [*ends.claims(), *engine.claims(), *jobs.claims()],
     "The nearest point": nearest.claims,
     "Encoder": lambda: [*encoding.claims(), *choosing.claims()],
 }
-"""What makes the claims, by what they are about."""
+"""What makes the claims, by what they are about; other rooms add theirs."""
 
 
 def all_claims() -> dict[str, list[Claim | Implication]]:

@@ -18,6 +18,7 @@ flatten
 setattr -unset init w:*
 """
 AFTER = """
+opt_expr
 memory_collect
 memory_map
 opt_expr

@@ -126,7 +126,15 @@ def test_the_state_at_the_beginning_is_any():
     [
         ["decoder_q4_lean", "decoder_q4_least", "decoder_q4_deep_pauses", "cell_squares_q8_sum", "cell_pairs_q8"],
         # Inductions, which know registers by name: whoever adds one to the hardware finds out here.
-        ["stream_*", "order_*", "axi_lite_registers", "axi_read_master", "queue_trusting_4", "plan_*"],
+        [
+            "stream_*",
+            "order_*",
+            "axi_lite_registers",
+            "axi_read_master",
+            "queue_trusting_4",
+            "plan_*",
+            "engine_*_plans",
+        ],
     ],
     ids=["arithmetic", "inductions"],
 )
