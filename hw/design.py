@@ -53,6 +53,9 @@ LATER = (
     "address_bits",
     "id_bits",
     "port_registers",
+    "ring",
+    "coalescing",
+    "idle",
 )
 """Fields that `DesignPoint.as_dict` leaves out where they are as by default: they came later, and what describes a
 design without them stays as it was."""
@@ -135,6 +138,12 @@ class DesignPoint:
         what a bus error was about; a watchdog; what the bus did, in counters; and whether counters stand still.
     strides : bool
         Whether a job can have its results written row by row, with a distance of its own from row to row.
+    ring : bool
+        Whether jobs can be given by descriptors in memory, which the accelerator fetches by itself.
+    coalescing : bool
+        Whether the interrupt can wait until several jobs are done, or for some time after one.
+    idle : bool
+        Whether an output of the memory port says that there is nothing to do, so that its clock can be stopped.
 
     Raises
     ------
@@ -168,6 +177,9 @@ class DesignPoint:
     port_registers: bool = False
     diagnostics: bool = False
     strides: bool = False
+    ring: bool = False
+    coalescing: bool = False
+    idle: bool = False
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -179,7 +191,7 @@ class DesignPoint:
                 f'The dataflow is "os" (output-stationary) or "ws" (weight-stationary), not {shown(self.dataflow)}.'
             )
         self._check_activations()
-        for name in ("port_registers", "diagnostics", "strides"):
+        for name in ("port_registers", "diagnostics", "strides", "ring", "coalescing", "idle"):
             if not isinstance(getattr(self, name), bool):
                 raise GossetError(f"{name} is true or false, not {shown(getattr(self, name))}.")
         for name, least, most in (("rows", 1, MAX_EDGE), ("cols", 1, MAX_EDGE), ("jobs", 2, 16)):
@@ -271,8 +283,8 @@ class DesignPoint:
 
     @property
     def least_id_bits(self) -> int:
-        """Bits that tell the readers of a memory port apart: four, and more with an output stage or raw rows."""
-        return 3 if self.output or self.front_end else 2
+        """Bits that tell the readers of a memory port apart: four, and more with an output stage, raw rows or a ring."""
+        return 3 if self.output or self.front_end or self.ring else 2
 
     @property
     def result_bits(self) -> int:

@@ -16,6 +16,7 @@ from hw.codec.decoder import Decoder
 from hw.codec.frontend import FrontEnd
 from hw.design import DesignPoint
 from hw.generate import Generated, generate, generate_axi, generate_design
+from sim.benches.gated import generate_gated
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,16 @@ def _axi_raw(design: DesignPoint | Format) -> Generated:
 
 
 @cache
+def _axi_control(design: DesignPoint | Format) -> Generated:
+    point = point_of(design, "AXI memory top with a ring, coalescing and an idle output")
+    given = point.front_end is not None and point.front_end.scale == "host"
+    wanted = dict.fromkeys(("ring", "coalescing", "idle", "diagnostics"), True)
+    front_end = point.front_end if given else None
+    ids = max(point.id_bits, 3) if point.id_bits else 0
+    return generate_gated(replace(point, name=f"{point.name}_control", front_end=front_end, id_bits=ids, **wanted))
+
+
+@cache
 def _front_end(design: DesignPoint | Format) -> Generated:
     point = _with_front_end(point_of(design, "front end"))
     assert point.front_end is not None
@@ -132,6 +143,7 @@ BENCHES = {
     "front_end": Bench("sim.benches.inside.front_end_tests", 300, _front_end, lambda design: design.packed),
     "accelerator": Bench("sim.benches.inside.accelerator_tests", 300, _accelerator),
     "axi_memory": Bench("sim.benches.inside.axi_memory_tests", 50, _axi_memory),
+    "axi_control": Bench("sim.benches.inside.axi_control_tests", 50, _axi_control),
     "axi_stream": Bench("sim.benches.inside.axi_stream_tests", 50, _axi_stream),
     "axi_raw": Bench("sim.benches.inside.axi_raw_tests", 50, _axi_raw, lambda design: design.packed),
 }

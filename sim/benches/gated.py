@@ -1,0 +1,45 @@
+"""A memory port under a clock that stands still whenever the port says that it may."""
+
+from amaranth import Cat, EnableInserter, Module, Signal
+from amaranth.lib import wiring
+
+from hw.axi.memory import AxiMemoryTop
+from hw.axi.ports import AxiPorts, forward
+from hw.design import DesignPoint
+from hw.generate import Generated, generate_axi
+from hw.units import Library, to_verilog
+
+
+class Gated(wiring.Component):
+    """The memory port of a design with `idle`. Its clock goes while it is not idle or an access begins.
+
+    Parameters
+    ----------
+    design : DesignPoint
+
+    Members
+    -------
+    Those of `AxiMemoryTop`.
+    """
+
+    def __init__(self, design: DesignPoint):
+        self.top = AxiMemoryTop(design)
+        super().__init__(dict(self.top.signature.members.items()))
+
+    def elaborate(self, platform: object) -> Module:
+        """An enable of all registers is what a clock gate is, but for resets: these come through."""
+        m = Module()
+        control, runs = self.s_axi_ctrl, Signal()
+        m.d.comb += runs.eq(~self.top.idle | Cat(control.awvalid, control.wvalid, control.arvalid).any())
+        m.submodules.top = EnableInserter({"sync": runs, "core": runs})(self.top)
+        wiring.connect(m, wiring.flipped(control), self.top.s_axi_ctrl)
+        forward(m, self.m_axi_mem, self.top.m_axi_mem)
+        m.d.comb += [getattr(self, name).eq(getattr(self.top, name)) for name in ("irq", "idle", "core_reset")]
+        return m
+
+
+def generate_gated(design: DesignPoint) -> Generated:
+    """What `hw.generate.generate_axi` makes of a memory port, with Verilog of the gated one instead of its own."""
+    generated = generate_axi(design, "axi")
+    verilog = to_verilog(AxiPorts(Gated(design)), Library(generated.description["top"]))
+    return Generated(verilog, generated.description, generated.files)
