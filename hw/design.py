@@ -283,7 +283,7 @@ class DesignPoint:
 
     @property
     def least_id_bits(self) -> int:
-        """Bits that tell the readers of a memory port apart: four, and more with an output stage, raw rows or a ring."""
+        """Bits that tell the readers of a memory port apart: four, more with an output stage, raw rows or a ring."""
         return 3 if self.output or self.front_end or self.ring else 2
 
     @property

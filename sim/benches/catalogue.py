@@ -100,12 +100,13 @@ def _axi_raw(design: DesignPoint | Format) -> Generated:
 
 @cache
 def _axi_control(design: DesignPoint | Format) -> Generated:
-    point = point_of(design, "AXI memory top with a ring, coalescing and an idle output")
+    point = point_of(design, "AXI memory top with all of its control")
     given = point.front_end is not None and point.front_end.scale == "host"
-    wanted = dict.fromkeys(("ring", "coalescing", "idle", "diagnostics"), True)
-    front_end = point.front_end if given else None
-    ids = max(point.id_bits, 3) if point.id_bits else 0
-    return generate_gated(replace(point, name=f"{point.name}_control", front_end=front_end, id_bits=ids, **wanted))
+    if not point.ring:
+        ids = max(point.id_bits, 3) if point.id_bits else 0
+        point = replace(point, name=f"{point.name}_ring", ring=True, id_bits=ids)
+    point = replace(point, coalescing=True, idle=True, diagnostics=True)
+    return generate_gated(point if given else replace(point, front_end=None))
 
 
 @cache

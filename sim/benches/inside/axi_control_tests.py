@@ -420,8 +420,7 @@ async def interrupt_waits(dut: HierarchyObject) -> None:
 
         cycles = int(bench.rng.integers(1, 400))
         await driver.coalesce(255, cycles)
-        jobs = bench.random_jobs(1)
-        await bench.submit(*jobs[0])
+        await bench.submit(*bench.random_jobs(1)[0])
         await driver.interrupt(bench.irq)
         late = bench.cycle - bench.responses[-1]
         same("cycles until the interrupt", cycles + TOLD + bench.design.port_registers, late, 32)
