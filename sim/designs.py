@@ -41,6 +41,9 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
     "address_bits": (32, 40, 64),
     "id_bits": (0, 5),
     "port_registers": (False, True),
+    "ring": (False, True),
+    "coalescing": (False, True),
+    "idle": (False, True),
     "scale": (None, "host", "max", "rms"),
     "candidates": ("parallel", "serial"),
     "length": (8, 16, 64),
@@ -54,7 +57,7 @@ there is room for on chip, at least. `scale` is None without a front end, `resul
 
 OF_PORT = (
     *("bus_bits", "burst", "prefetch", "axcache", "axprot", "address_bits", "id_bits", "port_registers"),
-    *("diagnostics", "strides"),
+    *("diagnostics", "strides", "ring", "coalescing", "idle"),
 )
 """The parameters of a memory port."""
 

@@ -52,7 +52,7 @@ class ControlBench(MemoryBench):
         planes = sum(len(plane_bytes(design, side, 0)) for side in "xw")
         self.reader = planes + finishing + bool(design.front_end)
         """ID of what is read of the ring: that of the last reader."""
-        self.about("the ring begins anew", "several descriptors under way", "the queue is full", "the clock stopped")
+        self.about("the ring begins anew", "several descriptors under way", "the clock stopped")
         Monitor(self, Channel(dut, "m_axi_mem_r", ("last",)), self._read, waits=False)
         self.on_reset(self._begin_anew)
         cocotb.start_soon(self._watch_idle())
@@ -160,7 +160,6 @@ class ControlBench(MemoryBench):
                 await self.open_ring()
             batch, left = left[: 1 << self.size], left[1 << self.size :]
             self.met("several descriptors under way", len(batch) > 1)
-            self.met("the queue is full", len(batch) > self.design.jobs + 1)
             by_time = self.rng.random() < 0.5
             cycles = int(self.rng.integers(1, 300))
             await self.driver.coalesce(*((255, cycles) if by_time else (len(batch), 0)))

@@ -190,9 +190,11 @@ class Hardware:
         control = self.control
         while True:
             ctx.set(control.fetch.ready, 1)
-            asked = await ctx.tick().sample(control.fetch.payload).until(control.fetch.valid)
+            _, _, valid, asked = await ctx.tick().sample(control.fetch.valid, control.fetch.payload)
+            if not valid:
+                continue
             ctx.set(control.fetch.ready, 0)
-            place = (asked[0].address - RING) // 64
+            place = (asked.address - RING) // 64
             for i, beat in enumerate(self.ring[place].view(np.uint64).tolist()):
                 ctx.set(control.lost, place == self.lost)
                 ctx.set(control.came, i == 7)
@@ -201,7 +203,9 @@ class Hardware:
                 ctx.set(control.came, 0)
                 ctx.set(control.words.payload, beat)
                 ctx.set(control.words.valid, 1)
-                await ctx.tick().until(control.words.ready)
+                taken = False
+                while not taken:
+                    _, _, taken = await ctx.tick().sample(control.words.ready)
                 ctx.set(control.words.valid, 0)
 
     async def _core(self, ctx):
