@@ -44,6 +44,7 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
     "ring": (False, True),
     "coalescing": (False, True),
     "idle": (False, True),
+    "abort": (False, True),
     "scale": (None, "host", "max", "rms"),
     "candidates": ("parallel", "serial"),
     "length": (8, 16, 64),
@@ -57,7 +58,7 @@ there is room for on chip, at least. `scale` is None without a front end, `resul
 
 OF_PORT = (
     *("bus_bits", "burst", "prefetch", "axcache", "axprot", "address_bits", "id_bits", "port_registers"),
-    *("diagnostics", "strides", "ring", "coalescing", "idle"),
+    *("diagnostics", "strides", "ring", "coalescing", "idle", "abort"),
 )
 """The parameters of a memory port."""
 
@@ -79,6 +80,7 @@ def design(values: Mapping[str, Any], name: str = "drawn") -> DesignPoint | None
         or (v["multipliers"] == "some" and v["cols"] == 1)
         or (v["scale"] and "packed" not in v["activations"])
         or v["prefetch"] < 2 * v["burst"]
+        or (v["abort"] and v["kept"])
     ):
         return None
     format, front_end = Format(v["q"], v["betas"]), None

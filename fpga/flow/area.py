@@ -52,6 +52,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "ring": {"ring": True},
     "coalescing": {"coalescing": True},
     "idle": {"idle": True},
+    "abort": {"abort": True},
 }
 """What a memory port can have beside what it always has: fields of a design point, by the name of the unit
 `tiny_axi_<option>`."""

@@ -7,8 +7,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
+from hw.axi.backlog import Backlog
 from hw.axi.lite import Registers
 from hw.axi.map import (
+    JOB_BITS,
     PATIENCE_BITS,
     SHAPE,
     TAG_BITS,
@@ -68,6 +70,8 @@ class Control(wiring.Component):
         The beats of the descriptors that were fetched.
     came, lost : In(1), the same
         The last beat of one has come back; a beat was answered by an error.
+    accelerator_reset : Out(1), if the map has registers to give jobs up
+        Resets what takes the jobs: with `core_reset`; and alone, whereupon jobs that are not done are given anew.
     still : In(1), of a design with `idle` whose jobs have addresses
         Nothing is under way on the bus.
     idle : Out(1), the same
@@ -81,8 +85,9 @@ class Control(wiring.Component):
         self._front_end = "front_end" in map.by_name
         self._observed = "watchdog" in map.by_name
         self._ring = "ring_tail" in map.by_name
+        self._abort = "abort" in map.by_name
         self._idle = design.idle and self._addressed
-        own = ("queue_full", "misaligned", "stuck", "bad_descriptor")
+        own = ("queue_full", "misaligned", "stuck", "bad_descriptor", "aborted")
         names = [field.name for field in map.by_name["error"].fields if field.name not in own]
         super().__init__(
             {
@@ -108,6 +113,7 @@ class Control(wiring.Component):
                     if self._ring
                     else {}
                 ),
+                **({"accelerator_reset": Out(1, init=1)} if self._abort else {}),
                 **({"still": In(1), "idle": Out(1)} if self._idle else {}),
             }
         )
@@ -119,7 +125,10 @@ class Control(wiring.Component):
         wiring.connect(m, wiring.flipped(self.s_axi_ctrl), registers.s_axi_ctrl)
 
         halted = Signal()
-        settled = Signal()  # neither on the way into soft reset nor out of it
+        settled = Signal()  # neither on the way into a reset of the core nor out of it
+        withdraws = Signal()  # a job that runs is to be given up
+        withdrawn = Signal()
+        again = Signal()
         with m.If(Cat(self.errors[name] for name in self._fatal).any()):
             m.d.core += halted.eq(1)
         with m.FSM(init="hold"):
@@ -129,10 +138,29 @@ class Control(wiring.Component):
                     m.d.comb += settled.eq(~registers.control_reset)
                 with m.If(registers.control_reset):
                     m.next = "stop"
+                if self._abort:
+                    with m.Elif(withdraws):
+                        m.next = "withdraw"
+            if self._abort:
+                with m.State("withdraw"):
+                    m.d.comb += self.halt.eq(1)
+                    with m.If(registers.control_reset):
+                        m.next = "stop"
+                    with m.Elif(halted):
+                        m.next = "run"
+                    with m.Elif(self.quiet & withdrawn):
+                        m.d.sync += self.accelerator_reset.eq(1)
+                        m.next = "again"
+                with m.State("again"):
+                    m.d.comb += [self.halt.eq(1), again.eq(1)]
+                    m.d.sync += self.accelerator_reset.eq(0)
+                    m.next = "run"
             with m.State("stop"):
                 m.d.comb += self.halt.eq(1)
                 with m.If(self.quiet):
                     m.d.sync += self.core_reset.eq(1)
+                    if self._abort:
+                        m.d.sync += self.accelerator_reset.eq(1)
                     m.next = "hold"
             with m.State("hold"):
                 m.d.comb += self.halt.eq(1)
@@ -140,6 +168,8 @@ class Control(wiring.Component):
                     m.d.comb += settled.eq(registers.control_reset)
                 with m.If(~registers.control_reset):
                     m.d.sync += self.core_reset.eq(0)
+                    if self._abort:
+                        m.d.sync += self.accelerator_reset.eq(0)
                     m.next = "run"
 
         # The doorbell, and the queue behind it.
@@ -176,7 +206,8 @@ class Control(wiring.Component):
                 m.d.comb += job.y_stride.eq(registers.job_y_stride)
             # A doorbell is a write of its own, which comes later.
             m.d.sync += misaligned.eq(misplaced(self.design, job))
-        queue = SyncFIFO(width=len(job.as_value()), depth=self.design.jobs)
+        size = len(job.as_value())
+        queue = Backlog(self.design, size) if self._abort else SyncFIFO(width=size, depth=self.design.jobs)
         m.submodules.queue = DomainRenamer("core")(queue)
         m.d.comb += [
             has_room.eq(queue.w_rdy & ~self.halt),
@@ -194,8 +225,9 @@ class Control(wiring.Component):
         busy: Value = under_way.any()
         errors = {"queue_full": rung & ~has_room, "misaligned": rung & misaligned}
         queued: Value = taken
+        waits: Value = Const(0, 1)
         if self._ring:
-            ring, passed_over = self._fetch(m, registers, queue, rung)
+            ring, passed_over = self._fetch(m, registers, queue, rung, again)
             queued = queue.w_en & has_room
             busy = busy | ring.waits
             errors["misaligned"] |= passed_over & ring.misaligned
@@ -203,11 +235,15 @@ class Control(wiring.Component):
         if self._observed:
             m.d.comb += job.tag.eq(registers.job_tag)
             errors["stuck"] = self._diagnose(m, registers, busy)
+        if isinstance(queue, Backlog):
+            errors["aborted"] = self._give_up(m, registers, queue, withdraws, again)
+            m.d.comb += withdrawn.eq(queue.settled)
+            waits = waits | registers.abort_pending | ~queue.empty
         errors |= {name: self.errors[name] for name in self.errors.shape().members}
         told: Value = self.done
-        waits: Value = Const(0, 1)
         if self.design.coalescing:
-            told, waits = self._wait(m, registers)
+            told, later = self._wait(m, registers)
+            waits = waits | later
         sets = []
         for field in self.map.by_name["error"].fields:
             sets.append(getattr(registers, f"error_{field.name}_set"))
@@ -228,6 +264,7 @@ class Control(wiring.Component):
             "accepted": self.accepted,
             "refused": Cat(self.errors[name] for name in self._refusals).any(),
             "done": self.done,
+            **({"aborted": errors["aborted"]} if self._abort else {}),
         }
         counts = {name: Signal(32, name=f"jobs_{name}") for name in ("accepted", "refused", "done")}
         was = {name: Signal(name=f"was_{name}") for name in events}
@@ -236,7 +273,8 @@ class Control(wiring.Component):
             # That a job was done is told of at once: the interrupt says so, and whoever hears it may look.
             with m.If(was[name] if name == "accepted" else events[name]):
                 m.d.core += count.eq(count + 1)
-        m.d.core += under_way.eq(under_way + was["queued"] - was["refused"] - was["done"])
+        left = under_way + was["queued"] - was["refused"] - was["done"]
+        m.d.core += under_way.eq(left - was["aborted"] if self._abort else left)
         m.d.comb += [
             registers.jobs_accepted.eq(counts["accepted"]),
             registers.jobs_refused.eq(counts["refused"]),
@@ -252,6 +290,9 @@ class Control(wiring.Component):
             shown = Signal(COUNTER_BITS, name=f"shown_{name}")
             with m.If(registers.counter_control_clear):
                 m.d.core += base.eq(self.counters[name])
+            if self._abort:
+                with m.If(again):
+                    m.d.core += base.eq(base - self.counters[name])
             with m.If(registers.counter_control_snapshot):
                 m.d.sync += shown.eq(self.counters[name] - base)
             m.d.comb += getattr(registers, f"count_{name}").eq(shown)
@@ -259,7 +300,9 @@ class Control(wiring.Component):
             m.d.sync += self.idle.eq(registers.idle & self.still & settled & ~(busy | waits | Cat(was.values()).any()))
         return m
 
-    def _fetch(self, m: Module, registers: Registers, queue: SyncFIFO, rung: Value) -> tuple[Ring, Value]:
+    def _fetch(
+        self, m: Module, registers: Registers, queue: SyncFIFO | Backlog, rung: Value, again: Signal
+    ) -> tuple[Ring, Value]:
         """The ring, whose jobs are queued when no doorbell is rung; and whether one is passed over."""
         m.submodules.ring = ring = Ring(self.design, self.map)
         wiring.connect(m, wiring.flipped(self.fetch), ring.fetch)
@@ -275,6 +318,7 @@ class Control(wiring.Component):
             ring.size.eq(registers.ring_size),
             ring.tail.eq(registers.ring_tail),
             ring.clear.eq(self.core_reset),
+            *([ring.again.eq(again)] if self._abort else []),
             ring.came.eq(self.came),
             ring.job.ready.eq(~self.halt & (refused | (queue.w_rdy & ~rung))),
             registers.ring_head.eq(ring.head),
@@ -288,6 +332,37 @@ class Control(wiring.Component):
                 m.d.sync += shown.eq(value)
             m.d.comb += getattr(registers, f"ring_error_{name}").eq(shown)
         return ring, passed_over
+
+    def _give_up(self, m: Module, registers: Registers, jobs: Backlog, withdraws: Signal, again: Signal) -> Signal:
+        """Whether the job that was asked for is given up: at once if it is in the queue; if it runs, when all begin anew,
+        with nothing under way on the bus."""
+        pending = Signal(name="abort_pending")
+        number = Signal(JOB_BITS, name="abort_number", reset_less=True)
+        given_up = Signal()
+        looks = Signal()
+        m.d.comb += [
+            looks.eq(pending & (~self.halt | again)),
+            withdraws.eq(pending & jobs.runs),
+            given_up.eq(looks & (jobs.waits | (jobs.runs & again))),
+            jobs.ask.eq(pending),
+            jobs.number.eq(number),
+            jobs.drop.eq(given_up),
+            jobs.again.eq(again),
+            jobs.done.eq(self.done),
+            jobs.refused.eq(Cat(self.errors[name] for name in self._refusals).any()),
+            registers.abort_pending.eq(pending),
+            registers.jobs_queued.eq(jobs.next),
+        ]
+        with m.If(looks & (again | ~jobs.runs)):
+            m.d.core += pending.eq(0)
+        with m.If(registers.abort_go):
+            m.d.core += pending.eq(1)
+            m.d.sync += number.eq(registers.abort_number)
+        shown = Signal(JOB_BITS, name="shown_aborted")
+        with m.If(given_up):
+            m.d.sync += shown.eq(number)
+        m.d.comb += registers.aborted.eq(shown)
+        return given_up
 
     def _wait(self, m: Module, registers: Registers) -> tuple[Value, Value]:
         """Whether jobs that are done are told of, as many or as late as the register says; whether they will be, if

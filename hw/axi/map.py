@@ -61,6 +61,9 @@ RING_BITS = 16
 SIZE_BITS = RING_BITS.bit_length() - 1
 """Bits of the logarithm of a ring's size: up to half as many descriptors as there are numbers."""
 
+JOB_BITS = 16
+"""Bits of the number of a job."""
+
 WAITING_BITS, PATIENCE_BITS = 8, 24
 """Bits of the number of jobs, and of cycles, that an interrupt waits for."""
 
@@ -155,6 +158,8 @@ def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, ad
         errors["bad_descriptor"] = (
             "A descriptor had no mark or a mode that the design does not have; it was passed over."
         )
+    if design.abort and addressed:
+        errors["aborted"] = "A job was given up, as was asked for."
     major, minor, patch = (int(part) for part in version("gosset").split(".")[:3])
     format = design.format
     registers = [
@@ -337,6 +342,8 @@ def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, ad
         registers += _diagnosis_registers()
     if design.ring and addressed:
         registers += _ring_registers()
+    if design.abort and addressed:
+        registers += _abort_registers()
     if design.coalescing:
         wait = (
             Field("jobs", 0, WAITING_BITS, "RW", "Jobs done, of which the last one is told of; 0 or 1: each."),
@@ -393,6 +400,23 @@ def _ring_registers() -> list[Register]:
         Register("ring_tail", 0x12C, "Doorbell of the ring.", (tail,)),
         Register("ring_head", 0x130, "How far the ring was read.", (head,)),
         Register("ring_error", 0x134, "A descriptor that became no job.", about),
+    ]
+
+
+def _abort_registers() -> list[Register]:
+    """The registers that have a job given up."""
+    number = Field("number", 0, JOB_BITS, "WO", "Its number, as `jobs_queued` counts.")
+    ask = (
+        number,
+        Field("pending", 30, 1, "RO", "What was asked for is under way."),
+        Field("go", 31, 1, "WO", "Has a job given up, unless it is done or was refused."),
+    )
+    queued = Field("value", 0, JOB_BITS, "RO", "Jobs queued since the last reset, soft or not: the next one's number.")
+    aborted = Field("value", 0, JOB_BITS, "RO", "Number of the job that was given up last.")
+    return [
+        Register("jobs_queued", 0x13C, "Jobs queued.", (queued,)),
+        Register("abort", 0x140, "A job to be given up.", ask),
+        Register("aborted", 0x144, "The job that was given up last.", (aborted,)),
     ]
 
 

@@ -44,6 +44,8 @@ class Ring(wiring.Component):
         Size as its logarithm.
     clear : In(1)
         The ring is empty: what was written up to now is not fetched.
+    again : In(1), of a design with `abort`
+        What was fetched and not taken is lost, and fetched again.
     head : Out
     waits : Out(1)
         It is not empty.
@@ -78,6 +80,7 @@ class Ring(wiring.Component):
                 "job": Out(stream.Signature(job_layout(design, addressed=True))),
                 "bad": Out(1),
                 "misaligned": Out(1),
+                **({"again": In(1)} if design.abort else {}),
             }
         )
 
@@ -138,7 +141,9 @@ class Ring(wiring.Component):
         bad = (held.mark != DESCRIPTOR_MARK) | (held.mode & ~Const(known, len(held.mode))).any()
         m.d.sync += [self.bad.eq(bad), self.misaligned.eq(misplaced(self.design, job) & ~bad)]
 
-        with m.If(self.clear):
-            m.d.sync += [count.eq(self.tail) for count in (number, self.head, self.coming)]
+        again = self.again if self.design.abort else Const(0, 1)
+        with m.If(self.clear | again):
+            begin = Mux(again, self.head, self.tail)
+            m.d.sync += [count.eq(begin) for count in (number, self.head, self.coming)]
             m.d.sync += [state.eq(0) for state in (self.fetch.valid, beat, full, self.job.valid)]
         return m

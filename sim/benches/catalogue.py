@@ -105,7 +105,7 @@ def _axi_control(design: DesignPoint | Format) -> Generated:
     if not point.ring:
         ids = max(point.id_bits, 3) if point.id_bits else 0
         point = replace(point, name=f"{point.name}_ring", ring=True, id_bits=ids)
-    point = replace(point, coalescing=True, idle=True, diagnostics=True)
+    point = replace(point, coalescing=True, idle=True, abort=True, keep_rows=0, diagnostics=True)
     return generate_gated(point if given else replace(point, front_end=None))
 
 

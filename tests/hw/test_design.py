@@ -138,7 +138,7 @@ WRONG = {
     "address_bits": ["64.0", "true", "'64'"],
     "id_bits": ["2.0", "true", "'2'"],
     "port_registers": ["1", "0", "'true'", "[]"],
-    **{key: ["1", "0", "'true'", "[]"] for key in ("diagnostics", "ring", "coalescing", "idle")},
+    **{key: ["1", "0", "'true'", "[]"] for key in ("diagnostics", "ring", "coalescing", "idle", "abort")},
     "strides": ["1", "0", "'true'", "{}"],
     "name": ["3", "true", "['x']", "{ x = 1 }", "''", "1979-05-27"],
     "dataflow": ["1", "true", "['os']", "'OS'", "{}", "nan"],

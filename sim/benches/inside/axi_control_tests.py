@@ -1,12 +1,12 @@
-"""The memory port's ring of descriptors, its interrupt that waits, and its idle output, under a clock that stops when
-that output says so: what it does not know of stands still for ever."""
+"""The memory port's ring of descriptors, its interrupt that waits, jobs that are given up, and its idle output, under a
+clock that stops when that output says so: what it does not know of stands still for ever."""
 
 from typing import Any
 
 import cocotb
 from cocotb.handle import HierarchyObject
 
-from hw.axi.map import RING_BITS, descriptor_layout
+from hw.axi.map import JOB_BITS, RING_BITS, descriptor_layout
 from sim.benches.inside.axi_common import Channel
 from sim.benches.inside.axi_memory import MemoryBench
 from sim.benches.inside.checks import Mismatch, RuleBroken, same
@@ -47,22 +47,34 @@ class ControlBench(MemoryBench):
         """Where the ring is, the logarithm of its size, and how many descriptors were written."""
         self.fetched = 0
         """Descriptors that were asked for."""
+        self.opened = 0
+        """How many had been when the ring was opened."""
+        self.taken, self.gives_up = 0, False
+        """How many had been taken at least when a job was to be given up; whether one is."""
+        self.begun: set[int] = set()
+        """Addresses of bursts that were read."""
         design = self.design
         finishing = 1 + design.output.row_scales if design.output else 0
         planes = sum(len(plane_bytes(design, side, 0)) for side in "xw")
         self.reader = planes + finishing + bool(design.front_end)
         """ID of what is read of the ring: that of the last reader."""
         self.about("the ring begins anew", "several descriptors under way", "the clock stopped")
+        self.about(
+            "descriptors left at a soft reset",
+            "given up in the queue",
+            "given up while it runs",
+            "too late to be given up",
+        )
         Monitor(self, Channel(dut, "m_axi_mem_r", ("last",)), self._read, waits=False)
         self.on_reset(self._begin_anew)
         cocotb.start_soon(self._watch_idle())
 
     def possible_errors(self) -> list[str]:
         """Those of descriptors, and one of a job; the others are the bench's without a ring."""
-        return ["misaligned", "bad_descriptor", "read_error", "empty", "queue_full"]
+        return ["misaligned", "bad_descriptor", "read_error", "empty", "queue_full", "aborted"]
 
     def _begin_anew(self) -> None:
-        self.unread = self.tail = self.fetched = 0
+        self.unread = self.tail = self.fetched = self.opened = 0
 
     def _read(self, cycle: int, beat: Beat) -> None:
         self.unread -= 1
@@ -74,16 +86,24 @@ class ControlBench(MemoryBench):
     def _ask(self, cycle: int, burst: Beat) -> None:
         """Descriptors are read one by one, in their order, when they are written."""
         self.unread += burst["len"] + 1
+        self.begun.add(burst["addr"])
         if burst["id"] != self.reader:
             return super()._ask(cycle, burst)
         self._check_burst(cycle, burst)
-        place = self.ring + self.fetched % (1 << self.size) * BYTES
+        place = self.place_of(self.fetched)
+        while self.gives_up and burst["addr"] != place and self.fetched > self.taken:
+            self.fetched -= 1  # what was fetched and not taken is fetched again
+            place = self.place_of(self.fetched)
         if self.fetched == self.tail or (burst["addr"], burst["len"]) != (place, BYTES // self.beat - 1):
             raise RuleBroken(
                 f"In cycle {cycle} descriptor {self.fetched} of {self.tail} is to be read, but not {burst}."
             )
+        self.met("the ring begins anew", self.fetched > self.opened and self.fetched % (1 << self.size) == 0)
         self.fetched += 1
-        self.met("the ring begins anew", self.fetched % (1 << self.size) == 0)
+
+    def place_of(self, number: int) -> int:
+        """Where a descriptor is."""
+        return self.ring + number % (1 << self.size) * BYTES
 
     async def _watch_idle(self) -> None:
         """While the port is idle nothing is on offer, missing or to be answered."""
@@ -125,6 +145,7 @@ class ControlBench(MemoryBench):
         """A ring somewhere, of random size if none is given, as a logarithm."""
         self.size = int(self.rng.integers(MOST + 1)) if size is None else size
         self.ring = -(-self.place((BYTES << self.size) + BYTES) // BYTES) * BYTES
+        self.opened = self.tail
         await self.driver.open_ring(self.ring, self.size)
 
     def descriptor(self, job: Job, addresses: dict[str, int]) -> bytes:
@@ -140,7 +161,7 @@ class ControlBench(MemoryBench):
     async def post(self, descriptors: list[bytes]) -> None:
         """Writes descriptors to the ring, which has room for them, and rings its bell once."""
         for descriptor in descriptors:
-            self.memory.write(self.ring + self.tail % (1 << self.size) * BYTES, descriptor)
+            self.memory.write(self.place_of(self.tail), descriptor)
             self.tail += 1
         await self.driver.write("ring_tail", value=self.tail % NUMBERS)
 
@@ -349,7 +370,10 @@ async def lost_descriptors(dut: HierarchyObject, stall: str) -> None:
         for job, addresses in jobs[:done]:
             bench.check(f"a job before descriptor {lost}, of tag {tag}", job, addresses)
         failures.id = None
+        await driver.write("abort", number=first, go=1)  # nothing can be given up now, but by a soft reset
+        same("pending", 1, (await driver.read("abort"))["pending"], 1)
         await bench.soft_reset()
+        same("pending after a soft reset", 0, (await driver.read("abort"))["pending"], 1)
         await bench.run_descriptors(2)
     bench.finish()
 
@@ -363,8 +387,11 @@ async def soft_reset_midway(dut: HierarchyObject, stall: str) -> None:
     for _ in range(max(2, bench.blocks // 5)):
         await bench.open_ring()
         jobs = bench.random_jobs(1 << bench.size)
+        bench.reads.ar_channel.pause = bench.rng.random() < 0.5
         await bench.post([bench.descriptor(job, addresses) for job, addresses in jobs])
         await bench.cycles(int(bench.rng.integers(0, 300)))
+        bench.reads.ar_channel.pause = False
+        bench.met("descriptors left at a soft reset", await bench.driver.value("ring_head") < bench.tail)
         await bench.soft_reset()
         await bench.idle()
         await bench.run_descriptors(2)
@@ -384,6 +411,48 @@ async def reset_midway(dut: HierarchyObject) -> None:
         await bench.check_reset()
         await bench.idle()
         await bench.run_descriptors(2)
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(stall=PAUSES, latency=(0, 100))
+async def jobs_given_up(dut: HierarchyObject, stall: str, latency: int) -> None:
+    """One of several jobs, at any moment: it is told of, unless it is done, and all others run."""
+    bench = ControlBench(dut, stall)
+    driver, rng = bench.driver, bench.rng
+    await bench.start()
+    bench.reads.latency = bench.writes.latency = latency
+    for _ in range(max(2, bench.blocks // 2)):
+        jobs = bench.random_jobs(int(rng.integers(1, 7)), large=rng.random() < 0.2)
+        done, first = await driver.value("jobs_done"), await driver.value("jobs_queued")
+        if rng.random() < 0.5:
+            await bench.open_ring(MOST)
+            await bench.post([bench.descriptor(job, addresses) for job, addresses in jobs])
+        else:
+            for job, addresses in jobs:
+                await bench.submit(job, addresses)
+        await bench.cycles(int(rng.integers(0, 400)))
+        chosen = int(rng.integers(len(jobs)))
+        begun = jobs[chosen][1]["x"] in bench.begun
+        bench.taken, bench.gives_up = bench.opened, True
+        await driver.abort(first + chosen)
+        await driver.until("status", lambda status: not status["busy"])
+        bench.gives_up = False
+        errors = await driver.errors()
+        if errors not in (set(), {"aborted"}):
+            raise Mismatch(f"A job was to be given up, and the errors are {errors}.")
+        same("jobs done", done + len(jobs) - len(errors), await driver.value("jobs_done"), 32)
+        same("jobs queued", (first + len(jobs)) % (1 << JOB_BITS), await driver.value("jobs_queued"), JOB_BITS)
+        if errors:
+            same("number of the job that was given up", first + chosen, await driver.value("aborted"), JOB_BITS)
+        bench.met("given up while it runs" if begun else "given up in the queue", bool(errors))
+        bench.met("too late to be given up", not errors and begun)
+        for i, (job, addresses) in enumerate(jobs):
+            if errors and i == chosen:
+                bench.results(f"job {i}, given up", job.parts[0], addresses)  # nothing beside them was written
+            else:
+                bench.check(f"job {i}, of which number {chosen} was to be given up", job, addresses)
+        await bench.idle()
     bench.finish()
 
 

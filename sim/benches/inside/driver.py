@@ -7,7 +7,7 @@ from cocotb.simtime import get_sim_time
 from cocotb.triggers import ClockCycles
 from cocotbext.axi import AxiResp
 
-from hw.axi.map import TAG_BITS
+from hw.axi.map import JOB_BITS, TAG_BITS
 from hw.engine.planner import SUMS
 from hw.registers import RegisterMap
 from sim.benches.inside.checks import Mismatch
@@ -123,6 +123,11 @@ class Driver:
     async def coalesce(self, jobs: int = 0, cycles: int = 0) -> None:
         """Has the interrupt wait until so many jobs are done, or for so many cycles after one; 0: for neither."""
         await self.write("irq_coalescing", jobs=jobs, cycles=cycles)
+
+    async def abort(self, number: int) -> None:
+        """Has the job of a number given up, if it is not done; waits until that is decided."""
+        await self.write("abort", number=number % (1 << JOB_BITS), go=1)
+        await self.until("abort", lambda abort: not abort["pending"])
 
     async def reset(self) -> None:
         """A soft reset."""
