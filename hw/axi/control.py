@@ -334,7 +334,7 @@ class Control(wiring.Component):
         return ring, passed_over
 
     def _give_up(self, m: Module, registers: Registers, jobs: Backlog, withdraws: Signal, again: Signal) -> Signal:
-        """Whether the job that was asked for is given up: at once if it is in the queue; if it runs, when all begin anew,
+        """Whether the job that was asked for is given up: at once if it is queued; if it runs, when all begin anew,
         with nothing under way on the bus."""
         pending = Signal(name="abort_pending")
         number = Signal(JOB_BITS, name="abort_number", reset_less=True)
@@ -356,8 +356,7 @@ class Control(wiring.Component):
         with m.If(looks & (again | ~jobs.runs)):
             m.d.core += pending.eq(0)
         with m.If(registers.abort_go):
-            m.d.core += pending.eq(1)
-            m.d.sync += number.eq(registers.abort_number)
+            m.d.core += [pending.eq(1), number.eq(registers.abort_number)]
         shown = Signal(JOB_BITS, name="shown_aborted")
         with m.If(given_up):
             m.d.sync += shown.eq(number)

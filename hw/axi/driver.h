@@ -258,6 +258,30 @@ static inline bool @prefix@_ring_error(@prefix@_device *device, @prefix@_lost *l
 }
 #endif
 
+#ifdef @PREFIX@_ABORT
+/* The number of the job that is queued next, by registers or from a ring. */
+static inline uint16_t @prefix@_next_number(@prefix@_device *device)
+{
+    return (uint16_t)@PREFIX@_READ(device, @PREFIX@_JOBS_QUEUED);
+}
+
+/* Has a job given up, within so many looks. The register error says `aborted` then, unless it was done before. */
+static inline int @prefix@_abort(@prefix@_device *device, uint16_t number, uint32_t patience)
+{
+    @PREFIX@_WRITE(device, @PREFIX@_ABORT, (uint32_t)number << @PREFIX@_ABORT_NUMBER_SHIFT | @PREFIX@_ABORT_GO_MASK);
+    while (@PREFIX@_READ(device, @PREFIX@_ABORT) & @PREFIX@_ABORT_PENDING_MASK)
+        if (patience-- == 0)
+            return @PREFIX@_TIMEOUT;
+    return @PREFIX@_OK;
+}
+
+/* The number of the job that was given up last. */
+static inline uint16_t @prefix@_aborted(@prefix@_device *device)
+{
+    return (uint16_t)@PREFIX@_READ(device, @PREFIX@_ABORTED);
+}
+#endif
+
 #ifdef @PREFIX@_IRQ_COALESCING
 /* Has the interrupt wait until so many jobs are done, or for so many cycles after the first of them. 0 jobs: it waits
  * for none; 0 cycles: it waits for ever. */

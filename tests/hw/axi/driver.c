@@ -74,6 +74,12 @@ int ring_error(uint32_t *fields)
 void coalesce(uint32_t jobs, uint32_t cycles) { NAME(coalesce)(&device, (uint8_t)jobs, cycles); }
 #endif
 
+#ifdef ABORT
+uint32_t next_number(void) { return NAME(next_number)(&device); }
+int give_up(uint32_t number, uint32_t patience) { return NAME(abort)(&device, (uint16_t)number, patience); }
+uint32_t aborted(void) { return NAME(aborted)(&device); }
+#endif
+
 #ifdef SCALE
 uint64_t raw_row_bytes(uint32_t steps) { return NAME(raw_row_bytes)(steps); }
 #endif

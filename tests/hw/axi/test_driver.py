@@ -49,6 +49,7 @@ DESIGNS = {
     "one": DesignPoint(
         name="one", rows=2, cols=3, panel_rows=4, x_depth=16, w_depth=8, format=Format(4, (3,)), activations=("int8",)
     ),
+    "abort": DesignPoint(name="abort", rows=2, cols=1, panel_rows=4, x_depth=16, w_depth=8, abort=True),
 }
 SCALE = 33 | 5 << 6
 """The multiplier of all raw rows."""
@@ -88,8 +89,9 @@ def build(name: str, folder: Path, command: list[str], built: Path) -> None:
         macros.append(f"-DTAG={TAG}")
     if DESIGNS[name].front_end:
         macros.append(f"-DSCALE={SCALE}")
-    if DESIGNS[name].ring:
-        macros.append("-DRING")
+    for option in ("ring", "abort"):
+        if getattr(DESIGNS[name], option):
+            macros.append(f"-D{option.upper()}")
     source = Path(__file__).with_name("driver.c")
     done = subprocess.run(
         [*command, *FLAGS, f"-I{folder}", *macros, "-o", built, source], capture_output=True, text=True, check=False
@@ -131,6 +133,8 @@ class Hardware:
         m.d.comb += control.quiet.eq(1)
         m.submodules.control = control
         self.asked, self.answer, self.jobs, self.fails, self.takes = None, None, [], [], True
+        self.does = True
+        """Whether jobs that are taken are done."""
         self.simulator = Simulator(m)
         self.simulator.add_clock(1e-6)
         self.simulator.add_testbench(self._bus, background=True)
@@ -223,7 +227,7 @@ class Hardware:
                 ctx.set(control.errors.empty, bad)
                 if control.design.diagnostics:
                     ctx.set(control.diagnosis.refused_tag if bad else control.diagnosis.done_tag, job.tag)
-                ctx.set(control.done, not bad)
+                ctx.set(control.done, not bad and self.does)
                 ctx.set(control.job.ready, 0)
                 await ctx.tick()
                 ctx.set(control.errors.empty, 0)
@@ -361,6 +365,39 @@ def test_a_descriptor_that_becomes_no_job_is_told_of(library):
         "bus": 1,
         "number": 6,
     }
+
+
+@pytest.mark.parametrize("library", ["abort"], indirect=True)
+def test_a_job_is_given_up(library):
+    hardware = Hardware("abort")
+    hardware.connect(library)
+    error = hardware.map.pack("error", aborted=1)
+    assert library.init(100) == OK and library.next_number() == 0
+    hardware.takes = False
+    for rows in (1, 2, 3):
+        assert library.submit(rows, 1, 1, 0, 0, 0, 0) == OK
+    assert library.next_number() == 3
+    for number in (1, 2):
+        assert library.give_up(number, 20) == OK
+        assert library.errors() == error and library.aborted() == number
+    for number in (1, 2, 3, 0xFFFF):  # given up, or not there
+        assert library.give_up(number, 20) == OK and library.errors() == 0
+    hardware.takes = True
+    assert library.wait(1, 50) == OK
+    assert library.give_up(0, 20) == OK and library.errors() == 0  # done
+    assert [job["rows"] for job in hardware.jobs] == [1]
+    assert not hardware.read(hardware.map.offset("status")) & 1
+
+    hardware.does = False
+    for rows in (1, 2, 3):
+        assert library.submit(rows, 1, 1, 0, 0, 0, 0) == OK
+    for _ in range(10):
+        library.done()
+    assert [job["rows"] for job in hardware.jobs] == [1, 1, 2, 3]
+    hardware.does = True
+    assert library.give_up(4, 50) == OK and library.errors() == error and library.aborted() == 4
+    assert library.wait(3, 50) == OK  # the others were given anew
+    assert [job["rows"] for job in hardware.jobs] == [1, 1, 2, 3, 1, 3]
 
 
 @pytest.mark.parametrize("library", ["os"], indirect=True)
