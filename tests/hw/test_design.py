@@ -11,6 +11,11 @@ from golden.output import OutputRules
 from hw.design import PRESETS, DesignPoint
 
 
+def test_jobs_that_begin_anew_keep_nothing():
+    with pytest.raises(GossetError, match="leave keep_rows or abort out"):
+        DesignPoint(name="both", rows=1, cols=1, panel_rows=4, keep_rows=16, abort=True)
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_survive_being_written_down(name):
     design = PRESETS[name]
