@@ -32,7 +32,7 @@ class Backlog(wiring.Component):
     number : In
         Whether the job of that number is to be given up. No job goes out meanwhile.
     waits, runs : Out(1)
-        It is in the queue, or has gone out and is not done. If neither, it is done, refused or given up.
+        A cycle later: it is in the queue, or has gone out and is not done. If neither, it is done, refused or given up.
     drop : In(1)
         Given `ask`: it is given up, and passed over from now on.
     again : In(1)
@@ -92,11 +92,15 @@ class Backlog(wiring.Component):
         held = Signal(JOB_BITS)
         queued = Signal(JOB_BITS)
         behind = Signal(JOB_BITS)
+        out = Signal(JOB_BITS)
+        runs = Signal()
+        last = Signal(JOB_BITS)  # of those that have gone out
         skips = Signal()
         counts = Signal()
         m.d.comb += [
             held.eq(self.next - oldest),
             queued.eq(self.next - going),
+            out.eq(going - oldest),
             behind.eq(self.number - oldest),
             self.level.eq(Mux(held >= self.depth - self.jobs, self.jobs, queued)),
             self.w_rdy.eq(self.level != self.jobs),
@@ -108,8 +112,7 @@ class Backlog(wiring.Component):
             self.r_rdy.eq(queued.any() & ~is_passed(going) & ~self.ask),
             skips.eq(queued.any() & is_passed(going)),
             counts.eq((oldest != going) & (is_passed(oldest) | credit.any())),
-            self.waits.eq((behind < held) & (behind >= held - queued) & ~is_passed(self.number)),
-            self.runs.eq((behind < held - queued) & ~is_passed(self.number)),
+            runs.eq(behind < out),
             self.settled.eq(~credit.any() & ~counts),
             self.empty.eq(~held.any() & ~credit.any()),
         ]
@@ -119,12 +122,16 @@ class Backlog(wiring.Component):
             m.d.sync += going.eq(oldest)
         with m.Elif(skips | (self.r_rdy & self.r_en)):
             m.d.sync += going.eq(going + 1)
+        with m.If(self.r_rdy & self.r_en):
+            m.d.sync += last.eq(going)
+        there = ~is_passed(self.number) & ~(self.refused & (self.number == last))
+        m.d.sync += [self.waits.eq((behind < held) & ~runs & there), self.runs.eq(runs & there)]
         by_credit = counts & ~is_passed(oldest)
         m.d.sync += credit.eq(credit + self.done - by_credit)
         with m.If(counts):
             m.d.sync += [oldest.eq(oldest + 1), is_passed(oldest).eq(0)]
         with m.If(self.refused):
-            m.d.sync += is_passed(going - 1).eq(1)
+            m.d.sync += is_passed(last).eq(1)
         with m.If(self.drop):
             m.d.sync += is_passed(self.number).eq(1)
         return m

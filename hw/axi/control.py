@@ -338,22 +338,26 @@ class Control(wiring.Component):
         with nothing under way on the bus."""
         pending = Signal(name="abort_pending")
         number = Signal(JOB_BITS, name="abort_number", reset_less=True)
+        known = Signal()
         given_up = Signal()
         looks = Signal()
+        refused = Cat(self.errors[name] for name in self._refusals).any()
+        decides = again & ~refused  # or it may be the one that is refused: then all begins anew once more
+        m.d.core += known.eq(pending & ~registers.abort_go)
         m.d.comb += [
-            looks.eq(pending & (~self.halt | again)),
-            withdraws.eq(pending & jobs.runs),
-            given_up.eq(looks & (jobs.waits | (jobs.runs & again))),
+            looks.eq(pending & known & (~self.halt | again)),
+            withdraws.eq(pending & known & jobs.runs),
+            given_up.eq(looks & (jobs.waits | (jobs.runs & decides))),
             jobs.ask.eq(pending),
             jobs.number.eq(number),
             jobs.drop.eq(given_up),
             jobs.again.eq(again),
             jobs.done.eq(self.done),
-            jobs.refused.eq(Cat(self.errors[name] for name in self._refusals).any()),
+            jobs.refused.eq(refused),
             registers.abort_pending.eq(pending),
             registers.jobs_queued.eq(jobs.next),
         ]
-        with m.If(looks & (again | ~jobs.runs)):
+        with m.If(looks & (decides | ~jobs.runs)):
             m.d.core += pending.eq(0)
         with m.If(registers.abort_go):
             m.d.core += [pending.eq(1), number.eq(registers.abort_number)]

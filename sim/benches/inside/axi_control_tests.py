@@ -268,22 +268,25 @@ async def patient_memory(dut: HierarchyObject) -> None:
 @cocotb.test
 async def doorbells_beside(dut: HierarchyObject) -> None:
     """Jobs by registers while there are jobs in the ring: whatever has no room is told of, and all others run."""
-    bench = ControlBench(dut, "random")
+    bench = ControlBench(dut)
     await bench.start()
     for _ in range(max(2, bench.blocks // 10)):
         before, jobs = await bench.driver.value("jobs_done"), bench.random_jobs(1 << MOST)
         await bench.open_ring(MOST)
-        bench.writes.aw_channel.pause = True
+        bench.reads.ar_channel.pause = bench.rng.random() < 0.5
         await bench.post([bench.descriptor(job, addresses) for job, addresses in jobs])
-        for job, addresses in bench.random_jobs(3):
+        await bench.cycles(int(bench.rng.integers(100)))
+        bench.reads.ar_channel.pause = True
+        full = False
+        while not full:
+            ((job, addresses),) = bench.random_jobs(1)
             await bench.describe(job, addresses)
             await bench.driver.write("doorbell", go=1)
-            while (errors := await bench.driver.errors()) == {"queue_full"}:
-                bench.writes.aw_channel.pause = False
-                await bench.driver.write("doorbell", go=1)
-            same("errors", 0, len(errors), 8)
-            jobs.append((job, addresses))
-        bench.writes.aw_channel.pause = False
+            errors = await bench.driver.errors()
+            full = errors == {"queue_full"}
+            same("errors", 0, len(errors) - full, 8)
+            jobs += [] if full else [(job, addresses)]
+        bench.reads.ar_channel.pause = False
         await bench.driver.until("status", lambda status: not status["busy"])
         same("jobs done", before + len(jobs), await bench.driver.value("jobs_done"), 32)
         for i, (job, addresses) in enumerate(jobs):
@@ -429,7 +432,7 @@ async def jobs_given_up(dut: HierarchyObject, stall: str) -> None:
             for job, addresses in jobs:
                 await bench.submit(job, addresses)
         await bench.cycles(int(rng.integers(0, 400)))
-        chosen = int(rng.choice([rng.integers(len(jobs)), len(jobs) - 1]))
+        chosen = int(rng.integers(len(jobs))) if rng.random() < 0.5 else len(jobs) - 1
         begun = jobs[chosen][1]["x"] in bench.begun
         bench.taken, bench.gives_up = bench.opened, True
         await driver.abort(first + chosen)
@@ -450,6 +453,38 @@ async def jobs_given_up(dut: HierarchyObject, stall: str) -> None:
             else:
                 bench.check(f"job {i}, of which number {chosen} was to be given up", job, addresses)
         await bench.idle()
+    bench.finish()
+
+
+@cocotb.test
+async def given_up_behind_refused(dut: HierarchyObject) -> None:
+    """Jobs that are refused keep their numbers: one behind them is given up, and what is behind that one runs."""
+    bench = ControlBench(dut)
+    driver = bench.driver
+    await bench.start()
+    for _ in range(max(4, bench.blocks // 2)):
+        jobs, first = bench.random_jobs(3), await driver.value("jobs_queued")
+        done, refused = [await driver.value(f"jobs_{what}") for what in ("done", "refused")]
+        descriptors = [bench.descriptor(job, addresses) for job, addresses in jobs]
+        empty = bytes(2) + descriptors[0][2:]
+        order = [descriptors[0], empty, *descriptors[1:]] if bench.rng.random() < 0.5 else [empty, *descriptors]
+        await bench.open_ring(2)
+        bench.taken, bench.gives_up = bench.opened, True
+        await bench.post(order)
+        await bench.cycles(int(bench.rng.integers(0, 60)))
+        await driver.abort(first + 2)
+        await driver.until("status", lambda status: not status["busy"])
+        bench.gives_up = False
+        errors = await driver.errors()
+        if errors not in ({"empty"}, {"empty", "aborted"}):
+            raise Mismatch(f"One job was to be given up and another is empty, and the errors are {errors}.")
+        given_up = "aborted" in errors
+        same("jobs refused", refused + 1, await driver.value("jobs_refused"), 32)
+        same("jobs done", done + 3 - given_up, await driver.value("jobs_done"), 32)
+        for i in (0, 1, 2):
+            if i != 1 or not given_up:
+                bench.check(f"job {i}", *jobs[i])
+        await bench.becomes_idle()
     bench.finish()
 
 
