@@ -53,6 +53,10 @@ LATER = (
     "address_bits",
     "id_bits",
     "port_registers",
+    "ring",
+    "coalescing",
+    "idle",
+    "abort",
 )
 """Fields that `DesignPoint.as_dict` leaves out where they are as by default: they came later, and what describes a
 design without them stays as it was."""
@@ -135,6 +139,15 @@ class DesignPoint:
         what a bus error was about; a watchdog; what the bus did, in counters; and whether counters stand still.
     strides : bool
         Whether a job can have its results written row by row, with a distance of its own from row to row.
+    ring : bool
+        Whether jobs can be given by descriptors in memory, which the accelerator fetches by itself.
+    coalescing : bool
+        Whether the interrupt can wait until several jobs are done, or for some time after one.
+    idle : bool
+        Whether an output of the memory port says that there is nothing to do, so that its clock can be stopped.
+
+    abort : bool
+        Whether a job can be given up that is queued or under way, and those behind it go on. Without `keep_rows`.
 
     Raises
     ------
@@ -168,6 +181,10 @@ class DesignPoint:
     port_registers: bool = False
     diagnostics: bool = False
     strides: bool = False
+    ring: bool = False
+    coalescing: bool = False
+    idle: bool = False
+    abort: bool = False
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -179,7 +196,7 @@ class DesignPoint:
                 f'The dataflow is "os" (output-stationary) or "ws" (weight-stationary), not {shown(self.dataflow)}.'
             )
         self._check_activations()
-        for name in ("port_registers", "diagnostics", "strides"):
+        for name in ("port_registers", "diagnostics", "strides", "ring", "coalescing", "idle", "abort"):
             if not isinstance(getattr(self, name), bool):
                 raise GossetError(f"{name} is true or false, not {shown(getattr(self, name))}.")
         for name, least, most in (("rows", 1, MAX_EDGE), ("cols", 1, MAX_EDGE), ("jobs", 2, 16)):
@@ -219,6 +236,10 @@ class DesignPoint:
         self._check_range("address_bits", 32, 64)
         if integer(self.id_bits, "id_bits", 0, MAX_ID_BITS):
             self._check_range("id_bits", self.least_id_bits, MAX_ID_BITS)
+        if self.abort and self.keep_rows:
+            raise GossetError(
+                "Jobs that are begun anew cannot add twice to what was kept: leave keep_rows or abort out."
+            )
         if self.front_end and self.front_end.format != self.format:
             raise GossetError(f"The front end packs as {self.front_end.format}, but the design takes {self.format}.")
         if self.front_end and not self.packed:
@@ -271,8 +292,8 @@ class DesignPoint:
 
     @property
     def least_id_bits(self) -> int:
-        """Bits that tell the readers of a memory port apart: four, and more with an output stage or raw rows."""
-        return 3 if self.output or self.front_end else 2
+        """Bits that tell the readers of a memory port apart: four, more with an output stage, raw rows or a ring."""
+        return 3 if self.output or self.front_end or self.ring else 2
 
     @property
     def result_bits(self) -> int:

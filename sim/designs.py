@@ -41,6 +41,10 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
     "address_bits": (32, 40, 64),
     "id_bits": (0, 5),
     "port_registers": (False, True),
+    "ring": (False, True),
+    "coalescing": (False, True),
+    "idle": (False, True),
+    "abort": (False, True),
     "scale": (None, "host", "max", "rms"),
     "candidates": ("parallel", "serial"),
     "length": (8, 16, 64),
@@ -54,7 +58,7 @@ there is room for on chip, at least. `scale` is None without a front end, `resul
 
 OF_PORT = (
     *("bus_bits", "burst", "prefetch", "axcache", "axprot", "address_bits", "id_bits", "port_registers"),
-    *("diagnostics", "strides"),
+    *("diagnostics", "strides", "ring", "coalescing", "idle", "abort"),
 )
 """The parameters of a memory port."""
 
@@ -76,6 +80,7 @@ def design(values: Mapping[str, Any], name: str = "drawn") -> DesignPoint | None
         or (v["multipliers"] == "some" and v["cols"] == 1)
         or (v["scale"] and "packed" not in v["activations"])
         or v["prefetch"] < 2 * v["burst"]
+        or (v["abort"] and v["kept"])
     ):
         return None
     format, front_end = Format(v["q"], v["betas"]), None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from golden.lattice import DIM
 from golden.output import Columns, Rows
+from hw.axi.map import DESCRIPTOR_MARK, descriptor_layout
 from hw.design import DesignPoint
 from hw.engine.banks import w_word, x_word
 from sim.tiles import Payload
@@ -72,6 +73,13 @@ def rows_image(design: DesignPoint, rows: Rows) -> bytes:
     """The memory image of what an output stage multiplies the rows of a job by."""
     words = rows.words().astype("<u4").tobytes()
     return words + bytes(-len(words) % (design.bus_bits // 8))
+
+
+def descriptor_image(**fields: int) -> bytes:
+    """A job as the ring of descriptors in memory has it: fields of `hw.axi.map.descriptor_layout`, of which those that
+    are left out are zero; the mark, if not given, is as it should be."""
+    word = descriptor_layout().const({"mark": DESCRIPTOR_MARK} | fields).as_bits()
+    return word.to_bytes(descriptor_layout().size // 8, "little")
 
 
 def result_rows(design: DesignPoint, data: bytes) -> NDArray[np.uint32]:

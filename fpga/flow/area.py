@@ -49,6 +49,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "address_bits": {"address_bits": 32},
     "id_bits": {"id_bits": 8},
     "diagnostics": {"diagnostics": True},
+    "ring": {"ring": True},
+    "coalescing": {"coalescing": True},
+    "idle": {"idle": True},
+    "abort": {"abort": True},
 }
 """What a memory port can have beside what it always has: fields of a design point, by the name of the unit
 `tiny_axi_<option>`."""

@@ -2,15 +2,27 @@
 
 from collections.abc import Sequence
 
-from amaranth import Cat, DomainRenamer, Module, Mux, Signal, Value
+from amaranth import Cat, Const, DomainRenamer, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import exact_log2
 
+from hw.axi.backlog import Backlog
 from hw.axi.lite import Registers
-from hw.axi.map import SHAPE, TAG_BITS, addresses, along, counters, diagnosis_layout, front_end_layout, job_layout
-from hw.axi.ports import lite
+from hw.axi.map import (
+    JOB_BITS,
+    PATIENCE_BITS,
+    SHAPE,
+    TAG_BITS,
+    WAITING_BITS,
+    addresses,
+    counters,
+    diagnosis_layout,
+    front_end_layout,
+    job_layout,
+)
+from hw.axi.ports import ADDRESS_BITS, lite
+from hw.axi.ring import Ring, fetch_layout, misplaced
 from hw.design import DesignPoint
 from hw.engine.counters import COUNTER_BITS
 from hw.engine.planner import FIELD_BITS, SUMS
@@ -53,6 +65,18 @@ class Control(wiring.Component):
     front_end : Out, if the map has registers for one
     freeze : Out(1), if the map has registers for diagnostics
     diagnosis : In, the same
+    fetch : Out(stream of address, number), if the map has registers for a ring of descriptors
+    words : In(stream of bus_bits), the same
+        The beats of the descriptors that were fetched.
+    came, lost : In(1), the same
+        The last beat of one has come back; a beat was answered by an error.
+    accelerator_reset : Out(1), if the map has registers to give jobs up
+        Resets what takes the jobs: with `core_reset`; and alone, whereupon jobs that are not done are given anew.
+    still : In(1), of a design with `idle` whose jobs have addresses
+        Nothing is under way on the bus.
+    idle : Out(1), the same
+        Nothing is queued, fetched, running or to be answered, and nothing is about to change: the clock may stop until
+        an access to the registers begins.
     """
 
     def __init__(self, design: DesignPoint, map: RegisterMap, refusals: Sequence[str], fatal: Sequence[str]):
@@ -60,7 +84,10 @@ class Control(wiring.Component):
         self._addressed = "job_x_low" in map.by_name
         self._front_end = "front_end" in map.by_name
         self._observed = "watchdog" in map.by_name
-        own = ("queue_full", "misaligned", "stuck")
+        self._ring = "ring_tail" in map.by_name
+        self._abort = "abort" in map.by_name
+        self._idle = design.idle and self._addressed
+        own = ("queue_full", "misaligned", "stuck", "bad_descriptor", "aborted")
         names = [field.name for field in map.by_name["error"].fields if field.name not in own]
         super().__init__(
             {
@@ -76,32 +103,73 @@ class Control(wiring.Component):
                 "counters": In(data.StructLayout(dict.fromkeys(counters(design, self._addressed), COUNTER_BITS))),
                 **({"front_end": Out(front_end_layout())} if self._front_end else {}),
                 **({"freeze": Out(1), "diagnosis": In(diagnosis_layout())} if self._observed else {}),
+                **(
+                    {
+                        "fetch": Out(stream.Signature(fetch_layout())),
+                        "words": In(stream.Signature(design.bus_bits)),
+                        "came": In(1),
+                        "lost": In(1),
+                    }
+                    if self._ring
+                    else {}
+                ),
+                **({"accelerator_reset": Out(1, init=1)} if self._abort else {}),
+                **({"still": In(1), "idle": Out(1)} if self._idle else {}),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         """Soft reset; doorbell; errors and interrupt; counters."""
         m = Module()
-        m.submodules.registers = registers = Registers(self.map)
+        m.submodules.registers = registers = Registers(self.map, idle=self._idle)
         wiring.connect(m, wiring.flipped(self.s_axi_ctrl), registers.s_axi_ctrl)
 
         halted = Signal()
+        settled = Signal()  # neither on the way into a reset of the core nor out of it
+        withdraws = Signal()  # a job that runs is to be given up
+        withdrawn = Signal()
+        again = Signal()
         with m.If(Cat(self.errors[name] for name in self._fatal).any()):
             m.d.core += halted.eq(1)
         with m.FSM(init="hold"):
             with m.State("run"):
                 m.d.comb += self.halt.eq(halted)
+                if self._idle:
+                    m.d.comb += settled.eq(~registers.control_reset)
                 with m.If(registers.control_reset):
                     m.next = "stop"
+                if self._abort:
+                    with m.Elif(withdraws):
+                        m.next = "withdraw"
+            if self._abort:
+                with m.State("withdraw"):
+                    m.d.comb += self.halt.eq(1)
+                    with m.If(registers.control_reset):
+                        m.next = "stop"
+                    with m.Elif(halted):
+                        m.next = "run"
+                    with m.Elif(self.quiet & withdrawn):
+                        m.d.sync += self.accelerator_reset.eq(1)
+                        m.next = "again"
+                with m.State("again"):
+                    m.d.comb += [self.halt.eq(1), again.eq(1)]
+                    m.d.sync += self.accelerator_reset.eq(0)
+                    m.next = "run"
             with m.State("stop"):
                 m.d.comb += self.halt.eq(1)
                 with m.If(self.quiet):
                     m.d.sync += self.core_reset.eq(1)
+                    if self._abort:
+                        m.d.sync += self.accelerator_reset.eq(1)
                     m.next = "hold"
             with m.State("hold"):
                 m.d.comb += self.halt.eq(1)
+                if self._idle:
+                    m.d.comb += settled.eq(registers.control_reset)
                 with m.If(~registers.control_reset):
                     m.d.sync += self.core_reset.eq(0)
+                    if self._abort:
+                        m.d.sync += self.accelerator_reset.eq(0)
                     m.next = "run"
 
         # The doorbell, and the queue behind it.
@@ -131,18 +199,15 @@ class Control(wiring.Component):
         taken = Signal()
         has_room = Signal()
         if self._addressed:
-            places = {name: job[name] for name in along(self.design).members if name not in ("tag", "scale")}
-            if self._front_end:
-                places["x_stride"] &= job.raw.replicate(len(job.x_stride))  # nobody else looks at it
             for name in addresses(self.design):
                 halves = (getattr(registers, f"job_{name}_{half}") for half in ("low", "high"))
                 m.d.comb += job[name].eq(Cat(*halves))
             if self.design.strides:
                 m.d.comb += job.y_stride.eq(registers.job_y_stride)
-            offset = exact_log2(self.design.bus_bits // 8)
             # A doorbell is a write of its own, which comes later.
-            m.d.sync += misaligned.eq(Cat(place[:offset] for place in places.values()).any())
-        queue = SyncFIFO(width=len(job.as_value()), depth=self.design.jobs)
+            m.d.sync += misaligned.eq(misplaced(self.design, job))
+        size = len(job.as_value())
+        queue = Backlog(self.design, size) if self._abort else SyncFIFO(width=size, depth=self.design.jobs)
         m.submodules.queue = DomainRenamer("core")(queue)
         m.d.comb += [
             has_room.eq(queue.w_rdy & ~self.halt),
@@ -157,18 +222,35 @@ class Control(wiring.Component):
 
         # Errors and the interrupt.
         under_way = Signal(FIELD_BITS)  # more than can be
+        busy: Value = under_way.any()
         errors = {"queue_full": rung & ~has_room, "misaligned": rung & misaligned}
+        queued: Value = taken
+        waits: Value = Const(0, 1)
+        if self._ring:
+            ring, passed_over = self._fetch(m, registers, queue, rung, again)
+            queued = queue.w_en & has_room
+            busy = busy | ring.waits
+            errors["misaligned"] |= passed_over & ring.misaligned
+            errors["bad_descriptor"] = passed_over & ring.bad
         if self._observed:
             m.d.comb += job.tag.eq(registers.job_tag)
-            errors["stuck"] = self._diagnose(m, registers, under_way.any())
+            errors["stuck"] = self._diagnose(m, registers, busy)
+        if isinstance(queue, Backlog):
+            errors["aborted"] = self._give_up(m, registers, queue, withdraws, again)
+            m.d.comb += withdrawn.eq(queue.settled)
+            waits = waits | registers.abort_pending | ~queue.empty
         errors |= {name: self.errors[name] for name in self.errors.shape().members}
+        told: Value = self.done
+        if self.design.coalescing:
+            told, later = self._wait(m, registers)
+            waits = waits | later
         sets = []
         for field in self.map.by_name["error"].fields:
             sets.append(getattr(registers, f"error_{field.name}_set"))
             m.d.comb += sets[-1].eq(errors[field.name])
         m.d.comb += [
             registers.irq_status_error_set.eq(Cat(*sets).any()),
-            registers.irq_status_job_done_set.eq(self.done),
+            registers.irq_status_job_done_set.eq(told),
         ]
         causes = [
             getattr(registers, f"irq_status_{cause}") & getattr(registers, f"irq_enable_{cause}")
@@ -178,10 +260,11 @@ class Control(wiring.Component):
 
         # What became of the jobs.
         events = {
-            "queued": taken,
+            "queued": queued,
             "accepted": self.accepted,
             "refused": Cat(self.errors[name] for name in self._refusals).any(),
             "done": self.done,
+            **({"aborted": errors["aborted"]} if self._abort else {}),
         }
         counts = {name: Signal(32, name=f"jobs_{name}") for name in ("accepted", "refused", "done")}
         was = {name: Signal(name=f"was_{name}") for name in events}
@@ -190,12 +273,13 @@ class Control(wiring.Component):
             # That a job was done is told of at once: the interrupt says so, and whoever hears it may look.
             with m.If(was[name] if name == "accepted" else events[name]):
                 m.d.core += count.eq(count + 1)
-        m.d.core += under_way.eq(under_way + was["queued"] - was["refused"] - was["done"])
+        left = under_way + was["queued"] - was["refused"] - was["done"]
+        m.d.core += under_way.eq(left - was["aborted"] if self._abort else left)
         m.d.comb += [
             registers.jobs_accepted.eq(counts["accepted"]),
             registers.jobs_refused.eq(counts["refused"]),
             registers.jobs_done.eq(counts["done"]),
-            registers.status_busy.eq(under_way.any()),
+            registers.status_busy.eq(busy),
             registers.status_halted.eq(halted),
             registers.status_in_reset.eq(self.core_reset),
         ]
@@ -206,10 +290,99 @@ class Control(wiring.Component):
             shown = Signal(COUNTER_BITS, name=f"shown_{name}")
             with m.If(registers.counter_control_clear):
                 m.d.core += base.eq(self.counters[name])
+            if self._abort:
+                with m.If(again):
+                    m.d.core += base.eq(base - self.counters[name])
             with m.If(registers.counter_control_snapshot):
                 m.d.sync += shown.eq(self.counters[name] - base)
             m.d.comb += getattr(registers, f"count_{name}").eq(shown)
+        if self._idle:
+            m.d.sync += self.idle.eq(registers.idle & self.still & settled & ~(busy | waits | Cat(was.values()).any()))
         return m
+
+    def _fetch(
+        self, m: Module, registers: Registers, queue: SyncFIFO | Backlog, rung: Value, again: Signal
+    ) -> tuple[Ring, Value]:
+        """The ring, whose jobs are queued when no doorbell is rung; and whether one is passed over."""
+        m.submodules.ring = ring = Ring(self.design, self.map)
+        wiring.connect(m, wiring.flipped(self.fetch), ring.fetch)
+        wiring.connect(m, wiring.flipped(self.words), ring.words)
+        refused = ring.bad | ring.misaligned
+        passed_over = ring.job.valid & ring.job.ready & refused
+        failed = passed_over | self.lost
+        about = {"bad": ring.bad & ~self.lost, "misaligned": ring.misaligned & ~self.lost, "bus": self.lost}
+        about["number"] = Mux(self.lost, ring.coming, ring.head)
+        m.d.comb += [
+            ring.base.eq(Cat(Const(0, ADDRESS_BITS // 2 - len(registers.ring_base_low)), registers.ring_base_low)),
+            ring.base[ADDRESS_BITS // 2 :].eq(registers.ring_base_high),
+            ring.size.eq(registers.ring_size),
+            ring.tail.eq(registers.ring_tail),
+            ring.clear.eq(self.core_reset),
+            *([ring.again.eq(again)] if self._abort else []),
+            ring.came.eq(self.came),
+            ring.job.ready.eq(~self.halt & (refused | (queue.w_rdy & ~rung))),
+            registers.ring_head.eq(ring.head),
+            registers.ring_error_valid_set.eq(failed),
+        ]
+        with m.If(ring.job.valid & ~rung):
+            m.d.comb += [queue.w_data.eq(ring.job.payload), queue.w_en.eq(~self.halt & ~refused)]
+        for name, value in about.items():
+            shown = Signal.like(getattr(registers, f"ring_error_{name}"), name=f"shown_{name}")
+            with m.If(failed & ~registers.ring_error_valid):
+                m.d.sync += shown.eq(value)
+            m.d.comb += getattr(registers, f"ring_error_{name}").eq(shown)
+        return ring, passed_over
+
+    def _give_up(self, m: Module, registers: Registers, jobs: Backlog, withdraws: Signal, again: Signal) -> Signal:
+        """Whether the job that was asked for is given up: at once if it is queued; if it runs, when all begin anew,
+        with nothing under way on the bus."""
+        pending = Signal(name="abort_pending")
+        number = Signal(JOB_BITS, name="abort_number", reset_less=True)
+        known = Signal()
+        given_up = Signal()
+        looks = Signal()
+        refused = Cat(self.errors[name] for name in self._refusals).any()
+        decides = again & ~refused  # or it may be the one that is refused: then all begins anew once more
+        m.d.core += known.eq(pending & ~registers.abort_go)
+        m.d.comb += [
+            looks.eq(pending & known & (~self.halt | again)),
+            withdraws.eq(pending & known & jobs.runs),
+            given_up.eq(looks & (jobs.waits | (jobs.runs & decides))),
+            jobs.ask.eq(pending),
+            jobs.number.eq(number),
+            jobs.drop.eq(given_up),
+            jobs.again.eq(again),
+            jobs.done.eq(self.done),
+            jobs.refused.eq(refused),
+            registers.abort_pending.eq(pending),
+            registers.jobs_queued.eq(jobs.next),
+        ]
+        with m.If(looks & (decides | ~jobs.runs)):
+            m.d.core += pending.eq(0)
+        with m.If(registers.abort_go):
+            m.d.core += [pending.eq(1), number.eq(registers.abort_number)]
+        shown = Signal(JOB_BITS, name="shown_aborted")
+        with m.If(given_up):
+            m.d.sync += shown.eq(number)
+        m.d.comb += registers.aborted.eq(shown)
+        return given_up
+
+    def _wait(self, m: Module, registers: Registers) -> tuple[Value, Value]:
+        """Whether jobs that are done are told of, as many or as late as the register says; whether they will be, if
+        nothing else happens."""
+        jobs, cycles = registers.irq_coalescing_jobs, registers.irq_coalescing_cycles
+        waiting = Signal(WAITING_BITS)  # done and not told of: never more than may wait
+        age = Signal(PATIENCE_BITS)  # of the first of them
+        enough = Signal()
+        over = Signal()
+        told = Signal()
+        m.d.comb += [enough.eq(waiting >= jobs), told.eq(waiting.any() & (enough | over))]
+        m.d.core += [
+            waiting.eq(Mux(told, 0, waiting) + self.done),
+            age.eq(Mux(told | ~waiting.any(), 0, age + 1)),
+            over.eq(cycles.any() & (age >= cycles) & ~told),
+        ]
+        return told, waiting.any() & (enough | cycles.any())
 
     def _diagnose(self, m: Module, registers: Registers, busy: Value) -> Signal:
         """Tags, what a bus error was about, and the watchdog, whose pulse is returned."""

@@ -123,6 +123,8 @@ class Top(wiring.Component):
     irq : Out(1)
     core_reset : Out(1)
         Resets the clock domain `core`; out of a register, which a reset sets.
+    accelerator_reset : Out(1), if jobs can be given up
+        Resets the clock domain `accelerator`; the same.
     """
 
     KIND: ClassVar[str]
@@ -135,9 +137,10 @@ class Top(wiring.Component):
         self.design, self.core = design, self.CORE(design)
         self.map = self.registers(design)
         """The registers."""
-        super().__init__(
-            {"s_axi_ctrl": In(lite(self.map.address_bits)), "irq": Out(1), "core_reset": Out(1, init=1), **members}
-        )
+        self._gives_up = "abort" in self.map.by_name
+        resets = ("core_reset", *(["accelerator_reset"] if self._gives_up else []))
+        members |= {name: Out(1, init=1) for name in resets}
+        super().__init__({"s_axi_ctrl": In(lite(self.map.address_bits)), "irq": Out(1), **members})
 
     @classmethod
     def registers(cls, design: DesignPoint) -> RegisterMap:
@@ -150,7 +153,7 @@ class Top(wiring.Component):
         m = Module()
         core = self.core
         m.submodules.control = control = Control(self.design, self.map, errors(self.design), core.FATAL)
-        m.submodules.accelerator = DomainRenamer("core")(core)
+        m.submodules.accelerator = DomainRenamer("accelerator" if self._gives_up else "core")(core)
         wiring.connect(m, wiring.flipped(self.s_axi_ctrl), control.s_axi_ctrl)
         wiring.connect(m, control.job, core.job)
         m.d.comb += [
@@ -163,6 +166,8 @@ class Top(wiring.Component):
             control.quiet.eq(core.quiet),
             core.halt.eq(control.halt),
         ]
+        if self._gives_up:
+            m.d.comb += self.accelerator_reset.eq(control.accelerator_reset)
         if "front_end" in core.signature.members:
             m.d.comb += core.front_end.eq(control.front_end)
         if core.observed(self.design):

@@ -133,27 +133,30 @@ static inline uint32_t @prefix@_room(@prefix@_device *device)
     return (status & @PREFIX@_STATUS_ROOM_MASK) >> @PREFIX@_STATUS_ROOM_SHIFT;
 }
 
+/* Whether all addresses and strides of a job are multiples of the bus width. */
+static inline bool @prefix@_aligned(const @prefix@_job *job)
+{
+    uint64_t places = job->x | job->w | job->y;
+#ifdef @PREFIX@_JOB_C_LOW
+    places |= job->c;
+#endif
+#ifdef @PREFIX@_JOB_R_LOW
+    places |= job->r;
+#endif
+#ifdef @PREFIX@_JOB_Y_STRIDE
+    places |= job->y_stride;
+#endif
+#ifdef @PREFIX@_JOB_X_STRIDE
+    places |= job->x_stride;
+#endif
+    return places % @PREFIX@_BUS_BYTES == 0;
+}
+
 /* Queues a job, if there is room. Whether it is a legal one is found out later, and told by @prefix@_wait. */
 static inline int @prefix@_submit(@prefix@_device *device, const @prefix@_job *job)
 {
-    if ((job->x | job->w | job->y) % @PREFIX@_BUS_BYTES)
+    if (!@prefix@_aligned(job))
         return @PREFIX@_FAILED;
-#ifdef @PREFIX@_JOB_C_LOW
-    if (job->c % @PREFIX@_BUS_BYTES)
-        return @PREFIX@_FAILED;
-#endif
-#ifdef @PREFIX@_JOB_R_LOW
-    if (job->r % @PREFIX@_BUS_BYTES)
-        return @PREFIX@_FAILED;
-#endif
-#ifdef @PREFIX@_JOB_Y_STRIDE
-    if (job->y_stride % @PREFIX@_BUS_BYTES)
-        return @PREFIX@_FAILED;
-#endif
-#ifdef @PREFIX@_JOB_X_STRIDE
-    if (job->x_stride % @PREFIX@_BUS_BYTES)
-        return @PREFIX@_FAILED;
-#endif
     if (@prefix@_room(device) == 0)
         return @PREFIX@_NO_ROOM;
     @PREFIX@_WRITE(device, @PREFIX@_JOB_ROWS, job->rows);
@@ -189,6 +192,106 @@ static inline int @prefix@_submit(@prefix@_device *device, const @prefix@_job *j
     @PREFIX@_WRITE(device, @PREFIX@_DOORBELL, @PREFIX@_DOORBELL_GO_MASK);
     return @PREFIX@_OK;
 }
+
+#ifdef @PREFIX@_RING_TAIL
+/* A ring of descriptors in memory. */
+typedef struct {
+    volatile uint32_t *memory; /* where the processor sees it */
+    uint32_t size;             /* descriptors that it has room for: a power of two up to 32768 */
+    uint16_t tail;             /* descriptors written */
+} @prefix@_ring;
+
+#define @PREFIX@_DESCRIPTOR_WORDS @DESCRIPTOR_WORDS@u
+
+/* Has the accelerator read a ring at an address of the bus, a multiple of a descriptor. None may be left in another. */
+static inline int @prefix@_ring_open(@prefix@_device *device, @prefix@_ring *ring, uint64_t address)
+{
+    uint32_t log = 0;
+    while (ring->size > 1u << log)
+        log++;
+    if (ring->size != 1u << log || log > @PREFIX@_RING_SIZE_VALUE_MASK || address % (4u * @PREFIX@_DESCRIPTOR_WORDS))
+        return @PREFIX@_FAILED;
+    ring->tail = (uint16_t)@PREFIX@_READ(device, @PREFIX@_RING_HEAD);
+    @PREFIX@_WRITE(device, @PREFIX@_RING_BASE_LOW, (uint32_t)address);
+    @PREFIX@_WRITE(device, @PREFIX@_RING_BASE_HIGH, (uint32_t)(address >> 32));
+    @PREFIX@_WRITE(device, @PREFIX@_RING_SIZE, log);
+    return @PREFIX@_OK;
+}
+
+/* Writes a job to the ring, if there is room, and does not tell of it yet. */
+static inline int @prefix@_ring_put(@prefix@_device *device, @prefix@_ring *ring, const @prefix@_job *job)
+{
+    if (!@prefix@_aligned(job))
+        return @PREFIX@_FAILED;
+    if ((uint16_t)(ring->tail - @PREFIX@_READ(device, @PREFIX@_RING_HEAD)) >= ring->size)
+        return @PREFIX@_NO_ROOM;
+    volatile uint32_t *words = ring->memory + (ring->tail % ring->size) * @PREFIX@_DESCRIPTOR_WORDS;
+@DESCRIPTOR@
+    ring->tail++;
+    return @PREFIX@_OK;
+}
+
+/* Tells of all that was written; from here on it is in memory for good, past all caches. */
+static inline void @prefix@_ring_go(@prefix@_device *device, const @prefix@_ring *ring)
+{
+    @PREFIX@_WRITE(device, @PREFIX@_RING_TAIL, ring->tail);
+}
+
+/* What the first descriptor was about that became no job since this was last asked. */
+typedef struct {
+    bool bad, misaligned, bus;
+    uint16_t number; /* as `tail` of the ring was when it was written */
+} @prefix@_lost;
+
+/* Whether a descriptor became no job, and which. */
+static inline bool @prefix@_ring_error(@prefix@_device *device, @prefix@_lost *lost)
+{
+    uint32_t about = @PREFIX@_READ(device, @PREFIX@_RING_ERROR);
+    if (!(about & @PREFIX@_RING_ERROR_VALID_MASK))
+        return false;
+    lost->bad = (about & @PREFIX@_RING_ERROR_BAD_MASK) != 0;
+    lost->misaligned = (about & @PREFIX@_RING_ERROR_MISALIGNED_MASK) != 0;
+    lost->bus = (about & @PREFIX@_RING_ERROR_BUS_MASK) != 0;
+    lost->number = (uint16_t)(about >> @PREFIX@_RING_ERROR_NUMBER_SHIFT);
+    @PREFIX@_WRITE(device, @PREFIX@_RING_ERROR, @PREFIX@_RING_ERROR_VALID_MASK);
+    return true;
+}
+#endif
+
+#ifdef @PREFIX@_ABORT
+/* The number of the job that is queued next, by registers or from a ring. */
+static inline uint16_t @prefix@_next_number(@prefix@_device *device)
+{
+    return (uint16_t)@PREFIX@_READ(device, @PREFIX@_JOBS_QUEUED);
+}
+
+/* Has a job given up, within so many looks. The register error says `aborted` then, unless it was done before. */
+static inline int @prefix@_abort(@prefix@_device *device, uint16_t number, uint32_t patience)
+{
+    @PREFIX@_WRITE(device, @PREFIX@_ABORT, (uint32_t)number << @PREFIX@_ABORT_NUMBER_SHIFT | @PREFIX@_ABORT_GO_MASK);
+    while (@PREFIX@_READ(device, @PREFIX@_ABORT) & @PREFIX@_ABORT_PENDING_MASK)
+        if (patience-- == 0)
+            return @PREFIX@_TIMEOUT;
+    return @PREFIX@_OK;
+}
+
+/* The number of the job that was given up last. */
+static inline uint16_t @prefix@_aborted(@prefix@_device *device)
+{
+    return (uint16_t)@PREFIX@_READ(device, @PREFIX@_ABORTED);
+}
+#endif
+
+#ifdef @PREFIX@_IRQ_COALESCING
+/* Has the interrupt wait until so many jobs are done, or for so many cycles after the first of them. 0 jobs: it waits
+ * for none; 0 cycles: it waits for ever. */
+static inline void @prefix@_coalesce(@prefix@_device *device, uint8_t jobs, uint32_t cycles)
+{
+    @PREFIX@_WRITE(device, @PREFIX@_IRQ_COALESCING,
+                   (uint32_t)jobs << @PREFIX@_IRQ_COALESCING_JOBS_SHIFT |
+                       (cycles << @PREFIX@_IRQ_COALESCING_CYCLES_SHIFT & @PREFIX@_IRQ_COALESCING_CYCLES_MASK));
+}
+#endif
 
 /* Waits until so many jobs are done since the last reset, within so many looks; an error ends it. */
 static inline int @prefix@_wait(@prefix@_device *device, uint32_t jobs, uint32_t patience)

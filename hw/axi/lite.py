@@ -25,6 +25,8 @@ class Registers(wiring.Component):
     Parameters
     ----------
     map : RegisterMap
+    idle : bool
+        Whether it says that it is idle.
 
     Members
     -------
@@ -33,10 +35,12 @@ class Registers(wiring.Component):
         Named by `Field.member`. What is written to a field of access WO is there for one cycle.
     <field>_set : In
         Sets the bits of a field of access W1C; it wins over a write that clears them.
+    idle : Out(1), if asked for
+        No access is under way, and none begins.
     """
 
-    def __init__(self, map: RegisterMap):
-        self.map = map
+    def __init__(self, map: RegisterMap, *, idle: bool = False):
+        self.map, self._tells = map, idle
         members: dict[str, wiring.Member] = {"s_axi_ctrl": In(lite(map.address_bits))}
         for register in map.registers:
             for field in register.fields:
@@ -45,6 +49,8 @@ class Registers(wiring.Component):
                     members[name] = In(field.bits) if field.access == "RO" else Out(field.bits, init=field.reset)
                 if field.access == "W1C":
                     members[f"{name}_set"] = In(field.bits)
+        if idle:
+            members["idle"] = Out(1)
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
@@ -125,6 +131,11 @@ class Registers(wiring.Component):
                         m.d.sync += [answered.eq(Mux(found.there, OKAY, SLVERR)), read.eq(found.data)]
             with m.If(looked & has_wanted):
                 m.d.sync += [has_wanted.eq(0), axi.rvalid.eq(1)]
+        if self._tells:
+            begins = Cat(axi.awvalid, axi.wvalid, axi.arvalid)
+            m.d.comb += self.idle.eq(
+                ~Cat(begins, has_address, has_data, decoded, written, axi.bvalid, has_wanted, looked, axi.rvalid).any()
+            )
         return m
 
     def _write(self, m: Module, name: str, access: str, hit: Value, data: Value, mask: Value) -> None:

@@ -5,6 +5,7 @@ from typing import get_args
 
 from amaranth.hdl import ShapeLike
 from amaranth.lib import data
+from amaranth.utils import exact_log2
 
 from golden.frontend import GAIN_EXPONENT_BITS, MANTISSA_BITS, SEED, SEED_BITS, FrontEndRules, ScaleMode
 from hw.axi.ports import ADDRESS_BITS, RESPONSE_BITS
@@ -38,6 +39,33 @@ TAG_BITS = 16
 
 STRIDE_BITS = 32
 """Bits of the distance from row to row, in bytes."""
+
+DESCRIPTOR_MARK = int.from_bytes(b"GJOB", "big")
+"""What the last word of a descriptor reads as."""
+
+
+def descriptor_layout() -> data.StructLayout:
+    """A job as it is in memory, the same for all designs: what one has no register for is not looked at.
+
+    The fields hold what the registers of a job hold that have their names; `mode` and `scale` are the words of
+    `job_mode` and `job_scale`. `mark` is `DESCRIPTOR_MARK`.
+    """
+    fields: dict[str, ShapeLike] = {**dict.fromkeys(SHAPE, FIELD_BITS), "mode": 16}
+    fields |= dict.fromkeys((*ADDRESSES, COLUMNS, ROWS), ADDRESS_BITS) | {"y_stride": STRIDE_BITS}
+    return data.StructLayout(fields | {"x_stride": STRIDE_BITS, "scale": 16, "tag": TAG_BITS, "mark": 32})
+
+
+RING_BITS = 16
+"""Bits of the number of a descriptor."""
+
+SIZE_BITS = RING_BITS.bit_length() - 1
+"""Bits of the logarithm of a ring's size: up to half as many descriptors as there are numbers."""
+
+JOB_BITS = 16
+"""Bits of the number of a job."""
+
+WAITING_BITS, PATIENCE_BITS = 8, 24
+"""Bits of the number of jobs, and of cycles, that an interrupt waits for."""
 
 BUS_COUNTERS = {
     "read_beats": "Beats read",
@@ -121,11 +149,17 @@ def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, ad
     if addressed:
         doorbell["misaligned"] = (
             f"The doorbell was rung with an address{' or a stride' * design.strides} that is no multiple of the bus "
-            "width; nothing was queued."
+            f"width; nothing was queued.{' Or a descriptor had one, and was passed over.' * design.ring}"
         )
     observed = design.diagnostics and addressed
     stuck = "Jobs were under way, and for as many cycles as `watchdog` says nothing moved."
     errors = doorbell | errors | ({"stuck": stuck} if observed else {})
+    if design.ring and addressed:
+        errors["bad_descriptor"] = (
+            "A descriptor had no mark or a mode that the design does not have; it was passed over."
+        )
+    if design.abort and addressed:
+        errors["aborted"] = "A job was given up, as was asked for."
     major, minor, patch = (int(part) for part in version("gosset").split(".")[:3])
     format = design.format
     registers = [
@@ -306,6 +340,16 @@ def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, ad
     ]
     if observed:
         registers += _diagnosis_registers()
+    if design.ring and addressed:
+        registers += _ring_registers()
+    if design.abort and addressed:
+        registers += _abort_registers()
+    if design.coalescing:
+        wait = (
+            Field("jobs", 0, WAITING_BITS, "RW", "Jobs done, of which the last one is told of; 0 or 1: each."),
+            Field("cycles", WAITING_BITS, PATIENCE_BITS, "RW", "Cycles after which fewer are told of; 0: never."),
+        )
+        registers.append(Register("irq_coalescing", 0x138, "What `irq_status.job_done` waits for.", wait))
     return RegisterMap(module, tuple(sorted(registers, key=lambda register: register.offset)))
 
 
@@ -331,6 +375,48 @@ def _diagnosis_registers() -> list[Register]:
         Register("bus_error", 0x108, "A bus error.", about),
         value("bus_error_low", 0x10C, 32, "RO", "Address of its burst, low half."),
         value("bus_error_high", 0x110, 32, "RO", "Address of its burst, high half."),
+    ]
+
+
+def _ring_registers() -> list[Register]:
+    """The registers of a ring of descriptors."""
+    low = exact_log2(descriptor_layout().size // 8)
+    base = Field("value", low, 32 - low, "RW", "Address of the ring, a multiple of a descriptor, low half.")
+    high = Field("value", 0, 32, "RW", "Address of the ring, high half.")
+    size = Field("value", 0, SIZE_BITS, "RW", "Logarithm to base 2 of the number of descriptors it has room for.")
+    tail = Field("value", 0, RING_BITS, "RW", "Descriptors written, modulo 2^16: a write has the new ones fetched.")
+    head = Field("value", 0, RING_BITS, "RO", "Descriptors taken, modulo 2^16: their places are free again.")
+    about = (
+        Field("valid", 0, 1, "W1C", "There was one, and the fields beside say of the first what it was about."),
+        Field("bad", 1, 1, "RO", "No mark, or a mode that the design does not have."),
+        Field("misaligned", 2, 1, "RO", "An address or a stride is no multiple of the bus width."),
+        Field("bus", 3, 1, "RO", "A read of it was answered by an error."),
+        Field("number", 16, RING_BITS, "RO", "The descriptor, counted as `ring_head` counts."),
+    )
+    return [
+        Register("ring_base_low", 0x120, "The ring; to be changed only while it is empty.", (base,)),
+        Register("ring_base_high", 0x124, "The ring; to be changed only while it is empty.", (high,)),
+        Register("ring_size", 0x128, "Its size; to be changed only while it is empty.", (size,)),
+        Register("ring_tail", 0x12C, "Doorbell of the ring.", (tail,)),
+        Register("ring_head", 0x130, "How far the ring was read.", (head,)),
+        Register("ring_error", 0x134, "A descriptor that became no job.", about),
+    ]
+
+
+def _abort_registers() -> list[Register]:
+    """The registers that have a job given up."""
+    number = Field("number", 0, JOB_BITS, "WO", "Its number, as `jobs_queued` counts.")
+    ask = (
+        number,
+        Field("pending", 30, 1, "RO", "What was asked for is under way."),
+        Field("go", 31, 1, "WO", "Has a job given up, unless it is done or was refused."),
+    )
+    queued = Field("value", 0, JOB_BITS, "RO", "Jobs queued since the last reset, soft or not: the next one's number.")
+    aborted = Field("value", 0, JOB_BITS, "RO", "Number of the job that was given up last.")
+    return [
+        Register("jobs_queued", 0x13C, "Jobs queued.", (queued,)),
+        Register("abort", 0x140, "A job to be given up.", ask),
+        Register("aborted", 0x144, "The job that was given up last.", (aborted,)),
     ]
 
 

@@ -12,9 +12,10 @@ from golden.lattice import DIM
 from golden.output import COLUMN_BITS, ROW_BITS
 from hw.axi.bursts import WORDS_BITS
 from hw.axi.core import Core, Top
-from hw.axi.map import COLUMNS, ROWS, STRIDE_BITS, along
+from hw.axi.map import COLUMNS, ROWS, STRIDE_BITS, along, descriptor_layout
 from hw.axi.ports import ADDRESS_BITS, RESPONSE_BITS, PortRegisters, forward, memory
 from hw.axi.read import Reader, ReaderShape, ReadMaster, id_bits, reader_shapes, tag_bits
+from hw.axi.ring import fetch_layout
 from hw.axi.write import WriteMaster
 from hw.design import LEAST_PREFETCH, DesignPoint
 from hw.engine.accelerator import Routed, raw_sink
@@ -103,6 +104,9 @@ class MemoryCore(Core):
     Members
     -------
     memory : Out(AXI4)
+    fetch, words, came, lost : of a design with a ring of descriptors
+    still : Out(1), of a design with `idle`
+        See `Control`.
     """
 
     ERRORS: ClassVar = {
@@ -113,7 +117,15 @@ class MemoryCore(Core):
     ADDRESSED: ClassVar = True
 
     def __init__(self, design: DesignPoint):
-        super().__init__(design, {"memory": Out(memory(design.bus_bits, id_bits(design)))})
+        members: dict[str, wiring.Member] = {"memory": Out(memory(design.bus_bits, id_bits(design)))}
+        if design.ring:
+            members |= {
+                "fetch": In(stream.Signature(fetch_layout())),
+                "words": Out(stream.Signature(design.bus_bits)),
+                "came": Out(1),
+                "lost": Out(1),
+            }
+        super().__init__(design, members | ({"still": Out(1)} if design.idle else {}))
 
     def elaborate(self, platform: object) -> Module:
         """Each job goes to the engine, to either operand's readers and to the writer."""
@@ -130,7 +142,9 @@ class MemoryCore(Core):
         shapes |= finishing_shapes(design)
         if design.front_end:
             shapes[RAW] = raw_shape(design)
-        m.submodules.read = reads = ReadMaster(shapes, design.axcache, id_bits(design))
+        if design.ring:
+            shapes[RING] = ring_shape(design)
+        m.submodules.read = reads = ReadMaster(shapes, design.axcache, id_bits(design), idle=design.idle)
         m.submodules.write = writes = WriteMaster(design)
         m.submodules.results = results = SyncFIFO(width=writes.place.size, depth=design.jobs)
         sinks = {"engine": (engine.plan.valid, engine.plan.ready), "y": (results.w_en, results.w_rdy)}
@@ -199,7 +213,29 @@ class MemoryCore(Core):
         if design.diagnostics:
             m.d.comb += [engine.freeze.eq(self.freeze), self.diagnosis.refused_tag.eq(places.tag)]
             self._diagnose(m, engine, reads, writes)
+        if design.ring:
+            self._ring(m, reads)
+        if design.idle:
+            m.d.comb += self.still.eq(reads.idle & writes.idle)
         return m
+
+    def _ring(self, m: Module, reads: ReadMaster) -> None:
+        """The reader of descriptors, each a plane and a burst of its own."""
+        axi, planes, words = self.memory, getattr(reads, f"{RING}_job"), getattr(reads, RING)
+        beats = descriptor_layout().size // self.design.bus_bits
+        here = axi.rvalid & (axi.rid == list(reads.readers).index(RING))
+        m.d.comb += [
+            planes.payload.address.eq(self.fetch.payload.address),
+            planes.payload.words.eq(beats),
+            planes.payload.beats.eq(beats),
+            planes.payload.planes.eq(1),
+            *([planes.payload.tag.eq(self.fetch.payload.number)] if self.design.diagnostics else []),
+            planes.valid.eq(self.fetch.valid),
+            self.fetch.ready.eq(planes.ready),
+            self.came.eq(here & axi.rlast),
+            self.lost.eq(here & axi.rresp[1]),
+        ]
+        wiring.connect(m, words, wiring.flipped(self.words))
 
     def _diagnose(self, m: Module, engine: Engine, reads: ReadMaster, writes: WriteMaster) -> None:
         """Counters of the bus; whether anything moved; the job that is done; what an error was about."""
@@ -329,6 +365,16 @@ def raw_shape(design: DesignPoint) -> ReaderShape:
     return ReaderShape(bits, design.bus_bits, design.burst, design.prefetch, jobs, tag_bits(design), marks=True)
 
 
+RING = "ring"
+"""The reader of descriptors."""
+
+
+def ring_shape(design: DesignPoint) -> ReaderShape:
+    """The reader of descriptors: a word is a beat, and several are asked for ahead."""
+    depth = max(LEAST_PREFETCH, 2 * design.burst)
+    return ReaderShape(design.bus_bits, design.bus_bits, design.burst, depth, design.jobs, tag_bits(design))
+
+
 class AxiMemoryTop(Top):
     """Jobs by registers, with the addresses of operands and results in memory.
 
@@ -341,6 +387,8 @@ class AxiMemoryTop(Top):
     Members
     -------
     m_axi_mem : Out(AXI4)
+    idle : Out(1), of a design with `idle`
+        See `Control`.
     """
 
     KIND: ClassVar = "axi"
@@ -348,7 +396,7 @@ class AxiMemoryTop(Top):
 
     def __init__(self, design: DesignPoint):
         self.port = memory(design.bus_bits, id_bits(design), design.address_bits)
-        super().__init__(design, {"m_axi_mem": Out(self.port)})
+        super().__init__(design, {"m_axi_mem": Out(self.port)} | ({"idle": Out(1)} if design.idle else {}))
 
     def elaborate(self, platform: object) -> Module:
         """The memory port goes straight to the core, or through registers."""
@@ -360,4 +408,11 @@ class AxiMemoryTop(Top):
             forward(m, registers.inner, inner)
             inner = registers.outer
         forward(m, self.m_axi_mem, inner)
+        control = m.submodules.control
+        if self.design.ring:
+            wiring.connect(m, control.fetch, self.core.fetch)
+            wiring.connect(m, control.words, self.core.words)
+            m.d.comb += [control.came.eq(self.core.came), control.lost.eq(self.core.lost)]
+        if self.design.idle:
+            m.d.comb += [control.still.eq(self.core.still), self.idle.eq(control.idle)]
         return m

@@ -148,9 +148,9 @@ class AxiPorts(wiring.Component):
 
     Signal `awaddr` of the interface `s_axi_ctrl` becomes `s_axi_ctrl_awaddr`; a member that is a port keeps its name.
 
-    The component finds two clock domains: `sync`, and `core` of the same clock, which its output `core_reset` resets.
-    That is a register which `aresetn` sets, so that nothing stands between it and what it resets: `aresetn` is held for
-    two cycles.
+    The component finds the clock domain `sync`, and others of the same clock: `core`, which its output `core_reset`
+    resets, and `accelerator` likewise, if it has that output. Those are registers which `aresetn` sets, so that nothing
+    stands between them and what they reset: `aresetn` is held for two cycles.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ class AxiPorts(wiring.Component):
         for name, member in component.signature.members.items():
             value = getattr(component, name)
             if member.is_port:
-                if name != "core_reset":
+                if not name.endswith("_reset"):
                     add(name, value, member.flow)
             else:
                 ports = [
@@ -197,10 +197,14 @@ class AxiPorts(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Clock domains, and the ports connected to the component."""
         m = Module()
-        sync, core = ClockDomain("sync"), ClockDomain("core")
-        sync.clk = core.clk = self.aclk
-        m.domains += [sync, core]
-        m.d.comb += [sync.rst.eq(~self.aresetn), core.rst.eq(self.component.core_reset)]
+        resets = {"sync": ~self.aresetn, "core": self.component.core_reset}
+        if "accelerator_reset" in self.component.signature.members:
+            resets["accelerator"] = self.component.accelerator_reset
+        for name, reset in resets.items():
+            domain = ClockDomain(name)
+            domain.clk = self.aclk
+            m.domains += domain
+            m.d.comb += domain.rst.eq(reset)
         m.submodules.core = self.component
         for name, inner in self._inner.items():
             port, flow = getattr(self, name), self.signature.members[name].flow

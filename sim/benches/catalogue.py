@@ -16,6 +16,7 @@ from hw.codec.decoder import Decoder
 from hw.codec.frontend import FrontEnd
 from hw.design import DesignPoint
 from hw.generate import Generated, generate, generate_axi, generate_design
+from sim.benches.gated import generate_gated
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,17 @@ def _axi_raw(design: DesignPoint | Format) -> Generated:
 
 
 @cache
+def _axi_control(design: DesignPoint | Format) -> Generated:
+    point = point_of(design, "AXI memory top with all of its control")
+    given = point.front_end is not None and point.front_end.scale == "host"
+    if not point.ring:
+        ids = max(point.id_bits, 3) if point.id_bits else 0
+        point = replace(point, name=f"{point.name}_ring", ring=True, id_bits=ids)
+    point = replace(point, coalescing=True, idle=True, abort=True, keep_rows=0, diagnostics=True)
+    return generate_gated(point if given else replace(point, front_end=None))
+
+
+@cache
 def _front_end(design: DesignPoint | Format) -> Generated:
     point = _with_front_end(point_of(design, "front end"))
     assert point.front_end is not None
@@ -132,6 +144,7 @@ BENCHES = {
     "front_end": Bench("sim.benches.inside.front_end_tests", 300, _front_end, lambda design: design.packed),
     "accelerator": Bench("sim.benches.inside.accelerator_tests", 300, _accelerator),
     "axi_memory": Bench("sim.benches.inside.axi_memory_tests", 50, _axi_memory),
+    "axi_control": Bench("sim.benches.inside.axi_control_tests", 50, _axi_control),
     "axi_stream": Bench("sim.benches.inside.axi_stream_tests", 50, _axi_stream),
     "axi_raw": Bench("sim.benches.inside.axi_raw_tests", 50, _axi_raw, lambda design: design.packed),
 }

@@ -11,6 +11,11 @@ from golden.output import OutputRules
 from hw.design import PRESETS, DesignPoint
 
 
+def test_jobs_that_begin_anew_keep_nothing():
+    with pytest.raises(GossetError, match="leave keep_rows or abort out"):
+        DesignPoint(name="both", rows=1, cols=1, panel_rows=4, keep_rows=16, abort=True)
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_survive_being_written_down(name):
     design = PRESETS[name]
@@ -138,7 +143,7 @@ WRONG = {
     "address_bits": ["64.0", "true", "'64'"],
     "id_bits": ["2.0", "true", "'2'"],
     "port_registers": ["1", "0", "'true'", "[]"],
-    "diagnostics": ["1", "0", "'true'", "[]"],
+    **{key: ["1", "0", "'true'", "[]"] for key in ("diagnostics", "ring", "coalescing", "idle", "abort")},
     "strides": ["1", "0", "'true'", "{}"],
     "name": ["3", "true", "['x']", "{ x = 1 }", "''", "1979-05-27"],
     "dataflow": ["1", "true", "['os']", "'OS'", "{}", "nan"],

@@ -183,7 +183,7 @@ class AxiBench(Testbench):
             if all(field.access != "RO" or field.value is not None for field in register.fields):
                 same(f"register {register.name} after reset", expected, got, 32)
             mask = sum(((1 << field.bits) - 1) << field.low for field in register.fields if field.access == "RW")
-            if not mask or register.name == "control":
+            if not mask or register.name in ("control", "ring_tail"):  # a write does something
                 continue
             for _ in range(4):
                 first = int(rng.integers(4))

@@ -31,6 +31,8 @@ class Failures:
         self.rng = rng
         self.after: int | None = None
         """Responses until one fails; None for never."""
+        self.id: int | None = None
+        """Of those that are counted; None for all."""
 
         self.first: dict[str, int] | None = None
         """What the first one was about: response, ID, and where its burst began."""
@@ -40,9 +42,9 @@ class Failures:
         if response != AxiResp.OKAY and self.first is None:
             self.first = {"response": int(response), "id": id, "address": address}
 
-    def next(self) -> AxiResp:
-        """The next response."""
-        if self.after is None:
+    def next(self, id: int) -> AxiResp:
+        """The next response, of that ID."""
+        if self.after is None or self.id not in (None, id):
             return AxiResp.OKAY
         self.after -= 1
         if self.after >= 0:
@@ -94,7 +96,7 @@ class ReadSide(AxiSlaveRead):
             if not waiting[present]:
                 del waiting[present]
             reply = self.r_channel._transaction_obj()
-            reply.rid, reply.rlast, reply.rresp = present, last, self.failures.next()
+            reply.rid, reply.rlast, reply.rresp = present, last, self.failures.next(present)
             self.failures.note(reply.rresp, present, begin)
             reply.rdata = int.from_bytes(self.target.read(address, self.byte_lanes), "little")
             await self.r_channel.send(reply)
@@ -114,7 +116,7 @@ class WriteSide(AxiSlaveWrite):
         send = self.b_channel.send
 
         async def answer(reply: Any) -> None:
-            reply.bresp = failures.next()
+            reply.bresp = failures.next(0)
             if self.burst:  # none of it is left after a reset
                 failures.note(reply.bresp, 0, self.burst[0][0])
             if reply.bresp == AxiResp.OKAY:

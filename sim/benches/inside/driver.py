@@ -7,11 +7,12 @@ from cocotb.simtime import get_sim_time
 from cocotb.triggers import ClockCycles
 from cocotbext.axi import AxiResp
 
-from hw.axi.map import TAG_BITS
+from hw.axi.map import JOB_BITS, TAG_BITS
 from hw.engine.planner import SUMS
 from hw.registers import RegisterMap
 from sim.benches.inside.checks import Mismatch
 from sim.benches.inside.testbench import patience
+from sim.image import descriptor_image
 from sim.models.schedule import Part
 
 REGISTERS = 400
@@ -94,6 +95,39 @@ class Driver:
                 continue
             await self.write(f"job_{name}_low", value=address & 0xFFFF_FFFF)
             await self.write(f"job_{name}_high", value=address >> 32)
+
+    def descriptor(
+        self,
+        rows: int,
+        tiles: int,
+        steps: int,
+        *,
+        int8: bool = False,
+        addresses: dict[str, int] | None = None,
+        scale: int = 0,
+        **kinds: int,
+    ) -> bytes:
+        """A descriptor of a job, as `describe` has its registers; `scale` is the word of `job_scale`."""
+        self.tag = (self.tag + 1) % (1 << TAG_BITS)
+        mode = self.map.pack("job_mode", int8=int(int8), **kinds)
+        shape = {"rows": rows, "tiles": tiles, "steps": steps, "mode": mode, "scale": scale}
+        return descriptor_image(**shape, tag=self.tag, **(addresses or {}))
+
+    async def open_ring(self, address: int, size: int) -> None:
+        """Says where the ring of descriptors is, and the logarithm of its size; nothing is in it."""
+        low = self.map.by_name["ring_base_low"].fields[0].low
+        await self.write("ring_base_low", value=(address & 0xFFFF_FFFF) >> low)
+        await self.write("ring_base_high", value=address >> 32)
+        await self.write("ring_size", value=size)
+
+    async def coalesce(self, jobs: int = 0, cycles: int = 0) -> None:
+        """Has the interrupt wait until so many jobs are done, or for so many cycles after one; 0: for neither."""
+        await self.write("irq_coalescing", jobs=jobs, cycles=cycles)
+
+    async def abort(self, number: int) -> None:
+        """Has the job of a number given up, if it is not done; waits until that is decided."""
+        await self.write("abort", number=number % (1 << JOB_BITS), go=1)
+        await self.until("abort", lambda abort: not abort["pending"])
 
     async def reset(self) -> None:
         """A soft reset."""

@@ -22,9 +22,11 @@ uint32_t errors(void) { return NAME(errors)(&device); }
 void enable_interrupt(int job_done, int error) { NAME(enable_interrupt)(&device, job_done, error); }
 uint32_t acknowledge(void) { return NAME(acknowledge)(&device); }
 int wait(uint32_t jobs, uint32_t patience) { return NAME(wait)(&device, jobs, patience); }
+uint32_t done(void) { return NAME(done)(&device); }
 void counters(uint32_t *values) { NAME(counters)(&device, values); }
 
-int submit(uint32_t rows, uint32_t tiles, uint32_t steps, uint32_t mode, uint64_t x, uint64_t w, uint64_t y)
+static NAME(job) described(uint32_t rows, uint32_t tiles, uint32_t steps, uint32_t mode, uint64_t x, uint64_t w,
+                           uint64_t y)
 {
     NAME(job) job = {.rows = rows, .tiles = tiles, .steps = steps, .mode = mode, .x = x, .w = w, .y = y};
 #ifdef COLUMNS
@@ -38,8 +40,45 @@ int submit(uint32_t rows, uint32_t tiles, uint32_t steps, uint32_t mode, uint64_
 #ifdef TAG
     job.tag = (uint16_t)(TAG + rows);
 #endif
+    return job;
+}
+
+int submit(uint32_t rows, uint32_t tiles, uint32_t steps, uint32_t mode, uint64_t x, uint64_t w, uint64_t y)
+{
+    NAME(job) job = described(rows, tiles, steps, mode, x, w, y);
     return NAME(submit)(&device, &job);
 }
+
+#ifdef RING
+static NAME(ring) ring;
+
+int ring_open(uint32_t *memory, uint32_t size, uint64_t address)
+{
+    ring.memory = memory, ring.size = size;
+    return NAME(ring_open)(&device, &ring, address);
+}
+int ring_put(uint32_t rows, uint32_t tiles, uint32_t steps, uint32_t mode, uint64_t x, uint64_t w, uint64_t y)
+{
+    NAME(job) job = described(rows, tiles, steps, mode, x, w, y);
+    return NAME(ring_put)(&device, &ring, &job);
+}
+void ring_go(void) { NAME(ring_go)(&device, &ring); }
+int ring_error(uint32_t *fields)
+{
+    NAME(lost) lost;
+    if (!NAME(ring_error)(&device, &lost))
+        return 0;
+    fields[0] = lost.bad, fields[1] = lost.misaligned, fields[2] = lost.bus, fields[3] = lost.number;
+    return 1;
+}
+void coalesce(uint32_t jobs, uint32_t cycles) { NAME(coalesce)(&device, (uint8_t)jobs, cycles); }
+#endif
+
+#ifdef ABORT
+uint32_t next_number(void) { return NAME(next_number)(&device); }
+int give_up(uint32_t number, uint32_t patience) { return NAME(abort)(&device, (uint16_t)number, patience); }
+uint32_t aborted(void) { return NAME(aborted)(&device); }
+#endif
 
 #ifdef SCALE
 uint64_t raw_row_bytes(uint32_t steps) { return NAME(raw_row_bytes)(steps); }

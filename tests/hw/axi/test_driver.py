@@ -40,6 +40,8 @@ DESIGNS = {
         diagnostics=True,
         strides=True,
         front_end=FrontEndRules(format=Format(8), length=16),
+        ring=True,
+        coalescing=True,
     ),
     "ws": DesignPoint(
         name="ws", rows=3, cols=2, panel_rows=6, x_depth=16, dataflow="ws", activations=("packed", "int8"), bus_bits=128
@@ -47,12 +49,16 @@ DESIGNS = {
     "one": DesignPoint(
         name="one", rows=2, cols=3, panel_rows=4, x_depth=16, w_depth=8, format=Format(4, (3,)), activations=("int8",)
     ),
+    "abort": DesignPoint(name="abort", rows=2, cols=1, panel_rows=4, x_depth=16, w_depth=8, abort=True),
 }
 SCALE = 33 | 5 << 6
 """The multiplier of all raw rows."""
 
 TAG = 0xABC0
 """Of all jobs, together with their rows."""
+
+RING = 3 << 35 | 128
+"""Where a ring of descriptors is."""
 
 COLUMNS = 1 << 34 | 64
 """Where the columns' words of a job are, beside its results, and the rows' beside them."""
@@ -83,6 +89,9 @@ def build(name: str, folder: Path, command: list[str], built: Path) -> None:
         macros.append(f"-DTAG={TAG}")
     if DESIGNS[name].front_end:
         macros.append(f"-DSCALE={SCALE}")
+    for option in ("ring", "abort"):
+        if getattr(DESIGNS[name], option):
+            macros.append(f"-D{option.upper()}")
     source = Path(__file__).with_name("driver.c")
     done = subprocess.run(
         [*command, *FLAGS, f"-I{folder}", *macros, "-o", built, source], capture_output=True, text=True, check=False
@@ -99,6 +108,9 @@ def compiled(name: str, folder: Path) -> ctypes.CDLL:
     for function in (library.w_image, library.x_image, library.int8_image):
         function.restype = ctypes.c_uint64
     library.submit.argtypes = [ctypes.c_uint32] * 4 + [ctypes.c_uint64] * 3
+    if DESIGNS[name].ring:
+        library.ring_put.argtypes = library.submit.argtypes
+        library.ring_open.argtypes = [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64]
     library.errors.restype = library.acknowledge.restype = ctypes.c_uint32
     return library
 
@@ -121,10 +133,16 @@ class Hardware:
         m.d.comb += control.quiet.eq(1)
         m.submodules.control = control
         self.asked, self.answer, self.jobs, self.fails, self.takes = None, None, [], [], True
+        self.does = True
+        """Whether jobs that are taken are done."""
         self.simulator = Simulator(m)
         self.simulator.add_clock(1e-6)
         self.simulator.add_testbench(self._bus, background=True)
         self.simulator.add_testbench(self._core, background=True)
+        self.ring, self.lost = np.zeros((4, 16), dtype=np.uint32), None
+        """The memory that a ring is in, from `RING` on, and the place of which reads are answered by an error."""
+        if design.ring:
+            self.simulator.add_testbench(self._memory, background=True)
 
     def connect(self, library):
         self.callbacks = (
@@ -172,6 +190,28 @@ class Hardware:
             assert reply == 0, f"The driver used register {offset:#x} in a way that it does not have."
             self.answer = answer
 
+    async def _memory(self, ctx):
+        control = self.control
+        while True:
+            ctx.set(control.fetch.ready, 1)
+            _, _, valid, asked = await ctx.tick().sample(control.fetch.valid, control.fetch.payload)
+            if not valid:
+                continue
+            ctx.set(control.fetch.ready, 0)
+            place = (asked.address - RING) // 64
+            for i, beat in enumerate(self.ring[place].view(np.uint64).tolist()):
+                ctx.set(control.lost, place == self.lost)
+                ctx.set(control.came, i == 7)
+                await ctx.tick()
+                ctx.set(control.lost, 0)
+                ctx.set(control.came, 0)
+                ctx.set(control.words.payload, beat)
+                ctx.set(control.words.valid, 1)
+                taken = False
+                while not taken:
+                    _, _, taken = await ctx.tick().sample(control.words.ready)
+                ctx.set(control.words.valid, 0)
+
     async def _core(self, ctx):
         control = self.control
         while True:
@@ -187,7 +227,7 @@ class Hardware:
                 ctx.set(control.errors.empty, bad)
                 if control.design.diagnostics:
                     ctx.set(control.diagnosis.refused_tag if bad else control.diagnosis.done_tag, job.tag)
-                ctx.set(control.done, not bad)
+                ctx.set(control.done, not bad and self.does)
                 ctx.set(control.job.ready, 0)
                 await ctx.tick()
                 ctx.set(control.errors.empty, 0)
@@ -257,6 +297,127 @@ def test_diagnostics(library):
     for still in (1, 0):
         library.freeze(still)
         assert hardware.read(hardware.map.offset("counter_freeze")) == still
+
+
+@pytest.mark.parametrize("library", ["os"], indirect=True)
+def test_a_ring_gives_the_jobs_that_registers_give(library):
+    hardware = Hardware("os")
+    hardware.connect(library)
+    given = [
+        (5, 70, 8, hardware.map.pack("job_mode", keep=1), 1 << 40 | 64, 128, 1 << 33),
+        (1, 65535, 3, hardware.map.pack("job_mode", raw=1), 8, (1 << 64) - 8, 16),
+        (2, 1, 1, hardware.map.pack("job_mode", add=1), 0, 0, 0),
+    ]
+    assert library.init(100) == OK
+    for i, job in enumerate(given):
+        assert library.submit(*job) == OK
+        assert library.wait(i + 1, 100) == OK
+    expected, hardware.jobs = hardware.jobs, []
+    assert len(expected) == len(given)
+
+    for size, address in ((3, RING), (0, RING), (1 << 16, RING), (4, RING + 8)):
+        assert library.ring_open(pointer(hardware.ring), size, address) == FAILED
+    assert library.ring_open(pointer(hardware.ring), 4, RING) == OK
+    for turn in range(3):  # twice round the ring, and on
+        for job in given:
+            assert library.ring_put(*job) == OK
+        assert not hardware.jobs and library.done() == 3 + 3 * turn  # nobody was told
+        library.ring_go()
+        assert library.wait(6 + 3 * turn, 100) == OK
+        assert hardware.jobs == expected
+        hardware.jobs = []
+    hardware.takes = False
+    library.ring_go()
+    assert [library.ring_put(*given[2]) for _ in range(5)] == [OK] * 4 + [NO_ROOM]
+    assert library.ring_put(1, 1, 1, 0, 4, 0, 0) == FAILED
+    hardware.takes = True
+    library.ring_go()
+    assert library.wait(16, 200) == OK and library.errors() == 0
+
+
+@pytest.mark.parametrize("library", ["os"], indirect=True)
+def test_a_descriptor_that_becomes_no_job_is_told_of(library):
+    hardware = Hardware("os")
+    hardware.connect(library)
+    assert library.init(100) == OK
+    assert library.ring_open(pointer(hardware.ring), 4, RING) == OK
+    names, about = ("bad", "misaligned", "bus", "number"), (ctypes.c_uint32 * 4)()
+    assert not library.ring_error(about)
+    harm = {"mark": (15, 1 << 30), "mode": (1, 1 << 31), "place": (2, 4)}
+    for i, (what, (word, bit)) in enumerate(harm.items()):
+        for _ in range(2):
+            assert library.ring_put(1, 1, 1, 0, 0, 0, 0) == OK
+        hardware.ring[2 * i % 4, word] ^= bit
+        library.ring_go()
+        assert library.wait(99, 60) == FAILED
+        error = {"misaligned": 1} if what == "place" else {"bad_descriptor": 1}
+        assert library.errors() == hardware.map.pack("error", **error)
+        expected = {"bad": what != "place", "misaligned": what == "place", "bus": 0, "number": 2 * i}
+        assert library.ring_error(about) and dict(zip(names, about, strict=True)) == expected
+        assert library.wait(i + 1, 60) == OK and not library.ring_error(about)
+    hardware.lost = 2
+    assert library.ring_put(1, 1, 1, 0, 0, 0, 0) == OK
+    library.ring_go()
+    library.wait(9, 50)
+    assert library.ring_error(about) and dict(zip(names, about, strict=True)) == {
+        "bad": 0,
+        "misaligned": 0,
+        "bus": 1,
+        "number": 6,
+    }
+
+
+@pytest.mark.parametrize("library", ["abort"], indirect=True)
+def test_a_job_is_given_up(library):
+    hardware = Hardware("abort")
+    hardware.connect(library)
+    error = hardware.map.pack("error", aborted=1)
+    assert library.init(100) == OK and library.next_number() == 0
+    hardware.takes = False
+    for rows in (1, 2, 3):
+        assert library.submit(rows, 1, 1, 0, 0, 0, 0) == OK
+    assert library.next_number() == 3
+    for number in (1, 2):
+        assert library.give_up(number, 20) == OK
+        assert library.errors() == error and library.aborted() == number
+    for number in (1, 2, 3, 0xFFFF):  # given up, or not there
+        assert library.give_up(number, 20) == OK and library.errors() == 0
+    hardware.takes = True
+    assert library.wait(1, 50) == OK
+    assert library.give_up(0, 20) == OK and library.errors() == 0  # done
+    assert [job["rows"] for job in hardware.jobs] == [1]
+    assert not hardware.read(hardware.map.offset("status")) & 1
+
+    hardware.does = False
+    for rows in (1, 2, 3):
+        assert library.submit(rows, 1, 1, 0, 0, 0, 0) == OK
+    for _ in range(10):
+        library.done()
+    assert [job["rows"] for job in hardware.jobs] == [1, 1, 2, 3]
+    hardware.does = True
+    assert library.give_up(4, 50) == OK and library.errors() == error and library.aborted() == 4
+    assert library.wait(3, 50) == OK  # the others were given anew
+    assert [job["rows"] for job in hardware.jobs] == [1, 1, 2, 3, 1, 3]
+
+
+@pytest.mark.parametrize("library", ["os"], indirect=True)
+def test_the_interrupt_waits(library):
+    hardware = Hardware("os")
+    hardware.connect(library)
+    done = hardware.map.pack("irq_status", job_done=1)
+    assert library.init(100) == OK
+    library.coalesce(3, 0)
+    assert hardware.read(hardware.map.offset("irq_coalescing")) == hardware.map.pack("irq_coalescing", jobs=3)
+    for i in range(6):
+        assert library.submit(1, 1, 1, 0, 0, 0, 0) == OK
+        assert library.wait(i + 1, 100) == OK
+        assert library.acknowledge() == (done if i % 3 == 2 else 0)
+    library.coalesce(200, (1 << 24) + 100)  # of which 24 bits are left
+    assert library.submit(1, 1, 1, 0, 0, 0, 0) == OK
+    assert library.wait(7, 100) == OK and library.acknowledge() == 0
+    for _ in range(30):
+        library.done()
+    assert library.acknowledge() == done
 
 
 @pytest.mark.parametrize("library", ["ws"], indirect=True)

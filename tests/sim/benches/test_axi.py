@@ -63,6 +63,9 @@ def test_all_that_a_port_can_have_passes() -> None:
         address_bits=40,
         id_bits=5,
         port_registers=True,
+        ring=True,
+        coalescing=True,
+        idle=True,
     )
     only = "(random_jobs|long_products|reset_midway)/stall=random|bus_errors/side=read/stall=random|watchdog/channel=r"
     result = run_bench("axi_memory", design, blocks=4, only=only, verilog=unreset_at_random(design))

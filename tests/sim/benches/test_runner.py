@@ -21,6 +21,7 @@ from sim.benches.runner import run_bench
 
 # Few blocks: the benches with their own sizes are another command.
 BLOCKS = 20
+FEWER = {"axi_control": 5}  # each of its jobs is many accesses to registers
 
 GIVEN = replace(
     STATIONARY,
@@ -46,7 +47,8 @@ GIVEN = replace(
 )
 def test_generated_verilog_passes(name: str, design: DesignPoint | Format) -> None:
     seen: list[tuple[int, int]] = []
-    result = run_bench(name, design, blocks=BLOCKS, progress=lambda done, of: seen.append((done, of)))
+    blocks = FEWER.get(name, BLOCKS)
+    result = run_bench(name, design, blocks=blocks, progress=lambda done, of: seen.append((done, of)))
     assert result.ok, str(result)
     assert result.passed >= 8
     assert result.checked > 200

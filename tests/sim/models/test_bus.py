@@ -20,7 +20,18 @@ LATENCIES = (0, 0, 1, 7, 50, 200, 500)
 
 DESIGNS = [
     POINTS[0],
-    replace(POINTS[2], name="b2", bus_bits=32, prefetch=256, burst=32, keep_rows=64, port_registers=True),
+    replace(
+        POINTS[2],
+        name="b2",
+        bus_bits=32,
+        prefetch=256,
+        burst=32,
+        keep_rows=64,
+        port_registers=True,
+        ring=True,
+        coalescing=True,
+        idle=True,
+    ),
     replace(
         POINTS[6],
         name="b6",

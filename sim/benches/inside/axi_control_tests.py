@@ -1,0 +1,588 @@
+"""The memory port's ring of descriptors, its interrupt that waits, jobs that are given up, and its idle output, under a
+clock that stops when that output says so: what it does not know of stands still for ever."""
+
+from typing import Any
+
+import cocotb
+from cocotb.handle import HierarchyObject
+
+from hw.axi.map import JOB_BITS, RING_BITS, descriptor_layout
+from sim.benches.inside.axi_common import Channel
+from sim.benches.inside.axi_memory import MemoryBench
+from sim.benches.inside.checks import Mismatch, RuleBroken, same
+from sim.benches.inside.signals import PAUSES, Beat, signal
+from sim.benches.inside.streams import Monitor
+from sim.image import plane_bytes
+from sim.tiles import Job
+
+BYTES = descriptor_layout().size // 8
+"""Of a descriptor."""
+
+NUMBERS = 1 << RING_BITS
+"""Of descriptors, after which they begin anew."""
+
+MOST = 3
+"""Logarithm of the size of a ring, at most."""
+
+SETTLING = 16
+"""Cycles after which the port is idle when there is nothing left to do."""
+
+TOLD = 4
+"""Cycles from the last response to a job to the interrupt that tells of it, beside those that it waits."""
+
+
+class ControlBench(MemoryBench):
+    """The accelerator, software that writes descriptors, a memory, and somebody who watches the idle output."""
+
+    def __init__(self, dut: HierarchyObject, stall: str = "never", *, independent: bool = False):
+        super().__init__(dut, stall, independent=independent)
+        self.idle_output = signal(dut, "idle")
+        self.stopped = 0
+        """Cycles in which the clock stood still."""
+        self.unread = 0
+        """Beats that were asked for and have not come."""
+        self.responses: list[int] = []
+        """Cycles of the responses to what was written."""
+        self.ring, self.size, self.tail = 0, 0, 0
+        """Where the ring is, the logarithm of its size, and how many descriptors were written."""
+        self.fetched = 0
+        """Descriptors that were asked for."""
+        self.opened = 0
+        """How many had been when the ring was opened."""
+        self.taken, self.gives_up = 0, False
+        """How many had been taken at least when a job was to be given up; whether one is."""
+        self.begun: set[int] = set()
+        """Addresses of bursts that were read."""
+        design = self.design
+        finishing = 1 + design.output.row_scales if design.output else 0
+        planes = sum(len(plane_bytes(design, side, 0)) for side in "xw")
+        self.reader = planes + finishing + bool(design.front_end)
+        """ID of what is read of the ring: that of the last reader."""
+        self.about("the ring begins anew", "several descriptors under way", "the clock stopped")
+        self.about(
+            "descriptors left at a soft reset",
+            "given up in the queue",
+            "given up while it runs",
+            "too late to be given up",
+        )
+        Monitor(self, Channel(dut, "m_axi_mem_r", ("last",)), self._read, waits=False)
+        self.on_reset(self._begin_anew)
+        cocotb.start_soon(self._watch_idle())
+
+    def possible_errors(self) -> list[str]:
+        """Those of descriptors, and one of a job; the others are the bench's without a ring."""
+        return ["misaligned", "bad_descriptor", "read_error", "empty", "queue_full", "aborted"]
+
+    def _begin_anew(self) -> None:
+        self.unread = self.tail = self.fetched = self.opened = 0
+
+    def _read(self, cycle: int, beat: Beat) -> None:
+        self.unread -= 1
+
+    def _answered(self, cycle: int, reply: Beat) -> None:
+        super()._answered(cycle, reply)
+        self.responses.append(self.cycle)
+
+    def _ask(self, cycle: int, burst: Beat) -> None:
+        """Descriptors are read one by one, in their order, when they are written."""
+        self.unread += burst["len"] + 1
+        self.begun.add(burst["addr"])
+        if burst["id"] != self.reader:
+            return super()._ask(cycle, burst)
+        self._check_burst(cycle, burst)
+        place = self.place_of(self.fetched)
+        while self.gives_up and burst["addr"] != place and self.fetched > self.taken:
+            self.fetched -= 1  # what was fetched and not taken is fetched again
+            place = self.place_of(self.fetched)
+        if self.fetched == self.tail or (burst["addr"], burst["len"]) != (place, BYTES // self.beat - 1):
+            raise RuleBroken(
+                f"In cycle {cycle} descriptor {self.fetched} of {self.tail} is to be read, but not {burst}."
+            )
+        self.met("the ring begins anew", self.fetched > self.opened and self.fetched % (1 << self.size) == 0)
+        self.fetched += 1
+
+    def place_of(self, number: int) -> int:
+        """Where a descriptor is."""
+        return self.ring + number % (1 << self.size) * BYTES
+
+    async def _watch_idle(self) -> None:
+        """While the port is idle nothing is on offer, missing or to be answered."""
+        names = [f"m_axi_mem_{name}valid" for name in ("ar", "r", "aw", "w", "b")]
+        names += [f"s_axi_ctrl_{name}valid" for name in ("b", "r")]
+        lines = {name: signal(self.dut, name) for name in names}
+        begins = [signal(self.dut, f"s_axi_ctrl_{name}valid") for name in ("ar", "aw", "w")]
+        while True:
+            await self.edge
+            if self.in_reset or not int(self.idle_output.value):
+                continue
+            high = [name for name, line in lines.items() if int(line.value)]
+            if high or self.unread or self.unanswered:
+                missing = f"{self.unread} beats and {self.unanswered} responses are missing, and high are {high}"
+                raise RuleBroken(f"The port says that it is idle in cycle {self.cycle}, but {missing}.")
+            self.stopped += not any(int(line.value) for line in begins)
+
+    def finish(self) -> None:
+        """Reports the test as passed."""
+        self.met("the clock stopped", self.stopped > 0)
+        super().finish()
+
+    async def becomes_idle(self) -> None:
+        """It says that there is nothing left to do, and goes on saying so."""
+        await self.cycles(SETTLING)
+        for _ in range(SETTLING):
+            await self.edge
+            same("idle", 1, int(self.idle_output.value), 1)
+        self.checked += 1
+
+    async def stays_busy(self, cycles: int) -> None:
+        """It does not say so for so many cycles."""
+        for _ in range(cycles):
+            await self.edge
+            same(f"idle in cycle {self.cycle}", 0, int(self.idle_output.value), 1)
+        self.checked += 1
+
+    async def open_ring(self, size: int | None = None) -> None:
+        """A ring somewhere, of random size if none is given, as a logarithm."""
+        self.size = int(self.rng.integers(MOST + 1)) if size is None else size
+        self.ring = -(-self.place((BYTES << self.size) + BYTES) // BYTES) * BYTES
+        self.opened = self.tail
+        await self.driver.open_ring(self.ring, self.size)
+
+    def descriptor(self, job: Job, addresses: dict[str, int]) -> bytes:
+        """The descriptor of a job."""
+        part, kinds = job.parts[0], dict[str, Any]()
+        if job in self.raw:
+            mantissa, exponent = (int(value[0]) for value in self.raw[job][1])
+            scale = self.map.pack("job_scale", mantissa=mantissa, exponent=exponent)
+            kinds = {"raw": 1, "scale": scale}
+        shape = part.rows, part.tiles, part.steps
+        return self.driver.descriptor(*shape, int8=job.int8, addresses=addresses, **kinds)
+
+    async def post(self, descriptors: list[bytes]) -> None:
+        """Writes descriptors to the ring, which has room for them, and rings its bell once."""
+        for descriptor in descriptors:
+            self.memory.write(self.place_of(self.tail), descriptor)
+            self.tail += 1
+        await self.driver.write("ring_tail", value=self.tail % NUMBERS)
+
+    def random_jobs(self, count: int, *, large: bool = False) -> list[tuple[Job, dict[str, int]]]:
+        """So many jobs, and where their operands and results are."""
+        return [(job, self.lay_out(job)) for job in (self.random_job(large=large) for _ in range(count))]
+
+    async def run_descriptors(self, count: int, *, large: bool = False) -> None:
+        """Random jobs through rings; what is known of them is told by the interrupt alone, which is told to wait."""
+        await self.driver.write("irq_status", job_done=1)
+        await self.driver.write("irq_enable", job_done=1, error=1)
+        done, jobs = await self.driver.value("jobs_done"), self.random_jobs(count, large=large)
+        left = list(jobs)
+        await self.open_ring()
+        while left:
+            if self.rng.random() < 0.2:
+                await self.open_ring()
+            batch, left = left[: 1 << self.size], left[1 << self.size :]
+            self.met("several descriptors under way", len(batch) > 1)
+            by_time = self.rng.random() < 0.5
+            cycles = int(self.rng.integers(1, 300))
+            await self.driver.coalesce(*((255, cycles) if by_time else (len(batch), 0)))
+            await self.post([self.descriptor(job, addresses) for job, addresses in batch])
+            before, done = done, done + len(batch)
+            while before != done:
+                await self.driver.interrupt(self.irq)
+                await self.driver.write("irq_status", job_done=1)
+                before = await self.driver.value("jobs_done")
+                if not by_time:
+                    same("jobs done at the interrupt", done, before, 32)
+            await self.driver.coalesce()  # some may be done and not told of
+            await self.driver.write("irq_status", job_done=1)
+        for i, (job, addresses) in enumerate(jobs):
+            self.check(f"job {i} of {job.shape}", job, addresses)
+        same("errors", 0, len(await self.driver.errors()), 8)
+        same("descriptors taken", self.tail % NUMBERS, await self.driver.value("ring_head"), RING_BITS)
+        same("tag of the job done last", self.driver.tag, await self.driver.value("done_tag"), 16)
+        await self.idle()
+
+    async def soft_reset(self) -> None:
+        """A soft reset, which empties the ring."""
+        await super().soft_reset()
+        self.fetched = self.tail
+        same("descriptors taken", self.tail % NUMBERS, await self.driver.value("ring_head"), RING_BITS)
+
+    async def check_ring_error(self, number: int, kind: str) -> None:
+        """What the register says of a descriptor that became no job; clears it."""
+        expected = {"bad": 0, "misaligned": 0, "bus": 0, "valid": 1, "number": number % NUMBERS} | {kind: 1}
+        found = await self.driver.read("ring_error")
+        for name, value in expected.items():
+            same(f"{name} of the descriptor", value, found[name], RING_BITS)
+        await self.driver.write("ring_error", valid=1)
+        same("valid after it was cleared", 0, (await self.driver.read("ring_error"))["valid"], 1)
+
+
+@cocotb.test
+async def registers(dut: HierarchyObject) -> None:
+    """Every register."""
+    bench = ControlBench(dut, "random")
+    await bench.start()
+    await bench.check_registers()
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(stall=PAUSES)
+async def random_jobs(dut: HierarchyObject, stall: str) -> None:
+    """Jobs through the ring, many at a time."""
+    bench = ControlBench(dut, stall)
+    await bench.start()
+    await bench.run_descriptors(bench.blocks)
+    bench.finish()
+
+
+@cocotb.test
+async def large_jobs(dut: HierarchyObject) -> None:
+    """Jobs that fill the memory banks."""
+    bench = ControlBench(dut, "random")
+    await bench.start()
+    await bench.run_descriptors(3, large=True)
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(latency=(50, 500))
+async def slow_memory(dut: HierarchyObject, latency: int) -> None:
+    """Any burst is answered as late as it likes, up to so many cycles; reads of different IDs in any order."""
+    bench = ControlBench(dut, "random")
+    await bench.start()
+    bench.reads.latency = bench.writes.latency = latency
+    await bench.run_descriptors(bench.blocks)
+    bench.finish()
+
+
+@cocotb.test
+async def patient_memory(dut: HierarchyObject) -> None:
+    """No valid waits for ready, and nothing on a channel depends on its own ready."""
+    bench = ControlBench(dut, "random", independent=True)
+    await bench.start()
+    await bench.run_descriptors(max(2, bench.blocks // 5))
+    bench.finish()
+
+
+@cocotb.test
+async def doorbells_beside(dut: HierarchyObject) -> None:
+    """Jobs by registers while there are jobs in the ring: whatever has no room is told of, and all others run."""
+    bench = ControlBench(dut)
+    await bench.start()
+    for _ in range(max(2, bench.blocks // 10)):
+        before, jobs = await bench.driver.value("jobs_done"), bench.random_jobs(1 << MOST)
+        await bench.open_ring(MOST)
+        bench.reads.ar_channel.pause = bench.rng.random() < 0.5
+        await bench.post([bench.descriptor(job, addresses) for job, addresses in jobs])
+        await bench.cycles(int(bench.rng.integers(100)))
+        bench.reads.ar_channel.pause = True
+        full = False
+        while not full:
+            ((job, addresses),) = bench.random_jobs(1)
+            await bench.describe(job, addresses)
+            await bench.driver.write("doorbell", go=1)
+            errors = await bench.driver.errors()
+            full = errors == {"queue_full"}
+            same("errors", 0, len(errors) - full, 8)
+            jobs += [] if full else [(job, addresses)]
+        bench.reads.ar_channel.pause = False
+        await bench.driver.until("status", lambda status: not status["busy"])
+        same("jobs done", before + len(jobs), await bench.driver.value("jobs_done"), 32)
+        for i, (job, addresses) in enumerate(jobs):
+            bench.check(f"job {i}", job, addresses)
+    bench.finish()
+
+
+@cocotb.test
+async def bad_descriptors(dut: HierarchyObject) -> None:
+    """A descriptor that is wrong in any way is passed over and told of, by its number; those around it run."""
+    bench = ControlBench(dut, "random")
+    driver, layout = bench.driver, descriptor_layout()
+    await bench.start()
+    await driver.write("irq_enable", error=1)
+    known = [field.low for field in bench.map.by_name["job_mode"].fields]
+    for turn in range(bench.blocks):
+        jobs = bench.random_jobs(3)
+        mark, mode = int(bench.rng.integers(layout["mark"].width)), int(bench.rng.integers(16))
+        places = [name for name in jobs[1][1] if name != "x_stride" or jobs[1][0] in bench.raw]
+        place, bit = str(bench.rng.choice(places)), int(bench.rng.integers(bench.beat.bit_length() - 1))
+        flips = {"bad_descriptor": ("mark", mark), "misaligned": (place, bit)}
+        if mode not in known and bench.rng.random() < 0.5:
+            flips["bad_descriptor"] = ("mode", mode)
+        kind = ["empty", *flips][turn % 3]
+        descriptors = [bench.descriptor(job, addresses) for job, addresses in jobs]
+        if kind in flips:
+            name, bit = flips[kind]
+            word = int.from_bytes(descriptors[1], "little") ^ 1 << (layout[name].offset + bit)
+        else:  # a job that is none is a job all the same
+            word = int.from_bytes(descriptors[1], "little") & ~0xFFFF
+        descriptors[1] = word.to_bytes(BYTES, "little")
+        done, refused = [await driver.value(f"jobs_{what}") for what in ("done", "refused")]
+        await bench.open_ring(2)
+        first = bench.tail
+        await bench.post(descriptors)
+        await driver.interrupt(bench.irq)
+        await driver.until("status", lambda status: not status["busy"])
+        errors = await driver.errors()
+        if errors != {kind}:
+            raise Mismatch(f"A descriptor with {kind} was told of as {errors}.")
+        same("jobs done", done + 2, await driver.value("jobs_done"), 32)
+        same("jobs refused", refused + (kind == "empty"), await driver.value("jobs_refused"), 32)
+        if kind == "empty":
+            same("tag of the job that was refused", bench.driver.tag - 1, await driver.value("refused_tag"), 16)
+            same("a descriptor that became a job", 0, (await driver.read("ring_error"))["valid"], 1)
+        else:
+            await bench.check_ring_error(first + 1, kind.removesuffix("_descriptor"))
+        for i in (0, 2):
+            bench.check(f"job {i}", *jobs[i])
+        await driver.write("irq_status", job_done=1)
+    bench.finish()
+
+
+@cocotb.test
+async def lost_descriptors(dut: HierarchyObject) -> None:
+    """A descriptor whose read is answered by an error halts, and is told of by its number; soft reset empties the ring,
+    and what is written then is the next that is read."""
+    bench = ControlBench(dut, "random")
+    driver, failures, beats = bench.driver, bench.read_failures, BYTES // bench.beat
+    await bench.start()
+    for _ in range(max(2, bench.blocks // 5)):
+        await driver.write("irq_enable", error=1)
+        before, jobs = await driver.value("jobs_done"), bench.random_jobs(4)
+        await bench.open_ring(2)
+        first, tag, lost = bench.tail, bench.driver.tag, int(bench.rng.integers(4))
+        failures.after, failures.id, failures.first = lost * beats + int(bench.rng.integers(beats)), bench.reader, None
+        await bench.post([bench.descriptor(job, addresses) for job, addresses in jobs])
+        await driver.interrupt(bench.irq)
+        await driver.until("status", lambda status: bool(status["halted"]))
+        await bench.stays_busy(100)
+        if await driver.errors() != {"read_error"}:
+            raise Mismatch("A descriptor that was lost was not told of as a read error.")
+        await bench.check_ring_error(first + lost, "bus")
+        about = await driver.read("bus_error")
+        same("ID of the bus error", bench.reader, about["id"], 3)
+        same("tag of the bus error, the number of the descriptor", (first + lost) % NUMBERS, about["tag"], 16)
+        await driver.write("bus_error", valid=1)
+        done = await driver.value("jobs_done") - before
+        if done > lost:
+            raise Mismatch(f"{done} jobs were done, although the descriptor of number {lost} was lost.")
+        for job, addresses in jobs[:done]:
+            bench.check(f"a job before descriptor {lost}, of tag {tag}", job, addresses)
+        failures.id = None
+        await driver.write("abort", number=first, go=1)  # nothing can be given up now, but by a soft reset
+        same("pending", 1, (await driver.read("abort"))["pending"], 1)
+        await bench.soft_reset()
+        same("pending after a soft reset", 0, (await driver.read("abort"))["pending"], 1)
+        await bench.run_descriptors(2)
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(stall=PAUSES)
+async def soft_reset_midway(dut: HierarchyObject, stall: str) -> None:
+    """A soft reset at any moment empties the ring; what is written then runs."""
+    bench = ControlBench(dut, stall)
+    await bench.start()
+    for _ in range(max(2, bench.blocks // 5)):
+        await bench.open_ring()
+        jobs = bench.random_jobs(1 << bench.size)
+        bench.reads.ar_channel.pause = bench.rng.random() < 0.5
+        await bench.post([bench.descriptor(job, addresses) for job, addresses in jobs])
+        await bench.cycles(int(bench.rng.integers(0, 300)))
+        bench.reads.ar_channel.pause = False
+        bench.met("descriptors left at a soft reset", await bench.driver.value("ring_head") < bench.tail)
+        await bench.soft_reset()
+        await bench.idle()
+        await bench.run_descriptors(2)
+    bench.finish()
+
+
+@cocotb.test
+async def reset_midway(dut: HierarchyObject) -> None:
+    """After a reset at any moment nothing is left of what was going on."""
+    bench = ControlBench(dut, "random")
+    await bench.start()
+    for _ in range(max(2, bench.blocks // 5)):
+        await bench.open_ring()
+        jobs = bench.random_jobs(1 << bench.size)
+        await bench.post([bench.descriptor(job, addresses) for job, addresses in jobs])
+        await bench.cycles(int(bench.rng.integers(0, 300)))
+        await bench.check_reset()
+        await bench.idle()
+        await bench.run_descriptors(2)
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(stall=PAUSES)
+async def jobs_given_up(dut: HierarchyObject, stall: str) -> None:
+    """One of several jobs, at any moment: it is told of, unless it is done, and all others run."""
+    bench = ControlBench(dut, stall)
+    driver, rng = bench.driver, bench.rng
+    await bench.start()
+    for _ in range(max(3, bench.blocks // 2)):
+        bench.reads.latency = bench.writes.latency = int(rng.choice([0, 0, 20, 200]))
+        jobs = bench.random_jobs(int(rng.integers(1, 9)), large=rng.random() < 0.2)
+        done, first = await driver.value("jobs_done"), await driver.value("jobs_queued")
+        if rng.random() < 0.5:
+            await bench.open_ring(MOST)
+            await bench.post([bench.descriptor(job, addresses) for job, addresses in jobs])
+        else:
+            for job, addresses in jobs:
+                await bench.submit(job, addresses)
+        await bench.cycles(int(rng.integers(0, 400)))
+        chosen = int(rng.integers(len(jobs))) if rng.random() < 0.5 else len(jobs) - 1
+        begun = jobs[chosen][1]["x"] in bench.begun
+        bench.taken, bench.gives_up = bench.opened, True
+        await driver.abort(first + chosen)
+        await driver.until("status", lambda status: not status["busy"])
+        bench.gives_up = False
+        errors = await driver.errors()
+        if errors not in (set(), {"aborted"}):
+            raise Mismatch(f"A job was to be given up, and the errors are {errors}.")
+        same("jobs done", done + len(jobs) - len(errors), await driver.value("jobs_done"), 32)
+        same("jobs queued", (first + len(jobs)) % (1 << JOB_BITS), await driver.value("jobs_queued"), JOB_BITS)
+        if errors:
+            same("number of the job that was given up", first + chosen, await driver.value("aborted"), JOB_BITS)
+        bench.met("given up while it runs" if begun else "given up in the queue", bool(errors))
+        bench.met("too late to be given up", not errors and begun)
+        for i, (job, addresses) in enumerate(jobs):
+            if errors and i == chosen:
+                bench.results(f"job {i}, given up", job.parts[0], addresses)  # nothing beside them was written
+            else:
+                bench.check(f"job {i}, of which number {chosen} was to be given up", job, addresses)
+        await bench.idle()
+    bench.finish()
+
+
+@cocotb.test
+async def given_up_behind_refused(dut: HierarchyObject) -> None:
+    """Jobs that are refused keep their numbers: one behind them is given up, and what is behind that one runs."""
+    bench = ControlBench(dut)
+    driver = bench.driver
+    await bench.start()
+    for _ in range(max(4, bench.blocks // 2)):
+        jobs, first = bench.random_jobs(3), await driver.value("jobs_queued")
+        done, refused = [await driver.value(f"jobs_{what}") for what in ("done", "refused")]
+        descriptors = [bench.descriptor(job, addresses) for job, addresses in jobs]
+        empty = bytes(2) + descriptors[0][2:]
+        order = [descriptors[0], empty, *descriptors[1:]] if bench.rng.random() < 0.5 else [empty, *descriptors]
+        await bench.open_ring(2)
+        bench.taken, bench.gives_up = bench.opened, True
+        await bench.post(order)
+        await bench.cycles(int(bench.rng.integers(0, 60)))
+        await driver.abort(first + 2)
+        await driver.until("status", lambda status: not status["busy"])
+        bench.gives_up = False
+        errors = await driver.errors()
+        if errors not in ({"empty"}, {"empty", "aborted"}):
+            raise Mismatch(f"One job was to be given up and another is empty, and the errors are {errors}.")
+        given_up = "aborted" in errors
+        same("jobs refused", refused + 1, await driver.value("jobs_refused"), 32)
+        same("jobs done", done + 3 - given_up, await driver.value("jobs_done"), 32)
+        for i in (0, 1, 2):
+            if i != 1 or not given_up:
+                bench.check(f"job {i}", *jobs[i])
+        await bench.becomes_idle()
+    bench.finish()
+
+
+@cocotb.test
+async def interrupt_waits(dut: HierarchyObject) -> None:
+    """For so many jobs; for so many cycles after one, and no longer; or for neither."""
+    bench = ControlBench(dut)
+    driver = bench.driver
+    await bench.start()
+    await driver.write("irq_enable", job_done=1)
+
+    async def run(count: int) -> None:
+        for job, addresses in bench.random_jobs(count):
+            await bench.submit(job, addresses)
+        await driver.until("status", lambda status: not status["busy"])
+
+    for _ in range(max(2, bench.blocks // 10)):
+        jobs = int(bench.rng.integers(2, 6))
+        await driver.coalesce(jobs)
+        await run(jobs - 1)
+        await bench.cycles(200)
+        same(f"interrupt after {jobs - 1} jobs of {jobs}", 0, int(bench.irq.value), 1)
+        await bench.becomes_idle()
+        if bench.rng.random() < 0.5:  # those that wait are told of at once when nobody waits any more
+            await driver.coalesce()
+        else:
+            await run(1)
+        await bench.cycles(TOLD)
+        same(f"interrupt after {jobs} jobs, or none to wait for", 1, int(bench.irq.value), 1)
+        await driver.write("irq_status", job_done=1)
+        await bench.cycles(50)
+        same("interrupt after it was cleared", 0, int(bench.irq.value), 1)
+
+        cycles = int(bench.rng.integers(1, 400))
+        await driver.coalesce(255, cycles)
+        await bench.submit(*bench.random_jobs(1)[0])
+        await driver.interrupt(bench.irq)
+        late = bench.cycle - bench.responses[-1]
+        same("cycles until the interrupt", cycles + TOLD + bench.design.port_registers, late, 32)
+        await driver.write("irq_status", job_done=1)
+        await bench.becomes_idle()
+
+        await driver.coalesce(255, 0)
+        await run(1)
+        await bench.soft_reset()  # forgets it
+        await driver.coalesce(1, 1)
+        await bench.cycles(100)
+        same("interrupt for a job before the soft reset", 0, int(bench.irq.value), 1)
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(channel=("ar", "b"))
+async def idle_output(dut: HierarchyObject, channel: str) -> None:
+    """High when there is nothing to do, and not before, whatever waits."""
+    bench = ControlBench(dut)
+    driver = bench.driver
+    await bench.start()
+    await bench.becomes_idle()
+    await driver.write("irq_enable", job_done=1)
+    blocked = getattr(bench.reads if channel in ("ar", "r") else bench.writes, f"{channel}_channel")
+    for by_ring in (False, True):
+        blocked.pause = True
+        ((job, addresses),) = bench.random_jobs(1)
+        if by_ring:
+            await bench.open_ring(0)
+            await bench.post([bench.descriptor(job, addresses)])
+        else:
+            await bench.submit(job, addresses)
+        await bench.cycles(SETTLING)
+        await bench.stays_busy(300)
+        blocked.pause = False
+        await driver.interrupt(bench.irq)
+        await bench.becomes_idle()
+        bench.check(f"job, by ring {by_ring}", job, addresses)
+        await driver.write("irq_status", job_done=1)
+        await bench.becomes_idle()
+
+        blocked.pause = True
+        await bench.submit(*bench.random_jobs(1)[0])
+        await bench.cycles(300)
+        await driver.write("control", reset=1)
+        await bench.stays_busy(100)
+        blocked.pause = False
+        await driver.until("status", lambda status: bool(status["in_reset"]))
+        await bench.becomes_idle()
+        await bench.soft_reset()
+        await bench.becomes_idle()
+        await bench.run_jobs(1)
+        await driver.write("irq_status", job_done=1)
+
+    await driver.coalesce(255, 200)
+    await bench.submit(*bench.random_jobs(1)[0])
+    while not bench.unanswered:
+        await bench.edge
+    while bench.unanswered:
+        await bench.edge
+    await bench.stays_busy(200)
+    await driver.interrupt(bench.irq)
+    await bench.becomes_idle()
+    bench.finish()
