@@ -282,7 +282,9 @@ def _outputs(circuit: Circuit, step: int) -> list[str]:
     valid = [name for name, bits in circuit.outputs.items() if bits == 1 and name.endswith("valid")]
     same = []
     for name in circuit.outputs:
+        place = name.rpartition(".")[0]  # what goes into a part of the circuit is no stream of the circuit's own
         streams = [v for v in valid if name != v and name.startswith(v.removesuffix("valid"))]
+        streams = [v for v in streams if v.rpartition(".")[0] == place]
         idle = f"(not {_at((max(streams, key=len), None), f's{step}')})" if streams else "false"
         same.append(f"(or {idle} {_same((name, None), step)})")
     return same
