@@ -36,7 +36,7 @@ TIMES = 10
 """How much larger the testbench is for what it does not find and what is not proved to be equivalent."""
 
 LIMIT = 20.0
-"""Seconds for each proof."""
+"""Seconds of the processor for each proof."""
 
 
 Ui = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
