@@ -5,14 +5,14 @@ remains equal is found as the greatest set of statements that a cycle of reset m
 register, or each bit of a narrow one, is the same in both; or, for one that is not, that it is the same whenever
 another bit is up, or down. If in that set the outputs are equal as well, they are equal for ever. Outputs of a stream
 need to be equal only while it is valid. What cannot be proved of the module by itself is tried once more within the one
-around it. All other modules in it are cut off: what goes into them is an output, what comes out of them an input.
+around it. All other modules in it are cut off: what goes into them is an output, what comes out of them an input. Then
+once more with the small ones among these, without the memories, and over more cycles.
 
 Where claims of `sim.formal` say all that a unit does, a mutant of which they hold is none either.
 """
 
 import json
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,6 +28,15 @@ from sim.silicon.tools import yosys
 DEPTHS = (1, 3)
 """Cycles of an induction; more of them see through as many registers whose contents are not the same."""
 
+DEPTHS_NEAR = (2, 6)
+"""The same, with the small modules in it: as many as a short way through them takes."""
+
+NEAR = 250
+"""Lines of Verilog that a small module has at most: queues, counters, turns, and none of the arithmetic."""
+
+BUSY = 30
+"""Times as long as a proof may take where the processor is busy with other work as well."""
+
 CHOSEN = "chosen_mutant"
 """The input that says which mutant is there; none with 0."""
 
@@ -35,6 +44,7 @@ SCRIPT = """
 hierarchy -top unit
 proc -noopt
 flatten
+CUT
 expose -evert unit/c:*
 delete =A:blackbox
 setattr -unset init w:*
@@ -47,6 +57,11 @@ setundef -undriven -zero
 dffunmap
 write_smt2 unit.smt2
 """
+
+
+CUT = """memory_collect
+expose -evert unit/t:$mem_v2"""
+"""Cuts off memories as well: what is asked of them is an output, what they answer an input."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +85,11 @@ class Circuit:
     points: list[str]
 
 
-def circuit(verilog: str, mutants: Sequence[Mutant], around: str = "", points: Sequence[str] = ()) -> Circuit:
+def circuit(
+    verilog: str, mutants: Sequence[Mutant], around: str = "", points: Sequence[str] = (), *, near: bool = False
+) -> Circuit:
     """The formulas of the one module that all the mutants are in, some of whose inputs carry `points` of Λ only; or of
-    a module `around` it.
+    a module `around` it. If they are to be `near`, the small modules in it are parts of it, and memories are cut off.
 
     Raises
     ------
@@ -88,10 +105,16 @@ def circuit(verilog: str, mutants: Sequence[Mutant], around: str = "", points: S
         text = re.sub(instance, rf"\1    .{CHOSEN}({CHOSEN}),\n", units.pop(around), flags=re.MULTILINE)
         whole.append(_with_choice(text))
     top = around or inner
+    taken = [text for name, text in units.items() if near and _is_near(units, name, whole)]
+    while taken:
+        whole += taken
+        units = {name: text for name, text in units.items() if text not in taken}
+        taken = [text for name, text in units.items() if _is_near(units, name, taken)]
     stubs = [_stub(text) for name, text in units.items() if any(_instantiates(unit, name) for unit in whole)]
     with process.scratch() as folder:
         (folder / "unit.v").write_text("\n".join([*whole, *stubs, ""]), encoding="utf-8")
-        (folder / "script.ys").write_text(f"read_verilog unit.v\nrename {top} unit\n{SCRIPT}", encoding="utf-8")
+        script = SCRIPT.replace("CUT", CUT if near else "")
+        (folder / "script.ys").write_text(f"read_verilog unit.v\nrename {top} unit\n{script}", encoding="utf-8")
         done = process.run([*command, "-q", "-l", "log.txt", "-s", "script.ys"], folder=folder)
         if done.code:
             raise process.failed(done, (folder / "log.txt").read_text(encoding="utf-8").splitlines()[-20:], folder)
@@ -120,6 +143,10 @@ def _instantiates(text: str, name: str) -> bool:
     return re.search(rf"^  \\?{re.escape(name)} +\S+ \($", text, re.MULTILINE) is not None
 
 
+def _is_near(units: dict[str, str], name: str, whole: Sequence[str]) -> bool:
+    return units[name].count("\n") <= NEAR and any(_instantiates(unit, name) for unit in whole)
+
+
 def _with_choice(text: str) -> str:
     """A module with the input that says which mutant is there."""
     head, _, body = text.partition(";\n")
@@ -139,23 +166,21 @@ NARROW = 4
 """Bits of a register of which each is looked at by itself: such are states, counts and tokens."""
 
 
-def equivalent(circuit: Circuit, number: int, limit: float) -> bool:
+def equivalent(circuit: Circuit, number: int, limit: float, depths: Sequence[int] = DEPTHS) -> bool:
     """Whether it is proved, within so many seconds, that mutant `number` of the circuit, from 1, does what the module
-    does.
+    does, by inductions over so many cycles, among which the seconds are divided. They are the processor's: a machine
+    that has other work to do proves as much.
 
     Raises
     ------
     ToolError
         If the solver fails.
     """
-    end = time.monotonic() + limit
-    return any(_induction(circuit, number, depth, end - time.monotonic()) for depth in DEPTHS)
+    return any(_induction(circuit, number, depth, limit / len(depths)) for depth in depths)
 
 
 def _induction(circuit: Circuit, number: int, depth: int, limit: float) -> bool:
     """An induction over `depth` cycles on what is the same in a module and in a mutant of it."""
-    if limit <= 0:
-        return False
     parts: list[Part] = []
     for name, width in circuit.registers.items():
         parts += [(name, bit) for bit in range(width)] if 1 < width <= NARROW else [(name, None)]
@@ -175,7 +200,7 @@ def _induction(circuit: Circuit, number: int, depth: int, limit: float) -> bool:
         "alike": f"(and true true {' '.join(_outputs(circuit, depth - 1))})",
         "limit": limit,
     }
-    done = process.run_python("sim.mutate.induction", input=json.dumps(question), limit=limit + 60)
+    done = process.run_python("sim.mutate.induction", input=json.dumps(question), limit=BUSY * limit + 60)
     if done.code:
         said = done.errors.strip().splitlines()
         raise ToolError(f"The solver failed ({said[-1] if said else done.how}).")
@@ -257,7 +282,9 @@ def _outputs(circuit: Circuit, step: int) -> list[str]:
     valid = [name for name, bits in circuit.outputs.items() if bits == 1 and name.endswith("valid")]
     same = []
     for name in circuit.outputs:
+        place = name.rpartition(".")[0]  # what goes into a part of the circuit is no stream of the circuit's own
         streams = [v for v in valid if name != v and name.startswith(v.removesuffix("valid"))]
+        streams = [v for v in streams if v.rpartition(".")[0] == place]
         idle = f"(not {_at((max(streams, key=len), None), f's{step}')})" if streams else "false"
         same.append(f"(or {idle} {_same((name, None), step)})")
     return same

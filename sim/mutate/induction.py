@@ -2,8 +2,8 @@
 
 Reads JSON: `formulas` in SMT-LIB; `same`, for each part of the state whether it is the same in both circuits, and `up`,
 whether a bit is up, each as terms, one for each step of the induction; `begin`, terms that hold when it begins, or
-nothing if all parts are then the same; `alike`, a term that must follow; `limit` in seconds. Writes `true` if it does
-and `false` if it does not, or if time was up.
+nothing if all parts are then the same; `alike`, a term that must follow; `limit` in seconds of the processor. Writes
+`true` if it does and `false` if it does not, or if time was up.
 """
 
 import json
@@ -35,8 +35,8 @@ class Induction:
         parser = bitwuzla.Parser(self.terms, options)
         parser.parse(asked["formulas"], True, False)
         self.solver = parser.bitwuzla()
-        end = time.monotonic() + asked["limit"]
-        self.solver.configure_terminator(lambda: time.monotonic() > end)
+        end = time.process_time() + asked["limit"]
+        self.solver.configure_terminator(lambda: time.process_time() > end)
         self.same = [[parser.parse_term(term) for term in steps] for steps in asked["same"]]
         self.up = [[parser.parse_term(term) for term in steps] for steps in asked["up"]]
         self.begin = [parser.parse_term(term) for term in asked["begin"]]

@@ -36,7 +36,7 @@ TIMES = 10
 """How much larger the testbench is for what it does not find and what is not proved to be equivalent."""
 
 LIMIT = 20.0
-"""Seconds for each proof."""
+"""Seconds of the processor for each proof."""
 
 
 Ui = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
@@ -215,16 +215,18 @@ def equivalents(
     for module in dict.fromkeys(mutant.module for mutant in mutants):
         here = [mutant for mutant in mutants if mutant.module == module]
         advance(len(here))
-        for around in ("", equivalence.parent(generated.verilog, module)):
+        outside = equivalence.parent(generated.verilog, module)
+        for around, near in (("", False), (outside, False), ("", True), (outside, True)):
             left = [mutant for mutant in here if mutant not in proved]
             points = [] if around else unit.carriers(generated.description["top"], module)
             place = [around, *points] if around or points else []
-            keys = {mutant: key(generated, mutant, equivalence.DEPTHS, LIMIT, *place) for mutant in left}
+            depths = equivalence.DEPTHS_NEAR if near else equivalence.DEPTHS
+            keys = {mutant: key(generated, mutant, depths, LIMIT, *place) for mutant in left}
             missing = [mutant for mutant in left if keys[mutant] not in store.lines]
             if missing:
-                circuit = equivalence.circuit(generated.verilog, missing, around, points)
+                circuit = equivalence.circuit(generated.verilog, missing, around, points, near=near)
                 for number, mutant in enumerate(missing, 1):
-                    store.add(keys[mutant], equivalent=equivalence.equivalent(circuit, number, LIMIT))
+                    store.add(keys[mutant], equivalent=equivalence.equivalent(circuit, number, LIMIT, depths))
             proved |= {mutant for mutant, name in keys.items() if store.lines[name]["equivalent"]}
     return proved
 

@@ -60,6 +60,9 @@ SERIAL = replace(
 )
 """The small design with a front end that takes a block every few cycles, and whose transform joins eight blocks."""
 
+BOTH = replace(SMALL, name="uneven_both", rows=4, activations=("packed", "int8"))
+"""The small design with int8 activations as well, and so many rows that tiles of several beats have to wait, too."""
+
 UNITS = {
     unit.name: unit
     for unit in (
@@ -69,7 +72,7 @@ UNITS = {
         Unit("stationary_array", "accelerator", STATIONARY, r".*\.engine\.array|__stationary_cell_.*", 10),
         Unit("encoder", "front_end", SMALL, r".*\.(encoder|scaler)|__candidate_.*", 50),
         Unit("rotator", "front_end", SERIAL, r".*\.rotator(\..*)?", 50),
-        Unit("sequencer", "accelerator", SMALL, r".*\.(engine|planner)", 10),
+        Unit("sequencer", "accelerator", BOTH, r".*\.(engine|planner)", 10),
         Unit("banks", "accelerator", SMALL, r".*\.engine\.(turns|follow|keeper|queue).*", 10),
         Unit("axi_read", "axi_memory", SMALL, r".*\.(read(\..*)?|image_.*)", 4),
         Unit("axi_write", "axi_memory", SMALL, r".*\.(write(\..*)?|results)", 4),

@@ -86,7 +86,11 @@ class AxiBench(Testbench):
         self.master = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi_ctrl"), self.clock, **self.resets)
         for side, names in ((self.master.write_if, ("aw", "w", "b")), (self.master.read_if, ("ar", "r"))):
             self.pause(*(getattr(side, f"{name}_channel") for name in names))
-        self.driver = Driver(self.map, self.master, self.clock, lambda name: self.met(f"error {name}"))
+        self.beats = 0
+        """That were seen on the channels which the design drives, but for those of its registers."""
+        self.driver = Driver(
+            self.map, self.master, self.clock, lambda name: self.met(f"error {name}"), moved=lambda: self.beats
+        )
         self.about(*(f"error {name}" for name in self.possible_errors()))
         for name, fields in (("b", ("resp",)), ("r", ("data", "resp"))):
             self.watch(f"s_axi_ctrl_{name}", fields)
@@ -116,7 +120,12 @@ class AxiBench(Testbench):
     ) -> None:
         """Watches the rules of a channel that the design drives."""
         channel = Channel(self.dut, name, fields)
-        Monitor(self, channel, on_beat)
+
+        def count(cycle: int, beat: Beat) -> None:
+            self.beats += not name.startswith("s_axi_ctrl")
+            on_beat(cycle, beat)
+
+        Monitor(self, channel, count)
         if independent:
             cocotb.start_soon(watch_independence(self, channel))
 

@@ -1,6 +1,6 @@
 """The accelerator as software sees it: its registers, through an AXI4-Lite master."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from cocotb.simtime import get_sim_time
@@ -32,12 +32,23 @@ class Driver:
     clock : handle
     met : callable, optional
         Called with the name of each error that is read.
+    moved : callable, optional
+        How much has been seen to move: software does not wait for what does not.
     """
 
-    def __init__(self, map: RegisterMap, master: Any, clock: Any, met: Callable[[str], None] = lambda name: None):
-        self.map, self.master, self.clock, self.met = map, master, clock, met
+    def __init__(
+        self,
+        map: RegisterMap,
+        master: Any,
+        clock: Any,
+        met: Callable[[str], None] = lambda name: None,
+        moved: Callable[[], int] | None = None,
+    ):
+        self.map, self.master, self.clock, self.met, self.moved = map, master, clock, met, moved
         self.patience = patience(0)
         """Cycles after which what software waits for is given up; see `expect`."""
+        self.rest = patience(0)
+        """Cycles in which nothing moves after which it is, too."""
         self.tag = 1 << (TAG_BITS - 1)
         """Of the job that was described last."""
         self.moment = 0
@@ -46,6 +57,7 @@ class Driver:
     def expect(self, jobs: int, work: int) -> None:
         """Is as patient from now on as so many jobs of so many beats each ask for."""
         self.patience = max(self.patience, patience(jobs * (work + REGISTERS)))
+        self.rest = max(self.rest, patience(work))
 
     async def read(self, name: str) -> dict[str, int]:
         """The fields of a register."""
@@ -155,18 +167,32 @@ class Driver:
 
     async def until(self, name: str, condition: Any) -> dict[str, int]:
         """Reads a register until its fields are as wanted."""
-        for _ in range(self.patience // POLL):
+        for _ in self._waiting(POLL):
             fields = await self.read(name)
             if condition(fields):
                 return fields
             await ClockCycles(self.clock, POLL)
-        raise Mismatch(f"Register {name} still reads {fields} after {self.patience} cycles.")
+        raise Mismatch(f"Register {name} still reads {fields} after {self._given_up}.")
 
     async def interrupt(self, irq: Any) -> None:
         """Waits for the interrupt."""
-        for _ in range(self.patience):
+        for _ in self._waiting(1):
             if int(irq.value):
                 return
             await ClockCycles(self.clock, 1)
         status, errors = await self.read("status"), await self.read("error")
-        raise Mismatch(f"No interrupt in {self.patience} cycles; status {status}, errors {errors}.")
+        raise Mismatch(f"No interrupt in {self._given_up}; status {status}, errors {errors}.")
+
+    @property
+    def _given_up(self) -> str:
+        return f"{self.patience} cycles, or {self.rest} in which nothing moved"
+
+    def _waiting(self, step: int) -> Iterator[None]:
+        """Lets software wait for so many cycles each time, until it is too long."""
+        moved, since = 0, 0
+        for waited in range(0, self.patience, step):
+            if self.moved and self.moved() != moved:
+                moved, since = self.moved(), waited
+            if self.moved and waited - since > self.rest:
+                return
+            yield

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from sim.mutate.equivalence import circuit, equivalent
+from sim.mutate.equivalence import circuit, equivalent, modules
 from sim.mutate.mutants import found
 
 pytest.importorskip("bitwuzla")
@@ -85,13 +85,65 @@ endmodule
 """Of coordinates of two bits: never odd, where they are a point."""
 
 
-def proved(verilog, changes, module="top.least", points=()):
+QUEUE = """module \\top.queue (clk, rst, d, put, valid, q);
+  input clk;
+  input rst;
+  input [3:0] d;
+  input put;
+  output valid;
+  wire valid;
+  output [3:0] q;
+  wire [3:0] q;
+  wire ready;
+  reg fresh = 1'h0;
+  wire _0_;
+  wire [3:0] _1_;
+  wire _2_;
+  reg [3:0] memory [1:0];
+  reg place = 1'h0;
+  wire _3_;
+  always @(posedge clk)
+    fresh <= _0_;
+  always @(posedge clk)
+    place <= _3_;
+  always @(posedge clk)
+    if (_2_)
+      memory[place] <= _1_;
+  assign _0_ = rst ? 1'h0 : put;
+  assign _1_ = d + 4'h1;
+  assign _2_ = put & ready;
+  assign _3_ = rst ? 1'h0 : put;
+  assign valid = fresh & ready;
+  assign q = memory[place];
+  \\top.wait  wait_ (
+    .clk(clk),
+    .rst(rst),
+    .ready(ready)
+  );
+endmodule
+
+module \\top.wait (clk, rst, ready);
+  input clk;
+  input rst;
+  output ready;
+  reg ready = 1'h0;
+  wire _0_;
+  always @(posedge clk)
+    ready <= _0_;
+  assign _0_ = ! rst;
+endmodule
+"""
+"""A memory, and a module that says when there is something: never in the cycle after a reset."""
+
+
+def proved(verilog, changes, module="top.least", points=(), near=False):
     """Those of some changes that are proved to be none."""
     mutants = found(verilog, lambda name: name == module, np.random.default_rng(0))
     mutants = [mutant for mutant in mutants if mutant.broken in changes]
     assert {mutant.broken for mutant in mutants} == changes
-    made = circuit(verilog, mutants, points=points)
-    assert set(made.registers) == set(re.findall(r"^  reg (?:\[.*\] )?(\w+) =", verilog, re.MULTILINE))
+    made = circuit(verilog, mutants, points=points, near=near)
+    own = set(re.findall(r"^  reg (?:\[.*\] )?(\w+) =", modules(verilog)[module], re.MULTILINE))
+    assert {name for name in made.registers if "[" not in name and "." not in name} == own  # of memories and parts: not
     return {mutant.broken for i, mutant in enumerate(mutants, 1) if equivalent(made, i, 20)}
 
 
@@ -115,3 +167,13 @@ def test_of_points_parities_are_known():
     changes = {"odd ? 2'h2 : 2'h1", "odd ? 2'h3 : 2'h2"}
     assert proved(PARITY, changes, "top.parity", ["i"]) == {"odd ? 2'h2 : 2'h1"}
     assert not proved(PARITY, changes, "top.parity")
+
+
+def test_small_modules_are_looked_into_and_memories_are_not():
+    harmless = {"put", "rst ? 1'h1 : put", "fresh"}
+    fresh = QUEUE.replace("_3_ = rst ? 1'h0 : put;", "_3_ = put | place;")
+    assert proved(fresh, harmless, "top.queue", near=True) == harmless
+    assert not proved(fresh, harmless, "top.queue")
+    harmful = {"d", "4'h1", "put | ready", "put", "ready", "1'h1", "rst ? 1'h1 : put"}
+    late = QUEUE.replace("_0_ = rst ? 1'h0 : put;", "_0_ = put;")
+    assert not proved(late, harmful, "top.queue", near=True)
