@@ -48,7 +48,6 @@ SECONDS = 0.25
 
 CHECKED = [Format(q) for q in (2, 4, 8, 16, 32, 64)] + [Format(16, (1, 2, 3, 4, 5, 6, 7, 8)), Format(8, (9,))]
 
-
 SMALL = [(1, 40, 520), (13, 130, 2000), (70, 2200, 1300), (600, 200, 4800), (300, 12000, 600), (200, 8000, 2600)]
 """M, N and K of products that are compared with golden's; those with many rows take all kinds of blocks."""
 
