@@ -1,6 +1,6 @@
 """The accelerator against `golden.matmul`: whole products, job by job, in both dataflows and with all activations."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import cocotb
@@ -92,10 +92,13 @@ class AcceleratorBench(Testbench):
             Monitor(self, self.streams[name], lambda cycle, beat: None)
         Monitor(self, self.streams["acc"], self._out_of)
 
-    def send(self, products: Iterable[Job]) -> int:
-        """Queues products; the beats that they take."""
+    def send(self, products: Iterable[Job], late: str = "", cycles: int = 0) -> int:
+        """Queues products, the words of one stream so many cycles after those of the product before; the beats that
+        they take."""
         beats = 0
         for number, product in enumerate(products):
+            if late:
+                self.sources[late].send([None] * cycles)
             for name, payload in product.inputs().items():
                 self.sources[name].send(_beats(name, payload))
             self.rows.expect(_rows(f"product {number}", product))
@@ -158,10 +161,12 @@ def random_product(design: DesignPoint, rng: np.random.Generator, most: int) -> 
     return product(design, rng, m, n, blocks)
 
 
-def product(design: DesignPoint, rng: np.random.Generator, m: int, n: int, blocks: int) -> Job:
-    """A product with activations of one of the kinds that the design has."""
+def product(
+    design: DesignPoint, rng: np.random.Generator, m: int, n: int, blocks: int, kinds: Sequence[str] = ()
+) -> Job:
+    """A product with activations of one of those kinds, or of all that the design has."""
     x: Operand = random_matrix(design.format, m, blocks, rng)
-    if rng.choice(design.activations) == "int8":
+    if rng.choice(kinds or design.activations) == "int8":
         x = Int8Matrix(rng.integers(-127, 128, (m, DIM * blocks)).astype(np.int8), np.ones(m, np.float32))
     return Job(design, x, random_matrix(design.format, n, blocks, rng))
 
@@ -254,7 +259,7 @@ async def single_blocks(dut: HierarchyObject, acc: str) -> None:
 @cocotb.test
 async def blocked_drain(dut: HierarchyObject) -> None:
     """The output queue fills up and holds everything back, at the beat for whose rows there is no room, and nothing is
-    lost; sums that are kept need no room, and a reset at any moment leaves all of it."""
+    lost; sums that are kept need no room, words may be late as well, and a reset at any moment leaves all of it."""
     bench = AcceleratorBench(dut)
     design = bench.design
     unseen = 0 if design.dataflow == "os" and design.rows > 2 else 2
@@ -265,12 +270,18 @@ async def blocked_drain(dut: HierarchyObject) -> None:
             await bench.cycles(2 * bench.settings.latency + int(bench.rng.integers(8 * design.rows)))
             await bench.reset()
         bench.sink.blocked = True
-        products = [product(design, bench.rng, design.rows, design.cols, 2 * design.x_depth)] if turn % 3 else []
+        before, window = -1, 2 * bench.settings.latency + 4 * design.panel_rows + design.x_depth
+        products, late = [], ""
+        if turn % 3 == 1:
+            products = [product(design, bench.rng, design.rows, design.cols, 2 * design.x_depth)]
+        elif turn % 3 == 2:  # of a beat each, so that there is no room left for the first of a job
+            count, late = 2 * design.drain_rows // design.rows, "w" if turn % 2 else "x"
+            short = (design.rows, design.cols, 1, design.activations[:1])
+            products = [product(design, bench.rng, *short) for _ in range(count)]
         while sum(product.output_rows for product in products) < 2 * design.drain_rows:
             products += bench.products(bench.blocks, most=2)
-        beats = bench.send(products)
-        before, window = -1, 2 * bench.settings.latency + 4 * design.panel_rows
-        for _ in range(patience(beats) // window):
+        beats = bench.send(products, late, 2 * design.rows + 8)
+        for _ in range(2 + patience(beats) // window):
             if bench.counters["busy"] == before:
                 break
             before = bench.counters["busy"]
