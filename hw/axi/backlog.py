@@ -25,14 +25,17 @@ class Backlog(wiring.Component):
     Members
     -------
     w_data, w_en, w_rdy, r_data, r_rdy, r_en, level : as of `amaranth.lib.fifo.SyncFIFO`
-        Of as many places as the design has jobs; full as well while too many are not done.
+        Of as many places as the design has jobs; full as well while too many are not done, or go out again.
     done, refused : In(1)
         The oldest job that has gone out and was not refused is done; the last one that has gone out is refused.
     ask : In(1)
     number : In
         Whether the job of that number is to be given up. No job goes out meanwhile.
+    look : In(1)
+        The number may be another one than before.
     waits, runs : Out(1)
-        A cycle later: it is in the queue, or has gone out and is not done. If neither, it is done, refused or given up.
+        A cycle late, from two cycles after the last `look` on: it is in the queue, or has gone out and is not done. If
+        neither, it is done, refused or given up.
     drop : In(1)
         Given `ask`: it is given up, and passed over from now on.
     again : In(1)
@@ -62,6 +65,7 @@ class Backlog(wiring.Component):
                 "refused": In(1),
                 "ask": In(1),
                 "number": In(JOB_BITS),
+                "look": In(1),
                 "waits": Out(1),
                 "runs": Out(1),
                 "drop": In(1),
@@ -73,63 +77,63 @@ class Backlog(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """A memory; the numbers of the oldest job, of the next that goes out, and of the next that comes."""
+        """A memory; the places of the oldest job, of the next that goes out, and of the next that comes. How many there
+        are between them is counted, for a difference of numbers would be too slow."""
         m = Module()
         m.submodules.memory = memory = Memory(shape=self.width, depth=self.depth, init=[])
         write, read = memory.write_port(), memory.read_port(domain="comb")
         inside = range(self.depth)
+        held = Signal(inside)  # not done
+        queued = Signal(inside)  # of those: they have not gone out
         oldest = Signal(JOB_BITS)
-        going = Signal(JOB_BITS)
+        going = Signal(inside)
+        last = Signal(inside)  # of those that have gone out
         passed = Signal(self.depth)  # refused, or given up
         credit = Signal(inside)  # done, and not counted
 
         def place(number: Value) -> Value:
-            return number[: len(credit)]
+            return number[: len(going)]
 
         def is_passed(number: Value) -> Value:
             return passed.bit_select(place(number), 1)
 
-        held = Signal(JOB_BITS)
-        queued = Signal(JOB_BITS)
-        behind = Signal(JOB_BITS)
-        out = Signal(JOB_BITS)
-        runs = Signal()
-        last = Signal(JOB_BITS)  # of those that have gone out
+        behind = Signal(JOB_BITS)  # the oldest one, by how many
+        full = Signal()
+        goes = Signal()
         skips = Signal()
         counts = Signal()
         m.d.comb += [
-            held.eq(self.next - oldest),
-            queued.eq(self.next - going),
-            out.eq(going - oldest),
-            behind.eq(self.number - oldest),
-            self.level.eq(Mux(held >= self.depth - self.jobs, self.jobs, queued)),
-            self.w_rdy.eq(self.level != self.jobs),
+            full.eq((queued >= self.jobs) | (held >= self.depth - self.jobs)),
+            self.level.eq(Mux(full, self.jobs, queued)),
+            self.w_rdy.eq(~full),
             write.addr.eq(place(self.next)),
             write.data.eq(self.w_data),
             write.en.eq(self.w_en & self.w_rdy),
-            read.addr.eq(place(going)),
+            read.addr.eq(going),
             self.r_data.eq(read.data),
             self.r_rdy.eq(queued.any() & ~is_passed(going) & ~self.ask),
+            goes.eq(self.r_rdy & self.r_en),
             skips.eq(queued.any() & is_passed(going)),
-            counts.eq((oldest != going) & (is_passed(oldest) | credit.any())),
-            runs.eq(behind < out),
+            counts.eq((held != queued) & (is_passed(oldest) | credit.any())),
             self.settled.eq(~credit.any() & ~counts),
             self.empty.eq(~held.any() & ~credit.any()),
         ]
-        with m.If(write.en):
-            m.d.sync += self.next.eq(self.next + 1)
-        with m.If(self.again):
-            m.d.sync += going.eq(oldest)
-        with m.Elif(skips | (self.r_rdy & self.r_en)):
-            m.d.sync += going.eq(going + 1)
-        with m.If(self.r_rdy & self.r_en):
+        m.d.sync += [
+            self.next.eq(self.next + write.en),
+            oldest.eq(oldest + counts),
+            held.eq(held + write.en - counts),
+            queued.eq(Mux(self.again, held, queued - (skips | goes)) + write.en),
+            going.eq(Mux(self.again, place(oldest), going + (skips | goes))),
+            behind.eq(Mux(self.look, self.number - oldest, behind) - counts),
+            credit.eq(credit + self.done - (counts & ~is_passed(oldest))),
+        ]
+        with m.If(goes):
             m.d.sync += last.eq(going)
-        there = ~is_passed(self.number) & ~(self.refused & (self.number == last))
+        there = ~is_passed(self.number) & ~(self.refused & (place(self.number) == last))
+        runs = behind < held - queued
         m.d.sync += [self.waits.eq((behind < held) & ~runs & there), self.runs.eq(runs & there)]
-        by_credit = counts & ~is_passed(oldest)
-        m.d.sync += credit.eq(credit + self.done - by_credit)
         with m.If(counts):
-            m.d.sync += [oldest.eq(oldest + 1), is_passed(oldest).eq(0)]
+            m.d.sync += is_passed(oldest).eq(0)
         with m.If(self.refused):
             m.d.sync += is_passed(last).eq(1)
         with m.If(self.drop):

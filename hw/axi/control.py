@@ -72,9 +72,7 @@ class Control(wiring.Component):
         The last beat of one has come back; a beat was answered by an error.
     accelerator_reset : Out(1), if the map has registers to give jobs up
         Resets what takes the jobs: with `core_reset`; and alone, whereupon jobs that are not done are given anew.
-    still : In(1), of a design with `idle` whose jobs have addresses
-        Nothing is under way on the bus.
-    idle : Out(1), the same
+    idle : Out(1), of a design with `idle` whose jobs have addresses
         Nothing is queued, fetched, running or to be answered, and nothing is about to change: the clock may stop until
         an access to the registers begins.
     """
@@ -114,7 +112,7 @@ class Control(wiring.Component):
                     else {}
                 ),
                 **({"accelerator_reset": Out(1, init=1)} if self._abort else {}),
-                **({"still": In(1), "idle": Out(1)} if self._idle else {}),
+                **({"idle": Out(1)} if self._idle else {}),
             }
         )
 
@@ -297,7 +295,8 @@ class Control(wiring.Component):
                 m.d.sync += shown.eq(self.counters[name] - base)
             m.d.comb += getattr(registers, f"count_{name}").eq(shown)
         if self._idle:
-            m.d.sync += self.idle.eq(registers.idle & self.still & settled & ~(busy | waits | Cat(was.values()).any()))
+            # While something is under way on the bus there is a job that is not done, or a descriptor not taken.
+            m.d.sync += self.idle.eq(registers.idle & settled & ~(busy | waits | Cat(was.values()).any()))
         return m
 
     def _fetch(
@@ -338,18 +337,20 @@ class Control(wiring.Component):
         with nothing under way on the bus."""
         pending = Signal(name="abort_pending")
         number = Signal(JOB_BITS, name="abort_number", reset_less=True)
+        looked = Signal()
         known = Signal()
         given_up = Signal()
         looks = Signal()
         refused = Cat(self.errors[name] for name in self._refusals).any()
         decides = again & ~refused  # or it may be the one that is refused: then all begins anew once more
-        m.d.core += known.eq(pending & ~registers.abort_go)
+        m.d.core += [looked.eq(pending & ~registers.abort_go), known.eq(looked & ~registers.abort_go)]
         m.d.comb += [
             looks.eq(pending & known & (~self.halt | again)),
             withdraws.eq(pending & known & jobs.runs),
             given_up.eq(looks & (jobs.waits | (jobs.runs & decides))),
             jobs.ask.eq(pending),
             jobs.number.eq(number),
+            jobs.look.eq(~looked),
             jobs.drop.eq(given_up),
             jobs.again.eq(again),
             jobs.done.eq(self.done),

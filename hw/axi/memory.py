@@ -105,7 +105,6 @@ class MemoryCore(Core):
     -------
     memory : Out(AXI4)
     fetch, words, came, lost : of a design with a ring of descriptors
-    still : Out(1), of a design with `idle`
         See `Control`.
     """
 
@@ -125,7 +124,7 @@ class MemoryCore(Core):
                 "came": Out(1),
                 "lost": Out(1),
             }
-        super().__init__(design, members | ({"still": Out(1)} if design.idle else {}))
+        super().__init__(design, members)
 
     def elaborate(self, platform: object) -> Module:
         """Each job goes to the engine, to either operand's readers and to the writer."""
@@ -144,7 +143,7 @@ class MemoryCore(Core):
             shapes[RAW] = raw_shape(design)
         if design.ring:
             shapes[RING] = ring_shape(design)
-        m.submodules.read = reads = ReadMaster(shapes, design.axcache, id_bits(design), idle=design.idle)
+        m.submodules.read = reads = ReadMaster(shapes, design.axcache, id_bits(design))
         m.submodules.write = writes = WriteMaster(design)
         m.submodules.results = results = SyncFIFO(width=writes.place.size, depth=design.jobs)
         sinks = {"engine": (engine.plan.valid, engine.plan.ready), "y": (results.w_en, results.w_rdy)}
@@ -215,8 +214,6 @@ class MemoryCore(Core):
             self._diagnose(m, engine, reads, writes)
         if design.ring:
             self._ring(m, reads)
-        if design.idle:
-            m.d.comb += self.still.eq(reads.idle & writes.idle)
         return m
 
     def _ring(self, m: Module, reads: ReadMaster) -> None:
@@ -414,5 +411,5 @@ class AxiMemoryTop(Top):
             wiring.connect(m, control.words, self.core.words)
             m.d.comb += [control.came.eq(self.core.came), control.lost.eq(self.core.lost)]
         if self.design.idle:
-            m.d.comb += [control.still.eq(self.core.still), self.idle.eq(control.idle)]
+            m.d.comb += self.idle.eq(control.idle)
         return m

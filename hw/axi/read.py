@@ -229,8 +229,6 @@ class ReadMaster(wiring.Component):
         ARCACHE of all bursts.
     id_bits : int
         Bits of ARID.
-    idle : bool
-        Whether it says that it is idle.
 
     Members
     -------
@@ -248,13 +246,11 @@ class ReadMaster(wiring.Component):
         What an error was about that came `ABOUT` cycles before: the address of its burst, and its tag.
     waiting : Out(1), of readers with tags
         Beats that were asked for are missing.
-    idle : Out(1), if asked for
-        Nothing that was asked for is missing, and no reader asks.
     """
 
     ABOUT = 3
 
-    def __init__(self, shapes: dict[str, ReaderShape], axcache: int, id_bits: int, *, idle: bool = False):
+    def __init__(self, shapes: dict[str, ReaderShape], axcache: int, id_bits: int):
         self.readers = {name: Reader(shape) for name, shape in shapes.items()}
         self.shape = shape = next(iter(shapes.values()))
         self.bus_bits, self.axcache = shape.bus_bits, axcache
@@ -264,9 +260,6 @@ class ReadMaster(wiring.Component):
         if shape.tag_bits:
             about = data.StructLayout({"address": ADDRESS_BITS, "tag": shape.tag_bits})
             members |= {"about": Out(about), "waiting": Out(1)}
-        self._tells = idle
-        if idle:
-            members["idle"] = Out(1)
         super().__init__(members | {"halt": In(1), "quiet": Out(1), "error": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
@@ -341,8 +334,6 @@ class ReadMaster(wiring.Component):
                 m.d.sync += tag.eq(taken.tag)
             self._remember(m, begun, Cat(axi.araddr, tag))
             m.d.comb += self.waiting.eq(outstanding.any())
-        if self._tells:
-            m.d.comb += self.idle.eq(~Cat(outstanding, begun, chosen, asks).any())
         return m
 
     def _remember(self, m: Module, begun: Signal, what: Value) -> None:

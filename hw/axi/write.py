@@ -60,8 +60,6 @@ class WriteMaster(wiring.Component):
         The last burst of a job was answered, and none since reset by an error; or one that keeps its rows is next.
     about : Out(address, tag), of a design with diagnostics
         Of the burst that is answered, or of the job that is done.
-    idle : Out(1), of a design with `idle`
-        No job is under way, and no burst lacks its response.
     """
 
     def __init__(self, design: DesignPoint):
@@ -88,7 +86,6 @@ class WriteMaster(wiring.Component):
                 "error": Out(1),
                 "done": Out(1),
                 **({"about": Out(self.burst_place)} if tag else {}),
-                **({"idle": Out(1)} if design.idle else {}),
             }
         )
 
@@ -213,8 +210,6 @@ class WriteMaster(wiring.Component):
         ]
         if about:
             m.d.comb += Cat(self.about.address[offset_bits:], self.about.tag).eq(answers.r_data[flags:])
-        if "idle" in self.signature.members:
-            m.d.comb += self.idle.eq(~Cat(active, answers.r_rdy).any())
         return m
 
     def _rows(self, m: Module, gearbox: Gearbox, taken: Signal) -> tuple[Value, Value, Value, Value]:

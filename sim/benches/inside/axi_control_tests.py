@@ -8,11 +8,13 @@ from cocotb.handle import HierarchyObject
 
 from hw.axi.backlog import Backlog
 from hw.axi.map import JOB_BITS, RING_BITS, descriptor_layout
+from hw.engine.counters import COUNTERS
 from sim.benches.inside.axi_common import Channel
 from sim.benches.inside.axi_memory import MemoryBench
 from sim.benches.inside.checks import Mismatch, RuleBroken, same
 from sim.benches.inside.signals import PAUSES, Beat, signal
 from sim.benches.inside.streams import Monitor
+from sim.benches.inside.testbench import PERIOD
 from sim.image import plane_bytes
 from sim.tiles import Job
 
@@ -25,8 +27,17 @@ NUMBERS = 1 << RING_BITS
 MOST = 3
 """Logarithm of the size of a ring, at most."""
 
+MANY = 4
+"""Of one that has more jobs than the queue and what runs can hold."""
+
 SETTLING = 16
 """Cycles after which the port is idle when there is nothing left to do."""
+
+LOST = 100
+"""Cycles that may be miscounted when a job is given up: those of the reset, and of the accesses that look."""
+
+FETCHED = 40
+"""Cycles in which a descriptor that was written is fetched and its job refused, with a memory that answers at once."""
 
 TOLD = 4
 """Cycles from the last response to a job to the interrupt that tells of it, beside those that it waits."""
@@ -201,6 +212,18 @@ class ControlBench(MemoryBench):
         same("descriptors taken", self.tail % NUMBERS, await self.driver.value("ring_head"), RING_BITS)
         same("tag of the job done last", self.driver.tag, await self.driver.value("done_tag"), 16)
         await self.idle()
+
+    async def give_up(self, number: int, after: int) -> set[str]:
+        """Has a job given up after so many cycles, waits for all others, and returns the errors."""
+        self.taken, self.gives_up = self.opened, True
+        await self.cycles(after)
+        await self.driver.abort(number)
+        status = await self.driver.read("status")
+        if status["room"] > self.design.jobs:
+            raise Mismatch(f"There is room for {status['room']} jobs in a queue of {self.design.jobs}.")
+        await self.driver.until("status", lambda status: not status["busy"])
+        self.gives_up = False
+        return await self.driver.errors()
 
     async def soft_reset(self) -> None:
         """A soft reset, which empties the ring."""
@@ -422,30 +445,35 @@ async def jobs_given_up(dut: HierarchyObject, stall: str) -> None:
     bench = ControlBench(dut, stall)
     driver, rng = bench.driver, bench.rng
     await bench.start()
-    for _ in range(max(3, bench.blocks // 2)):
+    for _ in range(max(4, bench.blocks // 2)):
         bench.reads.latency = bench.writes.latency = int(rng.choice([0, 0, 20, 200]))
-        jobs = bench.random_jobs(int(rng.integers(1, 9)), large=rng.random() < 0.2)
+        by_ring = rng.random() < 0.5
+        count = 1 << MANY if by_ring and rng.random() < 0.3 else int(rng.integers(1, 9))
+        jobs = bench.random_jobs(count, large=rng.random() < 0.2)
         done, first = await driver.value("jobs_done"), await driver.value("jobs_queued")
-        if rng.random() < 0.5:
-            await bench.open_ring(MOST)
+        await driver.counters(clear=True)
+        cleared, stopped = driver.moment, bench.stopped
+        if by_ring:
+            await bench.open_ring(MANY)
             await bench.post([bench.descriptor(job, addresses) for job, addresses in jobs])
         else:
             for job, addresses in jobs:
                 await bench.submit(job, addresses)
-        await bench.cycles(int(rng.integers(0, 400)))
-        chosen = int(rng.integers(len(jobs))) if rng.random() < 0.5 else len(jobs) - 1
+        chosen = [0, int(rng.integers(len(jobs))), len(jobs) - 1][rng.integers(3)]
+        errors = await bench.give_up(first + chosen, int(rng.integers(0, 400)))
+        await driver.write("irq_status", job_done=1)
+        stopped = bench.stopped - stopped
+        counters = await driver.counters()
         begun = jobs[chosen][1]["x"] in bench.begun
-        bench.taken, bench.gives_up = bench.opened, True
-        await driver.abort(first + chosen)
-        await driver.until("status", lambda status: not status["busy"])
-        bench.gives_up = False
-        errors = await driver.errors()
         if errors not in (set(), {"aborted"}):
             raise Mismatch(f"A job was to be given up, and the errors are {errors}.")
         same("jobs done", done + len(jobs) - len(errors), await driver.value("jobs_done"), 32)
         same("jobs queued", (first + len(jobs)) % (1 << JOB_BITS), await driver.value("jobs_queued"), JOB_BITS)
         if errors:
             same("number of the job that was given up", first + chosen, await driver.value("aborted"), JOB_BITS)
+        passed, counted = (driver.moment - cleared) // PERIOD - stopped, sum(counters[name] for name in COUNTERS)
+        if abs(passed - counted) > LOST:
+            raise Mismatch(f"Of {passed} cycles {counted} were counted.")
         bench.met("given up while it runs" if begun else "given up in the queue", bool(errors))
         bench.met("too late to be given up", not errors and begun)
         for i, (job, addresses) in enumerate(jobs):
@@ -471,13 +499,8 @@ async def given_up_behind_refused(dut: HierarchyObject) -> None:
         empty = bytes(2) + descriptors[0][2:]
         order = [descriptors[0], empty, *descriptors[1:]] if bench.rng.random() < 0.5 else [empty, *descriptors]
         await bench.open_ring(2)
-        bench.taken, bench.gives_up = bench.opened, True
         await bench.post(order)
-        await bench.cycles(int(bench.rng.integers(0, 60)))
-        await driver.abort(first + 2)
-        await driver.until("status", lambda status: not status["busy"])
-        bench.gives_up = False
-        errors = await driver.errors()
+        errors = await bench.give_up(first + 2, int(bench.rng.integers(0, 60)))
         if errors not in ({"empty"}, {"empty", "aborted"}):
             raise Mismatch(f"One job was to be given up and another is empty, and the errors are {errors}.")
         given_up = "aborted" in errors
@@ -488,6 +511,32 @@ async def given_up_behind_refused(dut: HierarchyObject) -> None:
                 bench.check(f"job {i}", *jobs[i])
         await bench.becomes_idle()
     await bench.run_descriptors(Backlog(bench.design, 1).depth)  # the places of all that were passed over
+    bench.finish()
+
+
+@cocotb.test
+async def given_up_and_refused(dut: HierarchyObject) -> None:
+    """A job that is given up in any cycle before or after it is refused is told of as one of both."""
+    bench = ControlBench(dut)
+    driver = bench.driver
+    await bench.start()
+    became = set()
+    for after in range(FETCHED):
+        number, counts = await driver.value("jobs_queued"), ("jobs_refused", "jobs_done")
+        before = [await driver.value(name) for name in counts]
+        ((job, addresses),) = bench.random_jobs(1)
+        await bench.open_ring(0)
+        await bench.post([bytes(2) + bench.descriptor(job, addresses)[2:]])
+        errors = await bench.give_up(number, after)
+        if errors not in ({"empty"}, {"aborted"}):
+            raise Mismatch(f"An empty job was to be given up after {after} cycles, and the errors are {errors}.")
+        became |= errors
+        expected = [before[0] + (errors == {"empty"}), before[1]]
+        for name, value in zip(counts, expected, strict=True):
+            same(name, value, await driver.value(name), 32)
+        await bench.becomes_idle()
+    same("errors that were met", 2, len(became), 8)
+    await bench.run_descriptors(2)
     bench.finish()
 
 
