@@ -102,6 +102,8 @@ class Engine(wiring.Component):
 
         fill_x, fill_w, run = followers(m, design, self.plan)
         now, last = run.now, run.last
+        # A block is a beat, or two for int8.
+        int8, last_digit = (now.int8, last.digits) if design.int8 else (Const(0, 1), Const(1, 1))
 
         # The sequencer: `go` is a beat. It may start a job, a tile or a slice when their banks are full and the way out
         # is free; what is free then stays free but for the output queue. All that it asks is in registers.
@@ -115,8 +117,8 @@ class Engine(wiring.Component):
         )
         m.d.comb += [
             run.go.eq(go),
-            restart.eq(last.digits & last.steps & last.rows),
-            flags.finish.eq(last.digits & last.steps),
+            restart.eq(last_digit & last.steps & last.rows),
+            flags.finish.eq(last_digit & last.steps),
             flags.last.eq(last.rows),
             flags.end.eq(last.tiles & last.rows),
         ]
@@ -146,14 +148,14 @@ class Engine(wiring.Component):
             starting = Signal(init=1)  # the slice is the first of its tile
             m.d.comb += [
                 flags.swap.eq(first),
-                flags.start.eq(starting & ~(now.int8 & last.digits)),
+                flags.start.eq(starting & ~(int8 & last_digit)),
                 flags.row.eq(panel_row),
                 finished.eq(1),
             ]
-            count(panel_row, go & last.digits, last.rows)
+            count(panel_row, go & last_digit, last.rows)
             with m.If(go):
-                m.d.sync += first.eq(last.digits & last.rows)
-            with m.If(go & last.digits & last.rows):
+                m.d.sync += first.eq(last_digit & last.rows)
+            with m.If(go & last_digit & last.rows):
                 m.d.sync += starting.eq(last.steps)
 
         # Room in the output queue is set aside with the beat that finishes rows, and given back row by row. What was
@@ -242,7 +244,7 @@ class Engine(wiring.Component):
 
         # Decoders; digits of int8 go past them.
         m.submodules.array = array = self.array
-        kind = register(m, "kind", Cat(now.int8, last.digits), cycles=READING)
+        kind = register(m, "kind", Cat(int8, last_digit), cycles=READING)
         for i in range(design.rows):
             self._decode_x(m, platform, i, x_data, kind, array.i.payload.x[i])
         w_data = w_word(design)(register(m, "w_late", Value.cast(w_data), cycles=int(design.int8)))
@@ -339,28 +341,30 @@ def followers(m: Module, design: DesignPoint, plans: stream.Interface) -> list[F
     plan = plans.payload
     # The rounds of each loop, and how many there can be.
     rounds = {
-        "digits": (Mux(plan.int8, 2, 1), 2),
         "steps": (plan.steps, design.x_depth),
         "rows": (plan.row_tiles, design.panel_rows),
         "tiles": (plan.tiles, (1 << FIELD_BITS) - 1),
         # Rows fill a bank at one go, see `fill_by_block`.
         "words": (Mux(plan.raw, 1, plan.x_words) if design.front_end else plan.x_words, design.x_depth),
     }
-    beside = {"int8": plan.int8}
+    beside: dict[str, Value] = {}
+    if design.int8:
+        rounds["digits"] = (Mux(plan.int8, 2, 1), 2)
+        beside["int8"] = plan.int8
     if design.dataflow == "os":
         # By how much a tile is shorter than it has rows.
         gap = Signal(range(max(2, design.rows)))
-        beats = Mux(plan.int8, plan.steps << 1, plan.steps)
+        beats = Mux(plan.int8, plan.steps << 1, plan.steps) if design.int8 else plan.steps
         m.d.comb += gap.eq(Mux(beats >= design.rows, 0, design.rows - beats))
         beside |= {"tail": plan.tail, "gap": gap}
     if design.keep_rows:
         beside |= {name: plan[name] for name in SUMS}
-    nest = ("digits", "steps", "rows", "tiles") if design.dataflow == "os" else ("digits", "rows", "steps", "tiles")
+    nest = ("steps", "rows", "tiles") if design.dataflow == "os" else ("rows", "steps", "tiles")
     rows = {name: plan[name] for name in ("raw", "rows")} if design.front_end else {}
     parts: dict[str, tuple[tuple[str, ...], dict[str, Value]]] = {
         "fill_x": (("words",), rows),
         "fill_w": (("steps", "tiles"), {}),
-        "run": (nest, beside),
+        "run": (("digits", *nest) if design.int8 else nest, beside),
     }
     followers = []
     for part, (loops, others) in parts.items():

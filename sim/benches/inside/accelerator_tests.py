@@ -273,7 +273,9 @@ async def blocked_drain(dut: HierarchyObject) -> None:
         before, window = -1, 2 * bench.settings.latency + 4 * design.panel_rows + design.x_depth
         products, late = [], ""
         if turn % 3 == 1:
-            products = [product(design, bench.rng, design.rows, design.cols, 2 * design.x_depth)]
+            depth = design.w_depth or design.x_depth // design.rows
+            rows = min(design.panel_rows, 2 * design.rows + 1)
+            products = [product(design, bench.rng, rows, 3 * design.cols, depth + min(depth, 64))]
         elif turn % 3 == 2:  # of a beat each, so that there is no room left for the first of a job
             count, late = 2 * design.drain_rows // design.rows, "w" if turn % 2 else "x"
             short = (design.rows, design.cols, 1, design.activations[:1])
@@ -293,11 +295,30 @@ async def blocked_drain(dut: HierarchyObject) -> None:
         if not least <= before <= most:
             raise Mismatch(f"{before} beats were taken, not {least} to {most}, before the output queue held all back.")
         bench.sink.blocked = False
+        checked = bench.checked
+        await bench.cycles(design.drain_rows)
+        if (rows := (bench.checked - checked) // design.cols) < 3 * design.drain_rows // 4:
+            raise Mismatch(f"The output queue was full, and {rows} rows came in {design.drain_rows} cycles.")
         if turn % 2:
             await bench.rows.empty(bench.work)
             same("beats", beats, bench.counters["busy"], COUNTER_BITS)
             await bench.reset()
     await bench.done(bench.send(bench.products(bench.blocks)))
+
+
+@cocotb.test
+async def waiting_jobs(dut: HierarchyObject) -> None:
+    """While the first one's words do not come, as many jobs are taken as the design has, and one to plan; then all
+    run."""
+    bench = AcceleratorBench(dut)
+    design, count = bench.design, bench.design.jobs + 8
+    await bench.start()
+    for name in "xw":
+        bench.sources[name].send([None] * 200)
+    beats = bench.send([product(design, bench.rng, 1, 1, 1) for _ in range(count)])
+    await bench.cycles(100)
+    same("jobs taken", design.jobs + 1, count - len(bench.sources["job"].waiting) - 1, 32)
+    await bench.done(beats)
 
 
 @cocotb.test
