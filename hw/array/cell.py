@@ -320,9 +320,9 @@ class WeightKeeper(wiring.Component):
             m.d.sync += kept.eq(self.w)
         with m.If(self.swap):
             m.d.sync += used.eq(kept)
-        valid = Signal()
-        swap = Signal()
+        valid = Signal(reset_less=True)
         hops = Signal.like(self.load.hops, reset_less=True)
+        swap = Signal()  # its reset tells it from the array's, see there
         m.d.sync += [valid.eq(self.load.valid & ~here), hops.eq(self.load.hops - 1), swap.eq(self.swap)]
         m.d.comb += [
             self.x_next.as_value().eq(register(m, "x_held", self.x.as_value())),

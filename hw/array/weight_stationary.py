@@ -54,20 +54,22 @@ class WeightStationaryArray(wiring.Component):
         beat = self.i.payload
         cells = [[weight_stationary_cell(self.design, c) for c in range(cols)] for _ in range(rows)]
 
+        # Neither a swap nor a load needs a reset: the weight that it puts in use or keeps is another one when a block
+        # comes.
         swap = Signal()
         m.d.comb += swap.eq(self.i.valid & beat.swap)
-        swap = register(m, "swap", swap, cycles=at_edge(self.design), reset_less=False)
+        swap = register(m, "swap", swap, cycles=at_edge(self.design))
         for p in range(rows):
             feed_row(m, platform, x_side, p, beat.x[p], p + 1, cells[p], swap=swap)
-            # Without a reset, which it does not need: else synthesis finds that it is equal to the one that the cells
-            # pass on, and one net would have to reach all cells of a diagonal.
+            # Unlike the one that the cells pass on: else synthesis finds that they are equal, and one net would have to
+            # reach all cells of a diagonal.
             swap = register(m, f"swap_row{p}", swap)
         coming = Cat(self.load.valid, self.load.payload.row)
-        coming = register(m, "load", coming, cycles=at_edge(self.design), reset_less=False)
+        coming = register(m, "load", coming, cycles=at_edge(self.design))
         sums = []
         for c in range(cols):
             feed_column(m, platform, w_side, c, self.load.payload.w[c], [row[c] for row in cells], load=coming)
-            coming = register(m, f"load_column{c}", coming, reset_less=False)
+            coming = register(m, f"load_column{c}", coming)
             total = Signal.like(cells[rows - 1][c].o, name=f"sum_{c}")
             m.d.comb += total.eq(cells[rows - 1][c].o)
             sums.append(register(m, f"sum_{c}", total, cycles=cols - 1 - c))
