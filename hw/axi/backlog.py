@@ -114,7 +114,7 @@ class Backlog(wiring.Component):
             self.r_rdy.eq(queued.any() & ~is_passed(going) & ~self.ask),
             goes.eq(self.r_rdy & self.r_en),
             skips.eq(queued.any() & is_passed(going)),
-            counts.eq((held != queued) & (is_passed(oldest) | credit.any())),
+            counts.eq(~self.again & (held != queued) & (is_passed(oldest) | credit.any())),
             self.settled.eq(~credit.any() & ~counts),
             self.empty.eq(~held.any() & ~credit.any()),
         ]
