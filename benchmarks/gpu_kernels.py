@@ -33,7 +33,8 @@ from sim.compare.records import Figure, Record
 from sim.compare.software import ratio_db
 from sim.compare.ways import drawn
 from sim.kernels.encoder import chooser
-from sim.kernels.gpu import ON_CORES, ON_TENSOR_CORES, Activations, Cuda, Laid, fits, matmul
+from sim.kernels.gpu import Activations, Cuda, Laid, matmul
+from sim.kernels.launches import ON_CORES, ON_TENSOR_CORES, fits
 from sim.kernels.sass import ALU, UNIT, bound, listing, loop
 
 SHAPES = {"q_proj, o_proj": (4096, 4096), "gate_proj, up_proj": (14336, 4096), "8192 × 8192": (8192, 8192)}

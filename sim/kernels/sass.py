@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from golden import process
 from golden.errors import ToolError
 from golden.format import Format
-from sim.kernels.gpu import How, source
+from sim.kernels.gpu import source
+from sim.kernels.launches import How
 from sim.kernels.nvidia import compiled, installed
 
 UNIT = 32

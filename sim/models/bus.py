@@ -28,6 +28,7 @@ from hw.engine.rows import step_blocks
 from hw.engine.sequencer import latency
 from hw.streams import Queue
 from sim.models.bus_loop import run
+from sim.models.bus_masters import JOB, PORT, RAW, READER, WRITER, begin
 from sim.models.schedule import divide, parts
 
 MAX_LATENCY = 1 << 16
@@ -38,9 +39,6 @@ MAX_CYCLES = 1 << 32
 
 _SIGNS, _BETWEEN = 2, 2
 """Cycles of the rotator before its butterflies between blocks, and of each of these; `bus_loop` counts them."""
-
-_RAW_SIDE = 4
-"""What the loop calls the reader of raw rows."""
 
 
 @dataclass(frozen=True)
@@ -182,36 +180,50 @@ def bus_cycles(design: DesignPoint, jobs: Sequence[BusJob], memory_latency: int 
         through, segment = frontend.latency(rules) - Queue.LATENCY, rules.segment_blocks
         behind = through - _SIGNS - _BETWEEN * exact_log2(segment) - (segment - 1)
         front_end = segment, behind, 1 << ceil_log2(through + frontend.HANDOVER)
-    of_readers = []
     sides = [[*reader_shapes(design, word).values()] for word in (x_word(design), w_word(design))]
-    others = dict(enumerate([*sides, *([shape] for shape in finishing_shapes(design).values())]))
-    for side, shapes in (others | ({_RAW_SIDE: [raw_shape(design)]} if rules else {})).items():
+    sides += [[shape] for shape in finishing_shapes(design).values()]
+    readers = []
+    for side, shapes in (dict(enumerate(sides)) | ({RAW: [raw_shape(design)]} if rules else {})).items():
         for shape in shapes:
             unit = gcd(bus, shape.word_bits)
-            in_units = bus // unit, shape.word_bits // unit
-            of_readers.append([side, shape.depth, shape.jobs, *in_units, shape.word_bits])
+            units = {"beat": bus // unit, "word": shape.word_bits // unit, "bits": shape.word_bits}
+            readers.append(begin(READER, side=side, jobs=shape.jobs, room=shape.depth, **units))
     row_bits = result_word_bits(design)
     unit = gcd(bus, row_bits)
     table = []
     for job in jobs:
-        x_words, w_words = words_of(design, job.rows, job.steps, job.passes)
-        units = job.rows if stationary else divide(job.rows, design.rows)
         blocks = job.steps * step_blocks(design)
         raw_words = blocks // rules.segment_blocks * rules.segment_blocks if rules else 0
-        fields = [job.rows, job.tiles, job.steps, job.passes, x_words, w_words, job.tiles * design.cols, job.rows]
-        fields += [raw_words, units, *(place // offset for place in (job.x, job.w, job.c, job.r, job.x, job.y))]
-        table.append([*fields, job.keep, job.stride * 8 // unit, job.raw, job.x_stride // offset, job.offered])
-    machine = [stationary, design.rows, design.jobs, latency(design), design.drain_rows, design.burst, bus, delay]
-    machine += [
-        row_bits // unit,
-        bus // unit,
-        outstanding(design),
-        stages(design.output) if design.output else 0,
-        design.cols,
-    ]
-    machine += [design.strides, design.cols * design.result_bits // unit]
+        operands = words_of(design, job.rows, job.steps, job.passes)
+        table.append(
+            begin(
+                JOB,
+                **{name: getattr(job, name) for name in ("rows", "tiles", "steps", "passes", "keep", "raw", "offered")},
+                units=job.rows if stationary else divide(job.rows, design.rows),
+                y=job.y // offset,
+                stride=job.stride * 8 // unit,
+                raw_stride=job.x_stride // offset,
+                planes=(1, job.tiles, 1, 1, job.rows),
+                words=(*operands, job.tiles * design.cols, job.rows, raw_words),
+                at=[place // offset for place in (job.x, job.w, job.c, job.r, job.x)],
+            )
+        )
+    machine = [stationary, design.rows, design.jobs, latency(design), design.drain_rows]
+    machine += [stages(design.output) if design.output else 0, design.cols]
     machine += [bool(design.output and design.output.row_scales), *front_end]
-    counts = run(*(np.array(array, dtype=np.int64) for array in (machine, table, of_readers)), MAX_CYCLES)
+    port = begin(PORT, burst=design.burst, bus=bus, delay=delay)
+    writer = begin(
+        WRITER,
+        burst=design.burst,
+        delay=delay,
+        row=row_bits // unit,
+        beat=bus // unit,
+        tile=design.cols * design.result_bits // unit,
+        places=outstanding(design),
+        strides=design.strides,
+    )
+    records = np.array(table, JOB), np.array(readers, READER), port, writer
+    counts = run(np.array(machine, dtype=np.int64), *records, MAX_CYCLES)
     if counts[0] < 0:
         raise GossetError(f"The cycle model behind a bus counts to {MAX_CYCLES:,} cycles, but the jobs take more.")
     total, beats, *causes = (int(count) for count in counts)

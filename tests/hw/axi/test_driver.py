@@ -1,123 +1,25 @@
-"""The driver in C, compiled for this machine: against the registers in Amaranth's simulator, and `sim.image`."""
+"""The driver in C, compiled for this machine, against the registers in Amaranth's simulator."""
 
 import ctypes
 import shutil
 import subprocess
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 from amaranth import ClockDomain, ClockSignal, Module, ResetSignal
 from amaranth.sim import Simulator
 
-from golden.format import Format, PackedMatrix
-from golden.frontend import FrontEndRules
-from golden.int8 import quantize_int8
-from golden.output import Columns, OutputRules, Rows
-from golden.quantize import quantize
 from hw.axi.control import Control
-from hw.axi.driver import driver
 from hw.axi.memory import AxiMemoryTop
-from hw.design import DesignPoint
 from hw.engine.planner import errors
-from sim.image import columns_image, operand_image, raw_image, rows_image
-from sim.rtl.tools import compiler
-from sim.tiles import Job
-
-DESIGNS = {
-    "os": DesignPoint(
-        name="os",
-        rows=3,
-        cols=2,
-        panel_rows=6,
-        x_depth=16,
-        w_depth=8,
-        jobs=2,
-        format=Format(8),
-        keep_rows=32,
-        output=OutputRules(row_scales=True),
-        diagnostics=True,
-        strides=True,
-        front_end=FrontEndRules(format=Format(8), length=16),
-        ring=True,
-        coalescing=True,
-    ),
-    "ws": DesignPoint(
-        name="ws", rows=3, cols=2, panel_rows=6, x_depth=16, dataflow="ws", activations=("packed", "int8"), bus_bits=128
-    ),
-    "one": DesignPoint(
-        name="one", rows=2, cols=3, panel_rows=4, x_depth=16, w_depth=8, format=Format(4, (3,)), activations=("int8",)
-    ),
-    "abort": DesignPoint(name="abort", rows=2, cols=1, panel_rows=4, x_depth=16, w_depth=8, abort=True),
-}
-SCALE = 33 | 5 << 6
-"""The multiplier of all raw rows."""
-
-TAG = 0xABC0
-"""Of all jobs, together with their rows."""
+from tests.hw.axi.driver import COLUMNS, DESIGNS, SCALE, TAG, build, pointer
 
 RING = 3 << 35 | 128
 """Where a ring of descriptors is."""
 
-COLUMNS = 1 << 34 | 64
-"""Where the columns' words of a job are, beside its results, and the rows' beside them."""
-
 OK, OTHER_HARDWARE, NO_ROOM, TIMEOUT, FAILED = range(0, -5, -1)
 
-FLAGS = ["-x", "c", "-std=c99", "-ffreestanding", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
-FLAGS += ["-O1"]
-
 RV32 = "riscv64-unknown-elf-gcc"
-
-
-def build(name: str, folder: Path, command: list[str], built: Path) -> None:
-    """Compiles the driver of a design, which is warned of by nothing."""
-    map = AxiMemoryTop.registers(DESIGNS[name])
-    (folder / f"{map.name}.h").write_text(map.header())
-    (folder / "driver.h").write_text(driver(DESIGNS[name], map))
-    top = map.name.upper()
-    macros = [
-        f"-DTOP={map.name}",
-        '-DDRIVER="driver.h"',
-        f"-D{top}_READ(device,offset)=((void)(device),shim_read(offset))",
-    ]
-    macros.append(f"-D{top}_WRITE(device,offset,word)=((void)(device),shim_write(offset,word))")
-    if DESIGNS[name].output:
-        macros.append(f"-DCOLUMNS={COLUMNS}")
-    if DESIGNS[name].diagnostics:
-        macros.append(f"-DTAG={TAG}")
-    if DESIGNS[name].front_end:
-        macros.append(f"-DSCALE={SCALE}")
-    for option in ("ring", "abort"):
-        if getattr(DESIGNS[name], option):
-            macros.append(f"-D{option.upper()}")
-    source = Path(__file__).with_name("driver.c")
-    done = subprocess.run(
-        [*command, *FLAGS, f"-I{folder}", *macros, "-o", built, source], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-
-
-@cache
-def compiled(name: str, folder: Path) -> ctypes.CDLL:
-    """The driver of a design, as a shared library."""
-    (command, _), built = compiler(), folder / f"{name}.so"
-    build(name, folder, [*command, "-shared", "-fPIC"], built)
-    library = ctypes.CDLL(str(built))
-    for function in (library.w_image, library.x_image, library.int8_image):
-        function.restype = ctypes.c_uint64
-    library.submit.argtypes = [ctypes.c_uint32] * 4 + [ctypes.c_uint64] * 3
-    if DESIGNS[name].ring:
-        library.ring_put.argtypes = library.submit.argtypes
-        library.ring_open.argtypes = [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64]
-    library.errors.restype = library.acknowledge.restype = ctypes.c_uint32
-    return library
-
-
-@pytest.fixture
-def library(request, tmp_path_factory):
-    return compiled(request.param, tmp_path_factory.getbasetemp())
 
 
 class Hardware:
@@ -437,68 +339,3 @@ def test_it_compiles_for_rv32(name, tmp_path):
     said = subprocess.run([nm, "--undefined-only", "-P", built], capture_output=True, text=True, check=True).stdout
     assert {line.split()[0] for line in said.splitlines()} <= {"__udivdi3", "__umoddi3", "memset", "memcpy"}
     assert subprocess.run([nm, built], capture_output=True, check=True).stdout.count(b" T ") > 8
-
-
-def pointer(array):
-    return None if array is None else np.ascontiguousarray(array).ctypes.data_as(ctypes.c_void_p)
-
-
-def image(function, *arguments):
-    """What a function of the driver makes, in memory that was not zero."""
-    size = function(None, *arguments)
-    made = np.full(size + 8, 0xA5, dtype=np.uint8)
-    assert function(pointer(made), *arguments) == size
-    assert (made[size:] == 0xA5).all()
-    return made[:size].tobytes()
-
-
-@pytest.mark.parametrize("library", DESIGNS, indirect=True)
-def test_images_are_those_of_golden(library, request):
-    design = DESIGNS[request.node.callspec.params["library"]]
-    rng, depth = np.random.default_rng(0), design.rows if design.dataflow == "ws" else 1
-    for m, n, k, kind in [(7, 9, 300, kind) for kind in design.activations] + [(1, 1, 3, design.activations[0])]:
-        w = quantize(rng.normal(size=(n, k)), design.format)
-        values = rng.normal(size=(m, k))
-        job = Job(design, quantize_int8(values) if kind == "int8" else quantize(values, design.format), w)
-        for part, x_words, w_words in zip(job.parts, job.x_words(), job.w_words(), strict=True):
-            rows, steps = (part.first_row, part.rows), (part.first_block // depth, part.steps)
-            labels, betas = w.planes()
-            given = pointer(labels), pointer(betas), *w.labels.shape
-            made = image(library.w_image, *given, part.first_tile, part.tiles, *steps)
-            assert made == operand_image(design, "w", w_words, part.tiles)
-            if isinstance(job.x, PackedMatrix):
-                labels, betas = job.x.planes()
-                made = image(library.x_image, pointer(labels), pointer(betas), *job.x.labels.shape, *rows, *steps)
-            else:
-                made = image(library.int8_image, pointer(job.x.values), k, *rows, *steps)
-            assert made == operand_image(design, "x", x_words)
-
-
-@pytest.mark.parametrize("library", ["os"], indirect=True)
-def test_raw_rows_are_as_long_as_what_is_read(library):
-    library.raw_row_bytes.restype = ctypes.c_uint64
-    for steps in range(1, 9):  # segments of two blocks of eight coordinates, 16 bits each
-        x = np.ones((1, 16 * (steps // 2)), dtype=np.int64)
-        size = library.raw_row_bytes(steps)
-        assert size == 32 * (steps // 2) and raw_image(x, 16, steps // 2 * 2, size) == b"\1\0" * (size // 2)
-
-
-@pytest.mark.parametrize("library", ["os"], indirect=True)
-def test_columns_are_those_of_golden(library):
-    rng, library.c_image.restype = np.random.default_rng(0), ctypes.c_uint64
-    fields = {"bias": (np.int32, 2**31), "mantissa": (np.uint16, 2**16), "shift": (np.uint8, 64), "relu": (np.uint8, 2)}
-    drawn = {
-        name: rng.integers(-most if name == "bias" else 0, most, 9).astype(dtype)
-        for name, (dtype, most) in fields.items()
-    }
-    columns = Columns(**drawn)
-    made = image(library.c_image, *(pointer(values) for values in drawn.values()), 9, 2, 3)
-    assert made == columns_image(DESIGNS["os"], columns.part(4, 6), 3)
-
-
-@pytest.mark.parametrize("library", ["os"], indirect=True)
-def test_rows_are_those_of_golden(library):
-    rng, library.r_image.restype = np.random.default_rng(0), ctypes.c_uint64
-    mantissa, shift = rng.integers(0, 2**16, 9).astype(np.uint16), rng.integers(0, 64, 9).astype(np.uint8)
-    made = image(library.r_image, pointer(mantissa), pointer(shift), 9, 2, 5)
-    assert made == rows_image(DESIGNS["os"], Rows(mantissa, shift).part(2, 5))

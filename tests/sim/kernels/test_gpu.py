@@ -15,6 +15,7 @@ from golden.format import Format
 from golden.matmul import matmul
 from golden.quantize import quantize
 from sim.kernels import gpu, sass
+from sim.kernels.launches import ON_TENSOR_CORES, Wide
 from tests.sim.kernels.test_product import random_int8, random_packed
 
 COMPILED = [Format(16), Format(2, (1,)), Format(64, (1, 2, 3, 5, 7, 11, 13, 15)), Format(8, (3, 4, 9))]
@@ -46,7 +47,7 @@ def test_many_rows_of_activations():
 
 
 @pytest.mark.parametrize(
-    "fmt, how, m, rows", [(COMPILED[0], gpu.Wide(128, 1), 70, 100), (COMPILED[1], gpu.Wide(256, 2), 270, 150)]
+    "fmt, how, m, rows", [(COMPILED[0], Wide(128, 1), 70, 100), (COMPILED[1], Wide(256, 2), 270, 150)]
 )
 def test_the_kernel_for_many_rows(fmt, how, m, rows):
     """Two groups of activations, or one that is not full; the last panels of eight are not there; tiles are shared."""
@@ -57,15 +58,6 @@ def test_the_kernel_for_many_rows(fmt, how, m, rows):
     np.testing.assert_array_equal(found, matmul(x, w).accumulators)
 
 
-def test_blocks_for_many_rows():
-    """As few as keep 132 processors busy; one round of small ones that share tiles is better than two of large ones."""
-    assert gpu.Wide.of(256, 512, 16, 132) == gpu.Wide(256, 2)
-    assert gpu.Wide.of(1024, 512, 16, 132) == gpu.Wide(256, 1)
-    assert gpu.Wide.of(256, 256, 8, 132) == gpu.Wide(128, 2)
-    assert gpu.Wide.of(100, 1056, 3, 132) == gpu.Wide(128, 1)
-    assert gpu.Wide(256, 2).grid(300, 9, 16, 132) == (2, 2, 2)
-
-
 @pytest.mark.parametrize("fmt", COMPILED, ids=str)
 def test_the_largest_sums(fmt):
     rng = np.random.default_rng(0)
@@ -73,26 +65,6 @@ def test_the_largest_sums(fmt):
     x = random_int8(1, 4096, rng)
     x.values[:] = np.where(w.integers[:1] < 0, -127, 127)
     compare(gpu.Host(2), x, w)
-
-
-def test_where_blocks_share_tiles_and_where_not():
-    assert gpu.Launch(8, 1, 4, 4).grid(1, 512, 16, 132) == (512, 1, 1)
-    assert gpu.Launch(8, 1, 4, 4).grid(9, 20, 16, 132) == (20, 2, 3)
-    assert gpu.Launch(64, 4, 8, 1).grid(64, 6, 4, 132) == (2, 1, 2)
-
-
-def test_shared_memory_holds_two_stages_or_the_sums():
-    """Of 16 rows of 64 blocks of 34 bits and, of each row of activations, 512 bytes and 64 more of padding."""
-    assert gpu.Launch(8, 1, 4, 4).shared_bytes(Format(16), 3) == 2 * 4 * (16 * 64 * 34 // 8 + 3 * 576)
-    assert gpu.Launch(64, 4, 8, 1).shared_bytes(Format(16), 64) == 2 * (8 * 4352 + 2 * 64 * 512)
-
-
-@pytest.mark.parametrize("m, rows", [(1, 8), (8, 8), (9, 16), (17, 32), (64, 64), (65, 64)])
-def test_the_kernel_for_a_number_of_rows(m, rows):
-    for fmt, expected in ((Format(16), rows), (Format(64), min(8, 1 << (m - 1).bit_length()))):
-        laid = gpu.Laid.of(random_packed(fmt, 16, 8, np.random.default_rng(0)))
-        assert gpu.launch(laid, m, 132, False).rows == gpu.launch(laid, min(m, 64), 132, True).rows == expected
-        assert isinstance(gpu.launch(laid, m, 132, True), gpu.Wide) == (m > 64 and fmt.q == 16)
 
 
 def test_packed_activations():
@@ -124,7 +96,7 @@ class Kernel:
         constants = dict(
             line.split()[1:] for line in code.splitlines() if line.startswith("#define") and line.count(" ") == 2
         )
-        kernels = [*gpu.ON_TENSOR_CORES, gpu.Wide(128, 1), gpu.Wide(128, 2)]
+        kernels = [*ON_TENSOR_CORES, Wide(128, 1), Wide(128, 2)]
         known = {name: int(value) for name, value in constants.items() if value.isdigit()}
         self.how = next(how for how in kernels if how.constants.items() <= known.items())
         self.max_dynamic_shared_size_bytes = 0
@@ -202,7 +174,7 @@ def test_what_limits_a_gpu():
 
 def test_machine_code():
     try:
-        counts = sass.loop(sass.listing(Format(4), gpu.ON_TENSOR_CORES[0], "sm_90"), "gosset_product")
+        counts = sass.loop(sass.listing(Format(4), ON_TENSOR_CORES[0], "sm_90"), "gosset_product")
     except ToolError as error:
         pytest.skip(str(error))
     # A decoder of 178 operations, and no more than twice as many again to expand its planes.
@@ -213,7 +185,7 @@ def test_machine_code():
 def test_machine_code_for_many_rows():
     """All of a tile's products are in flight at once, twice, and nothing is kept in memory for want of registers."""
     try:
-        text = sass.listing(Format(16), gpu.Wide(256, 2), "sm_90a")
+        text = sass.listing(Format(16), Wide(256, 2), "sm_90a")
     except ToolError as error:
         pytest.skip(str(error))
     names = Counter(found[1] for found in sass.INSTRUCTION.finditer(text[text.index(".text.gosset_wide:") :]))

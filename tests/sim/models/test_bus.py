@@ -12,6 +12,8 @@ from golden.output import OutputRules
 from hw.design import PRESETS
 from hw.engine.planner import LEAST_KEPT
 from sim.models.bus import BusJob, bus_cycles, laid_out
+from sim.models.bus_loop import run
+from sim.models.bus_masters import MADE_OF
 from sim.rtl.model import Model
 from tests.sim.memory import generated, measure
 from tests.sim.points import POINTS, SMALLEST
@@ -151,3 +153,11 @@ def test_what_is_out_of_range_is_refused():
     jobs = laid_out(PRESETS["tiny"], 1, 1, 8)
     with pytest.raises(GossetError, match="latency of the memory must be from 0 to 65536"):
         bus_cycles(PRESETS["tiny"], jobs, -1)
+
+
+def test_the_loop_is_compiled_from_the_masters_as_they_are():
+    """What was compiled is kept by its signature, which has them in it, and is the same for all designs."""
+    for design in DESIGNS:
+        bus_cycles(design, laid_out(design, 1, 1, 8))
+    (signature,) = run.nopython_signatures
+    assert MADE_OF in str(signature)
