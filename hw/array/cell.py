@@ -322,14 +322,13 @@ class WeightKeeper(wiring.Component):
             m.d.sync += used.eq(kept)
         valid = Signal(reset_less=True)
         hops = Signal.like(self.load.hops, reset_less=True)
-        swap = Signal()  # its reset tells it from the array's, see there
-        m.d.sync += [valid.eq(self.load.valid & ~here), hops.eq(self.load.hops - 1), swap.eq(self.swap)]
+        m.d.sync += [valid.eq(self.load.valid & ~here), hops.eq(self.load.hops - 1)]
         m.d.comb += [
             self.x_next.as_value().eq(register(m, "x_held", self.x.as_value())),
             self.w_next.as_value().eq(register(m, "w_held", self.w.as_value())),
             self.load_next.valid.eq(valid),
             self.load_next.hops.eq(hops),
-            self.swap_next.eq(swap),
+            self.swap_next.eq(register(m, "swap_held", self.swap)),
         ]
         return used
 

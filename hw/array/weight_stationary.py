@@ -61,9 +61,9 @@ class WeightStationaryArray(wiring.Component):
         swap = register(m, "swap", swap, cycles=at_edge(self.design))
         for p in range(rows):
             feed_row(m, platform, x_side, p, beat.x[p], p + 1, cells[p], swap=swap)
-            # Unlike the one that the cells pass on: else synthesis finds that they are equal, and one net would have to
-            # reach all cells of a diagonal.
-            swap = register(m, f"swap_row{p}", swap)
+            # Inverted, unlike what the cells pass on: else synthesis finds that they are equal, and one net would have
+            # to reach all cells of a diagonal.
+            swap = ~register(m, f"no_swap_row{p}", ~swap)
         coming = Cat(self.load.valid, self.load.payload.row)
         coming = register(m, "load", coming, cycles=at_edge(self.design))
         sums = []
