@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from amaranth.lib.wiring import Component
 
-from fpga.flow.synthesis import measure
+from fpga.flow.synthesis import measure, version
 from golden.errors import GossetError
 from golden.files import writable, write_text
 from golden.format import Format
@@ -148,7 +148,8 @@ def measure_all(
 
     Returns
     -------
-    The report: unit -> `lut4_equivalents`, `ff`, `dsp`, `bram`, `fmax_mhz`; and where it comes from.
+    The report: unit -> `lut4_equivalents`, `ff`, `dsp`, `bram`, `fmax_mhz`; and where it comes from, with the versions
+    of yosys and nextpnr, on which the figures depend.
 
     Raises
     ------
@@ -164,7 +165,8 @@ def measure_all(
     for name in wanted:
         areas[name] = measure(every[name](), output / name).as_dict()
         advance(1)
-    report = {"units": areas, "date": date.today().isoformat(), **provenance()}
+    tools = {name: version(name) for name in ("yosys", "nextpnr-ecp5")}
+    report = {"units": areas, "date": date.today().isoformat(), **provenance(), **tools}
     write_text(output / "report.json", json.dumps(report, indent=2) + "\n")
     if history is not None:
         before = history.read_text(encoding="utf-8") if history.exists() else ""

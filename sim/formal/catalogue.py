@@ -19,6 +19,7 @@ from sim.formal import (
     plans,
     products,
     queues,
+    stationary,
     streams,
 )
 from sim.formal.arithmetic import Implication
@@ -26,7 +27,7 @@ from sim.formal.claim import Claim
 
 GROUPS: dict[str, Callable[[], Sequence[Claim | Implication]]] = {
     "Decoders": decoding.claims,
-    "Cells": lambda: [*products.claims(), *lean.claims()],
+    "Cells": lambda: [*products.claims(), *lean.claims(), *stationary.claims()],
     "Arrays": arrays.claims,
     "Rules of streams": streams.claims,
     "Queues": queues.claims,

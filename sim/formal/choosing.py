@@ -144,6 +144,7 @@ def claims() -> list[Claim]:
     """All of them."""
     found = []
     formats = {"": Format(), "_by_1_to_4": Format(betas=(1, 2, 3, 4)), "_by_5_to_8": Format(betas=(5, 6, 7, 8))}
+    formats |= {f"_q{q}": Format(q) for q in (2, 4, 8)}
     for name, format in formats.items():
         what = f"The encoder of q = {format.q} with {', '.join(map(str, format.betas))} for β divides any eight "
         found.append(

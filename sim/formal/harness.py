@@ -110,11 +110,11 @@ class Harness:
             self.free(name, bits)
         return self._free[name]
 
-    def cut(self, wire: str) -> Signal:
+    def cut(self, wire: str, bits: int | None = None) -> Signal:
         """The same of a wire that is taken to be anything, in every cycle, whatever drives it: what is proved is so
         whatever it is, and no solver has to look at what is before it."""
         self.cuts.append(wire)
-        return self.probe(wire)
+        return self.probe(wire, bits)
 
     def always(self, name: str, shape: ShapeLike = 1) -> Any:
         """A value that the solver chooses once."""
