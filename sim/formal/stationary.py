@@ -52,7 +52,7 @@ def claims() -> list[Claim]:
                 f"of the block that comes and the weight in use: {holds}.",
                 partial(lean, side),
                 Window(2),
-                Bug("a bit of the sum from above is turned over", r"~ above\[14\]", "above[14]"),
+                Bug("bits of the sum from above are turned over", r"~ (above\[\d+\])", r"\1"),
             )
         )
         found.append(
