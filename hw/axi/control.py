@@ -277,7 +277,8 @@ class Control(wiring.Component):
             registers.jobs_accepted.eq(counts["accepted"]),
             registers.jobs_refused.eq(counts["refused"]),
             registers.jobs_done.eq(counts["done"]),
-            registers.status_busy.eq(busy),
+            # A descriptor that was taken is no longer in the ring, and its job is counted a cycle later.
+            registers.status_busy.eq(busy | was["queued"] if self._ring else busy),
             registers.status_halted.eq(halted),
             registers.status_in_reset.eq(self.core_reset),
         ]

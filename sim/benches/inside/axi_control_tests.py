@@ -445,24 +445,26 @@ async def jobs_given_up(dut: HierarchyObject, stall: str) -> None:
     bench = ControlBench(dut, stall)
     driver, rng = bench.driver, bench.rng
     await bench.start()
-    for _ in range(max(4, bench.blocks // 2)):
+    for turn in range(max(4, bench.blocks // 2)):
         bench.reads.latency = bench.writes.latency = int(rng.choice([0, 0, 20, 200]))
-        by_ring = rng.random() < 0.5
+        by_ring, waits = turn % 4 > 0 and rng.random() < 0.5, turn % 4 == 0
         count = 1 << MANY if by_ring and rng.random() < 0.3 else int(rng.integers(1, 9))
+        if waits:  # the last of so many is still in the queue
+            count, bench.reads.latency = bench.design.jobs + 2, 500
         jobs = bench.random_jobs(count, large=rng.random() < 0.2)
         done, first = await driver.value("jobs_done"), await driver.value("jobs_queued")
         await driver.counters(clear=True)
-        cleared, stopped = driver.moment, bench.stopped
+        cleared, still = driver.moment, bench.stopped
         if by_ring:
             await bench.open_ring(MANY)
             await bench.post([bench.descriptor(job, addresses) for job, addresses in jobs])
         else:
             for job, addresses in jobs:
                 await bench.submit(job, addresses)
-        chosen = [0, int(rng.integers(len(jobs))), len(jobs) - 1][rng.integers(3)]
-        errors = await bench.give_up(first + chosen, int(rng.integers(0, 400)))
+        chosen = len(jobs) - 1 if waits else [0, int(rng.integers(len(jobs))), len(jobs) - 1][rng.integers(3)]
+        errors = await bench.give_up(first + chosen, int(rng.integers(400 if rng.random() < 0.5 else 40)))
         await driver.write("irq_status", job_done=1)
-        stopped = bench.stopped - stopped
+        still = bench.stopped - still
         counters = await driver.counters()
         begun = jobs[chosen][1]["x"] in bench.begun
         if errors not in (set(), {"aborted"}):
@@ -471,7 +473,7 @@ async def jobs_given_up(dut: HierarchyObject, stall: str) -> None:
         same("jobs queued", (first + len(jobs)) % (1 << JOB_BITS), await driver.value("jobs_queued"), JOB_BITS)
         if errors:
             same("number of the job that was given up", first + chosen, await driver.value("aborted"), JOB_BITS)
-        passed, counted = (driver.moment - cleared) // PERIOD - stopped, sum(counters[name] for name in COUNTERS)
+        passed, counted = (driver.moment - cleared) // PERIOD - still, sum(counters[name] for name in COUNTERS)
         if abs(passed - counted) > LOST:
             raise Mismatch(f"Of {passed} cycles {counted} were counted.")
         bench.met("given up while it runs" if begun else "given up in the queue", bool(errors))
