@@ -83,8 +83,19 @@ class ControlBench(MemoryBench):
         cocotb.start_soon(self._watch_idle())
 
     def possible_errors(self) -> list[str]:
-        """Those of descriptors, and one of a job; the others are the bench's without a ring."""
-        return ["misaligned", "bad_descriptor", "read_error", "empty", "queue_full", "aborted"]
+        """Those of descriptors, and two of jobs; the others are the bench's without a ring."""
+        late = ["x_too_long"] if self.too_many_steps <= (self.design.w_depth or self.too_many_steps) else []
+        return ["misaligned", "bad_descriptor", "read_error", "empty", "queue_full", "aborted", *late]
+
+    @property
+    def row_tiles(self) -> int:
+        """Of a job with as many rows as can be."""
+        return -(-self.design.panel_rows // (self.design.rows if self.design.w_depth else 1))
+
+    @property
+    def too_many_steps(self) -> int:
+        """The fewest that such a job cannot have, for they are too many words of activations."""
+        return self.design.x_depth // self.row_tiles + 1
 
     def _begin_anew(self) -> None:
         self.unread = self.tail = self.fetched = self.opened = 0
@@ -519,23 +530,31 @@ async def given_up_behind_refused(dut: HierarchyObject) -> None:
 
 
 @cocotb.test
-async def given_up_and_refused(dut: HierarchyObject) -> None:
-    """A job that is given up in any cycle before or after it is refused is told of as one of both."""
+@cocotb.parametrize(error=("empty", "x_too_long"))
+async def given_up_and_refused(dut: HierarchyObject, error: str) -> None:
+    """A job that is given up in any cycle before or after it is refused, at once or after all of its row tiles are
+    counted, is told of as one of both."""
     bench = ControlBench(dut)
     driver = bench.driver
+    if error not in bench.possible_errors():
+        return
     await bench.start()
     became = set()
-    for after in range(FETCHED):
+    for after in range(FETCHED + bench.row_tiles):
         number, counts = await driver.value("jobs_queued"), ("jobs_refused", "jobs_done")
         before = [await driver.value(name) for name in counts]
         ((job, addresses),) = bench.random_jobs(1)
+        descriptor = bench.descriptor(job, addresses)
+        if error == "x_too_long":
+            shape = bench.design.panel_rows, 1, bench.too_many_steps
+            descriptor = driver.descriptor(*shape, int8=job.int8, addresses=addresses)
         await bench.open_ring(0)
-        await bench.post([bytes(2) + bench.descriptor(job, addresses)[2:]])
+        await bench.post([bytes(2) + descriptor[2:] if error == "empty" else descriptor])
         errors = await bench.give_up(number, after)
-        if errors not in ({"empty"}, {"aborted"}):
-            raise Mismatch(f"An empty job was to be given up after {after} cycles, and the errors are {errors}.")
+        if errors not in ({error}, {"aborted"}):
+            raise Mismatch(f"A job that is {error} was to be given up after {after} cycles, and the errors are {errors}.")
         became |= errors
-        expected = [before[0] + (errors == {"empty"}), before[1]]
+        expected = [before[0] + (errors == {error}), before[1]]
         for name, value in zip(counts, expected, strict=True):
             same(name, value, await driver.value(name), 32)
         await bench.becomes_idle()
