@@ -5,10 +5,60 @@ from collections.abc import Sequence
 from amaranth import Module, Mux, Signal, Value
 from amaranth.hdl import ShapeLike
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.values import unreset
+
+
+class PlanQueue(wiring.Component):
+    """A queue in registers: a `SyncFIFO`, cycle for cycle, that counts no words.
+
+    Whether it is full or empty is told by its ends, so that nothing but one of them waits for `r_en`, which is late.
+
+    Parameters
+    ----------
+    width, depth : int
+
+    Members
+    -------
+    w_data, w_en, w_rdy, r_data, r_rdy, r_en : as of `amaranth.lib.fifo.SyncFIFO`
+    """
+
+    def __init__(self, width: int, depth: int):
+        self.width, self.depth = width, depth
+        super().__init__(
+            {
+                "w_data": In(width),
+                "w_en": In(1),
+                "w_rdy": Out(1),
+                "r_data": Out(width),
+                "r_rdy": Out(1),
+                "r_en": In(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """A memory of a power of two words, of which one at least is free."""
+        m = Module()
+        head = Signal(range(self.depth + 1))
+        tail = Signal.like(head)
+        m.submodules.memory = memory = Memory(shape=self.width, depth=1 << len(head), init=[])
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        m.d.comb += [
+            self.w_rdy.eq((tail - head)[: len(head)] != self.depth),
+            self.r_rdy.eq(tail != head),
+            write.addr.eq(tail),
+            write.data.eq(self.w_data),
+            write.en.eq(self.w_en & self.w_rdy),
+            read.addr.eq(head),
+            self.r_data.eq(read.data),
+        ]
+        with m.If(write.en):
+            m.d.sync += tail.eq(tail + 1)
+        with m.If(self.r_en & self.r_rdy):
+            m.d.sync += head.eq(head + 1)
+        return m
 
 
 class Follower(wiring.Component):
@@ -61,7 +111,7 @@ class Follower(wiring.Component):
         """The queue; the present plan; the loops."""
         m = Module()
         fields = self.i.payload.shape()
-        m.submodules.queue = queue = SyncFIFO(width=fields.size, depth=self.depth - 1)
+        m.submodules.queue = queue = PlanQueue(width=fields.size, depth=self.depth - 1)
         now, rounds = unreset(m, self.now, "plan"), unreset(m, self.left, "rounds")
         stay = Signal()
         m.d.comb += [

@@ -16,7 +16,7 @@ from hw.values import register
 from sim.formal.claim import Bug, Claim
 from sim.formal.harness import Harness
 from sim.formal.methods import Induction
-from sim.formal.queues import around, counted, in_order, memory, ring
+from sim.formal.queues import counted, in_order, memory, ring
 
 KEEPS = DesignPoint(name="keeps", rows=1, cols=1, x_depth=4, w_depth=4, panel_rows=4, keep_rows=4)
 """A small design that keeps rows."""
@@ -24,15 +24,16 @@ KEEPS = DesignPoint(name="keeps", rows=1, cols=1, x_depth=4, w_depth=4, panel_ro
 
 def follower(h: Harness) -> None:
     """Plans of two loops; who follows them goes on whenever he likes."""
-    bits, depth, loops = 2, 3, ("inner", "outer")
+    bits, depth, loops = 2, 4, ("inner", "outer")
     unit = Follower({**dict.fromkeys(loops, range(-1, 2)), "tag": bits}, loops, depth)
     plan = unit.i.payload.shape()
     dut, path = h.place(unit), "dut.core.queue"
     h.assume(~dut.go | dut.there)
     came, went = dut.i_valid & dut.i_ready, dut.go & dut.end
-    head, tail, level = (h.probe(f"{path}.{name}") for name in ("consume", "produce", "level"))
-    h.prove("its ends", (level < depth) & (tail == around(head + level, depth - 1)))
-    waits = ring(memory(h, f"{path}.storage", depth - 1, plan.size), head)
+    head, tail = (h.probe(f"{path}.{name}", bits_for(depth - 1)) for name in ("head", "$signature__addr"))
+    level = h.wire((tail - head)[: len(head)], "level")
+    h.prove("its ends", level < depth)
+    waits = ring(memory(h, f"{path}.memory", 1 << len(head), plan.size), head)[: depth - 1]
     held = [Mux(dut.there, before, here) for before, here in zip([dut.now, *waits], [*waits, dut.now], strict=True)]
     inside = counted(h, came, went, depth)
     given = Cat(getattr(dut, f"i_{name}") for name in plan.members)
