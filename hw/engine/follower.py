@@ -39,25 +39,27 @@ class PlanQueue(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """A memory of a power of two words, of which one at least is free."""
+        """A memory; an end of what is in it is a place, and how often it has come around, modulo 2."""
         m = Module()
-        head = Signal(range(self.depth + 1))
-        tail = Signal.like(head)
-        m.submodules.memory = memory = Memory(shape=self.width, depth=1 << len(head), init=[])
+        m.submodules.memory = memory = Memory(shape=self.width, depth=self.depth, init=[])
         write, read = memory.write_port(), memory.read_port(domain="comb")
+        head = Signal(range(self.depth))
+        tail = Signal(range(self.depth))
+        head_lap = Signal()
+        tail_lap = Signal()
         m.d.comb += [
-            self.w_rdy.eq((tail - head)[: len(head)] != self.depth),
-            self.r_rdy.eq(tail != head),
+            self.w_rdy.eq((tail != head) | (tail_lap == head_lap)),
+            self.r_rdy.eq((tail != head) | (tail_lap != head_lap)),
             write.addr.eq(tail),
             write.data.eq(self.w_data),
             write.en.eq(self.w_en & self.w_rdy),
             read.addr.eq(head),
             self.r_data.eq(read.data),
         ]
-        with m.If(write.en):
-            m.d.sync += tail.eq(tail + 1)
-        with m.If(self.r_en & self.r_rdy):
-            m.d.sync += head.eq(head + 1)
+        for end, lap, moves in ((tail, tail_lap, write.en), (head, head_lap, self.r_en & self.r_rdy)):
+            last = end == self.depth - 1
+            with m.If(moves):
+                m.d.sync += [end.eq(Mux(last, 0, end + 1)), lap.eq(lap ^ last)]
         return m
 
 

@@ -30,10 +30,12 @@ def follower(h: Harness) -> None:
     dut, path = h.place(unit), "dut.core.queue"
     h.assume(~dut.go | dut.there)
     came, went = dut.i_valid & dut.i_ready, dut.go & dut.end
-    head, tail = (h.probe(f"{path}.{name}", bits_for(depth - 1)) for name in ("head", "$signature__addr"))
-    level = h.wire((tail - head)[: len(head)], "level")
-    h.prove("its ends", level < depth)
-    waits = ring(memory(h, f"{path}.memory", 1 << len(head), plan.size), head)[: depth - 1]
+    head, tail = (h.probe(f"{path}.{name}", bits_for(depth - 2)) for name in ("head", "$signature__addr"))
+    laps = [h.probe(f"{path}.{name}_lap", 1) for name in ("head", "tail")]
+    level = h.wire((tail - head + Mux(laps[0] == laps[1], 0, depth - 1))[: bits_for(depth)], "level")
+    h.prove("its ends", (head < depth - 1) & (tail < depth - 1) & (level < depth))
+    h.prove("it takes plans until its queue is full", dut.i_ready == (level < depth - 1))
+    waits = ring(memory(h, f"{path}.memory", depth - 1, plan.size), head)
     held = [Mux(dut.there, before, here) for before, here in zip([dut.now, *waits], [*waits, dut.now], strict=True)]
     inside = counted(h, came, went, depth)
     given = Cat(getattr(dut, f"i_{name}") for name in plan.members)

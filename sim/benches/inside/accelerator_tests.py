@@ -385,7 +385,7 @@ async def illegal_jobs(dut: HierarchyObject) -> None:
         cases += [("w", sound | {"steps": design.w_depth + 1}, "w_too_long")]
     if design.keep_rows:
         cases += [(mode, sound | {mode: 1}, KEPT_ERROR) for mode in SUMS]
-        cases += [("tiles", sound | {"keep": 1, "tiles": design.keep_rows + 1}, KEPT_ERROR)]
+        cases += [("tiles", sound | {mode: 1, "tiles": design.keep_rows + 1}, KEPT_ERROR) for mode in SUMS]
     if not design.front_end:
         cases += [("raw", sound | {"raw": 1}, "activations")]
     elif design.int8:

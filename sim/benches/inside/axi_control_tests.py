@@ -233,10 +233,13 @@ class ControlBench(MemoryBench):
         self.taken, self.gives_up = self.opened, True
         await self.cycles(after)
         await self.driver.abort(number)
-        status = await self.driver.read("status")
-        if status["room"] > self.design.jobs:
-            raise Mismatch(f"There is room for {status['room']} jobs in a queue of {self.design.jobs}.")
-        await self.driver.until("status", lambda status: not status["busy"])
+
+        def over(status: dict[str, int]) -> bool:
+            if status["room"] > self.design.jobs:
+                raise Mismatch(f"There is room for {status['room']} jobs in a queue of {self.design.jobs}.")
+            return not status["busy"]
+
+        await self.driver.until("status", over)
         self.gives_up = False
         return await self.driver.errors()
 
@@ -462,8 +465,9 @@ async def jobs_given_up(dut: HierarchyObject, stall: str) -> None:
     await bench.start()
     for turn in range(max(4, bench.blocks // 2)):
         bench.reads.latency = bench.writes.latency = int(rng.choice([0, 0, 20, 200]))
-        by_ring, waits = turn % 4 > 0 and rng.random() < 0.5, turn % 4 == 0
-        count = 1 << MANY if by_ring and rng.random() < 0.3 else int(rng.integers(1, 9))
+        waits, behind = turn % 4 == 0, turn % 4 == 1  # behind the job more descriptors wait than there is room for
+        by_ring = behind or (not waits and rng.random() < 0.5)
+        count = 1 << MANY if behind else int(rng.integers(1, 9))
         if waits:  # the last of so many is still in the queue
             count, bench.reads.latency = bench.design.jobs + 2, 500
         jobs = bench.random_jobs(count, large=rng.random() < 0.2)
@@ -476,7 +480,7 @@ async def jobs_given_up(dut: HierarchyObject, stall: str) -> None:
         else:
             for job, addresses in jobs:
                 await bench.submit(job, addresses)
-        chosen = len(jobs) - 1 if waits else [0, int(rng.integers(len(jobs))), len(jobs) - 1][rng.integers(3)]
+        chosen = len(jobs) - 1 if waits else 0 if behind else int(rng.choice([0, rng.integers(len(jobs)), len(jobs) - 1]))
         errors = await bench.give_up(first + chosen, int(rng.integers(400 if rng.random() < 0.5 else 40)))
         counters = await driver.counters()
         begun = jobs[chosen][1]["x"] in bench.begun
