@@ -243,6 +243,41 @@ class ControlBench(MemoryBench):
         self.gives_up = False
         return await self.driver.errors()
 
+    async def give_up_one(
+        self, jobs: list[tuple[Job, dict[str, int]]], chosen: int, after: int, *, by_ring: bool
+    ) -> None:
+        """Has one of several jobs given up so many cycles after all were given, and checks what becomes of them."""
+        driver = self.driver
+        done, first = await driver.value("jobs_done"), await driver.value("jobs_queued")
+        await driver.counters(clear=True)
+        ran = self.ran
+        if by_ring:
+            await self.open_ring(MANY)
+            await self.post([self.descriptor(job, addresses) for job, addresses in jobs])
+        else:
+            for job, addresses in jobs:
+                await self.submit(job, addresses)
+        errors = await self.give_up(first + chosen, after)
+        counters = await driver.counters()
+        begun = jobs[chosen][1]["x"] in self.begun
+        if errors not in (set(), {"aborted"}):
+            raise Mismatch(f"A job was to be given up, and the errors are {errors}.")
+        same("jobs done", done + len(jobs) - len(errors), await driver.value("jobs_done"), 32)
+        same("jobs queued", (first + len(jobs)) % (1 << JOB_BITS), await driver.value("jobs_queued"), JOB_BITS)
+        if errors:
+            same("number of the job that was given up", first + chosen, await driver.value("aborted"), JOB_BITS)
+        ran, counted = self.ran - ran, sum(counters[name] for name in COUNTERS)
+        if abs(ran - counted) > SKEW:
+            raise Mismatch(f"Of {ran} cycles {counted} were counted.")
+        self.met("given up while it runs" if begun else "given up in the queue", bool(errors))
+        self.met("too late to be given up", not errors and begun)
+        for i, (job, addresses) in enumerate(jobs):
+            if errors and i == chosen:
+                self.results(f"job {i}, given up", job.parts[0], addresses)  # nothing beside them was written
+            else:
+                self.check(f"job {i}, of which number {chosen} was to be given up", job, addresses)
+        await self.idle()
+
     async def soft_reset(self) -> None:
         """A soft reset, which empties the ring."""
         await super().soft_reset()
@@ -461,7 +496,7 @@ async def reset_midway(dut: HierarchyObject) -> None:
 async def jobs_given_up(dut: HierarchyObject, stall: str) -> None:
     """One of several jobs, at any moment: it is told of, unless it is done, and all others run."""
     bench = ControlBench(dut, stall)
-    driver, rng = bench.driver, bench.rng
+    rng = bench.rng
     await bench.start()
     for turn in range(max(4, bench.blocks // 2)):
         bench.reads.latency = bench.writes.latency = int(rng.choice([0, 0, 20, 200]))
@@ -471,36 +506,20 @@ async def jobs_given_up(dut: HierarchyObject, stall: str) -> None:
         if waits:  # the last of so many is still in the queue
             count, bench.reads.latency = bench.design.jobs + 2, 500
         jobs = bench.random_jobs(count, large=rng.random() < 0.2)
-        done, first = await driver.value("jobs_done"), await driver.value("jobs_queued")
-        await driver.counters(clear=True)
-        ran = bench.ran
-        if by_ring:
-            await bench.open_ring(MANY)
-            await bench.post([bench.descriptor(job, addresses) for job, addresses in jobs])
-        else:
-            for job, addresses in jobs:
-                await bench.submit(job, addresses)
-        chosen = len(jobs) - 1 if waits else 0 if behind else int(rng.choice([0, rng.integers(len(jobs)), len(jobs) - 1]))
-        errors = await bench.give_up(first + chosen, int(rng.integers(400 if rng.random() < 0.5 else 40)))
-        counters = await driver.counters()
-        begun = jobs[chosen][1]["x"] in bench.begun
-        if errors not in (set(), {"aborted"}):
-            raise Mismatch(f"A job was to be given up, and the errors are {errors}.")
-        same("jobs done", done + len(jobs) - len(errors), await driver.value("jobs_done"), 32)
-        same("jobs queued", (first + len(jobs)) % (1 << JOB_BITS), await driver.value("jobs_queued"), JOB_BITS)
-        if errors:
-            same("number of the job that was given up", first + chosen, await driver.value("aborted"), JOB_BITS)
-        ran, counted = bench.ran - ran, sum(counters[name] for name in COUNTERS)
-        if abs(ran - counted) > SKEW:
-            raise Mismatch(f"Of {ran} cycles {counted} were counted.")
-        bench.met("given up while it runs" if begun else "given up in the queue", bool(errors))
-        bench.met("too late to be given up", not errors and begun)
-        for i, (job, addresses) in enumerate(jobs):
-            if errors and i == chosen:
-                bench.results(f"job {i}, given up", job.parts[0], addresses)  # nothing beside them was written
-            else:
-                bench.check(f"job {i}, of which number {chosen} was to be given up", job, addresses)
-        await bench.idle()
+        chosen = count - 1 if waits else 0 if behind else int(rng.choice([0, rng.integers(count), count - 1]))
+        await bench.give_up_one(jobs, chosen, int(rng.integers(400 if rng.random() < 0.5 else 40)), by_ring=by_ring)
+    bench.finish()
+
+
+@cocotb.test
+async def given_up_when_done(dut: HierarchyObject) -> None:
+    """A job that is given up before or after its results were sent, while the memory takes its time to answer, with
+    another one behind it."""
+    bench = ControlBench(dut)
+    await bench.start()
+    bench.writes.latency = 200
+    for after in range(0, 400, 20):
+        await bench.give_up_one(bench.random_jobs(2), 0, after, by_ring=True)
     bench.finish()
 
 
@@ -556,7 +575,7 @@ async def given_up_and_refused(dut: HierarchyObject, error: str) -> None:
         await bench.post([bytes(2) + descriptor[2:] if error == "empty" else descriptor])
         errors = await bench.give_up(number, after)
         if errors not in ({error}, {"aborted"}):
-            raise Mismatch(f"A job that is {error} was to be given up after {after} cycles, and the errors are {errors}.")
+            raise Mismatch(f"A job was to be given up that is {error}, and the errors are {errors}.")
         became |= errors
         expected = [before[0] + (errors == {error}), before[1]]
         for name, value in zip(counts, expected, strict=True):
