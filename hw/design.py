@@ -50,6 +50,7 @@ LATER = (
     "output",
     "diagnostics",
     "strides",
+    "codes",
     "address_bits",
     "id_bits",
     "port_registers",
@@ -139,6 +140,9 @@ class DesignPoint:
         what a bus error was about; a watchdog; what the bus did, in counters; and whether counters stand still.
     strides : bool
         Whether a job can have its results written row by row, with a distance of its own from row to row.
+    codes : bool
+        Whether a raw job can have its rows written to memory as packed codes, the image of a later job's activations,
+        instead of multiplied. With a front end.
     ring : bool
         Whether jobs can be given by descriptors in memory, which the accelerator fetches by itself.
     coalescing : bool
@@ -181,6 +185,7 @@ class DesignPoint:
     port_registers: bool = False
     diagnostics: bool = False
     strides: bool = False
+    codes: bool = False
     ring: bool = False
     coalescing: bool = False
     idle: bool = False
@@ -196,7 +201,7 @@ class DesignPoint:
                 f'The dataflow is "os" (output-stationary) or "ws" (weight-stationary), not {shown(self.dataflow)}.'
             )
         self._check_activations()
-        for name in ("port_registers", "diagnostics", "strides", "ring", "coalescing", "idle", "abort"):
+        for name in ("port_registers", "diagnostics", "strides", "codes", "ring", "coalescing", "idle", "abort"):
             if not isinstance(getattr(self, name), bool):
                 raise GossetError(f"{name} is true or false, not {shown(getattr(self, name))}.")
         for name, least, most in (("rows", 1, MAX_EDGE), ("cols", 1, MAX_EDGE), ("jobs", 2, 16)):
@@ -242,6 +247,8 @@ class DesignPoint:
             )
         if self.front_end and self.front_end.format != self.format:
             raise GossetError(f"The front end packs as {self.front_end.format}, but the design takes {self.format}.")
+        if self.codes and not self.front_end:
+            raise GossetError("Packed codes to be written come out of a front end, which the design has not.")
         if self.front_end and not self.packed:
             raise GossetError("A front end makes packed activations, but the design only takes int8 ones.")
 

@@ -1,7 +1,7 @@
 """Verilog and its description from a component or a design point."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -107,6 +107,7 @@ def generate_design(design: DesignPoint) -> Generated:
         If the design has an output stage.
     """
     _check_output(design)
+    design = replace(design, codes=False)
     return generate(Accelerator(design), design.module, design=design.as_dict(), latency=latency(design))
 
 
@@ -138,6 +139,7 @@ def generate_axi(design: DesignPoint, kind: Literal["axis", "axi"]) -> Generated
         )
     if kind == "axis":
         _check_output(design)
+        design = replace(design, codes=False)
     component = AXI_TOPS[kind](design)
     flat, registers = AxiPorts(component), component.map
     top = registers.name

@@ -38,6 +38,7 @@ PARAMETERS: dict[str, tuple[Any, ...]] = {
     "row_scales": (False, True),
     "diagnostics": (False, True),
     "strides": (False, True),
+    "codes": (False, True),
     "address_bits": (32, 40, 64),
     "id_bits": (0, 5),
     "port_registers": (False, True),
@@ -58,7 +59,7 @@ there is room for on chip, at least. `scale` is None without a front end, `resul
 
 OF_PORT = (
     *("bus_bits", "burst", "prefetch", "axcache", "axprot", "address_bits", "id_bits", "port_registers"),
-    *("diagnostics", "strides", "ring", "coalescing", "idle", "abort"),
+    *("diagnostics", "strides", "codes", "ring", "coalescing", "idle", "abort"),
 )
 """The parameters of a memory port."""
 
@@ -81,6 +82,7 @@ def design(values: Mapping[str, Any], name: str = "drawn") -> DesignPoint | None
         or (v["scale"] and "packed" not in v["activations"])
         or v["prefetch"] < 2 * v["burst"]
         or (v["abort"] and v["kept"])
+        or (v["codes"] and not v["scale"])
     ):
         return None
     format, front_end = Format(v["q"], v["betas"]), None

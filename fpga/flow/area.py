@@ -44,6 +44,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "row_scales": {"output": OutputRules(row_scales=True)},
     "strides": {"strides": True},
     "raw_rows": {"front_end": FrontEndRules()},
+    "codes": {"front_end": FrontEndRules(), "codes": True},
     "prefetch": {"prefetch": 1024},
     "port_registers": {"port_registers": True},
     "address_bits": {"address_bits": 32},

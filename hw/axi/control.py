@@ -179,6 +179,8 @@ class Control(wiring.Component):
         if self.design.keep_rows:
             m.d.comb += [job[name].eq(getattr(registers, f"job_mode_{name}")) for name in SUMS]
         if self._front_end:
+            if self.design.codes and self._addressed:
+                m.d.comb += job.out.eq(registers.job_mode_out)
             m.d.comb += [
                 job.raw.eq(registers.job_mode_raw),
                 self.front_end.seed.eq(registers.front_end_seed),

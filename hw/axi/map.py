@@ -300,6 +300,8 @@ def register_map(design: DesignPoint, module: str, errors: dict[str, str], *, ad
         registers.append(Register("kept", 0x020, "What is kept on chip from job to job.", kept))
         texts = "1: adds to the accumulators that were kept.", "1: keeps the accumulators; no results come out."
         kinds += [Field(name, 2 + i, 1, "RW", texts[i]) for i, name in enumerate(SUMS)]
+    if design.codes and addressed:
+        kinds.append(Field("out", 4, 1, "RW", "1: raw rows go to `y`, as packed codes; nothing is multiplied."))
     if design.output:
         result = (
             constant("bits", 0, 8, design.output.bits, "Bits of a result."),

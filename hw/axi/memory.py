@@ -11,6 +11,7 @@ from amaranth.utils import exact_log2
 from golden.lattice import DIM
 from golden.output import COLUMN_BITS, ROW_BITS
 from hw.axi.bursts import WORDS_BITS
+from hw.axi.codes import CodesOut
 from hw.axi.core import Core, Top
 from hw.axi.map import COLUMNS, ROWS, STRIDE_BITS, along, descriptor_layout
 from hw.axi.ports import ADDRESS_BITS, RESPONSE_BITS, PortRegisters, forward, memory
@@ -146,18 +147,17 @@ class MemoryCore(Core):
         m.submodules.read = reads = ReadMaster(shapes, design.axcache, id_bits(design))
         m.submodules.write = writes = WriteMaster(design)
         m.submodules.results = results = SyncFIFO(width=writes.place.size, depth=design.jobs)
-        sinks = {"engine": (engine.plan.valid, engine.plan.ready), "y": (results.w_en, results.w_rdy)}
+        sinks = {"engine": _passing(m, "engine", engine.plan, plan.out if design.codes else None)}
+        sinks["y"] = results.w_en, results.w_rdy
         for side, tiles, count, operand in (
             ("x", 1, plan.x_words, engine.x),
             ("w", plan.tiles, plan.w_words, engine.w),
         ):
             own = {name: reads.readers[name] for name in reads.readers if name.startswith(side)}
             m.submodules[f"image_{side}"] = image = Image(own)
-            sinks[side] = (image.i.valid, image.i.ready)
-            if design.front_end and side == "x":  # raw rows come another way
-                wanted = Signal(name="x_wanted")
-                m.d.comb += image.i.valid.eq(wanted & ~plan.raw)
-                sinks[side] = (wanted, image.i.ready | plan.raw)
+            # Raw rows come another way; those that go to memory are multiplied by nothing.
+            passed = {"x": plan.raw if design.front_end else None, "w": plan.out if design.codes else None}[side]
+            sinks[side] = _passing(m, side, image.i, passed)
             m.d.comb += [
                 image.i.payload.address.eq(places[side]),
                 image.i.payload.tiles.eq(tiles),
@@ -174,7 +174,7 @@ class MemoryCore(Core):
             m.d.comb += operand.valid.eq(valid)
             m.d.comb += [part.ready.eq(valid & operand.ready) for part in parts]
         if design.front_end:
-            sinks |= self._raw(m, plans, places, reads, engine)
+            sinks |= self._raw(m, plans, places, reads, engine, writes)
         results_of: Any = engine.acc
         if design.output:
             m.submodules.output = output = OutputStage(design)
@@ -189,7 +189,12 @@ class MemoryCore(Core):
 
         m.d.comb += [engine.plan.payload[name].eq(plan[name]) for name in engine.plan.payload.shape().members]
         m.d.comb += [
-            results.w_data.eq(Cat(places[name] for name in along(design).members if name in ("y", "y_stride", "tag"))),
+            results.w_data.eq(
+                Cat(
+                    *(places[name] for name in along(design).members if name in ("y", "y_stride", "tag")),
+                    *([plan.out] if design.codes else []),
+                )
+            ),
             writes.job.payload.as_value().eq(results.r_data),
             writes.job.valid.eq(results.r_rdy),
             results.r_en.eq(writes.job.ready),
@@ -269,13 +274,26 @@ class MemoryCore(Core):
         ]
 
     def _raw(
-        self, m: Module, plans: Any, places: data.View, reads: ReadMaster, engine: Engine
-    ) -> dict[str, tuple[Signal, Value]]:
-        """The front end between the reader of raw rows and the engine; where plans go on their way to either: those of
-        other jobs are passed over."""
+        self, m: Module, plans: Any, places: data.View, reads: ReadMaster, engine: Engine, writes: WriteMaster
+    ) -> dict[str, tuple[Value, Value]]:
+        """The front end between the reader of raw rows and the engine, or who writes; where plans go on their way to
+        either: those of other jobs are passed over."""
         plan, design = plans.payload, self.design
         m.submodules.routed = routed = Routed(design)
-        wiring.connect(m, routed.blocks, engine.blocks)
+        others: dict[str, tuple[Value, Value]] = {}
+        if design.codes:
+            m.submodules.codes = codes = CodesOut(design)
+            wiring.connect(m, routed.blocks, codes.i)
+            wiring.connect(m, codes.blocks, engine.blocks)
+            wiring.connect(m, codes.o, writes.codes)
+            others["codes"] = _passing(m, "codes", codes.job, ~plan.raw)
+            m.d.comb += [
+                codes.job.payload.rows.eq(plan.rows),
+                codes.job.payload.words.eq(plan.x_words),
+                codes.job.payload.out.eq(plan.out),
+            ]
+        else:
+            wiring.connect(m, routed.blocks, engine.blocks)
         m.submodules.image_raw = image = Image({RAW: reads.readers[RAW]}, apart=True)
         wiring.connect(m, getattr(image, RAW), getattr(reads, f"{RAW}_job"))
         wanted, words = Signal(name="raw_wanted"), getattr(reads, RAW)
@@ -310,7 +328,7 @@ class MemoryCore(Core):
             m.d.sync += left.eq(left - routed.scale.ready)
         with m.Elif(scales.r_rdy):
             m.d.sync += [left.eq(scales.r_data[size:]), routed.scale.payload.as_value().eq(scales.r_data[:size])]
-        return {
+        return others | {
             RAW: (wanted, image.i.ready | ~plan.raw),
             "scales": (scaled, scales.w_rdy | ~plan.raw),
             "rows": raw_sink(m, plans, routed),
@@ -325,6 +343,8 @@ class MemoryCore(Core):
         wiring.connect(m, getattr(image, name), getattr(reads, f"{name}_job"))
         words, wanted = getattr(reads, name), Signal(name=f"{name}_wanted")
         passed = plan.keep if self.design.keep_rows else Const(0, 1)
+        if self.design.codes:
+            passed |= plan.out
         m.d.comb += [
             image.i.valid.eq(wanted & ~passed),
             image.i.payload.address.eq(places[name]),
@@ -336,6 +356,15 @@ class MemoryCore(Core):
             words.ready.eq(sink.ready),
         ]
         return wanted, image.i.ready | passed
+
+
+def _passing(m: Module, name: str, sink: Any, passed: Value | None) -> tuple[Value, Value]:
+    """Valid and ready of who takes plans, but for those that are passed over, if there are any."""
+    if passed is None:
+        return sink.valid, sink.ready
+    wanted = Signal(name=f"{name}_wanted")
+    m.d.comb += sink.valid.eq(wanted & ~passed)
+    return wanted, sink.ready | passed
 
 
 def finishing_shapes(design: DesignPoint) -> dict[str, ReaderShape]:

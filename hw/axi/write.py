@@ -1,11 +1,14 @@
 """Rows of results written to memory through an AXI4 write port."""
 
+from typing import Any
+
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
+from hw.axi.codes import codes_beat
 from hw.axi.gearbox import Gearbox
 from hw.axi.map import STRIDE_BITS, TAG_BITS
 from hw.axi.ports import ADDRESS_BITS, INCR, write
@@ -45,11 +48,12 @@ class WriteMaster(wiring.Component):
     -------
     memory : Out(AXI4)
         The channels that write.
-    job : In(stream of address, and stride and tag if there are any)
-        Addresses and strides are multiples of the bus width.
+    job : In(stream of address, and stride and tag if there are any, and coded)
+        Addresses and strides are multiples of the bus width. What is `coded` comes on `codes` instead of `rows`.
     rows : In(stream of values, end, and kept if there are jobs that keep; last and stop if there are strides)
         `end` marks the last row of a job; with `kept` it is none, and all that there is of the job. `last` marks the
         last row of a tile, `stop` the last result of a row.
+    codes : In(stream of beats), of designs that write codes
     halt : In(1)
         No burst is begun from the next cycle on.
     quiet : Out(1)
@@ -72,7 +76,8 @@ class WriteMaster(wiring.Component):
         self.tile_bits = design.cols * design.result_bits
         stride = {"stride": STRIDE_BITS} if design.strides else {}
         tag = {"tag": TAG_BITS} if design.diagnostics else {}
-        self.place = data.StructLayout({"address": ADDRESS_BITS} | stride | tag)
+        coded = {"coded": 1} if design.codes else {}
+        self.place = data.StructLayout({"address": ADDRESS_BITS} | stride | tag | coded)
         """Where the results of a job go to."""
         self.burst_place = data.StructLayout({"address": ADDRESS_BITS} | tag)
         """Where a burst of them goes to."""
@@ -81,6 +86,7 @@ class WriteMaster(wiring.Component):
                 "memory": Out(write(bus_bits, id_bits(design))),
                 "job": In(stream.Signature(self.place)),
                 "rows": In(stream.Signature(data.StructLayout({"values": row_bits, **dict.fromkeys(self.ends, 1)}))),
+                **({"codes": In(stream.Signature(codes_beat(design)))} if coded else {}),
                 "halt": In(1),
                 "quiet": Out(1),
                 "error": Out(1),
@@ -100,14 +106,25 @@ class WriteMaster(wiring.Component):
         kept = Signal()
         strides = "stop" in self.ends
         m.submodules.gearbox = gearbox = Gearbox(self.row_bits, self.bus_bits, padded=strides)
-        beat = gearbox.o.payload
         active = Signal()
         taken = Signal()
+        # Beats come out of the gearbox, or are codes.
+        beat, offered, of_rows = gearbox.o.payload, gearbox.o.valid, active
+        codes = "coded" in self.place.members
+        if codes:
+            coded = Signal(reset_less=True)
+            beat = Signal(gearbox.o.payload.shape())
+            of_rows = active & ~coded
+            m.d.comb += beat.eq(gearbox.o.payload)
+            with m.If(coded):
+                m.d.comb += [beat.data.eq(self.codes.payload.data), beat.units.eq(-1)]
+                m.d.comb += beat.last.eq(self.codes.payload.last)
+            offered = Mux(coded, self.codes.valid, gearbox.o.valid)
         stops, finished = self.rows.payload.end, beat.last
         may, joins = self.rows.valid, gearbox.i.ready
         if strides:  # a word is looked at when the stride is known that goes with it
-            may, joins = may & active, joins & active
-            stops, finished, jumps, place = self._rows(m, gearbox, taken)
+            may, joins = may & of_rows, joins & of_rows
+            stops, finished, jumps, place = self._rows(m, gearbox, beat, taken)
         m.d.comb += [
             gearbox.i.payload.data.eq(self.rows.payload.values),
             gearbox.i.payload.last.eq(stops),
@@ -143,8 +160,8 @@ class WriteMaster(wiring.Component):
         at = Signal(ADDRESS_BITS - offset_bits, reset_less=True)
         ends = Signal()
         m.d.comb += [
-            gearbox.o.ready.eq(active & room),
-            taken.eq(gearbox.o.valid & gearbox.o.ready),
+            gearbox.o.ready.eq(of_rows & room),
+            taken.eq(offered & active & room if codes else gearbox.o.valid & gearbox.o.ready),
             ends.eq(beat.last | at[: exact_log2(burst_beats)].all()),
             beats.w_data.eq(Cat(beat.data, beat.units, ends)),
             beats.w_en.eq(taken),
@@ -160,11 +177,13 @@ class WriteMaster(wiring.Component):
                 m.d.sync += first.eq(at + 1)
             with m.If(finished):
                 m.d.sync += active.eq(0)
+        if codes:
+            m.d.comb += self.codes.ready.eq(active & coded & room)
         if strides:
             with m.If(jumps):
                 m.d.sync += [first.eq(place), at.eq(place)]
         if keeps:
-            m.d.comb += kept.eq(self.rows.valid & none & active & ~gearbox.o.valid & room)
+            m.d.comb += kept.eq(self.rows.valid & none & of_rows & ~gearbox.o.valid & room)
             with m.If(kept):
                 m.d.sync += active.eq(0)
         with m.If(~active):  # taken along whether there is anything or not
@@ -172,6 +191,8 @@ class WriteMaster(wiring.Component):
             m.d.sync += [active.eq(self.job.valid), first.eq(begin), at.eq(begin)]
             if about:
                 m.d.sync += about[1].eq(self.job.payload.tag)
+            if codes:
+                m.d.sync += coded.eq(self.job.payload.coded)
 
         # Addresses and data go their own ways.
         burst, out = data.View(burst_layout, bursts.r_data), data.View(beats_layout, beats.r_data)
@@ -212,10 +233,10 @@ class WriteMaster(wiring.Component):
             m.d.comb += Cat(self.about.address[offset_bits:], self.about.tag).eq(answers.r_data[flags:])
         return m
 
-    def _rows(self, m: Module, gearbox: Gearbox, taken: Signal) -> tuple[Value, Value, Value, Value]:
+    def _rows(self, m: Module, gearbox: Gearbox, beat: Any, taken: Signal) -> tuple[Value, Value, Value, Value]:
         """Where rows begin, in units of the gearbox. Returns whether a word is the last of what is written back to
         back; whether a beat is the last of its job; whether the next one begins a row elsewhere, and there."""
-        rows, given, beat = self.rows.payload, self.job.payload, gearbox.o.payload
+        rows, given = self.rows.payload, self.job.payload
         inside, whole = exact_log2(self.bus_bits // gearbox.unit_bits), exact_log2(gearbox.unit_bits // 8)
         strided = Signal()
         stride = Signal(STRIDE_BITS - whole, reset_less=True)
@@ -241,6 +262,7 @@ class WriteMaster(wiring.Component):
             with m.If(last):
                 m.d.sync += tile.eq(then)
         with m.If(self.job.valid & self.job.ready):
-            m.d.sync += [strided.eq(given.stride.any()), stride.eq(given.stride >> whole)]
+            apart = given.stride.any() & ~given.coded if "coded" in self.place.members else given.stride.any()
+            m.d.sync += [strided.eq(apart), stride.eq(given.stride >> whole)]
             m.d.sync += [row.eq(given.address >> whole), tile.eq(given.address >> whole)]
         return Mux(strided, rows.stop, rows.end), beat.last & (job_ends | ~strided), jumps, then[inside:]

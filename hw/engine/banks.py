@@ -132,12 +132,15 @@ def fill_by_block(
     index: Signal,
     write: WritePort,
     filling: Value,
+    *,
+    whole: bool = False,
 ) -> Value:
     """Fills a bank of the activations' memory with the blocks of rows, each into its lane of its word.
 
     Rows fill the lanes of a row tile one after the other (output-stationary); or the blocks of a row fill the lanes
     of a word, and the words of a slice lie side by side (weight-stationary): after a row's last block the lanes that
-    are left of its last word are filled with zeros.
+    are left of its last word are filled with zeros. So are those of rows that the last row tile lacks, if it is to be
+    `whole`.
 
     Returns a pulse when the bank is full: after as many rows as the job says, all of which have its steps.
     """
@@ -149,7 +152,7 @@ def fill_by_block(
     taken = Signal()
     last_lane = lane == design.rows - 1
     m.d.comb += [blocks.ready.eq(filling), taken.eq(filling & blocks.valid)]
-    row_ends = block.last if design.dataflow == "ws" else Const(0, 1)
+    row_ends = block.last if design.dataflow == "ws" else (lane == 0) if whole else Const(0, 1)
     with m.If(taken):
         for i, place in enumerate(write.data):
             here = lane == i

@@ -43,9 +43,13 @@ SUMS = {"add": 1, "keep": 1}
 do not come out."""
 
 
+OUT = {"out": 1}
+"""Field of a job of a design that writes codes: its rows, which are raw, go to memory, and nothing is multiplied."""
+
+
 def modes(design: DesignPoint) -> dict[str, int]:
-    """Fields of a job of one bit each: `KINDS`, and `SUMS` of a design that keeps rows."""
-    return KINDS | (SUMS if design.keep_rows else {})
+    """Fields of a job of one bit each: `KINDS`, `SUMS` of a design that keeps rows, `OUT` of one that writes codes."""
+    return KINDS | (SUMS if design.keep_rows else {}) | (OUT if design.codes else {})
 
 
 def job(design: DesignPoint, tag_bits: int = 0) -> data.StructLayout:
@@ -130,6 +134,8 @@ class Planner(wiring.Component):
             | (held.raw & (design.front_end is None))
             | (~held.int8 & ~held.raw & (not design.packed)),
         }
+        if design.codes:
+            bad["activations"] |= held.out & (~held.raw | ((held.add | held.keep) if design.keep_rows else 0))
         if output_stationary:
             bad["w_too_long"] = held.steps > design.w_depth
         if design.keep_rows:

@@ -57,7 +57,7 @@ def _decoder(design: DesignPoint | Format) -> Generated:
 def _cell(design: DesignPoint | Format) -> Generated:
     if not isinstance(design, DesignPoint):
         design = DesignPoint(name="cell", rows=1, cols=1, format=design)
-    design = replace(design, dataflow="os", activations=("packed",), front_end=None)
+    design = replace(design, dataflow="os", activations=("packed",), front_end=None, codes=False)
     cell = output_stationary_cell(design, design.cols - 1)
     acc = {"form": cell.form, "acc_bits": job_bits(design)}
     return generate(cell, "bench_cell", format=asdict(design.format), latency=cell.depth, **acc)
@@ -78,7 +78,7 @@ def _accelerator(design: DesignPoint | Format) -> Generated:
 def _axi_memory(design: DesignPoint | Format) -> Generated:
     point = point_of(design, "AXI memory top")
     given = point.front_end is not None and point.front_end.scale == "host"
-    return generate_axi(point if given else replace(point, front_end=None), "axi")
+    return generate_axi(point if given else replace(point, front_end=None, codes=False), "axi")
 
 
 def with_example(generated: Generated) -> Generated:
@@ -106,7 +106,7 @@ def _axi_control(design: DesignPoint | Format) -> Generated:
         ids = max(point.id_bits, 3) if point.id_bits else 0
         point = replace(point, name=f"{point.name}_ring", ring=True, id_bits=ids)
     point = replace(point, coalescing=True, idle=True, abort=True, keep_rows=0, diagnostics=True)
-    return generate_gated(point if given else replace(point, front_end=None))
+    return generate_gated(point if given else replace(point, front_end=None, codes=False))
 
 
 @cache

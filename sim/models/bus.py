@@ -61,6 +61,8 @@ class BusJob:
         back to back, tile by tile.
     raw : bool
         Of designs with a front end: whether the activations are raw rows.
+    out : bool
+        Of designs that write codes: whether raw rows go to memory instead.
     x_stride : int
         Bytes from a raw row to the next one, a multiple of the bus width.
     offered : int
@@ -80,6 +82,7 @@ class BusJob:
     keep: bool = False
     stride: int = 0
     raw: bool = False
+    out: bool = False
     x_stride: int = 0
     offered: int = 0
 
@@ -190,7 +193,7 @@ def bus_cycles(design: DesignPoint, jobs: Sequence[BusJob], memory_latency: int 
             readers.append(begin(READER, side=side, jobs=shape.jobs, room=shape.depth, **units))
     row_bits = result_word_bits(design)
     unit = gcd(bus, row_bits)
-    table = []
+    table, same = [], ("rows", "tiles", "steps", "passes", "keep", "raw", "out", "offered")
     for job in jobs:
         blocks = job.steps * step_blocks(design)
         raw_words = blocks // rules.segment_blocks * rules.segment_blocks if rules else 0
@@ -198,7 +201,7 @@ def bus_cycles(design: DesignPoint, jobs: Sequence[BusJob], memory_latency: int 
         table.append(
             begin(
                 JOB,
-                **{name: getattr(job, name) for name in ("rows", "tiles", "steps", "passes", "keep", "raw", "offered")},
+                **{name: getattr(job, name) for name in same},
                 units=job.rows if stationary else divide(job.rows, design.rows),
                 y=job.y // offset,
                 stride=job.stride * 8 // unit,
@@ -222,8 +225,11 @@ def bus_cycles(design: DesignPoint, jobs: Sequence[BusJob], memory_latency: int 
         places=outstanding(design),
         strides=design.strides,
     )
+    widths = [field.width for _, field in x_word(design)] if design.codes else []
+    planes = [(bus // gcd(bus, width), width // gcd(bus, width)) for width in widths]
+    numbers = np.array(machine, dtype=np.int64), np.array(planes, dtype=np.int64).reshape(-1, 2)
     records = np.array(table, JOB), np.array(readers, READER), port, writer
-    counts = run(np.array(machine, dtype=np.int64), *records, MAX_CYCLES)
+    counts = run(*numbers, *records, MAX_CYCLES)
     if counts[0] < 0:
         raise GossetError(f"The cycle model behind a bus counts to {MAX_CYCLES:,} cycles, but the jobs take more.")
     total, beats, *causes = (int(count) for count in counts)

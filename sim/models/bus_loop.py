@@ -31,18 +31,19 @@ from sim.models.bus_masters import (
 _DOOR, _GIVEN, _UNDER_WAY = 2, 2, 64
 """Places for raw blocks before their row begins, for multipliers, and for rows in the front end."""
 
-_TAKERS = 4 + SIDES
-"""Who takes a plan: the engine; who writes; the readers of each side; and where the multipliers of raw rows, and where
-the rows themselves wait for them."""
+_TAKERS = 5 + SIDES
+"""Who takes a plan: the engine; who writes; the readers of each side; where the multipliers of raw rows, and where the
+rows themselves wait for them; and who sends packed rows to the engine or to memory."""
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def run(
-    machine: Any, jobs: Any, readers: Any, port: Any, writer: Any, most: int, made_of: str = MADE_OF
+    machine: Any, codes: Any, jobs: Any, readers: Any, port: Any, writer: Any, most: int, made_of: str = MADE_OF
 ) -> NDArray[np.int64]:  # pragma: no cover
     """Total, beats that were read, and the counters in the order of `COUNTERS`; −1 as the total if it exceeds `most`.
 
-    `machine` holds numbers in the order in which they are unpacked below; records are as in `sim.models.bus_masters`.
+    `machine` holds numbers in the order in which they are unpacked below, and `codes`, of each plane of codes that can
+    be written, a beat's units and a word's; records are as in `sim.models.bus_masters`.
     """
     stationary, height, queue_depth, latency, drain_rows, stages, cols, row_scales = machine[:8]
     segment, encoding, encoded_depth = machine[8:]
@@ -86,6 +87,13 @@ def run(
     at_block, halves = np.zeros(distances, np.int64), np.zeros(distances, np.int64)
     encoding_until = np.zeros(SLOTS, np.int8)
     pushed = encoded = fetched = block_ready = block_out = row_out = 0
+    # Packed rows on their way to memory: whose they are; the bank that is read; two words, of which plane, and whether
+    # they are its last; of each plane what its gearbox holds; and the plane that is written.
+    planes = len(codes)
+    codes_level = codes_there = reading = words_left = words_of_plane = plane = out_plane = 0
+    codes_job = -1
+    word_there, word_plane, word_last = np.zeros(2, np.bool_), np.zeros(2, np.int64), np.zeros(2, np.bool_)
+    gears, endings = np.zeros(planes + 1, np.int64), np.zeros(planes + 1, np.bool_)
     # Words that readers have, and those of them that are taken.
     words, moves = np.zeros(SIDES, np.bool_), np.zeros(SIDES, np.bool_)
 
@@ -98,13 +106,18 @@ def run(
         # Jobs on their way.
         on_offer = planning == 2
         keeps, raw = planned < count and jobs[planned].keep != 0, planned < count and jobs[planned].raw != 0
+        to_memory = planned < count and jobs[planned].out != 0
+        passed[0] = passed[2 + W] = to_memory
         passed[2 + X] = raw
-        passed[2 + C], passed[2 + R] = keeps or not stages, keeps or not row_scales
+        passed[2 + C] = keeps or to_memory or not stages
+        passed[2 + R] = keeps or to_memory or not row_scales
         passed[2 + RAW :] = not raw
+        passed[4 + SIDES] = not raw or not planes
         free[0], free[1] = level.max() < queue_depth - 1, writer.level < queue_depth
         for side in range(SIDES):
             free[2 + side] = not port.full[side]
         free[2 + SIDES], free[3 + SIDES] = scales_level < queue_depth, rows_level < queue_depth - 1
+        free[4 + SIDES] = codes_level < queue_depth - 1
         plan_taken = True
         for k in range(_TAKERS):
             takes[k] = on_offer and not has[k] and not passed[k] and free[k]
@@ -114,7 +127,11 @@ def run(
         has_words(readers, words)
         head = in_queue[rows_got % (drain_rows + 1)] if queue_ready else 0
         out = pipe[stages - 1] if stages else head
-        kept, joins = write(writer, jobs, out, takes[1], now)
+        beat_of_codes = 0
+        if planes and (endings[out_plane] or gears[out_plane] >= codes[out_plane, 0]):
+            plane_ends = endings[out_plane] and gears[out_plane] <= codes[out_plane, 0]
+            beat_of_codes = PRESENT + END * (plane_ends and out_plane == planes - 1)
+        kept, joins, copies = write(writer, jobs, out, beat_of_codes, takes[1], now)
         moves[C] = moves[R] = False
         row_taken = kept or joins
         if stages:
@@ -154,6 +171,7 @@ def run(
 
         # Filling.
         by_block = jobs[job_of[0]].raw != 0
+        front_job = codes_job if planes else job_of[0]  # whose packed rows come
         x_ready = bool(x_filling) and not by_block
         w_ready = bool(there[1]) and (w_row > 0 or not full or starts) if stationary else bool(w_filling)
         moves[X], moves[W] = words[X] and x_ready, words[W] and w_ready
@@ -165,9 +183,15 @@ def run(
         row_starts = enters_front and block_in == 0
         row_entered = enters_front and block_in == jobs[rows_job].words[RAW] - 1
         rows_entered = row_entered and row_in == jobs[rows_job].rows - 1
-        leaves_front = block_ready and x_filling and by_block
-        row_left = leaves_front and block_out == jobs[job_of[0]].words[RAW] - 1
-        raw_filled = row_left and row_out == jobs[job_of[0]].rows - 1
+        to_engine = x_filling and by_block
+        if planes:
+            to_memory = codes_there and jobs[codes_job].out != 0
+            leaves_front = block_ready and codes_there and (not reading if to_memory else to_engine)
+        else:
+            leaves_front = block_ready and to_engine
+        row_left = leaves_front and block_out == jobs[front_job].words[RAW] - 1
+        rows_left = row_left and row_out == jobs[front_job].rows - 1
+        raw_filled = rows_left and jobs[front_job].out == 0
 
         # ---- The edge of the clock: readers. ----
         read(port, readers, jobs, moves, takes[2 : 2 + SIDES], planned, now)
@@ -214,7 +238,7 @@ def run(
         has_room = room >= unseen + (1 if stationary else height)
         room += row_taken + given_back - set_aside
         set_aside = finished
-        next_job = job if there[2] and not (go and job_ends) else job + 1
+        next_job = job if there[2] and not (go and job_ends) else next_multiplied(jobs, job)
         if not stationary:
             gap = 0
             if next_job < count:
@@ -254,7 +278,7 @@ def run(
             inside[0, (now + 2) % 8] = enters_front
 
             if row_left:
-                row_out = 0 if raw_filled else row_out + 1
+                row_out = 0 if rows_left else row_out + 1
             if leaves_front:
                 block_out = 0 if row_left else block_out + 1
             if row_entered:
@@ -281,6 +305,46 @@ def run(
                 scales_job = next_raw(jobs, scales_job)
                 scales_left = jobs[scales_job].rows
             scales_level += takes[2 + SIDES]
+
+        # ---- Packed rows: words into gearboxes, out of the bank; whose rows come next. ----
+        if planes:
+            rest, beat_of_plane = gears[out_plane], codes[out_plane, 0]
+            ended = copies and endings[out_plane] and rest <= beat_of_plane
+            if copies:
+                rest = 0 if rest <= beat_of_plane else rest - beat_of_plane
+            into = word_plane[1]
+            held = rest if into == out_plane else gears[into]
+            joins_gear = not endings[into] and held < codes[into, 0]
+            moves_1 = not word_there[1] or joins_gear
+            moves_0 = not word_there[0] or moves_1
+            gears[out_plane] = rest
+            if word_there[1] and joins_gear:
+                gears[into] = held + codes[into, 1]
+                endings[into] = word_last[1]
+            if ended:
+                endings[out_plane] = False
+                out_plane = (out_plane + 1) % planes
+            if moves_1:
+                word_there[1], word_plane[1], word_last[1] = word_there[0], word_plane[0], word_last[0]
+            if moves_0:
+                word_there[0] = reading
+                if reading:
+                    word_plane[0], word_last[0] = plane, words_left == 1
+                    words_left -= 1
+                    if words_left == 0:
+                        plane = (plane + 1) % planes
+                        reading = plane > 0
+                        words_left = words_of_plane
+            if rows_left and jobs[codes_job].out:
+                reading, words_of_plane = 1, jobs[codes_job].words[X]
+                words_left = words_of_plane
+            moves_on = not codes_there or rows_left
+            pops = moves_on and codes_level > 0
+            if pops:
+                codes_job = next_raw(jobs, codes_job)
+            if moves_on:
+                codes_there = pops
+            codes_level += takes[4 + SIDES] - pops
 
         # ---- Banks, the cells' weights, and the loops of the followers. ----
         loaded = moves[W] and (not stationary or w_row == height - 1)
@@ -322,7 +386,7 @@ def run(
                 there[follower] = pops
             level[follower] += takes[0] - pops
             if pops:
-                job_of[follower] += 1
+                job_of[follower] = next_multiplied(jobs, job_of[follower])
                 came = jobs[job_of[follower]]
                 if follower == 0:
                     x_left = came.words[X]
@@ -361,5 +425,14 @@ def next_raw(jobs: Any, job: int) -> int:  # pragma: no cover
     """The next one of raw rows after a job; there is one."""
     job += 1
     while not jobs[job].raw:
+        job += 1
+    return job
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def next_multiplied(jobs: Any, job: int) -> int:  # pragma: no cover
+    """The next one after a job that the engine gets; as many as there are if none does."""
+    job += 1
+    while job < len(jobs) and jobs[job].out:
         job += 1
     return job

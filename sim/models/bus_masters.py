@@ -32,7 +32,9 @@ def _layout(names: str, **arrays: int) -> np.dtype[np.void]:
     return np.dtype(fields + [(name, np.int64, size) for name, size in arrays.items()])
 
 
-JOB = _layout("rows tiles steps passes units y keep stride raw raw_stride offered", planes=SIDES, words=SIDES, at=SIDES)
+JOB = _layout(
+    "rows tiles steps passes units y keep stride raw raw_stride out offered", planes=SIDES, words=SIDES, at=SIDES
+)
 """A job. Of each side it reads so many planes of so many words, from a place on; it writes from `y` on. Places, and the
 stride of raw rows, are in beats, that of results in the writer's units."""
 
@@ -58,8 +60,8 @@ PORT = _layout(
 
 WRITER = _layout(
     "burst delay row beat tile places strides "  # units of a row, of a beat and of a row of tiles; bursts under way
-    "level next gear ending active at began stride row_at tile_at row_last word_ends has_place inner ready complete "
-    "sent bursts_put bursts_out addresses_out answers_put answers_got due_put due_got done",
+    "level next gear ending active coded at began stride row_at tile_at row_last word_ends has_place inner ready "
+    "complete sent bursts_put bursts_out addresses_out answers_put answers_got due_put due_got done",
     lengths=SLOTS,
     answers=SLOTS,  # 1 for the last burst of a job, 2 for a job that keeps its rows
     due=SLOTS,
@@ -240,8 +242,10 @@ def _ask(reader: Any, asked: bool, burst: int) -> None:  # pragma: no cover
 
 
 @njit  # type: ignore[untyped-decorator]
-def write(writer: Any, jobs: Any, row: int, job: bool, now: int) -> tuple[bool, bool]:  # pragma: no cover
-    """A cycle of who writes, who is offered a row, 0 for none, and given another job or not.
+def write(
+    writer: Any, jobs: Any, row: int, codes: int, job: bool, now: int
+) -> tuple[bool, bool, bool]:  # pragma: no cover
+    """A cycle of who writes, who is offered a row and a beat of codes, 0 for none, and given another job or not.
 
     Returns
     -------
@@ -249,29 +253,35 @@ def write(writer: Any, jobs: Any, row: int, job: bool, now: int) -> tuple[bool, 
         Whether it takes the end of a job that keeps its rows.
     joins : bool
         Whether it takes a row.
+    copies : bool
+        Whether it takes a beat of codes.
     """
     # Beats out, rows in.
+    of_rows = writer.active and not writer.coded
     beat_valid = writer.ending or writer.gear >= writer.beat
-    moved = beat_valid and writer.active and writer.has_place
+    shifts = beat_valid and of_rows and writer.has_place
+    copies = codes != 0 and writer.active and writer.coded and writer.has_place
+    moved = shifts or copies
     few = writer.gear <= writer.beat
-    beat_last = moved and writer.ending and few
+    word_last = shifts and writer.ending and few
+    beat_last = word_last or (copies and codes & END != 0)
     finished = beat_last and (writer.word_ends > 0 or writer.stride == 0)
     jumps = beat_last and not finished
     place = writer.tile_at + writer.tile if writer.row_last else writer.row_at + writer.stride
     rest = writer.gear
-    if moved:
+    if shifts:
         rest = 0 if few else rest - writer.beat
     if jumps:
         rest = place % writer.beat
     none = row & KEPT != 0
-    kept = none and writer.active and not beat_valid and writer.has_place
+    kept = none and of_rows and not beat_valid and writer.has_place
     ended = moved and (beat_last or writer.at % writer.burst == writer.burst - 1)
     writer.has_place = (
         writer.inner + writer.ready + moved < 2 * writer.burst
         and writer.bursts_put - writer.addresses_out + ended < writer.places
         and writer.answers_put - writer.answers_got + (ended or kept) < writer.places
     )
-    joins = row and not none and not writer.ending and rest < writer.beat and (writer.active or not writer.strides)
+    joins = row and not none and not writer.ending and rest < writer.beat and (of_rows or not writer.strides)
 
     # Bursts out, answers in.
     wrote = writer.ready and writer.complete > 0
@@ -311,7 +321,7 @@ def write(writer: Any, jobs: Any, row: int, job: bool, now: int) -> tuple[bool, 
     writer.inner += moved - inner_read
     writer.ready = inner_read or (writer.ready and not wrote)
     writer.gear = rest + (writer.row if joins else 0)
-    if beat_last:
+    if word_last:
         writer.ending = 0
     if joins:
         writer.word_ends, writer.row_last = row & END, row & LAST
@@ -320,9 +330,10 @@ def write(writer: Any, jobs: Any, row: int, job: bool, now: int) -> tuple[bool, 
     if finished or kept:
         writer.active = 0
     if begins:
-        writer.active, writer.stride = 1, jobs[writer.next].stride
+        writer.active, writer.coded = 1, jobs[writer.next].out
+        writer.stride = 0 if writer.coded else jobs[writer.next].stride
         writer.at = writer.began = jobs[writer.next].y
         writer.row_at = writer.tile_at = writer.at * writer.beat
         writer.next += 1
     writer.level += job - begins
-    return bool(kept), bool(joins)
+    return bool(kept), bool(joins), bool(copies)

@@ -16,7 +16,7 @@ from hw.axi.memory import MemoryCore
 from hw.axi.ports import PortRegisters, forward
 from hw.design import DesignPoint
 from hw.engine.counters import COUNTER_BITS, COUNTERS
-from hw.engine.planner import SUMS
+from hw.engine.planner import OUT, SUMS
 from hw.generate import Generated, generate
 from sim.models.bus import BusCycles, BusJob
 from sim.rtl.model import Model
@@ -92,8 +92,8 @@ def generated(design: DesignPoint) -> Generated:
 
 def measure(model: Model, jobs: list[BusJob], latency: int) -> BusCycles:
     """Runs jobs on the RTL, from a reset on; beats are not counted."""
-    table = np.array([[j.rows, j.tiles, j.steps, j.passes - 1, j.raw, j.add, j.keep] for j in jobs], dtype=np.uint32)
-    names = ("rows", "tiles", "steps", "int8", "raw", *SUMS)
+    each = [[j.rows, j.tiles, j.steps, j.passes - 1, j.raw, j.out, j.add, j.keep] for j in jobs]
+    table, names = np.array(each, dtype=np.uint32), ("rows", "tiles", "steps", "int8", "raw", *OUT, *SUMS)
     fields = {field.port for field in model.layout("job").fields}
     words = {f"job_{name}": table[:, [i]] for i, name in enumerate(names) if f"job_{name}" in fields}
     for name, strides in (("y", [job.stride for job in jobs]), ("x", [job.x_stride for job in jobs])):

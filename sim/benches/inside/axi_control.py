@@ -128,17 +128,21 @@ class ControlBench(MemoryBench):
         names += [f"s_axi_ctrl_{name}valid" for name in ("b", "r")]
         lines = {name: signal(self.dut, name) for name in names}
         begins = {name: signal(self.dut, f"s_axi_ctrl_{name}valid") for name in ("ar", "aw", "w")}
-        writes = [(begins[name], signal(self.dut, f"s_axi_ctrl_{name}ready")) for name in ("aw", "w")]
+        registers = ("ar", "r", "aw", "w", "b")
+        pairs = [[signal(self.dut, f"s_axi_ctrl_{name}{line}") for line in ("valid", "ready")] for name in registers]
+        accesses = 0  # of registers, begun and not answered
         while True:
             await self.edge
-            if any(int(valid.value) and int(ready.value) for valid, ready in writes):
+            ar, r, aw, w, b = (int(valid.value) and int(ready.value) for valid, ready in pairs)
+            if aw or w:
                 self.ran = self.cycle - self.stopped
+            under_way, accesses = accesses, 0 if self.in_reset else accesses + ar + aw - r - b
             if self.in_reset or not int(self.idle_output.value):
                 continue
             high = [name for name, line in lines.items() if int(line.value)]
-            if high or self.unread or self.unanswered:
-                missing = f"{self.unread} beats and {self.unanswered} responses are missing, and high are {high}"
-                raise RuleBroken(f"The port says that it is idle in cycle {self.cycle}, but {missing}.")
+            if high or self.unread or self.unanswered or under_way:
+                missing = f"{self.unread} beats, {self.unanswered} responses and {under_way} registers are missing"
+                raise RuleBroken(f"The port is idle in cycle {self.cycle}, but {missing}, and high are {high}.")
             self.stopped += not any(int(line.value) for line in begins.values())
 
     def finish(self) -> None:
@@ -174,7 +178,7 @@ class ControlBench(MemoryBench):
         if job in self.raw:
             mantissa, exponent = (int(value[0]) for value in self.raw[job][1])
             scale = self.map.pack("job_scale", mantissa=mantissa, exponent=exponent)
-            kinds = {"raw": 1, "scale": scale}
+            kinds = {"raw": 1, "scale": scale, **({"out": 1} if job in self.images else {})}
         shape = part.rows, part.tiles, part.steps
         return self.driver.descriptor(*shape, int8=job.int8, addresses=addresses, **kinds)
 
@@ -266,7 +270,7 @@ class ControlBench(MemoryBench):
         self.met("too late to be given up", not errors and begun)
         for i, (job, addresses) in enumerate(jobs):
             if errors and i == chosen:
-                self.results(f"job {i}, given up", job.parts[0], addresses)  # nothing beside them was written
+                self.check_beside(f"job {i}, given up", job, addresses)
             else:
                 self.check(f"job {i}, of which number {chosen} was to be given up", job, addresses)
         await self.idle()

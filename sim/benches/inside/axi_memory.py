@@ -77,10 +77,14 @@ class MemoryBench(AxiBench):
         self.beat = self.design.bus_bits // 8
         self.raw: dict[Job, tuple[NDArray[np.int64], Multiplier]] = {}
         """The rows of raw jobs, and what multiplies them."""
+        self.images: dict[Job, bytes] = {}
+        """What those of them write that are packed and not multiplied."""
         self.columns: dict[Job, Columns] = {}
         """What an output stage does with the columns of each job."""
         self.rows: dict[Job, Rows] = {}
         """And with its rows."""
+        if self.design.codes:
+            self.about("codes to memory")
         self.next_address = int(self.rng.integers(15 << (self.design.address_bits - 4), dtype=np.uint64))
 
     def place(self, size: int) -> int:
@@ -94,6 +98,8 @@ class MemoryBench(AxiBench):
 
     def lay_out(self, job: Job) -> dict[str, int]:
         """Puts the operands of a job in memory, and noise where its results will be; returns the addresses."""
+        if job in self.images:
+            return self._lay_out_codes(job)
         return self.lay_out_part(job, job.parts[0], next(job.x_words()), next(job.w_words()))
 
     def lay_out_part(self, job: Job, part: Part, x_words: Payload, w_words: Payload) -> dict[str, int]:
@@ -117,7 +123,7 @@ class MemoryBench(AxiBench):
             stride = -(-width // self.beat) * self.beat + int(self.rng.choice([0, 1, 5, 600])) * self.beat
             size = (part.rows - 1) * stride + width if part.output_rows else 0
         addresses["y"] = self.place(size)
-        self.memory.write(addresses["y"] - GUARD, b"\xa5" * (size + 2 * GUARD))
+        self._noise(addresses["y"], size)
         sizes = {name: len(images[name]) for name in "cr" if name in images}
         if job in self.raw:
             sizes["x"] = len(images["x"])
@@ -127,6 +133,26 @@ class MemoryBench(AxiBench):
         if job in self.raw:
             addresses["x_stride"] = len(images["x"]) // part.rows
         return addresses
+
+    def _lay_out_codes(self, job: Job) -> dict[str, int]:
+        """The same for raw rows that are packed and not multiplied: nothing else is read, and where that is, or how far
+        apart results are, does not matter."""
+        image, rows = self.raw_image(job, job.parts[0]), job.parts[0].rows
+        finishing = ["c", "r"] if self.rows_of(job) else ["c"] if self.design.output else []
+        addresses = {name: self.place(0) for name in ("w", *finishing)}
+        addresses |= {"x": self.place(len(image)), "x_stride": len(image) // rows}
+        self.memory.write(addresses["x"], image)
+        addresses["y"] = self.place(len(self.images[job]))
+        self._noise(addresses["y"], len(self.images[job]))
+        if self.design.strides:
+            addresses["y_stride"] = int(self.rng.integers(3)) * self.beat
+        reader = sum(len(plane_bytes(self.design, side, 0)) for side in "xw") + len(finishing)
+        bisect.insort(self.planes, (addresses["x"], addresses["x"] + len(image), reader))
+        return addresses
+
+    def _noise(self, address: int, size: int) -> None:
+        """Fills where results will be, and what is around them."""
+        self.memory.write(address - GUARD, b"\xa5" * (size + 2 * GUARD))
 
     def raw_image(self, job: Job, part: Part) -> bytes:
         """Raw rows in memory, each with as many blocks as a row of the job may have, and something behind it."""
@@ -151,6 +177,8 @@ class MemoryBench(AxiBench):
         n = (6 if large else int(rng.integers(1, 4))) * design.cols - int(rng.integers(design.cols))
         job = Job(design, packed, random_matrix(design.format, n, packed.blocks, rng))
         self.raw[job] = x, multiplier
+        if design.codes and rng.random() < 0.5:
+            self.images[job] = operand_image(design, "x", next(job.x_words()))
         return self.expected(job, 2 * cycles_per_block(rules) * design.rows * max(1, rules.raw_bits * DIM // 32))
 
     async def describe(self, job: Job, addresses: dict[str, int]) -> None:
@@ -160,6 +188,8 @@ class MemoryBench(AxiBench):
             kinds["raw"], (_, multiplier) = 1, self.raw[job]
             mantissa, exponent = (int(value[0]) for value in multiplier)
             await self.driver.write("job_scale", mantissa=mantissa, exponent=exponent)
+        if job in self.images:
+            kinds["out"] = 1
         await self.driver.describe(part.rows, part.tiles, part.steps, int8=job.int8, addresses=addresses, **kinds)
 
     def columns_of(self, job: Job) -> Columns:
@@ -201,7 +231,22 @@ class MemoryBench(AxiBench):
 
     def check(self, what: str, job: Job, addresses: dict[str, int]) -> None:
         """Compares the results of a job in memory, and what is around them."""
+        if job in self.images:
+            expected = self.images[job]
+            found = self._written(what, addresses["y"], len(expected))
+            for at, (one, other) in enumerate(zip(expected, found, strict=True)):
+                same(f"{what}, byte {at} of its codes", one, other, 8)
+            self.checked += len(expected)
+            self.met("codes to memory")
+            return
         self.compare(what, job, self.results(what, job.parts[0], addresses))
+
+    def check_beside(self, what: str, job: Job, addresses: dict[str, int]) -> None:
+        """Nothing was written around the results of a job, whatever they are."""
+        if job in self.images:
+            self._written(what, addresses["y"], len(self.images[job]))
+        else:
+            self.results(what, job.parts[0], addresses)
 
     def results(self, what: str, part: Part, addresses: dict[str, int]) -> NDArray[np.uint32]:
         """The rows of results of a job; looks at what is around them."""
@@ -209,13 +254,19 @@ class MemoryBench(AxiBench):
         size = result_bytes(self.design, part.output_rows)
         if stride and size:
             size = (part.rows - 1) * stride + result_bytes(self.design, part.tiles)
-        data = self.memory.read(y - GUARD, size + 2 * GUARD)
-        around, found = data[:GUARD] + data[GUARD + size :], data[GUARD : GUARD + size]
+        found = self._written(what, y, size)
         if stride and size:
             found, between = strided_rows(self.design, found, part.rows, part.tiles, stride)
-        if set(around + between) != {0xA5}:
-            raise Mismatch(f"{what} wrote beside its results.")
+        if set(between) - {0xA5}:
+            raise Mismatch(f"{what} wrote between its results.")
         return result_rows(self.design, found)
+
+    def _written(self, what: str, address: int, size: int) -> bytes:
+        """What a job wrote; looks at what is around it."""
+        data = self.memory.read(address - GUARD, size + 2 * GUARD)
+        if set(data[:GUARD] + data[GUARD + size :]) != {0xA5}:
+            raise Mismatch(f"{what} wrote beside its results.")
+        return bytes(data[GUARD : GUARD + size])
 
     async def run_product(self, job: Job) -> None:
         """A product of several jobs, whose sums are kept on chip where the design can."""
@@ -283,6 +334,12 @@ class MemoryBench(AxiBench):
         for i, (name, size) in enumerate(others.items()):
             self.planes.append((addresses[name], addresses[name] + size, reader + i))
         self.planes.sort()
+
+    def note_activations(self, address: int, words: int) -> None:
+        """Remembers that the readers of x are to fetch so many words there."""
+        for reader, size in enumerate(plane_bytes(self.design, "x", words)):
+            bisect.insort(self.planes, (address, address + size, reader))
+            address += size
 
     async def _count(self) -> None:
         """Counts what the registers count."""

@@ -31,6 +31,26 @@ async def random_jobs(dut: HierarchyObject, stall: str) -> None:
 
 
 @cocotb.test
+async def codes_for_the_next_job(dut: HierarchyObject) -> None:
+    """What was written of packed rows is what a job of packed activations reads."""
+    bench = MemoryBench(dut, "random")
+    await bench.start()
+    jobs = [bench.random_job() for _ in range(40 * bench.design.codes)]
+    for job in [job for job in jobs if job in bench.images][:3]:
+        written = bench.lay_out(job)
+        await bench.submit(job, written)
+        await bench.driver.until("status", lambda status: not status["busy"])
+        bench.check("codes", job, written)
+        del bench.images[job], bench.raw[job]
+        addresses = bench.lay_out(job) | {"x": written["y"]}
+        bench.note_activations(written["y"], len(next(job.x_words())["x_labels"]))
+        await bench.submit(job, addresses)
+        await bench.driver.until("status", lambda status: not status["busy"])
+        bench.check("product of codes", job, addresses)
+    bench.finish()
+
+
+@cocotb.test
 @cocotb.parametrize(stall=PAUSES)
 async def large_jobs(dut: HierarchyObject, stall: str) -> None:
     """Jobs that fill the memory banks, and come faster than they are computed."""

@@ -11,6 +11,7 @@ from amaranth import Const, Signal
 
 import hw.units
 from golden.format import Format
+from golden.frontend import FrontEndRules
 from golden.output import OutputRules
 from hw.design import DesignPoint
 from hw.generate import generate_axi
@@ -66,11 +67,13 @@ def test_all_that_a_port_can_have_passes() -> None:
         ring=True,
         coalescing=True,
         idle=True,
+        front_end=FrontEndRules(format=SMALL.format, length=16),
+        codes=True,
     )
-    only = "(random_jobs|long_products|reset_midway)/stall=random|bus_errors/side=read/stall=random|watchdog/channel=r"
+    only = "(random_jobs|long_products|reset_midway|bus_errors/side=read)/stall=random|watchdog/channel=r|codes"
     result = run_bench("axi_memory", design, blocks=4, only=only, verilog=unreset_at_random(design))
     assert result.ok, str(result)
-    assert result.passed == 6 and result.checked > 100
+    assert result.passed == 7 and result.checked > 100
 
 
 @pytest.mark.parametrize(

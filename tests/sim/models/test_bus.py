@@ -11,6 +11,7 @@ from golden.frontend import FrontEndRules
 from golden.output import OutputRules
 from hw.design import PRESETS
 from hw.engine.planner import LEAST_KEPT
+from hw.engine.rows import step_blocks
 from sim.models.bus import BusJob, bus_cycles, laid_out
 from sim.models.bus_loop import run
 from sim.models.bus_masters import MADE_OF
@@ -44,7 +45,9 @@ DESIGNS = [
         output=OutputRules(result="bfloat16", row_scales=True),
         strides=True,
         front_end=FrontEndRules(format=SMALLEST, length=64),
+        codes=True,
     ),
+    replace(POINTS[2], name="b3", front_end=FrontEndRules(format=SMALLEST, length=16), codes=True, strides=True),
 ]
 
 
@@ -76,11 +79,12 @@ def test_every_counter_equals_the_rtl(design):
 def some_raw(design, rng):
     """Up to six jobs anywhere in memory, most of them of raw rows, some of which are kept for the next one."""
     segment, beat, jobs = design.front_end.segment_blocks, design.bus_bits // 8, []
+    each = step_blocks(design)
     for _ in range(rng.integers(1, 7)):
         rows, tiles, raw = int(rng.integers(1, 10)), int(rng.integers(1, 6)), bool(rng.integers(4))
         # So many steps that one of the blocks of the last one ends a segment.
-        steps = -(-segment * int(rng.integers(1, 4)) // design.rows) if raw else int(rng.integers(1, 14))
-        row = steps * design.rows // segment * segment * 8 * design.front_end.raw_bits // 8
+        steps = -(-segment * int(rng.integers(1, 4)) // each) if raw else int(rng.integers(1, 14))
+        row = steps * each // segment * segment * 8 * design.front_end.raw_bits // 8
         job = BusJob(
             rows,
             tiles,
@@ -91,7 +95,8 @@ def some_raw(design, rng):
             raw=raw,
             x_stride=row + beat * int(rng.choice([0, 1, 7])),
         )
-        kept = rows * tiles >= LEAST_KEPT and rng.random() < 0.4
+        kept = design.keep_rows and rows * tiles >= LEAST_KEPT and rng.random() < 0.4
+        job = replace(job, out=design.codes and raw and not kept and bool(rng.integers(2)))
         jobs += [replace(job, keep=True), replace(job, add=True)] if kept else [job]
     return jobs
 
