@@ -36,6 +36,35 @@ def operand_image(design: DesignPoint, side: str, words: Payload, tiles: int = 1
     return np.packbits(np.concatenate(planes, axis=1), bitorder="little").tobytes()
 
 
+def activations_image_codes(
+    design: DesignPoint, image: bytes, rows: int, blocks: int
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """Labels and β indices `(rows, blocks)` of packed activations, out of the image of a job's.
+
+    Parameters
+    ----------
+    design : DesignPoint
+    image : bytes
+    rows, blocks : int
+        Of the job; the blocks that fill up its last step are left out.
+    """
+    stationary, lanes = design.dataflow == "ws", design.rows
+    steps = -(-blocks // lanes) if stationary else blocks
+    words = steps * (rows if stationary else -(-rows // lanes))
+    planes, start = {"labels": np.zeros(0, np.uint32), "betas": np.zeros((rows, blocks), np.uint32)}, 0
+    for (name, bits), size in zip(_widths(design, "x").items(), plane_bytes(design, "x", words), strict=True):
+        every = np.unpackbits(np.frombuffer(image, np.uint8, size, start), bitorder="little")[: words * bits]
+        start += size
+        lane = every.reshape(words * lanes, -1).astype(np.uint32)
+        codes = (lane << np.arange(lane.shape[1], dtype=np.uint32)).sum(axis=1, dtype=np.uint32)
+        if stationary:  # slice, row, lane
+            order = codes.reshape(steps, rows, lanes).transpose(1, 0, 2)
+        else:  # row tile, block, lane
+            order = codes.reshape(-1, steps, lanes).transpose(0, 2, 1)
+        planes[name] = order.reshape(-1, steps * (lanes if stationary else 1))[:rows, :blocks]
+    return planes["labels"], planes["betas"]
+
+
 def plane_bytes(design: DesignPoint, side: str, words: int) -> list[int]:
     """Bytes of each plane of a tile of so many words: of its labels, and of its β indices if there are any."""
     beats = [-(-words * bits // design.bus_bits) for bits in _widths(design, side).values()]

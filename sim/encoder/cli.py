@@ -30,7 +30,7 @@ def encoder(
     computes softmax, layer norm with the residual sums, and GELU. Every number is compared with golden's, and every
     cycle with the model's; a difference is an error (exit code 1).
 
-    The design gets a front end, results in int16 and what else a layer asks for. The first run builds two simulators.
+    The design gets a front end, results in int16 and what else a layer asks for. The first run builds the simulator.
 
     Example: `gosset encoder --latency 500 "Any sentence."`
     """
@@ -52,15 +52,14 @@ def encoder(
 
         steps, summary = first_layer(sentence, DesignPoint.load(design), latency, show)
     console.print(steps_table(steps, f"{summary['tokens']} tokens, latency {latency}"))
-    products = [step for step in steps if step.counted.told is not None]
-    cycles, macs = (sum(counts) for counts in zip(*((s.counted.cycles, s.macs) for s in products), strict=True))
+    cycles, macs = (sum(counts) for counts in zip(*((s.counted.cycles, s.macs) for s in steps), strict=True))
     console.print(
-        f"{sum(s.counted.jobs for s in products)} jobs, {cycles:,} cycles, {macs / cycles:.1f} MAC/cycle, "
-        f"{sum(s.counted.read + s.counted.written for s in products):,} bytes; mean cosine with float32 "
+        f"{sum(s.counted.jobs for s in steps)} jobs, {cycles:,} cycles, {macs / cycles:.1f} MAC/cycle, "
+        f"{sum(s.counted.read + s.counted.written for s in steps):,} bytes; mean cosine with float32 "
         f"{summary['cosine']:.4f}",
         soft_wrap=True,
     )
-    off = sum(abs(s.counted.cycles - (s.counted.told or 0)) + s.counted.off for s in products)
+    off = sum(abs(s.counted.cycles - s.counted.told) + s.counted.off for s in steps)
     wrong = sum(step.wrong for step in steps) + summary["different"]
     console.print(
         f"numbers compared: {sum(step.compared for step in steps):,}    mismatches: {wrong:,}    "
@@ -81,12 +80,9 @@ def steps_table(steps: "list[Step]", title: str) -> Table:
         table.add_column(column, justify="left" if column == "" else "right", no_wrap=True)
     for step in steps:
         counted, (m, n, k) = step.counted, step.shape
-        times = f"{counted.products}·" if counted.products > 1 else ""
-        cells = [step.name, f"{times}{m}×{k}×{n}" if k else f"{m}×{n}"]
-        if counted.told is None:
-            cells += ["-", f"{counted.cycles:,}", "-", "-", "-"]
-        else:
-            cells += [f"{counted.jobs}", f"{counted.cycles:,}", f"{counted.told - counted.cycles}"]
-            cells += [f"{100 * counted.busy / counted.cycles:.1f} %", f"{counted.read + counted.written:,}"]
+        times = f"{step.products}·" if step.products > 1 else ""
+        cells = [step.name, f"{times}{m}×{k}×{n}" if k else f"{times}{m}×{n}"]
+        cells += [f"{counted.jobs}", f"{counted.cycles:,}", f"{counted.told - counted.cycles}"]
+        cells += [f"{100 * counted.busy / counted.cycles:.1f} %", f"{counted.read + counted.written:,}"]
         table.add_row(*cells, f"{step.wrong:,}")
     return table

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,14 +10,13 @@ from numpy.typing import NDArray
 from golden.encoder import OUTPUT, EncoderLayer, Fixed, Floats, Integers, PackedLayer, Product
 from golden.errors import GossetError
 from golden.format import PackedMatrix
-from golden.frontend import SEED, FrontEndRules
+from golden.frontend import FrontEndRules
 from golden.lattice import DIM
 from hw.design import DesignPoint
-from hw.generate import generate_design
+from hw.engine.rows import step_blocks
 from sim.encoder.system import System
-from sim.image import columns_image, operand_image
-from sim.models.bus import BusJob, bus_cycles
-from sim.rtl.model import Model
+from sim.image import activations_image_codes, columns_image, operand_image, plane_bytes
+from sim.models.bus import BusJob, bus_cycles, words_of
 from sim.tiles import Job
 
 LINE = 64
@@ -41,8 +39,8 @@ Progress = Callable[[str, int, int], object]
 
 
 def with_layers(design: DesignPoint, layer: EncoderLayer) -> DesignPoint:
-    """A design with all that a layer asks for: a front end of segments that a head is a multiple of, results in int16
-    row by row, sums of a long K on chip, and a latency that is hidden."""
+    """A design with all that a layer asks for: a front end of segments that a head is a multiple of, whose codes can go
+    to memory, results in int16 row by row, sums of a long K on chip, and a latency that is hidden."""
     length = layer.head_width & -layer.head_width
     return replace(
         design,
@@ -51,6 +49,7 @@ def with_layers(design: DesignPoint, layer: EncoderLayer) -> DesignPoint:
         front_end=FrontEndRules(format=design.format, length=min(length, 1024)),
         output=OUTPUT,
         strides=True,
+        codes=True,
         keep_rows=design.keep_rows or 1 << (KEPT_TILES * design.panel_rows - 1).bit_length(),
         prefetch=max(design.prefetch, PREFETCH),
     )
@@ -62,13 +61,11 @@ class Counted:
 
     Attributes
     ----------
-    cycles : int
-        On the RTL: of products, from the first job's offer to the last response to a write.
-    told : int, optional
-        The same by the cycle model, which knows products only.
+    cycles, told : int
+        From the first job's offer to the last response to a write, on the RTL and by the cycle model.
     off : int
         Cycles by which the model's counters differ from the RTL's.
-    products, jobs : int
+    jobs : int
     busy : int
         Cycles in which the array worked.
     read, written : int
@@ -76,13 +73,12 @@ class Counted:
     """
 
     cycles: int
-    told: int | None = None
-    off: int = 0
-    products: int = 0
-    jobs: int = 0
-    busy: int = 0
-    read: int = 0
-    written: int = 0
+    told: int
+    off: int
+    jobs: int
+    busy: int
+    read: int
+    written: int
 
 
 @dataclass(frozen=True)
@@ -92,6 +88,8 @@ class Step:
     Attributes
     ----------
     name : str
+    products : int
+        Or matrices whose rows were packed.
     shape : tuple of int
         Rows, columns and K of each product; rows, columns and 0 of rows that were packed.
     counted : Counted
@@ -102,6 +100,7 @@ class Step:
     """
 
     name: str
+    products: int
     shape: tuple[int, int, int]
     counted: Counted
     compared: int
@@ -111,7 +110,7 @@ class Step:
     @property
     def macs(self) -> int:
         """Multiply-accumulates, padding not counted."""
-        return self.counted.products * self.shape[0] * self.shape[1] * self.shape[2]
+        return self.products * self.shape[0] * self.shape[1] * self.shape[2]
 
 
 class Rtl(Fixed):
@@ -141,15 +140,11 @@ class Rtl(Fixed):
             raise GossetError(f"The layer was packed for another front end than that of {design.name}.")
         self.design, self.progress = design, progress
         self.system = System(design, MEMORY, latency)
-        self.front_end = Model.of(generate_design(replace(design, output=None, strides=False)))
-        self.front_end.reset()
-        self.front_end.io.seed = SEED
         self.jobs: list[BusJob] = []
 
     def close(self) -> None:
-        """Ends the simulations."""
+        """Ends the simulation."""
         self.system.close()
-        self.front_end.close()
 
     def begin(self, tokens: int) -> None:
         """Places for all matrices, filled with zeros."""
@@ -176,43 +171,69 @@ class Rtl(Fixed):
         return whole[:, :columns].astype(np.int16)
 
     def encode(self, name: str, heads: Sequence[Integers]) -> list[PackedMatrix]:
-        """By the front end of the same design without a memory port, whose codes come out."""
-        model, every = self.front_end, self.packed.padded(np.concatenate(heads))
-        expected = self.packed.encode(name, every)
-        words = np.ascontiguousarray(every.astype("<i2")).view("<u4").reshape(-1, DIM // 2)
-        ends = np.arange(len(words)) % expected.blocks == expected.blocks - 1
-        mantissa, exponent = self.packed.multiplier(name, len(every))
-        payloads = {
-            "raw": {"raw_x": words, "raw_last": ends, "raw_out": np.ones(len(words))},
-            "scale": {"scale_mantissa": mantissa, "scale_exponent": exponent},
-        }
-        streams = {
-            stream: model.layout(stream).pack({port: values.astype(np.uint32) for port, values in payload.items()})
-            for stream, payload in payloads.items()
-        }
-        run = model.run(streams, {"codes": len(words)})
-        codes = model.layout("codes").unpack(run.outputs["codes"])
-        labels = codes["codes_label"].reshape(expected.labels.shape).astype(expected.labels.dtype)
-        betas = np.zeros_like(expected.betas)
-        if "codes_beta" in codes:
-            betas = codes["codes_beta"].reshape(betas.shape).astype(np.uint8)
-        self._note(
-            f"{name} codes",
-            (len(every), every.shape[1], 0),
-            Counted(cycles=run.cycles),
-            np.stack([labels, betas]),
-            np.stack([expected.labels, expected.betas]),
-        )
-        bounds = np.cumsum([0, *(len(rows) for rows in heads)])
-        return [
-            PackedMatrix(expected.format, expected.columns, labels[a:b], betas[a:b], expected.scales[a:b])
-            for a, b in pairwise(bounds)
+        """As jobs of raw rows whose codes go to memory. Keys lie there as they are wanted; what does not, the host puts
+        there anew."""
+        packed, design = self.packed, self.design
+        expected = [packed.encode(name, head) for head in heads]
+        (rows, columns), blocks = packed.padded(heads[0]).shape, expected[0].blocks
+        jobs, images = [], []
+        for i, head in enumerate(heads):
+            if name == "key":
+                (place, stride), at = self._places[name], i * columns
+            else:
+                values = packed.padded(head).astype("<i2")
+                place, stride, at = self.place(values.tobytes()), values.shape[1] * 2, 0
+            for first in range(0, rows, most := self._rows_at_once(blocks)):
+                count = min(most, rows - first)
+                image = self.place(bytes(self._image_bytes(count, blocks)))
+                images.append((image, count))
+                jobs.append(
+                    BusJob(
+                        rows=count,
+                        tiles=1,
+                        steps=-(-blocks // step_blocks(design)),
+                        passes=1,
+                        x=self._at(place, stride, (0, at), first, 0),
+                        w=0,
+                        y=image,
+                        raw=True,
+                        out=True,
+                        x_stride=stride,
+                    )
+                )
+        counted = self._run(f"{name} codes", jobs, name)
+        found = [
+            activations_image_codes(design, bytes(self.system.memory[place : place + size]), count, blocks)
+            for place, count in images
+            for size in [self._image_bytes(count, blocks)]
         ]
+        labels, betas = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        golden = [np.concatenate([getattr(head, plane) for head in expected]) for plane in ("labels", "betas")]
+        self._note(
+            f"{name} codes", len(heads), (rows, columns, 0), counted, np.stack([labels, betas]), np.stack(golden)
+        )
+        return [
+            replace(
+                head,
+                labels=labels[i * rows : (i + 1) * rows].astype(head.labels.dtype),
+                betas=betas[i * rows : (i + 1) * rows].astype(head.betas.dtype),
+            )
+            for i, head in enumerate(expected)
+        ]
+
+    def _rows_at_once(self, blocks: int) -> int:
+        """The most rows of a job of so many blocks."""
+        design, steps = self.design, -(-blocks // step_blocks(self.design))
+        fit = design.x_depth // steps * (design.rows if design.dataflow == "os" else 1)
+        return min(design.panel_rows, fit)
+
+    def _image_bytes(self, rows: int, blocks: int) -> int:
+        """Bytes of so many packed rows."""
+        words, _ = words_of(self.design, rows, -(-blocks // step_blocks(self.design)), 1)
+        return sum(plane_bytes(self.design, "x", words))
 
     def multiply(self, name: str, products: Sequence[Product]) -> None:
         """As jobs of raw rows, queued as long as there is room."""
-        system, first = self.system, len(self.jobs)
-        busy, read, written = system.counters()["busy"], system.read_bytes, system.written_bytes
         expected = np.zeros(self._shapes[name], dtype=np.int16)
         queued: list[BusJob] = []
         for product in products:
@@ -220,8 +241,17 @@ class Rtl(Fixed):
             x, results = self.packed.product(product, self.read(product.source))
             expected[row : row + product.rows, column : column + product.w.shape[0]] = results
             queued += self._queued(product, Job(self.design, x, product.w))
-        mantissa, exponent = (int(part[0]) for part in self.packed.multipliers[products[0].source])
-        total = len(queued)
+        counted = self._run(name, queued, products[0].source)
+        n, k = products[0].w.shape
+        k = min(k, self._shapes[products[0].source][1])
+        shape = products[0].rows, n, k
+        self._note(name, len(products), shape, counted, self.read(name)[None], expected[None])
+
+    def _run(self, name: str, queued: list[BusJob], source: str) -> Counted:
+        """Runs jobs of raw rows of a matrix, queued as long as there is room."""
+        system, first, total = self.system, len(self.jobs), len(queued)
+        busy, read, written = system.counters()["busy"], system.read_bytes, system.written_bytes
+        mantissa, exponent = (int(part[0]) for part in self.packed.multipliers[source])
 
         def done(count: int) -> None:
             if self.progress:
@@ -237,19 +267,15 @@ class Rtl(Fixed):
         ]
         told, seen = bus_cycles(self.design, self.jobs, system.latency), system.counters()
         begun = system.offered[first]
-        counted = Counted(
+        return Counted(
             cycles=system.answered - begun,
             told=told.cycles + system.offered[0] - begun,
             off=sum(abs(told.counters[cause] - count) for cause, count in seen.items() if cause != "idle"),
-            products=len(products),
             jobs=total,
             busy=seen["busy"] - busy,
             read=system.read_bytes - read,
             written=system.written_bytes - written,
         )
-        n, k = products[0].w.shape
-        k = min(k, self._shapes[products[0].source][1])
-        self._note(name, (products[0].rows, n, k), counted, self.read(name)[None], expected[None])
 
     def _queued(self, product: Product, job: Job) -> list[BusJob]:
         """The jobs of a product, their weights and columns in memory."""
@@ -294,6 +320,7 @@ class Rtl(Fixed):
     def _note(
         self,
         name: str,
+        products: int,
         shape: tuple[int, int, int],
         counted: Counted,
         found: NDArray[Any],
@@ -305,7 +332,7 @@ class Rtl(Fixed):
         if len(wrong):
             where = tuple(int(i) for i in wrong[0])
             text = f"{name}, row {where[1]}, column {where[2]}: expected {expected[where]}, got {found[where]}"
-        self.steps.append(Step(name, shape, counted, expected.size, len(wrong), text))
+        self.steps.append(Step(name, products, shape, counted, expected.size, len(wrong), text))
 
 
 def first_layer(

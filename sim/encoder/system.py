@@ -7,7 +7,7 @@ from golden.errors import ToolError
 from hw.axi.memory import AxiMemoryTop
 from hw.design import DesignPoint
 from hw.engine.counters import COUNTERS
-from hw.engine.planner import SUMS
+from hw.engine.planner import OUT, SUMS
 from hw.generate import generate_axi
 from sim.models.bus import BusJob
 from sim.rtl.model import Model
@@ -157,7 +157,7 @@ class System:
             pass
         for name in ("rows", "tiles", "steps"):
             self.write(f"job_{name}", value=getattr(job, name))
-        kinds = {"raw": int(job.raw)} | {name: int(getattr(job, name)) for name in SUMS}
+        kinds = {name: int(getattr(job, name)) for name in ("raw", *OUT, *SUMS)}
         known = {field.name for field in self.map.by_name["job_mode"].fields}
         self.write("job_mode", int8=job.passes - 1, **{name: kinds[name] for name in kinds if name in known})
         for name in ("x", "w", "y", "c", "r"):

@@ -3,7 +3,9 @@ import pytest
 
 from golden.format import Format
 from hw.design import DesignPoint
-from sim.image import operand_image, packet, result_bytes, result_rows
+from sim.benches.inside.labels import random_matrix
+from sim.image import activations_image_codes, operand_image, packet, result_bytes, result_rows
+from sim.tiles import Job
 
 
 def words_of(numbers: list[int]) -> np.ndarray:
@@ -46,3 +48,15 @@ def test_results_are_rows_of_words() -> None:
     assert result_bytes(design, 3) == 24
     rows = np.arange(6, dtype=np.uint32).reshape(3, 2)
     np.testing.assert_array_equal(result_rows(design, rows.astype("<u4").tobytes()), rows)
+
+
+@pytest.mark.parametrize("format", [Format(8), Format(2, (3,)), Format(16)], ids=str)
+@pytest.mark.parametrize("dataflow", ["os", "ws"])
+def test_codes_come_out_of_an_image_as_they_went_in(dataflow: str, format: Format) -> None:
+    both = ("packed", "int8")
+    design = DesignPoint(name="x", rows=3, cols=2, panel_rows=6, format=format, dataflow=dataflow, activations=both)
+    x = random_matrix(format, 5, 7, np.random.default_rng(1))
+    job = Job(design, x, random_matrix(format, 1, 7, np.random.default_rng(2)))
+    labels, betas = activations_image_codes(design, operand_image(design, "x", next(job.x_words())), 5, 7)
+    np.testing.assert_array_equal(labels, x.labels)
+    np.testing.assert_array_equal(betas, x.betas)
