@@ -60,3 +60,12 @@ def test_codes_come_out_of_an_image_as_they_went_in(dataflow: str, format: Forma
     labels, betas = activations_image_codes(design, operand_image(design, "x", next(job.x_words())), 5, 7)
     np.testing.assert_array_equal(labels, x.labels)
     np.testing.assert_array_equal(betas, x.betas)
+
+
+@pytest.mark.parametrize("format", [Format(8), Format(2, (3,))], ids=str)
+def test_a_tile_of_rows_of_a_square_array_is_a_tile_of_weights(format: Format) -> None:
+    design = DesignPoint(name="x", rows=3, cols=3, panel_rows=6, format=format)
+    matrix = random_matrix(format, 3, 7, np.random.default_rng(1))
+    job = Job(design, matrix, matrix)
+    x, w = next(job.x_words()), next(job.w_words())
+    assert operand_image(design, "x", x) == operand_image(design, "w", w)

@@ -235,6 +235,36 @@ async def jobs_given_up(dut: HierarchyObject, stall: str) -> None:
 
 
 @cocotb.test
+async def as_many_wait_as_before(dut: HierarchyObject) -> None:
+    """When a long job was given up, and all behind it began anew, a descriptor more is taken, and not one for each that
+    waits once more."""
+    bench = ControlBench(dut)
+    driver = bench.driver
+    await bench.start()
+    jobs = bench.random_jobs(2, large=True) + bench.random_jobs((1 << MANY) - 2)
+    first = await driver.value("jobs_queued")
+    await bench.open_ring(MANY)
+    await bench.post([bench.descriptor(job, addresses) for job, addresses in jobs])
+    bench.taken, bench.gives_up = bench.opened, True
+    await bench.cycles(500)
+    before = [await driver.value(name) for name in ("jobs_done", "ring_head")]
+    await driver.abort(first)
+    await bench.cycles(200)
+    taken, done = [await driver.value(name) for name in ("ring_head", "jobs_done")]
+    more = (taken - before[1]) % NUMBERS - (done - before[0])
+    if more > 1:
+        raise Mismatch(f"A job was given up, and {more} descriptors more were taken.")
+    await driver.until("status", lambda status: not status["busy"])
+    bench.gives_up = False
+    errors = await driver.errors()
+    for i, (job, addresses) in enumerate(jobs):
+        if i or "aborted" not in errors:
+            bench.check(f"job {i}", job, addresses)
+    await bench.idle()
+    bench.finish()
+
+
+@cocotb.test
 async def given_up_when_done(dut: HierarchyObject) -> None:
     """A job that is given up before or after its results were sent, while the memory takes its time to answer, with
     another one behind it."""
