@@ -20,7 +20,7 @@ from golden.lattice import DIM
 from golden.matmul import Operand, check
 from hw.design import NIBBLE, DesignPoint
 from hw.engine.banks import w_lane, x_lane
-from hw.engine.planner import FIELD_BITS, KINDS, OUT, modes
+from hw.engine.planner import FIELD_BITS, OUT, modes
 from sim.models.schedule import Part, divide, parts
 
 Payload = dict[str, NDArray[np.uint32]]
@@ -125,7 +125,8 @@ class Job:
         return {name: self._field(part, name) for name in modes(self.design)}
 
     def _field(self, part: Part, name: str) -> int:
-        return int({"int8": self.int8, "raw": False, "out": False}[name] if name in KINDS | OUT else getattr(part, name))
+        kinds = {"int8": self.int8, **dict.fromkeys(("raw", *OUT), False)}
+        return int(kinds[name] if name in kinds else getattr(part, name))
 
     def inputs(self) -> dict[str, Payload]:
         """The beats of the streams `job`, `x` and `w`."""
