@@ -37,7 +37,7 @@ enum {
 typedef struct {
     uint32_t rows, tiles, steps;
     uint32_t mode; /* masks of the register job_mode, or 0 */
-    uint64_t x, w, y;
+    uint64_t x, w, y; /* y: where results go, or codes, as many bytes as @prefix@_x_image says without an image */
 #ifdef @PREFIX@_JOB_C_LOW
     uint64_t c; /* of the columns' words */
 #endif

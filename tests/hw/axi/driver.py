@@ -30,6 +30,7 @@ DESIGNS = {
         diagnostics=True,
         strides=True,
         front_end=FrontEndRules(format=Format(8), length=16),
+        codes=True,
         ring=True,
         coalescing=True,
     ),

@@ -207,7 +207,7 @@ def test_a_ring_gives_the_jobs_that_registers_give(library):
     hardware.connect(library)
     given = [
         (5, 70, 8, hardware.map.pack("job_mode", keep=1), 1 << 40 | 64, 128, 1 << 33),
-        (1, 65535, 3, hardware.map.pack("job_mode", raw=1), 8, (1 << 64) - 8, 16),
+        (1, 65535, 3, hardware.map.pack("job_mode", raw=1, out=1), 8, (1 << 64) - 8, 16),
         (2, 1, 1, hardware.map.pack("job_mode", add=1), 0, 0, 0),
     ]
     assert library.init(100) == OK
