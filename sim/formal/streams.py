@@ -10,11 +10,13 @@ from amaranth.utils import bits_for, exact_log2
 
 from golden.format import Format
 from golden.frontend import FrontEndRules
+from hw.axi.codes import CodesOut
 from hw.axi.gearbox import Gearbox
 from hw.axi.memory import Image
 from hw.axi.read import Reader, ReaderShape
 from hw.codec.decoder import Decoder
 from hw.design import DesignPoint
+from hw.engine.banks import x_lane
 from hw.engine.planner import Planner
 from hw.engine.rows import RowFramer
 from hw.generate import generate
@@ -91,6 +93,11 @@ UNITS: dict[str, tuple[str, Unit, Bug]] = {
             "it offers nothing when its door is full", r"assign o__valid = (.*);", r"assign o__valid = (\1) & i__ready;"
         ),
     ),
+    "codes": (
+        "what sends packed rows to the array or to memory",
+        lambda: CodesOut(RAW),
+        Bug("beats of β go that nobody takes", r"(assign \\o__ready\$\d+ +=) \\o__ready\$\d+ +& out;", r"\1 out;"),
+    ),
 }
 
 
@@ -109,8 +116,8 @@ def gearbox_level(h: Harness, gearbox: Gearbox, path: str = "dut.core") -> Signa
     taken, out = gearbox.i_bits // unit, gearbox.o_bits // unit
     held = h.probe(f"{path}.level", bits_for(taken + out - 1))
     few, near, enough = (h.probe(f"{path}.{name}", 1) for name in ("few", "near", "enough"))
-    h.prove("no more is held than can be", held < taken + out)
-    h.prove("what is known of the level", Cat(few, near, enough) == Cat(held <= out, held < 2 * out, held >= out))
+    h.prove(f"{path} holds no more than it can", held < taken + out)
+    h.prove(f"{path} knows of its level", Cat(few, near, enough) == Cat(held <= out, held < 2 * out, held >= out))
     return held
 
 
@@ -129,6 +136,11 @@ def keeps_rules(name: str, h: Harness) -> None:
         raw_rows(h)
     if isinstance(component, Gearbox):
         gearbox_level(h, component)
+    if isinstance(component, CodesOut):
+        for field, bits in x_lane(RAW).members.items():
+            gearbox = Gearbox(RAW.rows * bits, RAW.bus_bits)
+            gearbox._MustUse__silence = True  # of which only the widths are asked
+            gearbox_level(h, gearbox, f"dut.core.gear_{field}")
     for description in generated.description["streams"]:
         if description["always_ready"]:
             continue
@@ -152,7 +164,7 @@ def claims() -> list[Claim]:
             f"The streams out of {what} keep the rules, if those into it do: what is offered stays on offer, as it is, "
             "until it is taken, whatever the pauses.",
             partial(keeps_rules, name),
-            Induction(2 if name == "planner" else 1, reach=12),  # what it says of a job is a cycle old
+            Induction(2 if name == "planner" else 1, reach=16),  # what it says of a job is a cycle old
             bug,
         )
         for name, (what, _, bug) in UNITS.items()
