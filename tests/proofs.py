@@ -82,9 +82,8 @@ NOT_PROVED = (
     "That a block that the encoder's saturation changes overloads in any case: golden saturates alike.",
     "The rotator for segments of more than 16 coordinates, the measurement of scales, and the front end as a whole.",
     "Queues of more than four places but the one in a block memory; the memories of the banks, and the lanes that raw "
-    "rows are written to; the framer of raw rows, and what sends packed ones to memory, but for the rules of streams; the "
-    "order of words through readers; "
-    "which words the engine's beats read, that only their number is right.",
+    "rows are written to; the framer of raw rows, and what sends packed ones to memory, but for the rules of streams; "
+    "the order of words through readers; which words the engine's beats read, that only their number is right.",
     "That a burst of results has as many beats of data as its address says; the AXI tops as a whole: soft reset, "
     "interrupts, what every register means.",
     "That a whole job ends: planner, readers, their port, engine, writer and registers are looked at one by one, each "
