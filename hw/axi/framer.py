@@ -1,6 +1,6 @@
 """Packets of AXI4-Stream held against the plan."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,22 +18,25 @@ class Framer(wiring.Component):
     Parameters
     ----------
     word_bits : int
+    tiled : bool
+        Whether an operand has several tiles.
 
     Members
     -------
-    job : In(stream of tiles, words)
-        A packet has `tiles`·`words` words.
+    job : In(stream of words, and tiles if it is tiled)
+        A packet has as many words, in each of its tiles.
     packet : In(AXI4-Stream)
     o : Out(stream of words)
     error : Out(1)
         A pulse for a packet of another length.
     """
 
-    def __init__(self, word_bits: int):
-        self.word_bits = word_bits
+    def __init__(self, word_bits: int, *, tiled: bool):
+        self.word_bits, self.tiled = word_bits, tiled
+        job = {"tiles": FIELD_BITS, "words": WORDS_BITS} if tiled else {"words": WORDS_BITS}
         super().__init__(
             {
-                "job": In(stream.Signature(data.StructLayout({"tiles": FIELD_BITS, "words": WORDS_BITS}))),
+                "job": In(stream.Signature(data.StructLayout(job))),
                 "packet": In(axi_stream(word_bits)),
                 "o": Out(stream.Signature(word_bits)),
                 "error": Out(1),
@@ -43,8 +46,6 @@ class Framer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """No job; passing words; filling up; skipping."""
         m = Module()
-        tiles = Signal(FIELD_BITS, reset_less=True)
-        words = Signal(WORDS_BITS, reset_less=True)
         word = Signal(WORDS_BITS, reset_less=True)
         filling = Signal()
         handed = Signal()
@@ -52,21 +53,24 @@ class Framer(wiring.Component):
         m.d.comb += [
             self.o.payload.eq(Mux(filling, 0, self.packet.tdata)),
             handed.eq(self.o.valid & self.o.ready),
-            last.eq((tiles == 1) & (word == 1)),
         ]
         with m.If(handed):
             m.d.sync += word.eq(word - 1)
-            with m.If(word == 1):
+        last_tile: Value = Const(1, 1)
+        if self.tiled:
+            tiles = Signal(FIELD_BITS, reset_less=True)
+            words = Signal(WORDS_BITS, reset_less=True)
+            last_tile = tiles == 1
+            with m.If(handed & (word == 1)):
                 m.d.sync += [word.eq(words), tiles.eq(tiles - 1)]
+        m.d.comb += last.eq(last_tile & (word == 1))
 
         with m.FSM():
             with m.State("wait"):
                 m.d.comb += self.job.ready.eq(1)
-                m.d.sync += [
-                    tiles.eq(self.job.payload.tiles),
-                    words.eq(self.job.payload.words),
-                    word.eq(self.job.payload.words),
-                ]
+                m.d.sync += word.eq(self.job.payload.words)
+                if self.tiled:
+                    m.d.sync += [tiles.eq(self.job.payload.tiles), words.eq(self.job.payload.words)]
                 with m.If(self.job.valid):
                     m.next = "pass"
             with m.State("pass"):

@@ -78,8 +78,8 @@ class StreamCore(Core):
         m = Module()
         plans, engine = self.place(m)
         plan = plans.payload
-        m.submodules.frame_x = x = Framer(x_word(self.design).size)
-        m.submodules.frame_w = w = Framer(w_word(self.design).size)
+        m.submodules.frame_x = x = Framer(x_word(self.design).size, tiled=False)
+        m.submodules.frame_w = w = Framer(w_word(self.design).size, tiled=True)
         sinks: dict[str, tuple[Signal, Value]] = {"engine": (engine.plan.valid, engine.plan.ready)}
         for name, framer, packet, words in (
             ("x", x, self.s_axis_x, engine.x),
@@ -105,7 +105,6 @@ class StreamCore(Core):
         keeps, out = bool(self.design.keep_rows), self.m_axis_acc
         kept = engine.acc.payload.kept if keeps else Const(0, 1)
         m.d.comb += [
-            x.job.payload.tiles.eq(1),
             x.job.payload.words.eq(plan.x_words),
             w.job.payload.tiles.eq(plan.tiles),
             w.job.payload.words.eq(plan.w_words),

@@ -69,7 +69,7 @@ def _sound(plan: data.StructLayout, word: Value, loops: Sequence[str]) -> Value:
 
 def framer(h: Harness) -> None:
     """Any jobs, any packets."""
-    unit = Framer(8)
+    unit = Framer(8, tiled=True)
     dut, path = h.place(unit), "dut.core.core"
     job = data.View(unit.job.payload.shape(), dut.job_payload)
     h.assume(job.tiles.any() & job.words.any())

@@ -78,7 +78,7 @@ UNITS = {
         Unit("axi_write", "axi_memory", SMALL, r".*\.(write(\..*)?|results)", 4),
         Unit("control", "axi_memory", SMALL, r".*\.control(\..*)?", 4),
         Unit("jobs", "axi_control", SMALL, r".*\.control(\.(queue|ring))?", 4),
-        Unit("framer", "axi_stream", SMALL, r".*\.(frame_.*|accelerator)", 4),
+        Unit("framer", "axi_stream", SMALL, r".*\.frame_.*", 4),
     )
 }
 """The units by name; others may add theirs."""

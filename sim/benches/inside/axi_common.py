@@ -153,7 +153,7 @@ class AxiBench(Testbench):
         m = int(rng.integers(1, 2 * design.rows + 1))
         n = int(rng.integers(1, 6)) * design.cols - int(rng.integers(design.cols))
         blocks = min(design.x_depth, design.w_depth or design.x_depth) * (design.rows if design.dataflow == "ws" else 1)
-        k = DIM * blocks * int(rng.integers(1, 4)) + int(rng.integers(1, DIM * blocks))
+        k = blocks * int(rng.integers(1, 4)) + int(rng.integers(1, blocks))
         w = random_matrix(design.format, n, k, rng)
         if design.packed:
             return self.expected(Job(design, random_matrix(design.format, m, k, rng), w))

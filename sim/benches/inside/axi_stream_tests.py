@@ -3,14 +3,16 @@
 import cocotb
 import numpy as np
 from cocotb.handle import HierarchyObject
+from cocotb.triggers import FallingEdge
 from cocotbext.axi import AxiStreamBus, AxiStreamSink, AxiStreamSource
 
 from golden.int8 import LIMIT, Int8Matrix
 from golden.lattice import DIM
+from golden.matmul import Operand
 from hw.design import NIBBLE
 from sim.benches.inside.axi_common import AxiBench
 from sim.benches.inside.checks import Mismatch, same
-from sim.benches.inside.labels import packed
+from sim.benches.inside.labels import packed, random_matrix
 from sim.benches.inside.signals import PAUSES, signal
 from sim.image import packet, result_rows
 from sim.tiles import Job
@@ -23,6 +25,7 @@ class StreamBench(AxiBench):
 
     def __init__(self, dut: HierarchyObject, stall: str = "never", *, independent: bool = False):
         super().__init__(dut, stall)
+        self.noise = np.random.default_rng(cocotb.RANDOM_SEED)
         self.sources = {
             side: AxiStreamSource(AxiStreamBus.from_prefix(dut, f"s_axis_{side}"), self.clock, **self.resets)
             for side in SIDES
@@ -30,8 +33,18 @@ class StreamBench(AxiBench):
         self.sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis_acc"), self.clock, **self.resets)
         self.sinks = {"acc": self.sink}
         self.on_reset(self.forget)
+        for side in SIDES:
+            cocotb.start_soon(self._noise(side))
         self.pause(*self.sources.values(), self.sink)
         self.watch("m_axis_acc_t", ("data", "last"), independent=independent)
+
+    async def _noise(self, side: str) -> None:
+        """What is beside `tvalid` means nothing while that is low."""
+        valid, last = (signal(self.dut, f"s_axis_{side}_t{name}") for name in ("valid", "last"))
+        while True:
+            await FallingEdge(self.clock)
+            if not int(valid.value):
+                last.value = int(self.noise.integers(2))
 
     def possible_errors(self) -> list[str]:
         """All but those of raw rows, which have a bench of their own."""
@@ -222,6 +235,16 @@ async def full_queue(dut: HierarchyObject) -> None:
     bench.finish()
 
 
+def short_tiles(bench: StreamBench) -> Job:
+    """A job of tiles of a block each, which come faster than they are multiplied."""
+    design, rng = bench.design, bench.rng
+    m = min(design.panel_rows, (design.rows if design.w_depth else 1) * min(4, design.x_depth // 2))
+    x: Operand = random_matrix(design.format, m, 1, rng)
+    if not design.packed:
+        x = Int8Matrix(rng.integers(-127, 128, (m, DIM)).astype(np.int8), np.ones(m, dtype=np.float32))
+    return bench.expected(Job(design, x, random_matrix(design.format, 6 * design.cols, 1, rng)))
+
+
 def filled_up(job: Job, side: str, words: int, missing: int) -> Job | None:
     """The job whose last words of an operand, of so many, are zeros; none if an int8 becomes −128 by it."""
     design, part, matrix = job.design, job.parts[0], job.x if side == "x" else job.w
@@ -249,12 +272,12 @@ async def wrong_packets(dut: HierarchyObject, side: str, stall: str) -> None:
     """A packet that is too short or too long is told of; its job ends, and the next is as if nothing had been."""
     bench = StreamBench(dut, stall)
     await bench.start()
-    for _ in range(max(2, bench.blocks // 5)):
-        wrong, right = bench.random_job(), bench.random_job()
+    for turn in range(max(2, bench.blocks // 5)):
+        wrong, right = bench.random_job() if turn else short_tiles(bench), bench.random_job()
         await bench.driver.write("irq_enable", error=1)
         every = len(packet(bench.design, side, next(wrong.x_words() if side == "x" else wrong.w_words())))
         change = int(bench.rng.integers(1, 6)) * int(bench.rng.choice([-1, 1]))
-        change = max(change, 1 - every) or 1
+        change = max(change if turn else -every, 1 - every) or 1
         meant = filled_up(wrong, side, every, -change) if change < 0 else wrong
         if meant is None:
             continue
