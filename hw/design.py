@@ -29,6 +29,9 @@ MAX_DEPTH = 32768
 KEEPING = 3
 """Cycles that a row of accumulators takes past those that are kept on chip, of designs that keep any."""
 
+LEAST_KEPT = 4
+"""Rows of accumulators that a job which adds or keeps has at least: the next job's are read when they are in place."""
+
 MAX_DSP_Q = 16
 """The largest q whose pairs of coordinates fit multipliers of 18×18 bits; they need 16×16. See `hw.array.pairs`."""
 
@@ -114,7 +117,7 @@ class DesignPoint:
         Jobs that can wait: 2 to 16.
     keep_rows : int
         Rows of accumulators, of `cols` each, that jobs can leave on chip for others to add to, so that a K too long for
-        a bank is summed up there: a power of two from `panel_rows` on; 0 for none, the host adds then.
+        a bank is summed up there: a power of two from `panel_rows`, and 4, on; 0 for none, the host adds then.
     front_end : FrontEndRules, optional
         A front end in front of the activations' memory, which rotates and packs raw rows; of the design's format. Jobs
         may then have raw activations too.
@@ -231,7 +234,7 @@ class DesignPoint:
             self._check_power("w_depth", 4, MAX_DEPTH)
         self._check_power("x_depth", 4, MAX_DEPTH)
         if integer(self.keep_rows, "keep_rows", 0, MAX_DEPTH):
-            self._check_power("keep_rows", self.panel_rows, MAX_DEPTH)
+            self._check_power("keep_rows", max(LEAST_KEPT, self.panel_rows), MAX_DEPTH)
         self._check_power("drain_rows", self.least_drain_rows, MAX_DEPTH)
         self._check_power("bus_bits", 32, 512)
         self._check_power("burst", 16, min(256, PAGE // (self.bus_bits // 8)))

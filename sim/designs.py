@@ -13,7 +13,7 @@ import numpy as np
 from golden.format import Format
 from golden.frontend import FrontEndRules
 from golden.output import OutputRules, Result
-from hw.design import MAX_DSP_Q, DesignPoint
+from hw.design import LEAST_KEPT, MAX_DSP_Q, DesignPoint
 
 PARAMETERS: dict[str, tuple[Any, ...]] = {
     "rows": (1, 2, 3, 5),
@@ -94,7 +94,7 @@ def design(values: Mapping[str, Any], name: str = "drawn") -> DesignPoint | None
         format=format,
         dsp_cols={"none": 0, "some": -(-v["cols"] // 2), "all": v["cols"]}[v["multipliers"]],
         panel_rows=v["rows"] * v["panels"],
-        keep_rows=1 << (v["rows"] * v["panels"] * v["kept"] - 1).bit_length() if v["kept"] else 0,
+        keep_rows=max(LEAST_KEPT, 1 << (v["rows"] * v["panels"] * v["kept"] - 1).bit_length()) if v["kept"] else 0,
         w_depth=v["w_depth"] if v["dataflow"] == "os" else 0,
         front_end=front_end,
         output=OutputRules(result=v["result"], row_scales=v["row_scales"]) if v["result"] else None,

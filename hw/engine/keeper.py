@@ -6,8 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.array.edges import row
-from hw.design import ACC_BITS, KEEPING, DesignPoint
-from hw.engine.planner import LEAST_KEPT
+from hw.design import ACC_BITS, KEEPING, LEAST_KEPT, DesignPoint
 from hw.values import register, unreset
 
 

@@ -25,9 +25,6 @@ KEPT_ERROR = "kept_rows"
 """Why a job that adds or keeps is refused beside: its rows times tiles are fewer than `LEAST_KEPT`, or more than are
 kept, rows of an output-stationary array counted in whole row tiles."""
 
-LEAST_KEPT = 4
-"""Rows of accumulators that a job which adds or keeps has at least: the next job's are read when they are in place."""
-
 
 def errors(design: DesignPoint) -> tuple[str, ...]:
     """Why jobs are refused: `ERRORS`; `RAW_ERROR` of a design with a front end; `KEPT_ERROR` of one that keeps rows."""

@@ -7,11 +7,10 @@ from amaranth.lib import data
 from amaranth.utils import bits_for
 
 from hw.axi.framer import Framer
-from hw.design import KEEPING, DesignPoint
+from hw.design import KEEPING, LEAST_KEPT, DesignPoint
 from hw.engine.banks import Turns
 from hw.engine.follower import Follower
 from hw.engine.keeper import Keeper
-from hw.engine.planner import LEAST_KEPT
 from hw.values import register
 from sim.formal.claim import Bug, Claim
 from sim.formal.harness import Harness

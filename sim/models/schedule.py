@@ -23,8 +23,7 @@ from golden.given import integer, is_integer
 from golden.lattice import DIM
 from hw.codec import frontend
 from hw.codec.encoder import cycles_per_block
-from hw.design import DesignPoint
-from hw.engine.planner import LEAST_KEPT
+from hw.design import LEAST_KEPT, DesignPoint
 from hw.engine.sequencer import latency
 
 Integers = Any

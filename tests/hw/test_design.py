@@ -71,6 +71,7 @@ def test_another_format_has_another_name():
         ({"jobs": 1}, "jobs must be from 2"),
         ({"bus_bits": 96}, "bus_bits must be a power of two"),
         ({"keep_rows": 32}, "keep_rows must be from 64"),
+        ({"rows": 1, "cols": 1, "panel_rows": 1, "keep_rows": 2}, "keep_rows must be from 4"),
         ({"keep_rows": 96}, "keep_rows must be a power of two"),
         ({"keep_rows": -1}, "keep_rows must be from 0"),
         ({"axcache": 16}, "axcache must be from 0 to 15"),

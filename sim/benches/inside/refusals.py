@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from hw.design import DesignPoint
-from hw.engine.planner import KEPT_ERROR, LEAST_KEPT, errors
+from hw.design import LEAST_KEPT, DesignPoint
+from hw.engine.planner import KEPT_ERROR, errors
 from sim.benches.inside.signals import Beat
 
 

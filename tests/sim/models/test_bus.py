@@ -9,8 +9,7 @@ from golden.errors import GossetError
 from golden.format import Format
 from golden.frontend import FrontEndRules
 from golden.output import OutputRules
-from hw.design import PRESETS
-from hw.engine.planner import LEAST_KEPT
+from hw.design import LEAST_KEPT, PRESETS
 from hw.engine.rows import step_blocks
 from sim.models.bus import BusJob, bus_cycles, laid_out
 from sim.models.bus_loop import run

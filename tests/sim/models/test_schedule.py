@@ -3,8 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hw.design import PRESETS, DesignPoint
-from hw.engine.planner import LEAST_KEPT
+from hw.design import LEAST_KEPT, PRESETS, DesignPoint
 from sim.models.schedule import Machine, divide, parts, schedule
 
 NUMBERS = ("panels", "groups", "chunks")
