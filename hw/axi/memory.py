@@ -259,7 +259,11 @@ class MemoryCore(Core):
         steps = register(m, "steps", engine.busy[0], reset_less=False)
         answered = axi.bvalid & axi.bready
         asked = axi.arvalid & axi.arready
-        m.d.sync += found.moved.eq(axi.rvalid | asked | addressed | sent | answered | (engine.busy[0] ^ steps))
+        # What was fetched ahead may be more than is taken in a long time, and a burst of β indices long in the making.
+        words = [engine.x, engine.w, *([getattr(reads, RAW)] if self.design.front_end else [])]
+        words += [writes.codes] if self.design.codes else []
+        taken = Cat(stream.valid & stream.ready for stream in words).any()
+        m.d.sync += found.moved.eq(axi.rvalid | asked | addressed | sent | answered | taken | (engine.busy[0] ^ steps))
 
         late = register(m, "read_error", Cat(reads.error, axi.rresp, axi.rid), cycles=reads.ABOUT, reset_less=False)
         of_write, of_read = writes.about, reads.about
