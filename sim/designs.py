@@ -82,7 +82,6 @@ def design(values: Mapping[str, Any], name: str = "drawn") -> DesignPoint | None
         or (v["scale"] and "packed" not in v["activations"])
         or v["prefetch"] < 2 * v["burst"]
         or (v["abort"] and v["kept"])
-        or (v["codes"] and not v["scale"])
     ):
         return None
     format, front_end = Format(v["q"], v["betas"]), None
@@ -99,7 +98,7 @@ def design(values: Mapping[str, Any], name: str = "drawn") -> DesignPoint | None
         front_end=front_end,
         output=OutputRules(result=v["result"], row_scales=v["row_scales"]) if v["result"] else None,
         **{key: v[key] for key in ("rows", "cols", "dataflow", "activations", "pipeline", "x_depth")},
-        **{key: v[key] for key in ("jobs", *OF_PORT)},
+        **{key: v[key] for key in ("jobs", *OF_PORT)} | {"codes": v["codes"] and front_end is not None},
     )
 
 
@@ -140,6 +139,6 @@ def covering(seed: int, **fixed: tuple[Any, ...]) -> list[DesignPoint]:
 def pairs(values: Mapping[str, Any]) -> list[Pair]:
     """The pairs of values of parameters that matter: of a front end or an output stage only where there is one."""
     idle = {"w_depth"} if values["dataflow"] == "ws" else set()
-    idle |= set(OF_FRONT_END) if values["scale"] is None else set()
+    idle |= {"codes", *OF_FRONT_END} if values["scale"] is None else set()
     idle |= {"row_scales"} if values["result"] is None else set()
     return list(combinations(((name, values[name]) for name in PARAMETERS if name not in idle), 2))

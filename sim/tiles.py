@@ -20,7 +20,7 @@ from golden.lattice import DIM
 from golden.matmul import Operand, check
 from hw.design import NIBBLE, DesignPoint
 from hw.engine.banks import w_lane, x_lane
-from hw.engine.planner import FIELD_BITS, OUT, modes
+from hw.engine.planner import FIELD_BITS, KINDS, OUT, modes
 from sim.models.schedule import Part, divide, parts
 
 Payload = dict[str, NDArray[np.uint32]]
@@ -116,17 +116,21 @@ class Job:
                 f"A job of {self.design.name} has at most {(1 << FIELD_BITS) - 1} tiles of {self.design.cols} columns, "
                 f"but {self.shape[1]} columns are {tiles}: cut the weights into parts."
             )
-        names = ("rows", "tiles", "steps", *modes(self.design))
+        names = ("rows", "tiles", "steps", *self._modes)
         table = np.array([[self._field(part, name) for name in names] for part in self.parts], dtype=np.uint32)
         return {f"job_{name}": table[:, [i]] for i, name in enumerate(names)}
 
     def modes(self, part: Part) -> dict[str, int]:
-        """The modes of a job, those of `hw.engine.planner.modes`; of raw rows nothing is known here."""
-        return {name: self._field(part, name) for name in modes(self.design)}
+        """The modes of a job, those of `hw.engine.planner.modes`; of raw rows nothing is known here, and all jobs are
+        multiplied."""
+        return {name: self._field(part, name) for name in self._modes}
+
+    @property
+    def _modes(self) -> list[str]:
+        return [name for name in modes(self.design) if name not in OUT]
 
     def _field(self, part: Part, name: str) -> int:
-        kinds = {"int8": self.int8, **dict.fromkeys(("raw", *OUT), False)}
-        return int(kinds[name] if name in kinds else getattr(part, name))
+        return int({"int8": self.int8, "raw": False}[name] if name in KINDS else getattr(part, name))
 
     def inputs(self) -> dict[str, Payload]:
         """The beats of the streams `job`, `x` and `w`."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from golden.int8 import Int8Matrix
-from hw.design import DesignPoint
+from hw.design import LEAST_KEPT, DesignPoint
 from hw.engine.rows import step_blocks
 from hw.generate import AXI_TOPS, generate_design
 from sim.benches.inside.labels import random_matrix
@@ -34,7 +34,8 @@ def values_of(point):
     fields |= {"q": point.format.q, "betas": point.format.betas, "panels": point.panel_rows // point.rows}
     of_rules = ("scale", "candidates", "length", "raw_bits", "fraction_bits", "row_blocks")
     fields |= {name: getattr(rules, name) if rules else None for name in of_rules}
-    times = {1 << (point.panel_rows * kept - 1).bit_length() if kept else 0: kept for kept in PARAMETERS["kept"]}
+    at_least = {kept: max(LEAST_KEPT, point.panel_rows * kept) if kept else 0 for kept in PARAMETERS["kept"]}
+    times = {1 << (rows - 1).bit_length() if rows else 0: kept for kept, rows in at_least.items()}
     fields["kept"] = times[point.keep_rows]
     full = point.dsp_cols == point.cols
     return fields | {"multipliers": "all" if full else "some" if point.dsp_cols else "none"}
@@ -56,7 +57,7 @@ def test_every_pair_occurs_that_can(fixed):
     for pair in missing:
         text = str(pair)
         assert (
-            (pair.get("activations") == ("int8",) and (fixed or set(pair) & {"scale", *OF_FRONT_END}))
+            (pair.get("activations") == ("int8",) and (fixed or set(pair) & {"scale", "codes", *OF_FRONT_END}))
             or pair.get("q", 0) > 16
             or ("scale" in pair and pair["scale"] is None)
             or (pair.get("pipeline") == "lean" and pair.get("multipliers") in ("some", "all"))

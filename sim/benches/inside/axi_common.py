@@ -100,7 +100,7 @@ class AxiBench(Testbench):
         never = set[str]()
         if not self.design.w_depth:  # weight-stationary, no tile has too many words of weights
             never.add("w_too_long")
-        if self.design.packed and self.design.int8:  # registers cannot ask for anything else
+        if self.design.packed and self.design.int8 and not self.design.codes:  # registers cannot ask for anything else
             never.add("activations")
         return [field.name for field in self.map.by_name["error"].fields if field.name not in never]
 

@@ -1,10 +1,13 @@
 """The accelerator with a memory port against `golden.matmul`: a memory that stalls, reorders and fails."""
 
+from typing import Any
+
 import cocotb
 from amaranth.utils import exact_log2
 from cocotb.handle import HierarchyObject
 
 from hw.axi.write import outstanding
+from hw.engine.planner import SUMS
 from sim.benches.inside.axi_memory import MemoryBench
 from sim.benches.inside.checks import Mismatch, same
 from sim.benches.inside.signals import PAUSES
@@ -47,6 +50,15 @@ async def codes_for_the_next_job(dut: HierarchyObject) -> None:
         await bench.submit(job, addresses)
         await bench.driver.until("status", lambda status: not status["busy"])
         bench.check("product of codes", job, addresses)
+    wrong: list[dict[str, Any]] = [{"out": 1}, {"out": 1, "int8": True}]  # and not raw
+    if bench.design.keep_rows:
+        wrong += [{"out": 1, "raw": 1, kind: 1} for kind in SUMS]
+    for kinds in wrong if bench.design.codes else []:
+        await bench.driver.describe(1, 4, 1, **kinds)
+        await bench.driver.write("doorbell", go=1)
+        await bench.driver.until("status", lambda status: not status["busy"])
+        if (errors := await bench.driver.errors()) != {"activations"}:
+            raise Mismatch(f"A job of {kinds} is none, but the errors are {errors}.")
     await bench.run_jobs(1)
     bench.finish()
 
