@@ -66,6 +66,7 @@ accept: $(FPGA)
 
 benches: $(READY)
 	$(BIN)/gosset bench
+	$(BIN)/gosset bench axi_memory axi_control --equipped
 
 formal: $(FORMAL)
 	$(BIN)/gosset formal

@@ -152,7 +152,6 @@ class DesignPoint:
         Whether the interrupt can wait until several jobs are done, or for some time after one.
     idle : bool
         Whether an output of the memory port says that there is nothing to do, so that its clock can be stopped.
-
     abort : bool
         Whether a job can be given up that is queued or under way, and those behind it go on. Without `keep_rows`.
 

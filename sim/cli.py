@@ -127,6 +127,12 @@ def bench(
             help="Run on so many designs that are drawn: all pairs of two parameters occur in about 40.",
         ),
     ] = 0,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--equipped", help="Give each design everything that its memory port can have: front end, output stage, ..."
+        ),
+    ] = False,
     blocks: Annotated[
         int | None, typer.Option(min=1, max=1_000_000, help="Size of each test; each testbench has its own.")
     ] = None,
@@ -141,18 +147,18 @@ def bench(
     golden's. A failure is told with how to see it again (exit code 1). Each testbench names the cases that it is about,
     and says which of them no test met.
 
-    Example: `gosset bench axi_memory axi_stream --design small`
+    Examples: `gosset bench axi_memory axi_stream --design small`, `gosset bench axi_memory axi_control --equipped`
     """
     from hw.design import PRESETS, DesignPoint
     from sim.benches.catalogue import BENCHES
     from sim.benches.runner import run_bench
-    from sim.designs import covering
+    from sim.designs import covering, equipped
 
     failed = 0
     points = covering(seed)[:drawn] if drawn else []
     if design or not drawn:
         points += map(DesignPoint.load, design or PRESETS)
-    for point in points:
+    for point in map(equipped, points) if everything else points:
         for name in names or BENCHES:
             if name in BENCHES and not BENCHES[name].applies(point):
                 continue

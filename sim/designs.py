@@ -1,10 +1,11 @@
 """Design points of every kind: in a few of them, every pair of values of two parameters occurs together.
 
 Most faults need two values to meet, hardly any three. `covering` gives as few design points as a greedy search finds;
-`design` makes one from a value of each parameter, however it was chosen.
+`design` makes one from a value of each parameter, however it was chosen. `equipped` has everything at once.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import combinations
 from typing import Any, get_args
 
@@ -99,6 +100,28 @@ def design(values: Mapping[str, Any], name: str = "drawn") -> DesignPoint | None
         output=OutputRules(result=v["result"], row_scales=v["row_scales"]) if v["result"] else None,
         **{key: v[key] for key in ("rows", "cols", "dataflow", "activations", "pipeline", "x_depth")},
         **{key: v[key] for key in ("jobs", *OF_PORT)} | {"codes": v["codes"] and front_end is not None},
+    )
+
+
+def equipped(point: DesignPoint) -> DesignPoint:
+    """A design with everything that its memory port can have at once.
+
+    Rows stay on chip between jobs and raw ones come by DMA, prefetch hides 500 cycles; jobs cannot be given up, which
+    does not go with that.
+    """
+    front_end = FrontEndRules(format=point.format, length=16, scale="host") if point.packed else None
+    return replace(
+        point,
+        name=f"{point.name}_equipped",
+        keep_rows=max(1024, point.panel_rows),
+        drain_rows=0,
+        prefetch=1024,
+        front_end=point.front_end or front_end,
+        output=point.output or OutputRules(row_scales=True),
+        codes=point.packed,
+        id_bits=max(point.id_bits, 5),
+        **dict.fromkeys(("port_registers", "diagnostics", "strides", "ring", "coalescing", "idle"), True),
+        abort=False,
     )
 
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 
 from golden.int8 import Int8Matrix
-from hw.design import LEAST_KEPT, DesignPoint
+from hw.design import LEAST_KEPT, PRESETS, DesignPoint
 from hw.engine.rows import step_blocks
 from hw.generate import AXI_TOPS, generate_design
 from sim.benches.inside.labels import random_matrix
-from sim.designs import OF_FRONT_END, PARAMETERS, covering, design, pairs
+from sim.designs import OF_FRONT_END, OF_PORT, PARAMETERS, covering, design, equipped, pairs
 from sim.models.cycles import cycles
 from sim.models.schedule import Machine
 from sim.rtl.model import Model
@@ -68,6 +68,14 @@ def test_every_pair_occurs_that_can(fixed):
             or (set(pair) == {"result", "row_scales"} and pair["result"] is None)
         ), text
     assert len(drawn) < 80
+
+
+@pytest.mark.parametrize("name", [name for name, point in PRESETS.items() if point.packed])
+def test_a_port_can_have_everything_but_what_begins_jobs_anew(name):
+    point = equipped(PRESETS[name])
+    off = {parameter for parameter in OF_PORT if getattr(point, parameter) is False}
+    assert off == {"abort"} and point.keep_rows and point.output and point.front_end
+    assert equipped(replace(PRESETS[name], activations=("int8",))).front_end is None
 
 
 def test_they_are_the_same_in_every_process():

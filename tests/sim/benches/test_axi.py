@@ -11,14 +11,12 @@ from amaranth import Const, Signal
 
 import hw.units
 from golden.format import Format
-from golden.frontend import FrontEndRules
-from golden.output import OutputRules
 from hw.design import DesignPoint
 from hw.generate import generate_axi
 from sim.benches.catalogue import BENCHES, SMALL
 from sim.benches.inside.axi_common import AxiBench
 from sim.benches.runner import run_bench
-from sim.designs import covering
+from sim.designs import covering, equipped
 
 # A bus that words and rows do not fit: partial beats, several words per beat; and the other dataflow.
 WIDE = DesignPoint(
@@ -55,21 +53,7 @@ def test_a_wide_bus_passes() -> None:
 
 
 def test_all_that_a_port_can_have_passes() -> None:
-    design = replace(
-        SMALL,
-        name="finishing",
-        output=OutputRules(row_scales=True),
-        strides=True,
-        diagnostics=True,
-        address_bits=40,
-        id_bits=5,
-        port_registers=True,
-        ring=True,
-        coalescing=True,
-        idle=True,
-        front_end=FrontEndRules(format=SMALL.format, length=16),
-        codes=True,
-    )
+    design = replace(equipped(SMALL), address_bits=40)
     only = "(random_jobs|long_products|reset_midway|bus_errors/side=read)/stall=random|watchdog/channel=r|codes"
     result = run_bench("axi_memory", design, blocks=4, only=only, verilog=unreset_at_random(design))
     assert result.ok, str(result)
