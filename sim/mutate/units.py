@@ -63,6 +63,9 @@ SERIAL = replace(
 BOTH = replace(SMALL, name="uneven_both", rows=4, activations=("packed", "int8"))
 """The small design with int8 activations as well, and so many rows that tiles of several beats have to wait, too."""
 
+STRIDED = replace(SMALL, name="uneven_strided", cols=3, strides=True)
+"""The small design with rows of results that words of the bus do not fit, and that can be written apart."""
+
 UNITS = {
     unit.name: unit
     for unit in (
@@ -75,7 +78,7 @@ UNITS = {
         Unit("sequencer", "accelerator", BOTH, r".*\.(engine|planner)", 10),
         Unit("banks", "accelerator", SMALL, r".*\.engine\.(turns|follow|keeper|queue).*", 10),
         Unit("axi_read", "axi_memory", SMALL, r".*\.(read(\..*)?|image_.*)", 4),
-        Unit("axi_write", "axi_memory", SMALL, r".*\.(write(\..*)?|results)", 4),
+        Unit("axi_write", "axi_memory", STRIDED, r".*\.(write(\..*)?|results)", 4),
         Unit("control", "axi_memory", SMALL, r".*\.control(\..*)?", 4),
         Unit("jobs", "axi_control", SMALL, r".*\.control(\.(queue|ring))?", 4),
         Unit("framer", "axi_stream", SMALL, r".*\.frame_.*", 4),

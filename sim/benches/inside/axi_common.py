@@ -31,6 +31,17 @@ KEPT = ((1, "add"), (1, "keep"), (3, "keep"))
 """Jobs of one row with too few tiles for what they want of rows that are kept."""
 
 
+def unfit(design: DesignPoint) -> list[int]:
+    """Numbers of steps that no raw row has, of a design with a front end: none else."""
+    rules, each = design.front_end, step_blocks(design)
+    if not rules:
+        return []
+    most = 1 << 30 if rules.scale == "host" else rules.row_blocks
+    steps = range(1, min(design.x_depth, design.w_depth or design.x_depth) + 1)
+    whole = rules.segment_blocks
+    return [n for n in steps if not any(k % whole == 0 and k <= most for k in range((n - 1) * each + 1, n * each + 1))]
+
+
 def raw_rows(rules: FrontEndRules, rng: np.random.Generator, count: int, blocks: int) -> NDArray[np.int64]:
     """Raw rows, small and large."""
     size = 1 << rng.integers(1, rules.raw_bits, (count, 1))
@@ -102,6 +113,8 @@ class AxiBench(Testbench):
             never.add("w_too_long")
         if self.design.packed and self.design.int8 and not self.design.codes:  # registers cannot ask for anything else
             never.add("activations")
+        if not unfit(self.design):
+            never.add("raw_rows")
         return [field.name for field in self.map.by_name["error"].fields if field.name not in never]
 
     def pause(self, *channels: Any) -> None:
@@ -354,6 +367,9 @@ class AxiBench(Testbench):
         kinds += [
             ({"activations"}, {"int8": int8}) for int8 in (False, True) if not (design.int8 if int8 else design.packed)
         ]
+        if "raw_rows" in self.possible_errors():
+            some = self.rng.choice(unfit(design), 4)
+            kinds += [({"raw_rows"}, {"rows": 1, "steps": int(steps), "raw": 1, "int8": False}) for steps in some]
         for refused, (expected, change) in enumerate(kinds):
             shape = {"rows": part.rows, "tiles": part.tiles, "steps": part.steps, "int8": job.int8} | change
             await driver.describe(**shape, addresses=addresses)

@@ -213,17 +213,22 @@ async def soft_reset_midway(dut: HierarchyObject, stall: str) -> None:
 @cocotb.test
 @cocotb.parametrize(stall=PAUSES)
 async def reset_midway(dut: HierarchyObject, stall: str) -> None:
-    """After a reset at any moment, of the bus as well, nothing is left of what was going on."""
+    """After a reset at any moment, of the bus as well, nothing is left of what was going on, or of what had piled up in
+    front of a channel."""
     bench = MemoryBench(dut, stall)
     await bench.start()
-    for _ in range(max(2, bench.blocks // 5)):
+    channels = [bench.reads.r_channel, *(getattr(bench.writes, f"{name}_channel") for name in ("aw", "w", "b"))]
+    for turn in range(max(6, bench.blocks // 3)):
+        blocked = channels[turn // 2 % 4]
+        blocked.pause = turn % 2 == 1
         for large in (False, True, False):
             job = bench.random_job(large=large)
             await bench.submit(job, bench.lay_out(job))
         await bench.cycles(int(bench.rng.integers(0, 300)))
         await bench.check_reset()
+        blocked.pause = False
         await bench.idle()
-        await bench.run_jobs(2)
+        await bench.run_jobs(1)
     bench.finish()
 
 
@@ -251,6 +256,26 @@ async def late_answers(dut: HierarchyObject) -> None:
     await bench.driver.until("status", lambda status: not status["busy"])
     for i, (job, addresses) in enumerate(jobs):
         bench.check(f"job {i}", job, addresses)
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(channel=("ar", "r", "aw", "w", "b"))
+async def blocked_channels(dut: HierarchyObject, channel: str) -> None:
+    """While the memory takes or gives nothing on a channel, all that depends on it waits; then all goes on."""
+    bench = MemoryBench(dut)
+    await bench.start()
+    blocked = getattr(bench.reads if channel in ("ar", "r") else bench.writes, f"{channel}_channel")
+    for large in (False, True):
+        jobs = [(job, bench.lay_out(job)) for job in (bench.random_job(large=large) for _ in range(bench.design.jobs))]
+        blocked.pause = True
+        for job, addresses in jobs:
+            await bench.submit(job, addresses)
+        await bench.cycles(2000 if large else 500)
+        blocked.pause = False
+        await bench.driver.until("status", lambda status: not status["busy"])
+        for i, (job, addresses) in enumerate(jobs):
+            bench.check(f"job {i}", job, addresses)
     bench.finish()
 
 

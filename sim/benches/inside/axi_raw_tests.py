@@ -13,7 +13,7 @@ from golden.frontend import MANTISSA_BITS, SEED_BITS, Gain, Multiplier
 from golden.lattice import DIM
 from hw.codec.encoder import cycles_per_block
 from hw.engine.rows import step_blocks
-from sim.benches.inside.axi_common import longest_raw, raw_rows
+from sim.benches.inside.axi_common import longest_raw, raw_rows, unfit
 from sim.benches.inside.axi_stream_tests import StreamBench
 from sim.benches.inside.checks import Mismatch, same
 from sim.benches.inside.labels import random_matrix
@@ -48,18 +48,7 @@ class RawBench(StreamBench):
 
     def possible_errors(self) -> list[str]:
         """Those of raw rows; the others are the bench's without them."""
-        return ["raw_rows", "bad_row"] if self.unfit() else ["bad_row"]
-
-    def unfit(self) -> list[int]:
-        """Numbers of steps that no row has."""
-        design, each = self.design, step_blocks(self.design)
-        assert design.front_end is not None
-        whole, host = design.front_end.segment_blocks, design.front_end.scale == "host"
-        most = 1 << 30 if host else design.front_end.row_blocks
-        steps = range(1, min(design.x_depth, design.w_depth or design.x_depth) + 1)
-        return [
-            n for n in steps if not any(k % whole == 0 and k <= most for k in range((n - 1) * each + 1, n * each + 1))
-        ]
+        return ["raw_rows", "bad_row"] if unfit(self.design) else ["bad_row"]
 
     async def prepare(self, x: NDArray[np.int64], out: int) -> tuple[PackedMatrix, Multiplier]:
         """Sets the front end up for rows, with any seed, and gives their multipliers if the host has to; what golden
@@ -267,7 +256,7 @@ async def raw_jobs_that_no_row_fits(dut: HierarchyObject) -> None:
     """They are refused, with a reason."""
     bench = RawBench(dut)
     await bench.start()
-    for steps in bench.unfit()[:12]:
+    for steps in unfit(bench.design)[:12]:
         await bench.driver.describe(1, 1, steps, raw=1)
         await bench.driver.write("doorbell", go=1)
         await bench.driver.until("status", lambda status: not status["busy"])

@@ -118,7 +118,7 @@ class WriteSide(AxiSlaveWrite):
         async def answer(reply: Any) -> None:
             reply.bresp = failures.next(0)
             if self.burst:  # none of it is left after a reset
-                failures.note(reply.bresp, 0, self.burst[0][0])
+                failures.note(reply.bresp, 0, self.burst[0][0] & -bench.beat)  # what is written begins within a beat
             if reply.bresp == AxiResp.OKAY:
                 for address, data in self.burst:
                     target.write(address, data)
