@@ -143,8 +143,9 @@ UNSIGNED = Bug("a quotient loses its sign", r"z_(\w+)_0 <= \{ quotient_\w+\[\d+\
 def claims() -> list[Claim]:
     """All of them."""
     found = []
-    formats = {"": Format(), "_by_1_to_4": Format(betas=(1, 2, 3, 4)), "_by_5_to_8": Format(betas=(5, 6, 7, 8))}
-    formats |= {f"_q{q}": Format(q) for q in (2, 4, 8)}
+    formats = {"": Format()} | {f"_q{q}": Format(q) for q in (2, 4, 8, 32, 64)}
+    for least, most in ((1, 4), (5, 8), (9, 12), (13, 15)):
+        formats[f"_by_{least}_to_{most}"] = Format(betas=tuple(range(least, most + 1)))
     for name, format in formats.items():
         what = f"The encoder of q = {format.q} with {', '.join(map(str, format.betas))} for β divides any eight "
         found.append(
@@ -156,7 +157,7 @@ def claims() -> list[Claim]:
                 UNSIGNED,
             )
         )
-    for q in (2, 4, 8, 16):
+    for q in (2, 4, 8, 16, 32, 64):
         rules = FrontEndRules(format=Format(q))
         found.append(
             Claim(

@@ -1,5 +1,6 @@
 """Claims on the front end: the encoder's search for the nearest point, and the rotator."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -41,11 +42,12 @@ def decisions(rules: FrontEndRules, h: Harness) -> None:
         return [h.golden(bit, "?") for bit in word]
 
     z = lanes(dut.z, rules.candidate_bits)
+    kind = "i2" if rules.candidate_bits < 15 else "i4"  # golden's own type is wider
     with mock.patch.object(golden.lattice, "soft_decode", decode):
-        now: list[Any] = [h.golden(lane, "i2") for lane in z]
-        golden.lattice.nearest_lanes(now, unit=1 << rules.fraction_bits, dtype="i2")
-        before: list[Any] = [h.golden(h.past(lane, POINT - 1), "i2") for lane in z]
-        point: list[Any] = golden.lattice.nearest_lanes(before, unit=1 << rules.fraction_bits, dtype="i2")
+        now: list[Any] = [h.golden(lane, kind) for lane in z]
+        golden.lattice.nearest_lanes(now, unit=1 << rules.fraction_bits, dtype=kind)
+        before: list[Any] = [h.golden(h.past(lane, POINT - 1), kind) for lane in z]
+        point: list[Any] = golden.lattice.nearest_lanes(before, unit=1 << rules.fraction_bits, dtype=kind)
     hard, reliability = given[:2]
     for i in range(DIM):
         cost, decision = h.probe(f"dut.core.cost_{i}"), h.probe(f"dut.core.hard_{i}")
@@ -235,9 +237,24 @@ STEPS = (1, 2, 4)
 """Distances of what is added and subtracted, in their order."""
 
 
+def _within(rules: FrontEndRules) -> str:
+    return f"In the search for the nearest point, q = {rules.format.q}, with {rules.fraction_bits} fraction bits,"
+
+
 def _search(rules: FrontEndRules, name: str) -> list[Claim]:
-    """What golden's soft decoder is given, what it makes of it, and what is made of that."""
-    what = f"In the search for the nearest point, q = {rules.format.q}, with {rules.fraction_bits} fraction bits,"
+    """What golden's soft decoder is given, and what is made of its codeword; and what it makes of what it is given,
+    which depends on the fraction bits only: for q = 16, and for all q with as many as the default."""
+    what, found = _within(rules), []
+    if rules.format.q == Format().q or rules.fraction_bits == FrontEndRules.fraction_bits:
+        found.append(
+            Claim(
+                f"encoder_{name}_codeword",
+                f"{what} the codeword is golden's, ties included, for any hard decisions and reliabilities.",
+                partial(codewords, rules),
+                Window(POINT - 2),
+                TIE,
+            )
+        )
     return [
         Claim(
             f"encoder_{name}_decisions",
@@ -247,23 +264,19 @@ def _search(rules: FrontEndRules, name: str) -> list[Claim]:
             Window(POINT),
             Bug("a coordinate goes the wrong way", r"p_3 <= \{ (.*), word_3 \};", r"p_3 <= { \1, ~word_3 };"),
         ),
-        Claim(
-            f"encoder_{name}_codeword",
-            f"{what} the codeword is golden's, ties included, for any hard decisions and reliabilities.",
-            partial(codewords, rules),
-            Window(POINT - 2),
-            TIE,
-        ),
+        *found,
     ]
 
 
 def claims() -> list[Claim | Implication]:
     """All of them."""
     found: list[Claim | Implication] = []
-    for q in (2, 4, 8, 16):
+    for q in (2, 4, 8, 16, 32, 64):
         rules = FrontEndRules(format=Format(q))
-        what = f"In the search for the nearest point, q = {q}, with {rules.fraction_bits} fraction bits,"
-        found += _search(rules, f"q{q}")
+        what = _within(rules)
+        for bits in FRACTIONS:
+            default = bits == rules.fraction_bits
+            found += _search(replace(rules, fraction_bits=bits), f"q{q}" if default else f"q{q}_f{bits}")
         found += [
             Claim(
                 f"encoder_q{q}_reduced",
@@ -282,11 +295,6 @@ def claims() -> list[Claim | Implication]:
                 Bug("a point beyond ±q is not seen to be there", "outside_d1 <= outside;", "outside_d1 <= 1'h0;"),
             ),
         ]
-    for bits in FRACTIONS:
-        if bits != FrontEndRules.fraction_bits:
-            found += _search(FrontEndRules(fraction_bits=bits), f"f{bits}")
-    for bits in (2, 3):
-        found += _search(FrontEndRules(format=Format(4), fraction_bits=bits), f"q4_f{bits}")
     rules = FrontEndRules(format=Format(4), fraction_bits=2)
     found.append(
         Claim(

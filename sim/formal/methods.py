@@ -6,6 +6,7 @@ from typing import Any
 
 from sim.formal.harness import Harness
 from sim.formal.model import Model, model
+from sim.formal.runs import run
 from sim.formal.verdict import Answer, solve
 
 
@@ -54,8 +55,7 @@ def ask(formulas: Model, question: Question, limit: float, *, told: bool = True)
     lines = [
         "(set-logic QF_BV)",
         formulas.text,
-        *(f"(declare-const s{i} |top_s|)" for i in states),
-        *(f"(assert (|top_t| s{i} s{i + 1}))" for i in states[:-1]),
+        *run(formulas.text, question.steps),
         *(f"(assert (= {at(port, i)} {at(wire, i)}))" for port, wire in formulas.probes.items() for i in states),
         *(f"(assert {fact})" for fact in question.facts),
     ]

@@ -33,8 +33,6 @@ def claims() -> list[Claim]:
     for q in RATES:
         side, holds = packed_operand(Format(q)), "whatever the registers and inputs hold"
         for form, which in FORMS.items():
-            if form == "pairs" and q != 2:  # minutes and more
-                continue
             found.append(
                 Claim(
                     f"cell_stationary_{form}_q{q}",
