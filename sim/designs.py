@@ -120,7 +120,12 @@ def equipped(point: DesignPoint) -> DesignPoint:
         output=point.output or OutputRules(row_scales=True),
         codes=point.packed,
         id_bits=max(point.id_bits, 5),
-        **dict.fromkeys(("port_registers", "diagnostics", "strides", "ring", "coalescing", "idle"), True),
+        port_registers=True,
+        diagnostics=True,
+        strides=True,
+        ring=True,
+        coalescing=True,
+        idle=True,
         abort=False,
     )
 

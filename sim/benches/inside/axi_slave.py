@@ -118,7 +118,8 @@ class WriteSide(AxiSlaveWrite):
         async def answer(reply: Any) -> None:
             reply.bresp = failures.next(0)
             if self.burst:  # none of it is left after a reset
-                failures.note(reply.bresp, 0, self.burst[0][0] & -bench.beat)  # what is written begins within a beat
+                begins = self.burst[0][0] & -(bench.design.bus_bits // 8)  # what is written begins within a beat
+                failures.note(reply.bresp, 0, begins)
             if reply.bresp == AxiResp.OKAY:
                 for address, data in self.burst:
                     target.write(address, data)
