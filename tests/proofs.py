@@ -75,8 +75,8 @@ NOT_PROVED = (
     "That the decoder's energy is the least for q = 32 and 64: it is golden's point there as well, by proof, but 2^40 "
     "and 2^48 labels are too many to try the certificate by minimal vectors on each.",
     "Arrays of other sizes than those of the claims; that sums fit the accumulators of a lean array.",
-    "The encoder's soft decisions for q other than 16 with other than 4 fraction bits, which are the same circuit; sets "
-    "of β other than those of the claims; serial candidates of other formats than the default.",
+    "The encoder's soft decisions for q other than 16 with other than 4 fraction bits, which are the same circuit; "
+    "sets of β other than those of the claims; serial candidates of other formats than the default.",
     "That a block that the encoder's saturation changes overloads in any case: golden saturates alike.",
     "The rotator for segments of more than 16 coordinates, the measurement of scales, and the front end as a whole.",
     "Queues of more than four places but the one in a block memory; the memories of the banks, and the lanes that raw "
