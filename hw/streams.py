@@ -173,6 +173,14 @@ class Queue(wiring.Component):
         return m
 
 
+def queue_members(width: int, most: int | None = None) -> dict[str, wiring.Member]:
+    """Members of a queue of words of so many bits, as those of `amaranth.lib.fifo.SyncFIFO`; with `level` if its most
+    words are given."""
+    level = {} if most is None else {"level": Out(range(most + 1))}
+    ends = {"w_data": In(width), "w_en": In(1), "w_rdy": Out(1), "r_data": Out(width), "r_rdy": Out(1), "r_en": In(1)}
+    return ends | level
+
+
 class BlockQueue(wiring.Component):
     """A queue in a block memory, whose first word is at its output: a buffered `SyncFIFO`, cycle for cycle.
 
@@ -196,17 +204,7 @@ class BlockQueue(wiring.Component):
 
     def __init__(self, width: int, depth: int):
         self.width, self.depth = width, depth
-        super().__init__(
-            {
-                "w_data": In(width),
-                "w_en": In(1),
-                "w_rdy": Out(1),
-                "r_data": Out(width),
-                "r_rdy": Out(1),
-                "r_en": In(1),
-                "level": Out(range(depth + 1)),
-            }
-        )
+        super().__init__(queue_members(width, depth))
 
     def elaborate(self, platform: object) -> Module:
         """A memory of all places but the one at the output."""

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from hw.axi.map import JOB_BITS
 from hw.axi.write import outstanding
 from hw.design import DesignPoint
+from hw.streams import queue_members
 
 
 class Backlog(wiring.Component):
@@ -53,14 +54,8 @@ class Backlog(wiring.Component):
         # In the queue, planned, with the writer, and those of which a response is missing: more than there can be.
         self.depth = 1 << (2 * design.jobs + 2 + outstanding(design)).bit_length()
         super().__init__(
-            {
-                "w_data": In(width),
-                "w_en": In(1),
-                "w_rdy": Out(1),
-                "r_data": Out(width),
-                "r_rdy": Out(1),
-                "r_en": In(1),
-                "level": Out(range(design.jobs + 1)),
+            queue_members(width, design.jobs)
+            | {
                 "done": In(1),
                 "refused": In(1),
                 "ask": In(1),

@@ -8,6 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from hw.streams import queue_members
 from hw.values import unreset
 
 
@@ -27,16 +28,7 @@ class PlanQueue(wiring.Component):
 
     def __init__(self, width: int, depth: int):
         self.width, self.depth = width, depth
-        super().__init__(
-            {
-                "w_data": In(width),
-                "w_en": In(1),
-                "w_rdy": Out(1),
-                "r_data": Out(width),
-                "r_rdy": Out(1),
-                "r_en": In(1),
-            }
-        )
+        super().__init__(queue_members(width))
 
     def elaborate(self, platform: object) -> Module:
         """A memory; an end of what is in it is a place, and how often it has come around, modulo 2."""
