@@ -71,7 +71,7 @@ at a time and beside other work.
 
 NOT_PROVED = (
     "Cells whose accumulators have fewer bits than a sum of any length needs. Benches and tests compare their sums.",
-    "Cells of the deep pipeline whose activations are int8; that int8 is cut into digits, one block after the other.",
+    "That int8 is cut into digits, one block after the other; that its sums fit the accumulators.",
     "That the decoder's energy is the least for q = 32 and 64: it is golden's point there as well, by proof, but 2^40 "
     "and 2^48 labels are too many to try the certificate by minimal vectors on each.",
     "Arrays of other sizes than those of the claims; that sums fit the accumulators of a lean array.",

@@ -5,10 +5,8 @@ cell's inner product is proved to be its sum. Of this one each adder is proved t
 of each of the eight products to add up to it. That the whole is ⟨x, w⟩ follows by linear arithmetic.
 """
 
-from dataclasses import replace
 from functools import partial
 from itertools import chain
-from math import sqrt
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.hdl import Fragment
@@ -18,22 +16,19 @@ from golden.lattice import DIM
 from hw.array.cell import tree
 from hw.array.heap import Heap
 from hw.array.lean import DotCell
-from hw.array.operands import Operand, acc_bits, inner_bits, operands, packed_operand
+from hw.array.operands import Operand, acc_bits, inner_bits, packed_operand
 from hw.array.products import Products
-from hw.design import PRESETS
 from sim.formal.arithmetic import Implication, total
 from sim.formal.claim import Bug, Claim
 from sim.formal.harness import Harness
 from sim.formal.methods import Window
-from sim.formal.products import factor, fields, in_lattice
+from sim.formal.products import Sides, balance, factor, fields, in_lattice, with_int8
 
 RATES = (4, 8, 16)
 """The q whose cells are too large to be proved at once."""
 
 INT8_RATES = (2, 4, 8, 16)
 """The q of the weights where activations are int8 as well."""
-
-Sides = tuple[Operand, Operand]
 
 Bit = tuple[int, str]
 """A weight, as a power of two, and the name of a bit."""
@@ -117,7 +112,7 @@ def terms(sides: Sides, h: Harness) -> None:
     """From the blocks in a cell's registers to the register of their inner product; and what holds of any two."""
     dut = h.place(DotCell(Products(sides, acc_bits(sides[0]))))
     (x, *_), (w, *_) = (fields(side, block) for side, block in zip(sides, (dut.x_next, dut.w_next), strict=True))
-    made, t = Tree(h.m, sides, x, w), _balance(sides)
+    made, t = Tree(h.m, sides, x, w), balance(sides)
     n, bits = made.width, made.bits
     h.prove("blocks are held", Cat(dut.x_next, dut.w_next) == h.past(Cat(dut.x, dut.w)))
     h.prove("the inner product is the tree's", h.probe("dut.core.inner") == h.past(made.value[sides[0].quartered :]))
@@ -173,16 +168,11 @@ def _weighed(made: Tree, bits: list[Bit]) -> Value:
     return sum((made.bits[name] << weight for weight, name in bits), Const(0))
 
 
-def _balance(sides: Sides) -> int:
-    """The t for which ‖x ± tw‖² ≥ 0 bounds ⟨x, w⟩ well."""
-    return round(sqrt(sides[0].norm_bound / sides[1].norm_bound))
-
-
 def _follows(name: str, sentence: str, sides: Sides) -> Implication:
     """The sum of the tree, in integers."""
     coordinates = [[Signal(signed(side.point_bits)) for _ in range(DIM)] for side in sides]
     m = Module()
-    made, t = Tree(m, sides, *coordinates), _balance(sides)
+    made, t = Tree(m, sides, *coordinates), balance(sides)
     Fragment.get(m, None)  # of which only the names are taken
     modulus, whole = 1 << made.width, total(f"xw{i}" for i in range(DIM))
 
@@ -232,7 +222,7 @@ def claims() -> list[Claim | Implication]:
         )
         found += _stages(f"cell_lean_q{q}", f"The lean cell of q = {q}", follows, (side, side))
     for q in INT8_RATES:
-        x, w = sides = operands(replace(PRESETS["tiny"], format=Format(q), activations=("packed", "int8")))
+        x, w = sides = with_int8(q)
         follows = (
             f"From cell_lean_int8_q{q}_terms and cell_lean_int8_q{q}_sum follows: of any two blocks with ‖x‖² ≤ "
             f"{x.norm_bound} and ‖w‖² ≤ 2q² = {w.norm_bound} the lean cell adds f·β·⟨x, w⟩ to its accumulator, f being "
