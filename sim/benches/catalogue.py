@@ -13,6 +13,7 @@ from hw.array.edges import latency
 from hw.array.operands import job_bits
 from hw.array.output_stationary import OutputStationaryArray
 from hw.codec.decoder import Decoder
+from hw.codec.encoder import Encoder
 from hw.codec.frontend import FrontEnd
 from hw.design import DesignPoint
 from hw.generate import Generated, generate, generate_axi, generate_design
@@ -116,6 +117,15 @@ def _front_end(design: DesignPoint | Format) -> Generated:
     return generate(FrontEnd(point.front_end), "bench_front_end", design=point.as_dict())
 
 
+@cache
+def _encoder(design: DesignPoint | Format) -> Generated:
+    point = _with_front_end(point_of(design, "encoder"))
+    assert point.front_end is not None
+    encoder = Encoder(point.front_end)
+    about = {"latency": encoder.latency, "cycles": encoder.cycles}
+    return generate(encoder, "bench_encoder", design=point.as_dict(), **about)
+
+
 def _with_front_end(point: DesignPoint) -> DesignPoint:
     """A design with a front end, its own if it has one."""
     if point.front_end:
@@ -142,6 +152,7 @@ BENCHES = {
     "cell": Bench("sim.benches.inside.cell_tests", 2000, _cell),
     "array": Bench("sim.benches.inside.array_tests", 500, _array, lambda design: design.dataflow == "os"),
     "front_end": Bench("sim.benches.inside.front_end_tests", 300, _front_end, lambda design: design.packed),
+    "encoder": Bench("sim.benches.inside.encoder_tests", 500, _encoder, lambda design: design.packed),
     "accelerator": Bench("sim.benches.inside.accelerator_tests", 300, _accelerator),
     "axi_memory": Bench("sim.benches.inside.axi_memory_tests", 50, _axi_memory),
     "axi_control": Bench("sim.benches.inside.axi_control_tests", 50, _axi_control),

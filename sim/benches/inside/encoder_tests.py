@@ -1,0 +1,121 @@
+"""The front end's encoder by itself against `golden.frontend`: scaled blocks in, codes out.
+
+What is scaled lies where the rows and their multipliers put it: the few numbers at which a quotient is rounded another
+way are seldom met there. Here every coordinate takes every value.
+"""
+
+from typing import NamedTuple
+
+import cocotb
+import numpy as np
+from cocotb.handle import HierarchyObject
+from numpy.typing import NDArray
+
+from golden.frontend import FrontEndRules
+from golden.lattice import DIM
+from sim.benches.inside.checks import Mismatch, same
+from sim.benches.inside.signals import PAUSES, Beat, noise
+from sim.benches.inside.streams import Monitor, Source
+from sim.benches.inside.testbench import Scoreboard, Testbench
+from sim.benches.inside.words import pack
+
+EVERY_BITS = 14
+"""Bits of a coordinate of which all values are tried."""
+
+
+class Code(NamedTuple):
+    """What a block is encoded to."""
+
+    number: int
+    fields: dict[str, int]
+
+
+class EncoderBench(Testbench):
+    """An encoder behind a source."""
+
+    def __init__(self, dut: HierarchyObject, idle: str = "never"):
+        super().__init__(dut)
+        rules = self.settings.design.front_end
+        assert rules is not None
+        self.rules: FrontEndRules = rules
+        self.source = Source(self, self.streams["i"], idle)
+        self.beside = [name for name in self.streams["i"].fields if name != "t"]
+        """What passes with a block."""
+        self.codes = Scoreboard[Code](self, "code")
+        self.about(*(f"β = {beta}" for beta in rules.format.betas))
+        self.due: list[int] = []
+        """Cycles in which blocks are to come out."""
+        Monitor(self, self.streams["i"], lambda cycle, beat: self.due.append(cycle + self.settings.latency))
+        Monitor(self, self.streams["o"], self._out_of)
+        self.on_reset(self.due.clear)
+
+    def blocks_of(self, count: int) -> NDArray[np.int64]:
+        """Random blocks, of any size, int64 (count, 8)."""
+        bits, rng = self.rules.scaled_bits, self.rng
+        size = 1 << rng.integers(0, bits, (count, 1))
+        return rng.integers(-size, size, (count, DIM)).clip(-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+
+    def send(self, t: NDArray[np.int64]) -> None:
+        """Queues blocks, as far apart as the encoder needs them."""
+        rules, widths = self.rules, self.streams["i"].widths
+        labels, betas = rules.encode(t)
+        apart = [None] * (self.settings.description["cycles"] - 1)
+        for number, (block, label, index) in enumerate(
+            zip(t, labels[:, 0].tolist(), betas[:, 0].tolist(), strict=True)
+        ):
+            beside = {name: noise(widths[name], self.rng) for name in self.beside}
+            index = index if len(rules.format.betas) > 1 else 0
+            self.met(f"β = {rules.format.betas[index]}")
+            self.codes.expect([Code(number, beside | {"label": label, "beta": index})])
+            self.source.send([beside | {"t": pack(block, rules.scaled_bits)}, *apart])
+
+    async def done(self) -> None:
+        """Waits for all codes, and reports the test as passed."""
+        await self.codes.empty()
+        self.finish()
+
+    def _out_of(self, cycle: int, beat: Beat) -> None:
+        code = self.codes.take()
+        for name, expected in code.fields.items():
+            if name in beat:
+                same(f"block {code.number}, {name}", expected, beat[name], self.streams["o"].widths[name])
+        if cycle != self.due.pop(0):
+            raise Mismatch(f"Block {code.number} came out in cycle {cycle}, at another time than it has to.")
+        self.checked += 1
+
+
+@cocotb.test
+async def every_value(dut: HierarchyObject) -> None:
+    """Every coordinate takes every value, or as many as there is time for, in an order of its own."""
+    bench = EncoderBench(dut)
+    await bench.start()
+    bits = bench.rules.scaled_bits
+    values = np.arange(-(1 << (bits - 1)), 1 << (bits - 1))
+    if bits > EVERY_BITS:
+        values = bench.rng.choice(values, 1 << EVERY_BITS, replace=False)
+    bench.send(np.stack([bench.rng.permutation(values) for _ in range(DIM)], axis=1))
+    await bench.done()
+
+
+@cocotb.test
+@cocotb.parametrize(idle=PAUSES)
+async def random_blocks(dut: HierarchyObject, idle: str) -> None:
+    """Small and large ones, with pauses."""
+    bench = EncoderBench(dut, idle)
+    await bench.start()
+    bench.send(bench.blocks_of(bench.blocks))
+    await bench.done()
+
+
+@cocotb.test
+async def reset_midway(dut: HierarchyObject) -> None:
+    """After a reset nothing of what was inside comes out."""
+    bench = EncoderBench(dut)
+    await bench.start()
+    for _ in range(4):
+        bench.send(bench.blocks_of(bench.blocks // 4))
+        await bench.cycles(int(bench.rng.integers(1, 2 * bench.settings.latency)))
+        await bench.reset()
+        await bench.cycles(int(bench.rng.choice([0, 2 * bench.settings.latency])))
+    bench.send(bench.blocks_of(bench.blocks // 4))
+    await bench.done()
