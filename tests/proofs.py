@@ -77,7 +77,6 @@ NOT_PROVED = (
     "Arrays of other sizes than those of the claims; that sums fit the accumulators of a lean array.",
     "The encoder's soft decisions for q other than 16 with other than 4 fraction bits, which are the same circuit; "
     "sets of β other than those of the claims; serial candidates of other formats than the default.",
-    "That a block that the encoder's saturation changes overloads in any case: golden saturates alike.",
     "The rotator for segments of more than 16 coordinates, the measurement of scales, and the front end as a whole.",
     "Queues of more than four places but the one in a block memory; the memories of the banks, and the lanes that raw "
     "rows are written to; the framer of raw rows, and what sends packed ones to memory, but for the rules of streams; "

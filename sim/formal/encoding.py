@@ -16,6 +16,7 @@ from hw.codec.encoder import Candidate
 from hw.codec.hadamard import Rotator, rotating
 from hw.values import register
 from sim.formal.arithmetic import Implication, total
+from sim.formal.choosing import at_end
 from sim.formal.claim import Bug, Claim
 from sim.formal.harness import Harness, lanes
 from sim.formal.methods import Induction, Window
@@ -24,6 +25,8 @@ from sim.formal.nearest import FRACTIONS, SUMMANDS
 TIE = Bug(
     "of two equally cheap pairs the upper one is turned over", "turn_even_1 < turn_even_0", "turn_even_1 <= turn_even_0"
 )
+
+OUTSIDE = Bug("a point beyond ±q is not seen to be there", "outside_d1 <= outside;", "outside_d1 <= 1'h0;")
 
 DEAR = Bug("the dearer of two pairs is turned over", "turn_even_1 < turn_even_0", "turn_even_1 > turn_even_0")
 
@@ -104,6 +107,19 @@ def overloaded(rules: FrontEndRules, h: Harness) -> None:
     h.prove("what comes out has the point's label", same.value == h.past(label.value, Candidate.LATENCY - POINT + 1))
     beyond = h.wire(Cat(lane.value == 2 * rules.format.q for lane in point).any())
     h.cover("a coordinate is 2q, which is −2q to the hardware", h.past(beyond, Candidate.LATENCY - POINT + 1))
+    h.cover("no overload", ~dut.overload)
+
+
+def ends(rules: FrontEndRules, h: Harness) -> None:
+    """From coordinates, and the registers of the codeword, to overload."""
+    dut = h.place(Candidate(rules))
+    word = [h.probe(f"dut.core.word_{i}") for i in range(DIM)]
+    parity = golden.lattice.codeword([word[i] for i in INFORMATION])
+    h.assume(Cat(parity[i] == word[i] for i in REDUNDANT).all())
+    z = lanes(dut.z, rules.candidate_bits)
+    some = h.past(h.wire(Cat(at_end(lane) for lane in z).any()), Candidate.LATENCY)
+    h.prove("it overloads", ~some | dut.overload)
+    h.cover("one at an end", some)
     h.cover("no overload", ~dut.overload)
 
 
@@ -292,7 +308,15 @@ def claims() -> list[Claim | Implication]:
                 "any eight coordinates and any codeword; and what comes out has that label.",
                 partial(overloaded, rules),
                 Window(Candidate.LATENCY),
-                Bug("a point beyond ±q is not seen to be there", "outside_d1 <= outside;", "outside_d1 <= 1'h0;"),
+                OUTSIDE,
+            ),
+            Claim(
+                f"encoder_q{q}_ends",
+                f"{what} a block with a coordinate at either end of its range overloads, for any other coordinates and "
+                "any codeword: it does not matter which end saturation takes it to, unless no other β is left.",
+                partial(ends, rules),
+                Window(Candidate.LATENCY),
+                OUTSIDE,
             ),
         ]
     rules = FrontEndRules(format=Format(4), fraction_bits=2)

@@ -66,6 +66,12 @@ BOTH = replace(SMALL, name="uneven_both", rows=4, activations=("packed", "int8")
 STRIDED = replace(SMALL, name="uneven_strided", cols=3, strides=True)
 """The small design with rows of results that words of the bus do not fit, and that can be written apart."""
 
+ENCODER = (
+    *("encoder_division_or_end", "encoder_q16_ends", "encoder_q16_choice", "encoder_in_time"),
+    *("encoder_q16_decisions", "encoder_q16_codeword", "encoder_q16_reduced", "encoder_q16_overload"),
+)
+"""What there is to say of the encoder: of its divisions and its choice, and of the candidates between them."""
+
 UNITS = {
     unit.name: unit
     for unit in (
@@ -73,7 +79,7 @@ UNITS = {
         Unit("cell", "cell", SMALL, r"\.core", 100),
         Unit("array", "array", SMALL, r"\.core|__norm_.*", 60, points={"__norm_.*": "i"}),
         Unit("stationary_array", "accelerator", STATIONARY, r".*\.engine\.array|__stationary_cell_.*", 10),
-        Unit("encoder", "encoder", SMALL, r"\.core|__candidate_.*", 50),
+        Unit("encoder", "encoder", SMALL, r"\.core|__candidate_.*", 50, claims=ENCODER),
         Unit("scaler", "front_end", SMALL, r".*\.scaler", 50),
         Unit("rotator", "front_end", SERIAL, r".*\.rotator(\..*)?", 50),
         Unit("sequencer", "accelerator", BOTH, r".*\.(engine|planner)", 10),
