@@ -85,15 +85,22 @@ class EncoderBench(Testbench):
 
 
 @cocotb.test
-async def every_value(dut: HierarchyObject) -> None:
-    """Every coordinate takes every value, or as many as there is time for, in an order of its own, a few times."""
+@cocotb.parametrize(others=("any", "small"))
+async def every_value(dut: HierarchyObject, others: str) -> None:
+    """Coordinates take every value, or as many as there is time for, a few times: all at once, each in an order of its
+    own; or one of a block, whose others alone do not overload."""
     bench = EncoderBench(dut)
     await bench.start()
-    bits = bench.rules.scaled_bits
+    rules, rng = bench.rules, bench.rng
+    bits, small = rules.scaled_bits, rules.format.q // 2 << rules.fraction_bits
     values = np.arange(-(1 << (bits - 1)), 1 << (bits - 1))
     for _ in range(1 + bench.blocks // 100):
-        some = values if bits <= EVERY_BITS else bench.rng.choice(values, 1 << EVERY_BITS, replace=False)
-        bench.send(np.stack([bench.rng.permutation(some) for _ in range(DIM)], axis=1))
+        some = values if bits <= EVERY_BITS else rng.choice(values, 1 << EVERY_BITS, replace=False)
+        blocks = np.stack([rng.permutation(some) for _ in range(DIM)], axis=1)
+        if others == "small":
+            alone = np.eye(DIM, dtype=bool)[rng.integers(0, DIM, len(some))]
+            blocks = np.where(alone, blocks, rng.integers(-small, small + 1, blocks.shape))
+        bench.send(blocks)
     await bench.done()
 
 
