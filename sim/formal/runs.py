@@ -40,12 +40,13 @@ def run(text: str, steps: int) -> list[str]:
     width = _WIDTH.search(text)
     fields = [(int(low or bit), int(high or bit), name, bool(bit)) for name, high, low, bit in _FIELD.findall(text)]
     fields.sort(reverse=True)
-    rules = text.partition("(define-fun |top_t| ")[2].partition(")) ; end of module")[0].splitlines()[1:]
+    lines = text.partition("(define-fun |top_t| ")[2].partition("; end of module")[0].splitlines()[1:]
+    rules = [line for line in lines if line.strip(" )")]
     follows = {match[2]: match[1] for match in map(_NEXT.fullmatch, rules) if match}
     tiled = [low for low, *_ in fields] == [high + 1 for _, high, *_ in fields[1:]] + [0]
     if width is None or not fields or fields[0][1] + 1 != int(width[1]) or not tiled or len(follows) != len(rules):
         raise ToolError("yosys writes states in another way than is understood here.")
-    lines = []
+    states = []
     for i in range(steps + 1):
         parts = []
         for low, high, name, flag in fields:
@@ -54,9 +55,9 @@ def run(text: str, steps: int) -> list[str]:
                 parts.append(f"(ite {value} #b1 #b0)" if flag else value)
             else:
                 parts.append(f"|s{i} {name}|")
-                lines.append(f"(declare-const {parts[-1]} (_ BitVec {high - low + 1}))")
-        lines.append(f"(define-fun s{i} () |top_s| {_joined(parts)})")
-    return lines
+                states.append(f"(declare-const {parts[-1]} (_ BitVec {high - low + 1}))")
+        states.append(f"(define-fun s{i} () |top_s| {_joined(parts)})")
+    return states
 
 
 def _joined(parts: list[str]) -> str:

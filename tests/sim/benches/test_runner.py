@@ -50,7 +50,7 @@ def test_generated_verilog_passes(name: str, design: DesignPoint | Format) -> No
     blocks = FEWER.get(name, BLOCKS)
     result = run_bench(name, design, blocks=blocks, progress=lambda done, of: seen.append((done, of)))
     assert result.ok, str(result)
-    assert result.passed >= 8
+    assert result.passed >= 6
     assert result.checked > 200
     assert result.missed == []
     assert result.folder is None
