@@ -21,7 +21,7 @@ from sim.benches.runner import run_bench
 
 # Few blocks: the benches with their own sizes are another command.
 BLOCKS = 20
-FEWER = {"axi_control": 5}  # each of its jobs is many accesses to registers
+FEWER = {"axi_control": 3, "axi_memory": 12}  # each of their jobs is many accesses to registers
 
 GIVEN = replace(
     STATIONARY,
