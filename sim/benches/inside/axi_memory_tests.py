@@ -228,7 +228,7 @@ async def reset_midway(dut: HierarchyObject, stall: str) -> None:
         await bench.check_reset()
         blocked.pause = False
         await bench.idle()
-        await bench.run_jobs(1)
+        await bench.run_jobs(2)
     bench.finish()
 
 

@@ -64,7 +64,6 @@ class EncoderBench(Testbench):
             zip(t, labels[:, 0].tolist(), betas[:, 0].tolist(), strict=True)
         ):
             beside = {name: noise(widths[name], self.rng) for name in self.beside}
-            index = index if len(rules.format.betas) > 1 else 0
             self.met(f"β = {rules.format.betas[index]}")
             self.codes.expect([Code(number, beside | {"label": label, "beta": index})])
             self.source.send([beside | {"t": pack(block, rules.scaled_bits)}, *apart])
@@ -115,9 +114,10 @@ async def random_blocks(dut: HierarchyObject, idle: str) -> None:
 
 
 @cocotb.test
-async def reset_midway(dut: HierarchyObject) -> None:
+@cocotb.parametrize(idle=PAUSES)
+async def reset_midway(dut: HierarchyObject, idle: str) -> None:
     """After a reset nothing of what was inside comes out."""
-    bench = EncoderBench(dut)
+    bench = EncoderBench(dut, idle)
     await bench.start()
     for _ in range(4):
         bench.send(bench.blocks_of(bench.blocks // 4))

@@ -21,7 +21,7 @@ from sim.benches.runner import run_bench
 
 # Few blocks: the benches with their own sizes are another command.
 BLOCKS = 20
-FEWER = {"axi_control": 3, "axi_memory": 12}  # each of their jobs is many accesses to registers
+FEWER = {"axi_control": 5}  # each of its jobs is many accesses to registers
 
 GIVEN = replace(
     STATIONARY,
@@ -50,7 +50,7 @@ def test_generated_verilog_passes(name: str, design: DesignPoint | Format) -> No
     blocks = FEWER.get(name, BLOCKS)
     result = run_bench(name, design, blocks=blocks, progress=lambda done, of: seen.append((done, of)))
     assert result.ok, str(result)
-    assert result.passed >= 6
+    assert result.passed >= 8
     assert result.checked > 200
     assert result.missed == []
     assert result.folder is None

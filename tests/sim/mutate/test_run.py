@@ -9,6 +9,8 @@ import pytest
 from golden.errors import GossetError, ToolError
 from golden.format import Format
 from sim.benches.catalogue import SMALL
+from sim.formal import catalogue
+from sim.formal.harness import Harness
 from sim.mutate import run as module
 from sim.mutate.run import Store, mutants_of, run, score
 from sim.mutate.units import UNITS, Unit, chosen
@@ -51,6 +53,18 @@ def test_there_are_300_mutants_of_a_unit(name):
     unit = UNITS[name]
     mutants, possible = mutants_of(unit, unit.generated(), 300, 0)
     assert len(mutants) == 300 <= possible
+
+
+def test_claims_on_the_encoder_are_on_the_verilog_that_is_changed():
+    """Else a mutant's line could stand in another module there, and what is proved would be of that one."""
+    whole, same = UNITS["encoder"].generated().verilog, []
+    for claim in catalogue.chosen(list(UNITS["encoder"].claims)):
+        harness = Harness()
+        claim.build(harness)
+        (text,) = harness.verilog.values()
+        assert harness.rtlil
+        same += [claim.name] * (text.replace("unit_dut", "bench_encoder") == whole)
+    assert same == ["encoder_division_or_end", "encoder_q16_choice", "encoder_in_time"], "others are on a candidate"
 
 
 def test_units_have_names():
