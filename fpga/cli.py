@@ -140,7 +140,6 @@ def litex(
     from golden.files import writable, write_text
 
     target = writable(output / "report.json")
-    from fpga.litex.bitstream import bitstream as make_bitstream
     from fpga.litex.layer import Layer, design
     from fpga.litex.result import Mismatch
     from fpga.litex.run import QS, report
@@ -149,6 +148,8 @@ def litex(
         console.print(f"{step} ...", soft_wrap=True)
 
     if bitstream:
+        from fpga.litex.bitstream import bitstream as make_bitstream
+
         fit = make_bitstream(Layer(design((q or QS)[0])), output, seeds=seeds, show=show)
         used = ", ".join(f"{used:,} of {available:,} {kind}" for kind, (used, available) in fit["used"].items())
         console.print(used, f"{fit['fmax_mhz']:g} MHz, needed are {fit['clock_mhz']:g}", fit["made"], sep="\n")

@@ -2,16 +2,33 @@
 
 import importlib.util
 import re
+import sys
+from types import SimpleNamespace
 
 import pytest
 
+from fpga import cli
 from fpga.litex.constants import CLOCK_HZ, ROM_BYTES, STACK
 from fpga.litex.layer import Layer, design
 from golden.errors import ToolError
 from hw.generate import generate_axi
 
 NEEDED = ("litex", "litedram", "litex_boards", "migen", "pythondata_cpu_vexriscv", "ziglang")
+OF_BOARDS = ("fpga.boards", "fpga.litex.bitstream")
 MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+
+
+def test_a_simulation_needs_nothing_that_only_bitstreams_do(monkeypatch, tmp_path):
+    """`make litex` installs the extra `litex` alone; modules of boards may be here already, so they are forgotten."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "amaranth_boards" or name in OF_BOARDS]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "amaranth_boards", None)
+    asked = []
+    run = SimpleNamespace(QS=(16,), report=lambda qs, show: asked.append(qs) or {"rates": []})
+    monkeypatch.setitem(sys.modules, "fpga.litex.run", run)
+    monkeypatch.setattr(cli, "litex_table", lambda made: "")
+    cli.litex(q=[4], output=tmp_path)
+    assert asked == [[4]]
 
 
 @pytest.mark.skipif(bool(MISSING), reason=f"no {', '.join(MISSING)}: pip install 'gosset[litex]'")
