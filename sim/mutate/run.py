@@ -4,6 +4,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import as_completed
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from golden import process
 from golden.errors import GossetError, ToolError
 from golden.files import named, read_bytes, reason, writable, write_text
 from hw.generate import Generated
@@ -214,7 +216,6 @@ def equivalents(
     proved: set[Mutant] = set()
     for module in dict.fromkeys(mutant.module for mutant in mutants):
         here = [mutant for mutant in mutants if mutant.module == module]
-        advance(len(here))
         outside = equivalence.parent(generated.verilog, module)
         for around, near in (("", False), (outside, False), ("", True), (outside, True)):
             left = [mutant for mutant in here if mutant not in proved]
@@ -225,9 +226,15 @@ def equivalents(
             missing = [mutant for mutant in left if keys[mutant] not in store.lines]
             if missing:
                 circuit = equivalence.circuit(generated.verilog, missing, around, points, near=near)
-                for number, mutant in enumerate(missing, 1):
-                    store.add(keys[mutant], equivalent=equivalence.equivalent(circuit, number, LIMIT, depths))
-            proved |= {mutant for mutant, name in keys.items() if store.lines[name]["equivalent"]}
+                ask = partial(equivalence.equivalent, circuit, limit=LIMIT, depths=depths)
+                with process.threads() as pool:
+                    asked = {pool.submit(ask, number): mutant for number, mutant in enumerate(missing, 1)}
+                    for answer in as_completed(asked):
+                        store.add(keys[asked[answer]], equivalent=answer.result())
+            same = {mutant for mutant, name in keys.items() if store.lines[name]["equivalent"]}
+            proved |= same
+            advance(len(same))
+        advance(len([mutant for mutant in here if mutant not in proved]))
     return proved
 
 

@@ -1,4 +1,5 @@
-"""Mutants take turns: the simulation splits into a process for each of them, as soon as its first test begins.
+"""Mutants take turns: the simulation splits into a process for each of them, as soon as its first test begins, as many
+at a time as there are processors.
 
 The interpreter, its modules and the model are loaded once; what a mutant costs is its own simulation, up to the test
 that finds it.
@@ -42,23 +43,29 @@ def take(dut: HierarchyObject, settings: Settings, mutants: Mutants) -> Settings
     A mutant is found by a test that fails; by an end of the process that is none of cocotb's; or by taking the
     processor many times as long as the Verilog without any.
     """
-    limit = 0.0
-    for number in (0, *mutants.numbers):
-        report = Path(settings.report).with_name(f"report-{number}.json")
-        results = report.with_suffix(".xml")
-        sys.stdout.flush()
-        child = os.fork()
-        if not child:
-            if limit:
-                resource.setrlimit(resource.RLIMIT_CPU, (int(limit), int(limit) + 5))
-            os.environ["COCOTB_RESULTS_FILE"] = str(results)
-            atexit.register(os._exit, 0)  # what else ends is waiting for threads that this process does not have
-            _current.append(replace(settings, report=str(report)))
-            signal(dut, mutants.port).value = number
-            return _current[0]
-        _, status, used = os.wait4(child, 0)
+    limit, running = 0.0, dict[int, int]()
+    left = [0, *mutants.numbers]
+    while left or running:
+        # The sound Verilog goes alone: its time is the measure of the others'.
+        while left and len(running) < (os.cpu_count() or 1 if limit else 1):
+            number = left.pop(0)
+            sys.stdout.flush()
+            child = os.fork()
+            if not child:
+                if limit:
+                    resource.setrlimit(resource.RLIMIT_CPU, (int(limit), int(limit) + 5))
+                report, results = _papers(settings, number)
+                os.environ["COCOTB_RESULTS_FILE"] = str(results)
+                atexit.register(os._exit, 0)  # what else ends is waiting for threads that this process does not have
+                _current.append(replace(settings, report=str(report)))
+                signal(dut, mutants.port).value = number
+                return _current[0]
+            running[child] = number
+        child, status, used = os.wait4(-1, 0)
+        number = running.pop(child)
         seconds = used.ru_utime + used.ru_stime
         limit = limit or PATIENCE * seconds + 10
+        report, results = _papers(settings, number)
         test, message = _found(report, results, status)
         line = {"number": number, "test": test, "message": message, "seconds": round(seconds, 3)}
         with Path(mutants.outcomes).open("a", encoding="utf-8") as file:
@@ -67,6 +74,12 @@ def take(dut: HierarchyObject, settings: Settings, mutants: Mutants) -> Settings
             path.unlink(missing_ok=True)
     Path(os.environ["COCOTB_RESULTS_FILE"]).write_text("<testsuites />", encoding="utf-8")
     os._exit(0)
+
+
+def _papers(settings: Settings, number: int) -> tuple[Path, Path]:
+    """Where the report and the results of a mutant are."""
+    report = Path(settings.report).with_name(f"report-{number}.json")
+    return report, report.with_suffix(".xml")
 
 
 def _found(report: Path, results: Path, status: int) -> tuple[str, str]:
