@@ -2,6 +2,7 @@
 
 import bisect
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -36,6 +37,7 @@ from sim.image import (
     rows_image,
     strided_rows,
 )
+from sim.models.bus import BusJob
 from sim.models.schedule import Part
 from sim.tiles import Job, Payload
 
@@ -46,14 +48,16 @@ HALVES = ("low", "high")
 
 
 class MemoryBench(AxiBench):
-    """The accelerator, software, and a memory."""
+    """The accelerator, software, and a memory; one that is `exact` answers in order, after just its latency."""
 
-    def __init__(self, dut: HierarchyObject, stall: str = "never", *, independent: bool = False):
+    def __init__(self, dut: HierarchyObject, stall: str = "never", *, independent: bool = False, exact: bool = False):
         super().__init__(dut, stall)
         self.memory = SparseMemory(1 << 64)
         self.read_failures, self.write_failures = Failures(self.rng), Failures(self.rng)
-        self.reads = ReadSide(self, AxiReadBus.from_prefix(dut, "m_axi_mem"), self.memory, self.read_failures)
-        self.writes = WriteSide(self, AxiWriteBus.from_prefix(dut, "m_axi_mem"), self.memory, self.write_failures)
+        self.reads = ReadSide(self, AxiReadBus.from_prefix(dut, "m_axi_mem"), self.memory, self.read_failures, exact)
+        self.writes = WriteSide(
+            self, AxiWriteBus.from_prefix(dut, "m_axi_mem"), self.memory, self.write_failures, exact
+        )
         for side, names in ((self.reads, ("ar", "r")), (self.writes, ("aw", "w", "b"))):
             self.pause(*(getattr(side, f"{name}_channel") for name in names))
         self.asked = 0
@@ -62,6 +66,8 @@ class MemoryBench(AxiBench):
         """What was read that is no part of an operand, told at the end: a rule of the bus that it breaks says more."""
         self.unanswered = 0
         """Bursts that were written and not answered yet."""
+        self.ended = 0
+        """The cycle in which the last one was answered."""
         self.planes: list[tuple[int, int, int]] = []
         """Where planes of operands begin and end, and the number of their reader."""
         self.moved: Counter[str] = Counter()
@@ -294,6 +300,26 @@ class MemoryBench(AxiBench):
         await self.driver.until("status", lambda status: not status["busy"])
         self.check(f"job of {job.shape}", job, addresses)
 
+    def be_patient(self) -> None:
+        """Has the memory be ready only when valid has been seen."""
+
+        def while_idle(name: str) -> Iterator[bool]:
+            valid = signal(self.dut, f"m_axi_mem_{name}valid")
+            while True:
+                yield not int(valid.value)
+
+        self.reads.ar_channel.set_pause_generator(while_idle("ar"))
+        self.writes.aw_channel.set_pause_generator(while_idle("aw"))
+        self.writes.w_channel.set_pause_generator(while_idle("w"))
+
+    def described(self, job: Job, addresses: dict[str, int], offered: int) -> BusJob:
+        """A job as the cycle model takes it, which software offers in that cycle."""
+        part, passes = job.parts[0], 1 + job.int8
+        places = {name: addresses[name] for name in "xwycr" if name in addresses}
+        strides = {"stride": addresses.get("y_stride", 0), "x_stride": addresses.get("x_stride", 0)}
+        told = BusJob(part.rows, part.tiles, part.steps, passes, 0, 0, 0, raw=job in self.raw, out=job in self.images)
+        return replace(told, offered=offered, **places, **strides)
+
     async def run_jobs(self, count: int, *, large: bool = False) -> None:
         """Random jobs, queued as fast as there is room, each compared at the end; of several one multiplies."""
         await self.driver.write("irq_enable", job_done=1, error=1)
@@ -390,6 +416,7 @@ class MemoryBench(AxiBench):
 
     def _answered(self, cycle: int, reply: Beat) -> None:
         self.unanswered -= 1
+        self.ended = cycle
 
     def _forget(self) -> None:
         self.unanswered = 0

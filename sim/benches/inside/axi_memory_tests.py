@@ -7,11 +7,16 @@ from amaranth.utils import exact_log2
 from cocotb.handle import HierarchyObject
 
 from hw.axi.write import outstanding
+from hw.engine.counters import COUNTERS
 from hw.engine.planner import SUMS
 from sim.benches.inside.axi_memory import MemoryBench
 from sim.benches.inside.checks import Mismatch, same
 from sim.benches.inside.signals import PAUSES
 from sim.image import result_bytes
+from sim.models.bus import BusJob, bus_cycles
+
+LATENCY = 12
+"""Cycles of a memory that takes the same time for everything."""
 
 
 @cocotb.test
@@ -104,6 +109,7 @@ async def long_products(dut: HierarchyObject, stall: str) -> None:
 async def patient_memory(dut: HierarchyObject) -> None:
     """No valid waits for ready, and nothing on a channel depends on its own ready."""
     bench = MemoryBench(dut, "random", independent=True)
+    bench.be_patient()
     await bench.start()
     await bench.run_jobs(max(2, bench.blocks // 5))
     bench.finish()
@@ -315,6 +321,56 @@ async def soft_reset_waits(dut: HierarchyObject, channel: str) -> None:
             await bench.driver.reset()
         await bench.check_no_jobs()
         await bench.run_jobs(2)
+    bench.finish()
+
+
+@cocotb.test
+async def cycles_as_modelled(dut: HierarchyObject) -> None:
+    """Where the memory never waits, a job takes as many cycles as the model says, cause by cause and in all."""
+    bench = MemoryBench(dut, exact=True)
+    driver, rules = bench.driver, bench.design.front_end
+    await bench.start()
+    bench.reads.latency, bench.writes.latency = LATENCY - 1, LATENCY
+    jobs, begin = list[BusJob](), 0
+    await driver.counters(clear=True)
+    for i in range(max(6, bench.blocks)):
+        job = bench.random_job(large=i % 4 == 3)
+        if job in bench.raw and rules and rules.candidates == "serial":  # of whose cycles there is no model
+            continue
+        addresses = bench.lay_out(job)
+        await bench.submit(job, addresses)
+        begin = begin or bench.cycle
+        jobs.append(bench.described(job, addresses, bench.cycle - begin))
+        if bench.rng.random() < 0.2:
+            await driver.until("status", lambda status: not status["busy"])
+    await driver.until("status", lambda status: not status["busy"])
+    seen, told = await driver.counters(), bus_cycles(bench.design, jobs, LATENCY)
+    same("cycles", told.cycles, bench.ended - begin, 32)
+    for cause in COUNTERS:
+        if cause != "idle":  # before the first job and after the last one as well
+            same(f"cycles of {cause}", told.counters[cause], seen[cause], 32)
+    bench.checked += len(jobs)
+    bench.finish()
+
+
+@cocotb.test
+async def jobs_that_meet(dut: HierarchyObject) -> None:
+    """A job can come in the very cycle in which another one ends, or is taken on."""
+    bench = MemoryBench(dut)
+    await bench.start()
+    for _ in range(max(12, bench.blocks)):
+        jobs = [(job, bench.lay_out(job)) for job in (bench.random_job() for _ in range(4))]
+        bench.writes.w_channel.pause = True
+        for job, addresses in jobs[:-1]:
+            await bench.submit(job, addresses)
+        await bench.describe(*jobs[-1])
+        bench.writes.w_channel.pause = False
+        await bench.cycles(int(bench.rng.integers(60)))
+        await bench.driver.write("doorbell", go=1)
+        await bench.driver.until("status", lambda status: not status["busy"])
+        for i, (job, addresses) in enumerate(jobs):
+            bench.check(f"job {i} of {job.shape}", job, addresses)
+    await bench.idle()
     bench.finish()
 
 

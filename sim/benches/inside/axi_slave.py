@@ -3,7 +3,9 @@
 from collections import deque
 from typing import Any
 
+import cocotb
 import numpy as np
+from cocotb.triggers import FallingEdge
 from cocotbext.axi import AxiResp
 from cocotbext.axi.axi_slave import AxiSlaveRead, AxiSlaveWrite
 from cocotbext.axi.sparse_memory import SparseMemory
@@ -54,10 +56,11 @@ class Failures:
 
 
 class ReadSide(AxiSlaveRead):
-    """Answers bursts of one ID in their order, those of different IDs in any order and beat by beat."""
+    """Answers bursts of one ID in their order, those of different IDs in any order and beat by beat; or, if it is to be
+    `exact`, all in their order, a beat in each cycle, and each after the latency or after the one before it."""
 
-    def __init__(self, bench: AxiBench, bus: Any, target: SparseMemory, failures: Failures):
-        self.bench, self.failures = bench, failures
+    def __init__(self, bench: AxiBench, bus: Any, target: SparseMemory, failures: Failures, exact: bool):
+        self.bench, self.failures, self.exact = bench, failures, exact
         self.gathers = False
         """Whether it waits for bursts of several IDs, until it has turned from one to another."""
         self.latency = 0
@@ -66,8 +69,12 @@ class ReadSide(AxiSlaveRead):
         """Times that a burst of another ID was turned to before all of one were answered."""
         super().__init__(bus, bench.clock, target=target, **bench.resets)
         self.ar_channel.queue_occupancy_limit = WAITING
+        if exact:
+            self.r_channel.queue_occupancy_limit = -1
 
     async def _process_read(self) -> None:
+        if self.exact:
+            await self._process_exactly()
         rng, waiting, coming = self.bench.rng, dict[int, deque[Any]](), deque[tuple[int, Any]]()
         present = -1
         while True:
@@ -82,34 +89,49 @@ class ReadSide(AxiSlaveRead):
                     if self.latency:
                         coming.append((self.bench.cycle + int(rng.integers(self.latency + 1)), burst))
                         continue
-                last = int(burst.arlen)
-                addresses = (int(burst.araddr) + i * self.byte_lanes for i in range(last + 1))
-                beats = ((address, i == last, int(burst.araddr)) for i, address in enumerate(addresses))
-                waiting.setdefault(int(burst.arid), deque()).extend(beats)
+                addresses = (int(burst.araddr) + i * self.byte_lanes for i in range(int(burst.arlen) + 1))
+                waiting.setdefault(int(burst.arid), deque()).extend((burst, address) for address in addresses)
                 if self.gathers and not self.crossed and len(waiting) == 1:
                     await self.bench.cycles(GATHERING)
             gathered = self.gathers and not self.crossed and len(waiting) > 1
             if present not in waiting or gathered or rng.random() < 0.3:
                 before, present = present, int(rng.choice([i for i in waiting if not gathered or i != present]))
                 self.crossed += before in waiting and before != present
-            address, last, begin = waiting[present].popleft()
+            burst, address = waiting[present].popleft()
             if not waiting[present]:
                 del waiting[present]
-            reply = self.r_channel._transaction_obj()
-            reply.rid, reply.rlast, reply.rresp = present, last, self.failures.next(present)
-            self.failures.note(reply.rresp, present, begin)
-            reply.rdata = int.from_bytes(self.target.read(address, self.byte_lanes), "little")
-            await self.r_channel.send(reply)
+            await self.r_channel.send(self._reply(burst, address))
+
+    def _reply(self, burst: Any, address: int) -> Any:
+        reply, id, begin = self.r_channel._transaction_obj(), int(burst.arid), int(burst.araddr)
+        reply.rid, reply.rlast = id, address == begin + int(burst.arlen) * self.byte_lanes
+        reply.rresp = self.failures.next(id)
+        self.failures.note(reply.rresp, id, begin)
+        reply.rdata = int.from_bytes(self.target.read(address, self.byte_lanes), "little")
+        return reply
+
+    async def _process_exactly(self) -> None:
+        """Looks in the middle of each cycle, when it is plain what the edge has brought."""
+        coming = deque[tuple[int, Any]]()
+        while True:
+            await FallingEdge(self.bench.clock)
+            while not self.ar_channel.empty():
+                coming.append((self.bench.cycle + self.latency, self.ar_channel.recv_nowait()))
+            while self._is_due(coming):
+                _, burst = coming.popleft()
+                for i in range(int(burst.arlen) + 1):
+                    self.r_channel.send_nowait(self._reply(burst, int(burst.araddr) + i * self.byte_lanes))
 
     def _is_due(self, coming: deque[tuple[int, Any]]) -> bool:
         return bool(coming) and self.bench.cycle >= coming[0][0]
 
 
 class WriteSide(AxiSlaveWrite):
-    """Takes bursts; of one that is answered by an error nothing is kept."""
+    """Takes bursts; of one that is answered by an error nothing is kept. All are answered after the latency if it is to
+    be `exact`."""
 
-    def __init__(self, bench: AxiBench, bus: Any, target: SparseMemory, failures: Failures):
-        self.burst: list[tuple[int, bytes]] = []
+    def __init__(self, bench: AxiBench, bus: Any, target: SparseMemory, failures: Failures, exact: bool):
+        self.bench, self.burst = bench, list[tuple[int, bytes]]()
         self.latency = 0
         """The most cycles after which a burst is answered."""
         super().__init__(bus, bench.clock, target=target, **bench.resets)
@@ -124,11 +146,19 @@ class WriteSide(AxiSlaveWrite):
                 for address, data in self.burst:
                     target.write(address, data)
             self.burst.clear()
+            if exact:
+                cocotb.start_soon(self._send_exactly(send, reply))
+                return
             if self.latency:
                 await bench.cycles(1 + int(bench.rng.integers(self.latency)))
             await send(reply)
 
         self.b_channel.send = answer
+
+    async def _send_exactly(self, send: Any, reply: Any) -> None:
+        for _ in range(self.latency + 1):
+            await FallingEdge(self.bench.clock)
+        await send(reply)
 
     async def _write(self, address: int, data: bytes) -> None:
         self.burst.append((address, data))
