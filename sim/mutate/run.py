@@ -35,7 +35,7 @@ WANTED = 0.98
 """Of the mutants that are none of the equivalent ones, the share that a testbench has to find."""
 
 TIMES = 10
-"""How much larger the testbench is for what it does not find and what is not proved to be equivalent."""
+"""How much larger the testbench is for what it does not find."""
 
 LIMIT = 20.0
 """Seconds of the processor for each proof."""
@@ -140,13 +140,13 @@ def attempt(unit: Unit, mutants: list[Mutant], store: Store, ui: Ui) -> list[Tri
     """
     generated = unit.generated()
     lines = _bench(unit, generated, mutants, mutants, unit.blocks, store, partial(ui, unit.name))
-    survivors = [mutant for mutant in mutants if not lines[mutant]["test"]]
-    with ui("  proofs", len(survivors)) as advance:
-        same = equivalents(unit, generated, survivors, store, advance)
-    hard = [mutant for mutant in survivors if mutant not in same]
+    hard = [mutant for mutant in mutants if not lines[mutant]["test"]]
     lines |= _bench(unit, generated, mutants, hard, TIMES * unit.blocks, store, partial(ui, "  longer"))
+    hard = [mutant for mutant in hard if not lines[mutant]["test"]]
+    with ui("  proofs", len(hard)) as advance:
+        same = equivalents(unit, generated, hard, store, advance)
     if unit.claims:
-        hard = [mutant for mutant in hard if not lines[mutant]["test"]]
+        hard = [mutant for mutant in hard if mutant not in same]
         with ui("  claims", len(hard)) as advance:
             for mutant in hard:
                 name = key(generated, mutant, unit.claims, CLAIM_LIMIT)
