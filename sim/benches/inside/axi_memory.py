@@ -315,10 +315,10 @@ class MemoryBench(AxiBench):
     def described(self, job: Job, addresses: dict[str, int], offered: int) -> BusJob:
         """A job as the cycle model takes it, which software offers in that cycle."""
         part, passes = job.parts[0], 1 + job.int8
-        places = {name: addresses[name] for name in "xwycr" if name in addresses}
-        strides = {"stride": addresses.get("y_stride", 0), "x_stride": addresses.get("x_stride", 0)}
+        places: dict[str, Any] = {name: addresses[name] for name in "xwycr" if name in addresses}
+        places |= {"stride": addresses.get("y_stride", 0), "x_stride": addresses.get("x_stride", 0)}
         told = BusJob(part.rows, part.tiles, part.steps, passes, 0, 0, 0, raw=job in self.raw, out=job in self.images)
-        return replace(told, offered=offered, **places, **strides)
+        return replace(told, offered=offered, **places)
 
     async def run_jobs(self, count: int, *, large: bool = False) -> None:
         """Random jobs, queued as fast as there is room, each compared at the end; of several one multiplies."""
