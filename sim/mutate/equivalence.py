@@ -5,8 +5,9 @@ remains equal is found as the greatest set of statements that a cycle of reset m
 register, or each bit of a narrow one, is the same in both; or, for one that is not, that it is the same whenever
 another bit is up, or down. If in that set the outputs are equal as well, they are equal for ever. Outputs of a stream
 need to be equal only while it is valid. What cannot be proved of the module by itself is tried once more within the one
-around it. All other modules in it are cut off: what goes into them is an output, what comes out of them an input. Then
-once more with the small ones among these, without the memories, and over more cycles.
+around it, and so on. Memories and all other modules in it are cut off: what goes into them is an output, what comes out
+of them an input. Then once more with the small ones among these, and over more cycles; and last with statements of one
+more kind, which values a register never has.
 
 Where claims of `sim.formal` say all that a unit does, a mutant of which they hold is none either.
 """
@@ -31,6 +32,9 @@ DEPTHS = (1, 3)
 DEPTHS_NEAR = (2, 6)
 """The same, with the small modules in it: as many as a short way through them takes."""
 
+DEPTHS_VALUES = (2,)
+"""The same, where it is also found out which values registers never have."""
+
 NEAR = 250
 """Lines of Verilog that a small module has at most: queues, counters, turns, and none of the arithmetic."""
 
@@ -44,24 +48,18 @@ SCRIPT = """
 hierarchy -top unit
 proc -noopt
 flatten
-CUT
+memory_collect
+expose -evert unit/t:$mem_v2
 expose -evert unit/c:*
 delete =A:blackbox
 setattr -unset init w:*
 opt_expr
 opt_clean
 check -assert
-memory_collect
-memory_map
 setundef -undriven -zero
 dffunmap
 write_smt2 unit.smt2
 """
-
-
-CUT = """memory_collect
-expose -evert unit/t:$mem_v2"""
-"""Cuts off memories as well: what is asked of them is an output, what they answer an input."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +84,15 @@ class Circuit:
 
 
 def circuit(
-    verilog: str, mutants: Sequence[Mutant], around: str = "", points: Sequence[str] = (), *, near: bool = False
+    verilog: str,
+    mutants: Sequence[Mutant],
+    around: Sequence[str] = (),
+    points: Sequence[str] = (),
+    *,
+    near: bool = False,
 ) -> Circuit:
     """The formulas of the one module that all the mutants are in, some of whose inputs carry `points` of Λ only; or of
-    a module `around` it. If they are to be `near`, the small modules in it are parts of it, and memories are cut off.
+    it within those `around` it, from the inmost on. If they are to be `near`, the small modules in it are parts of it.
 
     Raises
     ------
@@ -98,13 +101,13 @@ def circuit(
     """
     command, _ = yosys()
     units = modules(planted(verilog, mutants, CHOSEN))
-    inner = mutants[0].module
-    whole = [_with_choice(units.pop(inner))]
-    if around:
-        instance = rf"^(  \\?{re.escape(inner)} +\S+ \(\n)"
-        text = re.sub(instance, rf"\1    .{CHOSEN}({CHOSEN}),\n", units.pop(around), flags=re.MULTILINE)
+    top = mutants[0].module
+    whole = [_with_choice(units.pop(top))]
+    for outer in around:
+        instance = rf"^(  \\?{re.escape(top)} +\S+ \(\n)"
+        text = re.sub(instance, rf"\1    .{CHOSEN}({CHOSEN}),\n", units.pop(outer), flags=re.MULTILINE)
         whole.append(_with_choice(text))
-    top = around or inner
+        top = outer
     taken = [text for name, text in units.items() if near and _is_near(units, name, whole)]
     while taken:
         whole += taken
@@ -113,8 +116,7 @@ def circuit(
     stubs = [_stub(text) for name, text in units.items() if any(_instantiates(unit, name) for unit in whole)]
     with process.scratch() as folder:
         (folder / "unit.v").write_text("\n".join([*whole, *stubs, ""]), encoding="utf-8")
-        script = SCRIPT.replace("CUT", CUT if near else "")
-        (folder / "script.ys").write_text(f"read_verilog unit.v\nrename {top} unit\n{script}", encoding="utf-8")
+        (folder / "script.ys").write_text(f"read_verilog unit.v\nrename {top} unit\n{SCRIPT}", encoding="utf-8")
         done = process.run([*command, "-q", "-l", "log.txt", "-s", "script.ys"], folder=folder)
         if done.code:
             raise process.failed(done, (folder / "log.txt").read_text(encoding="utf-8").splitlines()[-20:], folder)
@@ -133,10 +135,15 @@ def modules(verilog: str) -> dict[str, str]:
     return {text.split()[1].partition("(")[0].lstrip("\\"): text for text in texts}
 
 
-def parent(verilog: str, module: str) -> str:
-    """The one module that a module is instantiated in; empty if there are several, or none."""
-    found = [name for name, text in modules(verilog).items() if _instantiates(text, module)]
-    return found[0] if len(found) == 1 else ""
+def outer(verilog: str, module: str) -> list[str]:
+    """The modules around a module, from the inmost on, as long as there is one that it is instantiated in."""
+    every, found = modules(verilog), list[str]()
+    while True:
+        places = [name for name, text in every.items() if _instantiates(text, module)]
+        if len(places) != 1:
+            return found
+        found += places
+        (module,) = places
 
 
 def _instantiates(text: str, name: str) -> bool:
@@ -166,21 +173,34 @@ NARROW = 4
 """Bits of a register of which each is looked at by itself: such are states, counts and tokens."""
 
 
-def equivalent(circuit: Circuit, number: int, limit: float, depths: Sequence[int] = DEPTHS) -> bool:
+COUNTED = 5
+"""Bits of a register of which it may be said which values it never has."""
+
+
+def depths(*, near: bool, values: bool) -> Sequence[int]:
+    """Over how many cycles inductions go, one after the other."""
+    return DEPTHS_VALUES if values else DEPTHS_NEAR if near else DEPTHS
+
+
+def equivalent(
+    circuit: Circuit, number: int, limit: float, depths: Sequence[int] = DEPTHS, *, values: bool = False
+) -> bool:
     """Whether it is proved, within so many seconds, that mutant `number` of the circuit, from 1, does what the module
     does, by inductions over so many cycles, among which the seconds are divided. They are the processor's: a machine
-    that has other work to do proves as much.
+    that has other work to do proves as much. With `values` it is also found which ones the module's registers never
+    have, or not while some bit is up, or down.
 
     Raises
     ------
     ToolError
         If the solver fails.
     """
-    return any(_induction(circuit, number, depth, limit / len(depths)) for depth in depths)
+    return any(_induction(circuit, number, depth, limit / len(depths), values) for depth in depths)
 
 
-def _induction(circuit: Circuit, number: int, depth: int, limit: float) -> bool:
-    """An induction over `depth` cycles on what is the same in a module and in a mutant of it."""
+def _induction(circuit: Circuit, number: int, depth: int, limit: float, values: bool) -> bool:
+    """An induction over `depth` cycles on what is the same in a module and in a mutant of it, and on what `values` are
+    never there."""
     parts: list[Part] = []
     for name, width in circuit.registers.items():
         parts += [(name, bit) for bit in range(width)] if 1 < width <= NARROW else [(name, None)]
@@ -192,9 +212,16 @@ def _induction(circuit: Circuit, number: int, depth: int, limit: float) -> bool:
     states = [_state(circuit.text, f"{side}{i}") for side in "st" for i in range(depth + 1)]
     steps = [_step(circuit.text, f"{side}{i}", f"{side}{i + 1}") for side in "st" for i in range(depth)]
     resets = [_at((name, None), "s0") for name in circuit.inputs if name in RESETS]
+    kept = [[_same(part, i) for i in range(depth + 1)] for part in parts]
+    if values and resets:
+        counted = [(name, width) for name, width in circuit.registers.items() if 1 < width <= COUNTED]
+        never = [(name, f"(_ bv{value} {width})") for name, width in counted for value in range(1 << width)]
+        kept += [
+            [f"(distinct {_at((name, None), f's{i}')} {value})" for i in range(depth + 1)] for name, value in never
+        ]
     question = {
         "formulas": "\n".join(["(set-logic QF_BV)", *states, *steps, *map("(assert {})".format, facts)]),
-        "same": [[_same(part, i) for i in range(depth + 1)] for part in parts],
+        "kept": kept,
         "up": [[_at(bit, f"s{i}") for i in range(depth + 1)] for bit in bits],
         "begin": [*(_same((name, None), 0) for name in circuit.registers), *resets] if resets else [],
         "alike": f"(and true true {' '.join(_outputs(circuit, depth - 1))})",

@@ -1,9 +1,9 @@
 """Finds what is kept, by a solver that stays: a program of its own, which can be stopped.
 
-Reads JSON: `formulas` in SMT-LIB; `same`, for each part of the state whether it is the same in both circuits, and `up`,
-whether a bit is up, each as terms, one for each step of the induction; `begin`, terms that hold when it begins, or
-nothing if all parts are then the same; `alike`, a term that must follow; `limit` in seconds of the processor. Writes
-`true` if it does and `false` if it does not, or if time was up.
+Reads JSON: `formulas` in SMT-LIB; `kept`, what may hold in every cycle, such as that a part of the state is the same in
+both circuits, and `up`, whether a bit is up, each as terms, one for each step of the induction; `begin`, terms that
+hold when it begins, or nothing if all of it holds then; `alike`, a term that must follow; `limit` in seconds of the
+processor. Writes `true` if it does and `false` if it does not, or if time was up.
 """
 
 import json
@@ -16,7 +16,7 @@ import bitwuzla
 from bitwuzla import Kind, Term
 
 Statement = tuple[int, int | None, bool]
-"""That a part is the same in both; where a bit is up, or down, if there is one."""
+"""Which of them holds; where a bit is up, or down, if there is one."""
 
 
 class Induction:
@@ -37,12 +37,12 @@ class Induction:
         self.solver = parser.bitwuzla()
         end = time.process_time() + asked["limit"]
         self.solver.configure_terminator(lambda: time.process_time() > end)
-        self.same = [[parser.parse_term(term) for term in steps] for steps in asked["same"]]
+        self.may_hold = [[parser.parse_term(term) for term in steps] for steps in asked["kept"]]
         self.up = [[parser.parse_term(term) for term in steps] for steps in asked["up"]]
         self.begin = [parser.parse_term(term) for term in asked["begin"]]
         self.alike = parser.parse_term(asked["alike"])
-        self.depth = len(self.same[0]) - 1 if self.same else 0
-        self.kept: list[Statement] = [(part, None, True) for part in range(len(self.same))]
+        self.depth = len(self.may_hold[0]) - 1 if self.may_hold else 0
+        self.kept: list[Statement] = [(part, None, True) for part in range(len(self.may_hold))]
         self._made: dict[tuple[Statement, int], Term] = {}
 
     def closes(self) -> bool:
@@ -65,8 +65,8 @@ class Induction:
                 return not self._possible(self._not(self.alike))
 
     def _sift(self, facts: Sequence[Term], steps: Sequence[int]) -> bool:
-        """Drops the statements that are not true in some steps though the facts are. Of a part that may then differ in
-        all cycles, it is said that it does not where a bit is up, or down. Returns whether there were any."""
+        """Drops the statements that are not true in some steps though the facts are. Of what then need not hold in all
+        cycles, it is said that it does where a bit is up, or down. Returns whether there were any."""
         self.solver.push(1)
         for fact in facts:
             self.solver.assert_formula(fact)
@@ -89,7 +89,7 @@ class Induction:
         """A statement, in a step."""
         if (statement, step) not in self._made:
             part, bit, up = statement
-            term = self.same[part][step]
+            term = self.may_hold[part][step]
             if bit is not None:
                 where = self.up[bit][step] if up else self._not(self.up[bit][step])
                 term = self.terms.mk_term(Kind.IMPLIES, [where, term])

@@ -37,7 +37,7 @@ WANTED = 0.98
 TIMES = 10
 """How much larger the testbench is for what it does not find."""
 
-LIMIT = 20.0
+LIMIT = 12.0
 """Seconds of the processor for each proof."""
 
 
@@ -216,17 +216,18 @@ def equivalents(
     proved: set[Mutant] = set()
     for module in dict.fromkeys(mutant.module for mutant in mutants):
         here = [mutant for mutant in mutants if mutant.module == module]
-        outside = equivalence.parent(generated.verilog, module)
-        for around, near in (("", False), (outside, False), ("", True), (outside, True)):
+        outer = equivalence.outer(generated.verilog, module)
+        rings = [outer[:i] for i in range(len(outer) + 1)]
+        ways = [(ring, True, False) for ring in rings[:2]] + [(ring, False, False) for ring in rings]
+        for ring, near, values in (*ways, *((ring, True, True) for ring in rings[:2])):
             left = [mutant for mutant in here if mutant not in proved]
-            points = [] if around else unit.carriers(generated.description["top"], module)
-            place = [around, *points] if around or points else []
-            depths = equivalence.DEPTHS_NEAR if near else equivalence.DEPTHS
-            keys = {mutant: key(generated, mutant, depths, LIMIT, *place) for mutant in left}
+            points = [] if ring else unit.carriers(generated.description["top"], module)
+            depths = equivalence.depths(near=near, values=values)
+            keys = {mutant: key(generated, mutant, depths, LIMIT, values, *ring, *points) for mutant in left}
             missing = [mutant for mutant in left if keys[mutant] not in store.lines]
             if missing:
-                circuit = equivalence.circuit(generated.verilog, missing, around, points, near=near)
-                ask = partial(equivalence.equivalent, circuit, limit=LIMIT, depths=depths)
+                circuit = equivalence.circuit(generated.verilog, missing, ring, points, near=near)
+                ask = partial(equivalence.equivalent, circuit, limit=LIMIT, depths=depths, values=values)
                 with process.threads() as pool:
                     asked = {pool.submit(ask, number): mutant for number, mutant in enumerate(missing, 1)}
                     for answer in as_completed(asked):
