@@ -15,9 +15,6 @@ from sim.benches.inside.signals import PAUSES
 from sim.image import result_bytes
 from sim.models.bus import BusJob, bus_cycles
 
-LATENCY = 12
-"""Cycles of a memory that takes the same time for everything."""
-
 
 @cocotb.test
 async def registers(dut: HierarchyObject) -> None:
@@ -325,12 +322,14 @@ async def soft_reset_waits(dut: HierarchyObject, channel: str) -> None:
 
 
 @cocotb.test
-async def cycles_as_modelled(dut: HierarchyObject) -> None:
-    """Where the memory never waits, a job takes as many cycles as the model says, cause by cause and in all."""
+@cocotb.parametrize(latency=(12, 150))
+async def cycles_as_modelled(dut: HierarchyObject, latency: int) -> None:
+    """Where the memory takes the same time for everything, jobs take as many cycles as the model says, cause by cause
+    and in all."""
     bench = MemoryBench(dut, exact=True)
     driver, rules = bench.driver, bench.design.front_end
     await bench.start()
-    bench.reads.latency, bench.writes.latency = LATENCY - 1, LATENCY
+    bench.reads.latency = bench.writes.latency = latency - 1
     jobs, begin = list[BusJob](), 0
     await driver.counters(clear=True)
     for i in range(max(6, bench.blocks)):
@@ -339,12 +338,12 @@ async def cycles_as_modelled(dut: HierarchyObject) -> None:
             continue
         addresses = bench.lay_out(job)
         await bench.submit(job, addresses)
-        begin = begin or bench.cycle
-        jobs.append(bench.described(job, addresses, bench.cycle - begin))
+        begin = begin or bench.cycle - 1
+        jobs.append(bench.described(job, addresses, bench.cycle - 1 - begin))
         if bench.rng.random() < 0.2:
             await driver.until("status", lambda status: not status["busy"])
     await driver.until("status", lambda status: not status["busy"])
-    seen, told = await driver.counters(), bus_cycles(bench.design, jobs, LATENCY)
+    seen, told = await driver.counters(), bus_cycles(bench.design, jobs, latency)
     same("cycles", told.cycles, bench.ended + bench.design.port_registers - begin, 32)  # an answer has to go through
     for cause in COUNTERS:
         if cause != "idle":  # before the first job and after the last one as well

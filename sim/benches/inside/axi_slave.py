@@ -135,6 +135,9 @@ class WriteSide(AxiSlaveWrite):
         self.latency = 0
         """The most cycles after which a burst is answered."""
         super().__init__(bus, bench.clock, target=target, **bench.resets)
+        if exact:
+            for channel in (self.aw_channel, self.w_channel, self.b_channel):
+                channel.queue_occupancy_limit = -1
         send = self.b_channel.send
 
         async def answer(reply: Any) -> None:
