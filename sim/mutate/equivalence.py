@@ -6,8 +6,8 @@ register, or each bit of a narrow one, is the same in both; or, for one that is 
 another bit is up, or down. If in that set the outputs are equal as well, they are equal for ever. Outputs of a stream
 need to be equal only while it is valid. What cannot be proved of the module by itself is tried once more within the one
 around it, and so on. Memories and all other modules in it are cut off: what goes into them is an output, what comes out
-of them an input. Then once more with the small ones among these, and over more cycles; and last with statements of one
-more kind, which values a register never has.
+of them an input. Then once more with the small ones among these, and over more cycles; and last with statements about
+values: which ones a register never has, and what is the same while it has one.
 
 Where claims of `sim.formal` say all that a unit does, a mutant of which they hold is none either.
 """
@@ -172,9 +172,12 @@ Part = tuple[str, int | None]
 NARROW = 4
 """Bits of a register of which each is looked at by itself: such are states, counts and tokens."""
 
+SPLIT = 16
+"""The same, where it is also found out what values say."""
+
 
 COUNTED = 5
-"""Bits of a register of which it may be said which values it never has."""
+"""Bits of a register whose values may say something."""
 
 
 def depths(*, near: bool, values: bool) -> Sequence[int]:
@@ -187,8 +190,8 @@ def equivalent(
 ) -> bool:
     """Whether it is proved, within so many seconds, that mutant `number` of the circuit, from 1, does what the module
     does, by inductions over so many cycles, among which the seconds are divided. They are the processor's: a machine
-    that has other work to do proves as much. With `values` it is also found which ones the module's registers never
-    have, or not while some bit is up, or down.
+    that has other work to do proves as much. With `values` it is also found out which ones the module's registers never
+    have, and what holds while one has one.
 
     Raises
     ------
@@ -199,12 +202,13 @@ def equivalent(
 
 
 def _induction(circuit: Circuit, number: int, depth: int, limit: float, values: bool) -> bool:
-    """An induction over `depth` cycles on what is the same in a module and in a mutant of it, and on what `values` are
-    never there."""
+    """An induction over `depth` cycles on what is the same in a module and in a mutant of it, and on what `values`
+    say."""
+    split = SPLIT if values else NARROW
     parts: list[Part] = []
     for name, width in circuit.registers.items():
-        parts += [(name, bit) for bit in range(width)] if 1 < width <= NARROW else [(name, None)]
-    bits = [part for part in parts if part[1] is not None or circuit.registers[part[0]] == 1]
+        parts += [(name, bit) for bit in range(width)] if 1 < width <= split else [(name, None)]
+    bits = [part for part in parts if circuit.registers[part[0]] <= NARROW]
     facts = [_same((name, None), i) for name in circuit.inputs for i in range(depth + 1)]
     for side, which in (("s", 0), ("t", number)):
         facts += [f"(= {_at((CHOSEN, None), f'{side}{i}')} #x{which:04x})" for i in range(depth + 1)]
@@ -213,16 +217,20 @@ def _induction(circuit: Circuit, number: int, depth: int, limit: float, values: 
     steps = [_step(circuit.text, f"{side}{i}", f"{side}{i + 1}") for side in "st" for i in range(depth)]
     resets = [_at((name, None), "s0") for name in circuit.inputs if name in RESETS]
     kept = [[_same(part, i) for i in range(depth + 1)] for part in parts]
+    where = [[_at(bit, f"s{i}") for i in range(depth + 1)] for bit in bits]
     if values and resets:
         counted = [(name, width) for name, width in circuit.registers.items() if 1 < width <= COUNTED]
-        never = [(name, f"(_ bv{value} {width})") for name, width in counted for value in range(1 << width)]
-        kept += [
-            [f"(distinct {_at((name, None), f's{i}')} {value})" for i in range(depth + 1)] for name, value in never
+        has = [
+            [f"(= {_at((name, None), f's{i}')} (_ bv{value} {width}))" for i in range(depth + 1)]
+            for name, width in counted
+            for value in range(1 << width)
         ]
+        kept += [[f"(not {term})" for term in steps] for steps in has]
+        where += has
     question = {
         "formulas": "\n".join(["(set-logic QF_BV)", *states, *steps, *map("(assert {})".format, facts)]),
         "kept": kept,
-        "up": [[_at(bit, f"s{i}") for i in range(depth + 1)] for bit in bits],
+        "where": where,
         "begin": [*(_same((name, None), 0) for name in circuit.registers), *resets] if resets else [],
         "alike": f"(and true true {' '.join(_outputs(circuit, depth - 1))})",
         "limit": limit,

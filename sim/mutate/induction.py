@@ -1,9 +1,9 @@
 """Finds what is kept, by a solver that stays: a program of its own, which can be stopped.
 
 Reads JSON: `formulas` in SMT-LIB; `kept`, what may hold in every cycle, such as that a part of the state is the same in
-both circuits, and `up`, whether a bit is up, each as terms, one for each step of the induction; `begin`, terms that
-hold when it begins, or nothing if all of it holds then; `alike`, a term that must follow; `limit` in seconds of the
-processor. Writes `true` if it does and `false` if it does not, or if time was up.
+both circuits, and `where`, such as that a bit is up, each as terms, one for each step of the induction; `begin`, terms
+that hold when it begins, or nothing if all of it holds then; `alike`, a term that must follow; `limit` in seconds of
+the processor. Writes `true` if it does and `false` if it does not, or if time was up.
 """
 
 import json
@@ -16,7 +16,7 @@ import bitwuzla
 from bitwuzla import Kind, Term
 
 Statement = tuple[int, int | None, bool]
-"""Which of them holds; where a bit is up, or down, if there is one."""
+"""Which of them holds; where something is so, or is not, if there is such a condition."""
 
 
 class Induction:
@@ -38,7 +38,7 @@ class Induction:
         end = time.process_time() + asked["limit"]
         self.solver.configure_terminator(lambda: time.process_time() > end)
         self.may_hold = [[parser.parse_term(term) for term in steps] for steps in asked["kept"]]
-        self.up = [[parser.parse_term(term) for term in steps] for steps in asked["up"]]
+        self.where = [[parser.parse_term(term) for term in steps] for steps in asked["where"]]
         self.begin = [parser.parse_term(term) for term in asked["begin"]]
         self.alike = parser.parse_term(asked["alike"])
         self.depth = len(self.may_hold[0]) - 1 if self.may_hold else 0
@@ -66,7 +66,7 @@ class Induction:
 
     def _sift(self, facts: Sequence[Term], steps: Sequence[int]) -> bool:
         """Drops the statements that are not true in some steps though the facts are. Of what then need not hold in all
-        cycles, it is said that it does where a bit is up, or down. Returns whether there were any."""
+        cycles, it is said that it does where something is so, or is not. Returns whether there were any."""
         self.solver.push(1)
         for fact in facts:
             self.solver.assert_formula(fact)
@@ -74,9 +74,10 @@ class Induction:
         while left and self._possible(self._not(self._every(list(left.values())))):
             left = {statement: term for statement, term in left.items() if self.solver.get_value(term).value()}
         self.solver.pop(1)
-        false = [part for part, bit, up in self.kept if bit is None and (part, bit, up) not in left]
+        false = [part for part, place, so in self.kept if place is None and (part, place, so) not in left]
         dropped = len(left) < len(self.kept)
-        self.kept = [*left, *((part, bit, up) for part in false for bit in range(len(self.up)) for up in (False, True))]
+        places = range(len(self.where))
+        self.kept = [*left, *((part, place, so) for part in false for place in places for so in (False, True))]
         return dropped
 
     def _possible(self, term: Term) -> bool:
@@ -88,10 +89,10 @@ class Induction:
     def _statement(self, statement: Statement, step: int) -> Term:
         """A statement, in a step."""
         if (statement, step) not in self._made:
-            part, bit, up = statement
+            part, place, so = statement
             term = self.may_hold[part][step]
-            if bit is not None:
-                where = self.up[bit][step] if up else self._not(self.up[bit][step])
+            if place is not None:
+                where = self.where[place][step] if so else self._not(self.where[place][step])
                 term = self.terms.mk_term(Kind.IMPLIES, [where, term])
             self._made[statement, step] = term
         return self._made[statement, step]

@@ -40,6 +40,9 @@ TIMES = 10
 LIMIT = 12.0
 """Seconds of the processor for each proof."""
 
+LIMIT_VALUES = 60.0
+"""The same, where there is much to find out: what values say."""
+
 
 Ui = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Opens the progress display of a stage, by its name and total: a context manager that gives what advances it."""
@@ -222,12 +225,12 @@ def equivalents(
         for ring, near, values in (*ways, *((ring, True, True) for ring in rings[:2])):
             left = [mutant for mutant in here if mutant not in proved]
             points = [] if ring else unit.carriers(generated.description["top"], module)
-            depths = equivalence.depths(near=near, values=values)
-            keys = {mutant: key(generated, mutant, depths, LIMIT, values, *ring, *points) for mutant in left}
+            depths, limit = equivalence.depths(near=near, values=values), LIMIT_VALUES if values else LIMIT
+            keys = {mutant: key(generated, mutant, depths, limit, values, *ring, *points) for mutant in left}
             missing = [mutant for mutant in left if keys[mutant] not in store.lines]
             if missing:
                 circuit = equivalence.circuit(generated.verilog, missing, ring, points, near=near)
-                ask = partial(equivalence.equivalent, circuit, limit=LIMIT, depths=depths, values=values)
+                ask = partial(equivalence.equivalent, circuit, limit=limit, depths=depths, values=values)
                 with process.threads() as pool:
                     asked = {pool.submit(ask, number): mutant for number, mutant in enumerate(missing, 1)}
                     for answer in as_completed(asked):
