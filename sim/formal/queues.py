@@ -195,13 +195,15 @@ QUEUES = (
         "fifo",
         "a queue of Amaranth's",
         fifo,
-        dict.fromkeys((1, 2, 3, 4), Bug("words go that nobody takes", "r_rdy & r_en", "r_rdy")),
+        dict.fromkeys((1, 2, 3, 4, 8), Bug("words go that nobody takes", "r_rdy & r_en", "r_rdy")),
     ),
     (
         "block",
         "a queue in a block memory",
         block_queue,
-        dict.fromkeys((2, 3, 4), Bug("words go that nobody takes", r"assign get = (.*) & .*;", r"assign get = \1;")),
+        dict.fromkeys(
+            (2, 3, 4, 32), Bug("words go that nobody takes", r"assign get = (.*) & .*;", r"assign get = \1;")
+        ),
     ),
     (
         "trusting",
@@ -225,7 +227,8 @@ def claims() -> list[Claim]:
             f"Every word that goes into {what}, with {depth} place{'s' * (depth != 1)}, comes out of it once, in its "
             "order, whatever the pauses, and is at the front when it should be.",
             partial(build, depth),
-            Induction(Queue.LATENCY if build is trusting else 1, reach=10),  # as long as a word may take to the front
+            # As long as a word may take to the front; and until all places can be full.
+            Induction(Queue.LATENCY if build is trusting else 1, reach=max(10, depth + 4)),
             bug,
         )
         for name, what, build, bugs in QUEUES

@@ -149,13 +149,14 @@ def attempt(unit: Unit, mutants: list[Mutant], store: Store, ui: Ui) -> list[Tri
     with ui("  proofs", len(hard)) as advance:
         same = equivalents(unit, generated, hard, store, advance)
     if unit.claims:
-        hard = [mutant for mutant in hard if mutant not in same]
-        with ui("  claims", len(hard)) as advance:
-            for mutant in hard:
-                name = key(generated, mutant, unit.claims, CLAIM_LIMIT)
-                if name not in store.lines:
-                    store.add(name, equivalent=equivalence.as_claimed(unit.claims, mutant, CLAIM_LIMIT))
-                same |= {mutant} if store.lines[name]["equivalent"] else set()
+        top = generated.description["top"]
+        claims = {mutant: unit.claimed(top, mutant.module) for mutant in hard if mutant not in same}
+        with ui("  claims", len(claims)) as advance:
+            for mutant, names in claims.items():
+                name = key(generated, mutant, names, CLAIM_LIMIT)
+                if names and name not in store.lines:
+                    store.add(name, equivalent=equivalence.as_claimed(names, mutant, CLAIM_LIMIT))
+                same |= {mutant} if names and store.lines[name]["equivalent"] else set()
                 advance(1)
 
     def became(mutant: Mutant) -> Tried:

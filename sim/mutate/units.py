@@ -1,10 +1,12 @@
 """The units of which mutants are made, and the testbench that has to find them."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from golden.errors import GossetError
 from golden.frontend import FrontEndRules
+from hw.axi.write import outstanding
 from hw.design import DesignPoint
 from hw.generate import Generated
 from sim.benches.catalogue import BENCHES, SMALL, STATIONARY
@@ -27,8 +29,9 @@ class Unit:
     points : dict of str to str
         Where an input carries points of Λ and nothing else, as the claims on decoders say: its name, by a regular
         expression of the module's.
-    claims : tuple of str
-        Claims of `sim.formal` that together say all that the unit does: a mutant of which they hold is none.
+    claims : mapping of str to tuple of str
+        Claims of `sim.formal` that together say all that some modules do, by a regular expression of the modules'
+        names: a mutant of which they hold is none.
     """
 
     name: str
@@ -37,7 +40,7 @@ class Unit:
     modules: str
     blocks: int
     points: dict[str, str] = field(default_factory=dict)
-    claims: tuple[str, ...] = ()
+    claims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def generated(self) -> Generated:
         """The Verilog that the testbench is for."""
@@ -47,6 +50,11 @@ class Unit:
         """The inputs of a module that carry points of Λ."""
         name = module.removeprefix(top)
         return [port for modules, port in self.points.items() if re.fullmatch(modules, name)]
+
+    def claimed(self, top: str, module: str) -> tuple[str, ...]:
+        """The claims that say all that a module does, if there are any."""
+        name = module.removeprefix(top)
+        return next((claims for modules, claims in self.claims.items() if re.fullmatch(modules, name)), ())
 
     def has(self, top: str, module: str) -> bool:
         """Whether a module of the Verilog belongs to the unit."""
@@ -66,26 +74,35 @@ BOTH = replace(SMALL, name="uneven_both", rows=4, activations=("packed", "int8")
 STRIDED = replace(SMALL, name="uneven_strided", cols=3, strides=True)
 """The small design with rows of results that words of the bus do not fit, and that can be written apart."""
 
+DECODER = ("decoder_q16_deep", "decoder_q16_deep_pauses")
+"""What there is to say of the decoder: of its stages, and of its pauses."""
+
 ENCODER = (
     *("encoder_division_or_end", "encoder_q16_ends", "encoder_q16_choice", "encoder_in_time"),
     *("encoder_q16_decisions", "encoder_q16_codeword", "encoder_q16_reduced", "encoder_q16_overload"),
 )
 """What there is to say of the encoder: of its divisions and its choice, and of the candidates between them."""
 
+WRITER_QUEUES = {
+    r".*\.write\.(answers|bursts)": (f"queue_fifo_{outstanding(STRIDED)}",),
+    r".*\.write\.beats": (f"queue_block_{2 * STRIDED.burst}",),
+}
+"""What there is to say of the queues of the writer of results."""
+
 UNITS = {
     unit.name: unit
     for unit in (
-        Unit("decoder", "decoder", SMALL, r"\.core", 100, claims=("decoder_q16_deep", "decoder_q16_deep_pauses")),
+        Unit("decoder", "decoder", SMALL, r"\.core", 100, claims={r"\.core": DECODER}),
         Unit("cell", "cell", SMALL, r"\.core", 100),
         Unit("array", "array", SMALL, r"\.core|__norm_.*", 60, points={"__norm_.*": "i"}),
         Unit("stationary_array", "accelerator", STATIONARY, r".*\.engine\.array|__stationary_cell_.*", 10),
-        Unit("encoder", "encoder", SMALL, r"\.core|__candidate_.*", 50, claims=ENCODER),
+        Unit("encoder", "encoder", SMALL, r"\.core|__candidate_.*", 50, claims={".*": ENCODER}),
         Unit("scaler", "front_end", SMALL, r".*\.scaler", 50),
         Unit("rotator", "front_end", SERIAL, r".*\.rotator(\..*)?", 50),
         Unit("sequencer", "accelerator", BOTH, r".*\.(engine|planner)", 10),
         Unit("banks", "accelerator", SMALL, r".*\.engine\.(turns|follow|keeper|queue).*", 10),
         Unit("axi_read", "axi_memory", SMALL, r".*\.(read(\..*)?|image_.*)", 4),
-        Unit("axi_write", "axi_memory", STRIDED, r".*\.(write(\..*)?|results)", 4),
+        Unit("axi_write", "axi_memory", STRIDED, r".*\.(write(\..*)?|results)", 4, claims=WRITER_QUEUES),
         Unit("control", "axi_memory", SMALL, r".*\.control(\..*)?", 4),
         Unit("jobs", "axi_control", SMALL, r".*\.control(\.(queue|ring))?", 4),
         Unit("framer", "axi_stream", SMALL, r".*\.frame_.*", 4),

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from sim.mutate.equivalence import circuit, equivalent, modules
+from sim.mutate.equivalence import circuit, equivalent, modules, outer
 from sim.mutate.mutants import found
 
 pytest.importorskip("bitwuzla")
@@ -136,15 +136,118 @@ endmodule
 """A memory, and a module that says when there is something: never in the cycle after a reset."""
 
 
-def proved(verilog, changes, module="top.least", points=(), near=False):
+WITHIN = """module \\top.inner (many, a, o);
+  input many;
+  input a;
+  output o;
+  wire o;
+  wire _0_;
+  assign _0_ = many & a;
+  assign o = _0_ ^ a;
+endmodule
+
+module \\top.middle (many, a, o);
+  input many;
+  input a;
+  output o;
+  wire o;
+  \\top.inner  inner (
+    .many(many),
+    .a(a),
+    .o(o)
+  );
+endmodule
+
+module top (a, o);
+  input a;
+  output o;
+  wire o;
+  \\top.middle  middle (
+    .many(1'h0),
+    .a(a),
+    .o(o)
+  );
+endmodule
+"""
+"""What is known of an input two modules around."""
+
+THREE = """module \\top.three (clk, rst, go, o);
+  input clk;
+  input rst;
+  input go;
+  output o;
+  wire o;
+  reg [1:0] count = 2'h0;
+  wire [1:0] _0_;
+  wire [1:0] _1_;
+  wire [1:0] _2_;
+  wire _3_;
+  always @(posedge clk)
+    count <= _0_;
+  assign _0_ = rst ? 2'h0 : _1_;
+  assign _1_ = go ? _2_ : count;
+  assign _2_ = _3_ ? 2'h0 : count + 2'h1;
+  assign _3_ = count == 2'h2;
+  assign o = count < 2'h3;
+endmodule
+"""
+"""A count that never is three, and would stay there if it were."""
+
+SHIFT = """module \\top.shift (clk, rst, start, go, line, o__valid, o__payload);
+  input clk;
+  input rst;
+  input start;
+  input go;
+  input line;
+  output o__valid;
+  reg o__valid = 1'h0;
+  output [2:0] o__payload;
+  reg [2:0] o__payload = 3'h0;
+  reg [1:0] left = 2'h0;
+  wire _0_;
+  wire _1_;
+  wire _2_;
+  wire [1:0] _3_;
+  wire [1:0] _4_;
+  wire [1:0] _5_;
+  wire [1:0] _6_;
+  wire [2:0] _7_;
+  wire [2:0] _8_;
+  wire _9_;
+  wire _10_;
+  wire [1:0] _11_;
+  always @(posedge clk)
+    o__valid <= _1_;
+  always @(posedge clk)
+    left <= _3_;
+  always @(posedge clk)
+    o__payload <= _7_;
+  assign _0_ = _10_ & _2_;
+  assign _1_ = rst ? 1'h0 : _0_;
+  assign _2_ = _9_ & go;
+  assign _3_ = rst ? 2'h0 : _4_;
+  assign _4_ = _2_ ? _5_ : _11_;
+  assign _5_ = left - 2'h1;
+  assign _6_ = start ? 2'h3 : 2'h0;
+  assign _7_ = rst ? 3'h0 : _8_;
+  assign _8_ = _2_ ? { line, o__payload[2:1] } : o__payload;
+  assign _9_ = | left;
+  assign _10_ = left == 2'h1;
+  assign _11_ = _9_ ? left : _6_;
+endmodule
+"""
+"""Three bits from a line, one after the other, whatever was there before, and however long they take."""
+
+
+def proved(verilog, changes, module="top.least", points=(), near=False, around=(), values=False):
     """Those of some changes that are proved to be none."""
     mutants = found(verilog, lambda name: name == module, np.random.default_rng(0))
     mutants = [mutant for mutant in mutants if mutant.broken in changes]
     assert {mutant.broken for mutant in mutants} == changes
-    made = circuit(verilog, mutants, points=points, near=near)
+    made = circuit(verilog, mutants, around, points, near=near)
     own = set(re.findall(r"^  reg (?:\[.*\] )?(\w+) =", modules(verilog)[module], re.MULTILINE))
     assert {name for name in made.registers if "[" not in name and "." not in name} == own  # of memories and parts: not
-    return {mutant.broken for i, mutant in enumerate(mutants, 1) if equivalent(made, i, 20)}
+    return {mutant.broken for i, mutant in enumerate(mutants, 1) if equivalent(made, i, 20, values=values)}
 
 
 def test_the_lesser_of_two_equal_numbers_is_either():
@@ -177,3 +280,20 @@ def test_small_modules_are_looked_into_and_memories_are_not():
     harmful = {"d", "4'h1", "put | ready", "put", "ready", "1'h1", "rst ? 1'h1 : put"}
     late = QUEUE.replace("_0_ = rst ? 1'h0 : put;", "_0_ = put;")
     assert not proved(late, harmful, "top.queue", near=True)
+
+
+def test_what_the_modules_around_give_it_is_known():
+    assert outer(WITHIN, "top.inner") == ["top.middle", "top"]
+    for ring, same in ((), set()), (["top.middle"], set()), (["top.middle", "top"], {"many"}):
+        assert proved(WITHIN, {"many", "_0_"}, "top.inner", around=ring) == same
+
+
+def test_values_that_a_register_never_has_do_not_matter():
+    assert not proved(THREE, {"count <= 2'h3"}, "top.three")
+    assert proved(THREE, {"count <= 2'h3", "count < 2'h2"}, "top.three", values=True) == {"count <= 2'h3"}
+
+
+def test_what_is_there_only_while_a_register_has_a_value_is_known():
+    changes = {"_8_", "start ? 2'h2 : 2'h0"}
+    assert not proved(SHIFT, changes, "top.shift")
+    assert proved(SHIFT, changes, "top.shift", values=True) == {"_8_"}
