@@ -14,11 +14,11 @@ MUTANTS = """## Mutants: how much the testbenches see
 
 `make mutate` (`gosset mutate`) changes the generated Verilog in one place at a time and runs the unit's testbench, the
 one of `gosset bench`, first small, then ten times as large. A mutant is **killed** if a test fails. Of one that no test
-finds, a solver tries to prove that it is **equivalent**: that nothing outside the module, or the module around it, can
-tell it from what it is made of, where a stream's payload may be anything while it is not valid; once more together with
-the small modules in it; or, of the decoder, that the claims above hold of the mutant as well. What is neither has
-**survived**: the testbench does not find it, or the proof does not; which of the two is said below where it is known.
-The changes are of these kinds:
+finds, a solver tries to prove that it is **equivalent**: that nothing outside the module, or the modules around it, can
+tell it from what it is made of, where a stream's payload may be anything while it is not valid; also with the small
+modules in it, and with what the values of registers say; or, of decoder, encoder and some queues, that the claims above
+hold of the mutant as well. What is neither has **survived**: the testbench does not find it, or the proof does not;
+which of the two is said below where it is known. The changes are of these kinds:
 
 {kinds}.
 
@@ -27,7 +27,8 @@ The changes are of these kinds:
 {rows}
 
 {tools}, seed {seed}. All mutants of a unit are in one simulation, which splits into a process for each of them when its
-first test begins. A module that is instantiated several times is changed in all its places. {missing}
+first test begins, as many at a time as there are processors. A module that is instantiated several times is changed in
+all its places. {missing}
 
 Survivors, as they are in the Verilog:
 

@@ -217,7 +217,8 @@ def _induction(circuit: Circuit, number: int, depth: int, limit: float, values: 
     steps = [_step(circuit.text, f"{side}{i}", f"{side}{i + 1}") for side in "st" for i in range(depth)]
     resets = [_at((name, None), "s0") for name in circuit.inputs if name in RESETS]
     kept = [[_same(part, i) for i in range(depth + 1)] for part in parts]
-    where = [[_at(bit, f"s{i}") for i in range(depth + 1)] for bit in bits]
+    where = [[form.format(_at(bit, f"s{i}")) for i in range(depth + 1)] for bit in bits for form in ("{}", "(not {})")]
+    places = [len(where)] * len(kept)
     if values and resets:
         counted = [(name, width) for name, width in circuit.registers.items() if 1 < width <= COUNTED]
         has = [
@@ -225,12 +226,14 @@ def _induction(circuit: Circuit, number: int, depth: int, limit: float, values: 
             for name, width in counted
             for value in range(1 << width)
         ]
+        places = [len(where) + len(has)] * len(kept) + [len(where)] * len(has)
         kept += [[f"(not {term})" for term in steps] for steps in has]
         where += has
     question = {
         "formulas": "\n".join(["(set-logic QF_BV)", *states, *steps, *map("(assert {})".format, facts)]),
         "kept": kept,
         "where": where,
+        "places": places,
         "begin": [*(_same((name, None), 0) for name in circuit.registers), *resets] if resets else [],
         "alike": f"(and true true {' '.join(_outputs(circuit, depth - 1))})",
         "limit": limit,

@@ -1,9 +1,11 @@
 """Finds what is kept, by a solver that stays: a program of its own, which can be stopped.
 
-Reads JSON: `formulas` in SMT-LIB; `kept`, what may hold in every cycle, such as that a part of the state is the same in
-both circuits, and `where`, such as that a bit is up, each as terms, one for each step of the induction; `begin`, terms
-that hold when it begins, or nothing if all of it holds then; `alike`, a term that must follow; `limit` in seconds of
-the processor. Writes `true` if it does and `false` if it does not, or if time was up.
+Reads JSON: `kept`, what may hold in every cycle, such as that a part of the state is the same in both circuits, and
+`where`, on what condition, such as that a bit is up, each as terms, one for each step of the induction; `places`, of
+each of the first, how many of the second, from the first on, are conditions of it; `begin`, terms that hold when it
+begins, or nothing if all of it holds then; `alike`, a term that must follow; `formulas` in SMT-LIB, which say what the
+terms are of; `limit` in seconds of the processor. Writes `true` if it does and `false` if it does not, or if time was
+up.
 """
 
 import json
@@ -15,8 +17,8 @@ from typing import Any
 import bitwuzla
 from bitwuzla import Kind, Term
 
-Statement = tuple[int, int | None, bool]
-"""Which of them holds; where something is so, or is not, if there is such a condition."""
+Statement = tuple[int, int | None]
+"""What is kept, and where: its number, and that of a condition, if there is one."""
 
 
 class Induction:
@@ -39,10 +41,11 @@ class Induction:
         self.solver.configure_terminator(lambda: time.process_time() > end)
         self.may_hold = [[parser.parse_term(term) for term in steps] for steps in asked["kept"]]
         self.where = [[parser.parse_term(term) for term in steps] for steps in asked["where"]]
+        self.places = asked["places"]
         self.begin = [parser.parse_term(term) for term in asked["begin"]]
         self.alike = parser.parse_term(asked["alike"])
         self.depth = len(self.may_hold[0]) - 1 if self.may_hold else 0
-        self.kept: list[Statement] = [(part, None, True) for part in range(len(self.may_hold))]
+        self.kept: list[Statement] = [(part, None) for part in range(len(self.may_hold))]
         self._made: dict[tuple[Statement, int], Term] = {}
 
     def closes(self) -> bool:
@@ -66,7 +69,7 @@ class Induction:
 
     def _sift(self, facts: Sequence[Term], steps: Sequence[int]) -> bool:
         """Drops the statements that are not true in some steps though the facts are. Of what then need not hold in all
-        cycles, it is said that it does where something is so, or is not. Returns whether there were any."""
+        cycles, it is said that it does on each of its conditions. Returns whether there were any."""
         self.solver.push(1)
         for fact in facts:
             self.solver.assert_formula(fact)
@@ -74,10 +77,9 @@ class Induction:
         while left and self._possible(self._not(self._every(list(left.values())))):
             left = {statement: term for statement, term in left.items() if self.solver.get_value(term).value()}
         self.solver.pop(1)
-        false = [part for part, place, so in self.kept if place is None and (part, place, so) not in left]
+        false = [part for part, place in self.kept if place is None and (part, place) not in left]
         dropped = len(left) < len(self.kept)
-        places = range(len(self.where))
-        self.kept = [*left, *((part, place, so) for part in false for place in places for so in (False, True))]
+        self.kept = [*left, *((part, place) for part in false for place in range(self.places[part]))]
         return dropped
 
     def _possible(self, term: Term) -> bool:
@@ -89,11 +91,10 @@ class Induction:
     def _statement(self, statement: Statement, step: int) -> Term:
         """A statement, in a step."""
         if (statement, step) not in self._made:
-            part, place, so = statement
+            part, place = statement
             term = self.may_hold[part][step]
             if place is not None:
-                where = self.where[place][step] if so else self._not(self.where[place][step])
-                term = self.terms.mk_term(Kind.IMPLIES, [where, term])
+                term = self.terms.mk_term(Kind.IMPLIES, [self.where[place][step], term])
             self._made[statement, step] = term
         return self._made[statement, step]
 
