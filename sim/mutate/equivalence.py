@@ -6,8 +6,8 @@ register, or each bit of a narrow one, is the same in both; or, for one that is 
 another bit is up, or down. If in that set the outputs are equal as well, they are equal for ever. Outputs of a stream
 need to be equal only while it is valid. What cannot be proved of the module by itself is tried once more within the one
 around it, and so on. Memories and all other modules in it are cut off: what goes into them is an output, what comes out
-of them an input. Then once more with the small ones among these, and over more cycles; and last with statements about
-values: which ones a register never has, and what is the same while it has one.
+of them an input; but for the small ones among these, and over more cycles, and for those of control. And there are ways
+with statements about values: which ones a register never has, and what is the same while it has one.
 
 Where claims of `sim.formal` say all that a unit does, a mutant of which they hold is none either.
 """
@@ -26,17 +26,9 @@ from sim.formal.harness import Harness
 from sim.mutate.mutants import ASSIGNMENT, RESETS, Mutant, planted
 from sim.silicon.tools import yosys
 
-DEPTHS = (1, 3)
-"""Cycles of an induction; more of them see through as many registers whose contents are not the same."""
-
-DEPTHS_NEAR = (2, 6)
-"""The same, with the small modules in it: as many as a short way through them takes."""
-
-DEPTHS_VALUES = (2,)
-"""The same, where it is also found out which values registers never have."""
-
-NEAR = 250
-"""Lines of Verilog that a small module has at most: queues, counters, turns, and none of the arithmetic."""
+NEAR, WIDE = 250, 500
+"""Lines of Verilog that a module has at most: one of queues, counters and turns; and one of control, without any of the
+arithmetic."""
 
 BUSY = 30
 """Times as long as a proof may take where the processor is busy with other work as well."""
@@ -60,6 +52,40 @@ setundef -undriven -zero
 dffunmap
 write_smt2 unit.smt2
 """
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a proof is tried.
+
+    Attributes
+    ----------
+    around : int
+        How many of the modules around it are part of the circuit.
+    lines : int
+        Other modules with so many lines at most are so as well.
+    depths : tuple of int
+        Cycles of inductions; more of them see through as many registers whose contents are not the same.
+    values : bool
+        Whether it is also found out which values registers never have, and what holds while they have one.
+    limit : float
+        Seconds of the processor.
+    """
+
+    around: int
+    lines: int
+    depths: tuple[int, ...]
+    values: bool = False
+    limit: float = 12.0
+
+
+def ways(around: int) -> list[Way]:
+    """How it is tried, one way after the other, for a module with so many others around it."""
+    alone = [Way(i, 0, (1, 3)) for i in range(around + 1)]
+    near = [Way(i, NEAR, (2, 6)) for i in range(min(around, 1) + 1)]
+    wide = [Way(i, WIDE, (1,)) for i in range(1, around + 1)]
+    values = [Way(i, NEAR, (2,), values=True, limit=60.0) for i in range(min(around, 1) + 1)]
+    return [*near, *alone, *wide, *values]
 
 
 @dataclass(frozen=True)
@@ -89,10 +115,10 @@ def circuit(
     around: Sequence[str] = (),
     points: Sequence[str] = (),
     *,
-    near: bool = False,
+    lines: int = 0,
 ) -> Circuit:
     """The formulas of the one module that all the mutants are in, some of whose inputs carry `points` of Λ only; or of
-    it within those `around` it, from the inmost on. If they are to be `near`, the small modules in it are parts of it.
+    it within those `around` it, from the inmost on. Other modules in it with so many `lines` at most are parts of it.
 
     Raises
     ------
@@ -104,15 +130,15 @@ def circuit(
     top = mutants[0].module
     whole = [_with_choice(units.pop(top))]
     for outer in around:
-        instance = rf"^(  \\?{re.escape(top)} +\S+ \(\n)"
+        instance = rf"^(  \\?{re.escape(top)} +\S+ +\(\n)"
         text = re.sub(instance, rf"\1    .{CHOSEN}({CHOSEN}),\n", units.pop(outer), flags=re.MULTILINE)
         whole.append(_with_choice(text))
         top = outer
-    taken = [text for name, text in units.items() if near and _is_near(units, name, whole)]
+    taken = [text for name, text in units.items() if _is_part(units, name, whole, lines)]
     while taken:
         whole += taken
         units = {name: text for name, text in units.items() if text not in taken}
-        taken = [text for name, text in units.items() if _is_near(units, name, taken)]
+        taken = [text for name, text in units.items() if _is_part(units, name, taken, lines)]
     stubs = [_stub(text) for name, text in units.items() if any(_instantiates(unit, name) for unit in whole)]
     with process.scratch() as folder:
         (folder / "unit.v").write_text("\n".join([*whole, *stubs, ""]), encoding="utf-8")
@@ -147,11 +173,11 @@ def outer(verilog: str, module: str) -> list[str]:
 
 
 def _instantiates(text: str, name: str) -> bool:
-    return re.search(rf"^  \\?{re.escape(name)} +\S+ \($", text, re.MULTILINE) is not None
+    return re.search(rf"^  \\?{re.escape(name)} +\S+ +\($", text, re.MULTILINE) is not None
 
 
-def _is_near(units: dict[str, str], name: str, whole: Sequence[str]) -> bool:
-    return units[name].count("\n") <= NEAR and any(_instantiates(unit, name) for unit in whole)
+def _is_part(units: dict[str, str], name: str, whole: Sequence[str], lines: int) -> bool:
+    return units[name].count("\n") <= lines and any(_instantiates(unit, name) for unit in whole)
 
 
 def _with_choice(text: str) -> str:
@@ -180,25 +206,18 @@ COUNTED = 5
 """Bits of a register whose values may say something."""
 
 
-def depths(*, near: bool, values: bool) -> Sequence[int]:
-    """Over how many cycles inductions go, one after the other."""
-    return DEPTHS_VALUES if values else DEPTHS_NEAR if near else DEPTHS
-
-
-def equivalent(
-    circuit: Circuit, number: int, limit: float, depths: Sequence[int] = DEPTHS, *, values: bool = False
-) -> bool:
-    """Whether it is proved, within so many seconds, that mutant `number` of the circuit, from 1, does what the module
-    does, by inductions over so many cycles, among which the seconds are divided. They are the processor's: a machine
-    that has other work to do proves as much. With `values` it is also found out which ones the module's registers never
-    have, and what holds while one has one.
+def equivalent(circuit: Circuit, number: int, way: Way) -> bool:
+    """Whether it is proved, in a way, that mutant `number` of the circuit, from 1, does what the module does, by
+    inductions among which the seconds are divided. They are the processor's: a machine that has other work to do proves
+    as much.
 
     Raises
     ------
     ToolError
         If the solver fails.
     """
-    return any(_induction(circuit, number, depth, limit / len(depths), values) for depth in depths)
+    limit = way.limit / len(way.depths)
+    return any(_induction(circuit, number, depth, limit, way.values) for depth in way.depths)
 
 
 def _induction(circuit: Circuit, number: int, depth: int, limit: float, values: bool) -> bool:

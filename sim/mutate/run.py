@@ -37,12 +37,6 @@ WANTED = 0.98
 TIMES = 10
 """How much larger the testbench is for what it does not find."""
 
-LIMIT = 12.0
-"""Seconds of the processor for each proof."""
-
-LIMIT_VALUES = 60.0
-"""The same, where there is much to find out: what values say."""
-
 
 Ui = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Opens the progress display of a stage, by its name and total: a context manager that gives what advances it."""
@@ -221,19 +215,18 @@ def equivalents(
     for module in dict.fromkeys(mutant.module for mutant in mutants):
         here = [mutant for mutant in mutants if mutant.module == module]
         outer = equivalence.outer(generated.verilog, module)
-        rings = [outer[:i] for i in range(len(outer) + 1)]
-        ways = [(ring, True, False) for ring in rings[:2]] + [(ring, False, False) for ring in rings]
-        for ring, near, values in (*ways, *((ring, True, True) for ring in rings[:2])):
-            left = [mutant for mutant in here if mutant not in proved]
+        for way in equivalence.ways(len(outer)):
+            left, ring = [mutant for mutant in here if mutant not in proved], outer[: way.around]
             points = [] if ring else unit.carriers(generated.description["top"], module)
-            depths, limit = equivalence.depths(near=near, values=values), LIMIT_VALUES if values else LIMIT
-            keys = {mutant: key(generated, mutant, depths, limit, values, *ring, *points) for mutant in left}
+            keys = {mutant: key(generated, mutant, asdict(way), *ring, *points) for mutant in left}
             missing = [mutant for mutant in left if keys[mutant] not in store.lines]
             if missing:
-                circuit = equivalence.circuit(generated.verilog, missing, ring, points, near=near)
-                ask = partial(equivalence.equivalent, circuit, limit=limit, depths=depths, values=values)
+                circuit = equivalence.circuit(generated.verilog, missing, ring, points, lines=way.lines)
                 with process.threads() as pool:
-                    asked = {pool.submit(ask, number): mutant for number, mutant in enumerate(missing, 1)}
+                    asked = {
+                        pool.submit(equivalence.equivalent, circuit, number, way): mutant
+                        for number, mutant in enumerate(missing, 1)
+                    }
                     for answer in as_completed(asked):
                         store.add(keys[asked[answer]], equivalent=answer.result())
             same = {mutant for mutant, name in keys.items() if store.lines[name]["equivalent"]}

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from sim.mutate.equivalence import circuit, equivalent, modules, outer
+from sim.mutate.equivalence import NEAR, Way, circuit, equivalent, modules, outer
 from sim.mutate.mutants import found
 
 pytest.importorskip("bitwuzla")
@@ -162,7 +162,7 @@ module top (a, o);
   input a;
   output o;
   wire o;
-  \\top.middle  middle (
+  \\top.middle  \\middle$1  (
     .many(1'h0),
     .a(a),
     .o(o)
@@ -239,15 +239,16 @@ endmodule
 """Three bits from a line, one after the other, whatever was there before, and however long they take."""
 
 
-def proved(verilog, changes, module="top.least", points=(), near=False, around=(), values=False):
+def proved(verilog, changes, module="top.least", points=(), lines=0, around=(), values=False):
     """Those of some changes that are proved to be none."""
     mutants = found(verilog, lambda name: name == module, np.random.default_rng(0))
     mutants = [mutant for mutant in mutants if mutant.broken in changes]
     assert {mutant.broken for mutant in mutants} == changes
-    made = circuit(verilog, mutants, around, points, near=near)
+    made = circuit(verilog, mutants, around, points, lines=lines)
     own = set(re.findall(r"^  reg (?:\[.*\] )?(\w+) =", modules(verilog)[module], re.MULTILINE))
     assert {name for name in made.registers if "[" not in name and "." not in name} == own  # of memories and parts: not
-    return {mutant.broken for i, mutant in enumerate(mutants, 1) if equivalent(made, i, 20, values=values)}
+    way = Way(len(around), lines, (1, 3), values, 20)
+    return {mutant.broken for i, mutant in enumerate(mutants, 1) if equivalent(made, i, way)}
 
 
 def test_the_lesser_of_two_equal_numbers_is_either():
@@ -275,11 +276,11 @@ def test_of_points_parities_are_known():
 def test_small_modules_are_looked_into_and_memories_are_not():
     harmless = {"put", "rst ? 1'h1 : put", "fresh"}
     fresh = QUEUE.replace("_3_ = rst ? 1'h0 : put;", "_3_ = put | place;")
-    assert proved(fresh, harmless, "top.queue", near=True) == harmless
+    assert proved(fresh, harmless, "top.queue", lines=NEAR) == harmless
     assert not proved(fresh, harmless, "top.queue")
     harmful = {"d", "4'h1", "put | ready", "put", "ready", "1'h1", "rst ? 1'h1 : put"}
     late = QUEUE.replace("_0_ = rst ? 1'h0 : put;", "_0_ = put;")
-    assert not proved(late, harmful, "top.queue", near=True)
+    assert not proved(late, harmful, "top.queue", lines=NEAR)
 
 
 def test_what_the_modules_around_give_it_is_known():
