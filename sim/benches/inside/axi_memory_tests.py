@@ -332,7 +332,7 @@ async def cycles_as_modelled(dut: HierarchyObject, latency: int) -> None:
     bench.reads.latency = bench.writes.latency = latency - 1
     jobs, begin = list[BusJob](), 0
     await driver.counters(clear=True)
-    for i in range(max(6, bench.blocks)):
+    for i in range(max(4, bench.blocks)):
         job = bench.random_job(large=i % 4 == 3)
         if job in bench.raw and rules and rules.candidates == "serial":  # of whose cycles there is no model
             continue
@@ -357,7 +357,7 @@ async def jobs_that_meet(dut: HierarchyObject) -> None:
     """A job can come in the very cycle in which another one ends, or is taken on."""
     bench = MemoryBench(dut)
     await bench.start()
-    for _ in range(max(12, bench.blocks)):
+    for _ in range(max(4, bench.blocks)):
         jobs = [(job, bench.lay_out(job)) for job in (bench.random_job() for _ in range(4))]
         bench.writes.w_channel.pause = True
         for job, addresses in jobs[:-1]:
