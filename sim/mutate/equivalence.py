@@ -129,11 +129,11 @@ def circuit(
     units = modules(planted(verilog, mutants, CHOSEN))
     top = mutants[0].module
     whole = [_with_choice(units.pop(top))]
-    for outer in around:
+    for ring in around:
         instance = rf"^(  \\?{re.escape(top)} +\S+ +\(\n)"
-        text = re.sub(instance, rf"\1    .{CHOSEN}({CHOSEN}),\n", units.pop(outer), flags=re.MULTILINE)
+        text = re.sub(instance, rf"\1    .{CHOSEN}({CHOSEN}),\n", units.pop(ring), flags=re.MULTILINE)
         whole.append(_with_choice(text))
-        top = outer
+        top = ring
     taken = [text for name, text in units.items() if _is_part(units, name, whole, lines)]
     while taken:
         whole += taken
@@ -200,7 +200,6 @@ NARROW = 4
 
 SPLIT = 16
 """The same, where it is also found out what values say."""
-
 
 COUNTED = 5
 """Bits of a register whose values may say something."""

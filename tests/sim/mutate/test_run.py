@@ -1,6 +1,7 @@
 """Mutants tried by a testbench: some are found, some are none, and what is known is not tried again."""
 
 import json
+import re
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from sim.benches.catalogue import SMALL
 from sim.formal import catalogue
 from sim.formal.harness import Harness
 from sim.mutate import run as module
+from sim.mutate.equivalence import modules
 from sim.mutate.run import Store, mutants_of, run, score
 from sim.mutate.units import UNITS, Unit, chosen
 
@@ -65,6 +67,23 @@ def test_claims_on_the_encoder_are_on_the_verilog_that_is_changed():
         assert harness.rtlil
         same += [claim.name] * (text.replace("unit_dut", "bench_encoder") == whole)
     assert same == ["encoder_division_or_end", "encoder_q16_choice", "encoder_in_time"], "others are on a candidate"
+
+
+def test_claims_on_queues_are_on_the_lines_that_are_changed():
+    """A line that the claim's Verilog had elsewhere would be changed there, and nothing be proved of the queue."""
+    unit = UNITS["axi_write"]
+    top, mutants = unit.generated().description["top"], mutants_of(unit, unit.generated(), 10_000, 0)[0]
+    for names, inner in (("queue_fifo_8",), r".*\.queue"), (("queue_block_32",), r".*\.core"):
+        (claim,) = catalogue.chosen(list(names))
+        harness = Harness()
+        claim.build(harness)
+        assert harness.rtlil
+        every = {name: text for verilog in harness.verilog.values() for name, text in modules(verilog).items()}
+        (queue,) = (text for name, text in every.items() if re.fullmatch(inner, name))
+        others = "".join(text for text in every.values() if text is not queue)
+        lines = {f"assign {m.target} = {m.sound};" for m in mutants if unit.claimed(top, m.module) == names}
+        assert sum(line in queue for line in lines) >= 15
+        assert not [line for line in lines if line in others]
 
 
 def test_units_have_names():
