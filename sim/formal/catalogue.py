@@ -19,6 +19,7 @@ from sim.formal import (
     plans,
     products,
     queues,
+    rotation,
     stationary,
     streams,
 )
@@ -36,7 +37,7 @@ GROUPS: dict[str, Callable[[], Sequence[Claim | Implication]]] = {
     "AXI": buses.claims,
     "Nothing comes to a stop": lambda: [*ends.claims(), *engine.claims(), *jobs.claims()],
     "The nearest point": nearest.claims,
-    "Encoder": lambda: [*encoding.claims(), *choosing.claims()],
+    "Encoder": lambda: [*encoding.claims(), *rotation.claims(), *choosing.claims()],
 }
 """What makes the claims, by what they are about; other rooms add theirs."""
 

@@ -1,11 +1,11 @@
-"""Claims on the front end: the encoder's search for the nearest point, and the rotator."""
+"""Claims on the encoder's search for the nearest point."""
 
 from dataclasses import replace
 from functools import partial
 from typing import Any
 from unittest import mock
 
-from amaranth import Cat, Mux, Signal, Value, signed
+from amaranth import Cat, Mux, Value
 
 import golden.lattice
 from golden.format import Format
@@ -13,13 +13,11 @@ from golden.frontend import FrontEndRules
 from golden.lattice import DIM, INFORMATION, REDUNDANT, minimal_vectors
 from golden.voronoi import decode_lanes, encode_lanes, reduce_lanes
 from hw.codec.encoder import Candidate
-from hw.codec.hadamard import Rotator, rotating
-from hw.values import register
-from sim.formal.arithmetic import Implication, total
+from sim.formal.arithmetic import Implication
 from sim.formal.choosing import at_end
 from sim.formal.claim import Bug, Claim
 from sim.formal.harness import Harness, lanes
-from sim.formal.methods import Induction, Window
+from sim.formal.methods import Window
 from sim.formal.nearest import FRACTIONS, SUMMANDS
 
 TIE = Bug(
@@ -140,119 +138,6 @@ def nearest(rules: FrontEndRules, h: Harness) -> None:
     h.cover("a facet is touched", size[0] + size[1] + size[2] + size[3] == 2 * unit)
 
 
-def rotated(rules: FrontEndRules, h: Harness) -> None:
-    """The signs; and the three stages of sums and differences, each from the registers before it."""
-    dut = h.place(Rotator(rules))
-    x, most = lanes(dut.i_x, rules.raw_bits), (1 << (rules.raw_bits - 1)) - 1
-    before = [h.probe(f"dut.core.signed_{i}").as_signed() for i in range(DIM)]
-    for i, (v, sign) in enumerate(zip(x, dut.seed[:DIM], strict=True)):
-        h.prove(f"sign {i}", before[i] == h.past(Mux(sign, Mux(-v > most, most, -v), v), 2))
-    for k in STEPS:
-        after = [h.probe(f"dut.core.within_{k}_{j}").as_signed() for j in range(DIM)]
-        for j in range(DIM):
-            made = before[j ^ k] - before[j] if j & k else before[j] + before[j ^ k]
-            h.prove(f"step {k}, {j}", after[j] == h.past(made))
-        before = after
-    out = lanes(dut.o_w, rules.word_bits)
-    h.prove("the last step comes out", Cat(a == b for a, b in zip(out, before, strict=True)).all())
-    latency = rotating(rules)
-    h.prove("last comes with it", dut.o_last == h.past(dut.i_last, latency))
-    h.prove("valid comes with it", dut.o_valid == h.past(dut.i_valid, latency))
-    h.cover("the least number, negated", h.past(dut.seed[0] & (x[0] == -most - 1), 2))
-
-
-def rotated_pairs(rules: FrontEndRules, h: Harness) -> None:
-    """The signs of both blocks of a segment; their sum and their difference; the stages within a block."""
-    dut, m = h.place(Rotator(rules)), h.m
-    x, most = lanes(dut.i_x, rules.raw_bits), (1 << (rules.raw_bits - 1)) - 1
-    h.assume(~dut.i_valid | dut.beat)
-
-    def late(value: Value, cycles: int) -> Value:
-        return register(m, "late", value, cycles=cycles, reset_less=False)
-
-    second, later = Signal(name="second"), Signal(DIM, name="signs_later", reset_less=True)
-    with m.If(dut.i_valid):
-        m.d.sync += second.eq(~second)
-        with m.If(~second):
-            m.d.sync += later.eq(dut.seed[DIM : 2 * DIM])
-    h.prove("it knows which block comes", h.probe("dut.core.$signal", 1) == second)
-    h.prove("and its signs", ~second | (h.probe("dut.core.signs_left")[:DIM] == later))
-    words = [h.probe(f"dut.core.signed_{i}").as_signed() for i in range(DIM)]
-    flags = {"valid": dut.i_valid, "beat": dut.beat}
-    for name in ("", "_d1"):
-        flags = {field: late(value, 1) for field, value in flags.items()}
-        known = Cat(h.probe(f"dut.core.signed_{field}{name}") == value for field, value in flags.items()).all()
-        h.prove(f"a block comes with a beat{name}", known & (~flags["valid"] | flags["beat"]))
-    (valid, beat), last = flags.values(), h.past(dut.i_last, 2)
-    for i, (v, sign) in enumerate(zip(x, Mux(second, later, dut.seed[:DIM]), strict=True)):
-        h.prove(f"sign {i}", ~valid | (words[i] == h.past(Mux(sign, Mux(-v > most, most, -v), v), 2)))
-
-    # The queue keeps the first block, and then the difference.
-    place, waits, ends = (Signal(name=name) for name in ("place", "waits", "ends"))
-    gives = ~place & waits & beat
-    kept = [Signal(signed(len(v) + 1), name=f"kept_{i}", reset_less=True) for i, v in enumerate(words)]
-    m.d.sync += waits.eq((valid & place) | (waits & ~gives))
-    with m.If(valid):
-        m.d.sync += [place.eq(~place), ends.eq(Mux(place, last, ends))]
-        m.d.sync += [k.eq(Mux(place, k - v, v)) for k, v in zip(kept, words, strict=True)]
-    h.prove("a difference is out before the next one is there", ~(place & waits))
-    h.prove("and its place in its segment", h.probe("dut.core.between_1_position") == place)
-    h.prove("and whether a difference is", h.probe("dut.core.between_1_left") == waits)
-    h.prove("and whether a row ends with it", ~waits | (h.probe("dut.core.between_1_is_last") == ends))
-    held = lanes(h.probe("dut.core.between_1.q"), rules.raw_bits + 1)
-    there = late(place | waits, 1)
-    h.prove("it is kept", ~there | Cat(a == h.past(k) for a, k in zip(held, kept, strict=True)).all())
-    before = [h.probe(f"dut.core.between_1_{i}").as_signed() for i in range(DIM)]
-    comes = late((valid & place) | gives, 2)
-    h.prove("a sum comes out, and its difference, and nothing else", h.probe("dut.core.between_1_valid") == comes)
-    for i, (k, v) in enumerate(zip(kept, words, strict=True)):
-        made = h.wire(Mux(place, k + v, k)[: len(k)].as_signed(), f"made_{i}")
-        h.prove(f"sum or difference {i}", ~comes | (before[i] == h.past(made, 2)))
-    for k in STEPS:
-        after = [h.probe(f"dut.core.within_{k}_{j}").as_signed() for j in range(DIM)]
-        for j in range(DIM):
-            made = before[j ^ k] - before[j] if j & k else before[j] + before[j ^ k]
-            h.prove(f"step {k}, {j}", after[j] == h.past(made))
-        before = after
-    out = lanes(dut.o_w, rules.word_bits)
-    h.prove("the last step comes out", Cat(a == b for a, b in zip(out, before, strict=True)).all())
-    row_ends = h.past(gives & ends, 2)
-    h.prove("a row ends with the difference", ~comes | (h.probe("dut.core.between_1_is_row_end") == row_ends))
-    inner = [[h.probe(f"dut.core.within_{field}{name}") for field in ("valid", "last")] for name in ("", "_d1")]
-    for k, (there, ends) in zip(STEPS, [*inner, (dut.o_valid, dut.o_last)], strict=True):
-        comes, row_ends = late(comes, 1), h.past(row_ends)
-        h.prove(f"valid comes with step {k}", there == comes)
-        h.prove(f"last comes with step {k}", ~there | (ends == row_ends))
-    h.cover("segments without a gap", gives & valid)
-    h.cover("a difference that comes out alone", gives & ~valid)
-
-
-def signed_sums(length: int, number: str) -> Implication:
-    """What the stages make of so many numbers."""
-    names, facts, before = [f"x{i}" for i in range(length)], {}, "x"
-    steps = (*(k for k in range(length // 2, DIM - 1, -1) if not k & (k - 1)), *STEPS)
-    for step, (k, kind) in enumerate(zip(steps, "abcd", strict=False), 1):
-        sums = [
-            f"(- {before}{j ^ k} {before}{j})" if j & k else f"(+ {before}{j} {before}{j ^ k})" for j in range(length)
-        ]
-        facts[f"stage {step}"] = f"(and {' '.join(f'(= {kind}{j} {made})' for j, made in enumerate(sums))})"
-        before = kind
-    terms = [[f"(- {n})" if (i & j).bit_count() & 1 else n for i, n in enumerate(names)] for j in range(length)]
-    goal = f"(and {' '.join(f'(= {before}{j} {total(term)})' for j, term in enumerate(terms))})"
-    return Implication(
-        f"rotator_{length}",
-        f"From rotator_{length}_stages follows: word j that comes out is the sum of the {number} coordinates x_i with "
-        "their signs, negated where i and j have an odd number of ones in common.",
-        facts,
-        goal,
-        "stage 2",
-    )
-
-
-STEPS = (1, 2, 4)
-"""Distances of what is added and subtracted, in their order."""
-
-
 def _within(rules: FrontEndRules) -> str:
     return f"In the search for the nearest point, q = {rules.format.q}, with {rules.fraction_bits} fraction bits,"
 
@@ -330,29 +215,4 @@ def claims() -> list[Claim | Implication]:
             DEAR,
         )
     )
-    rules = FrontEndRules(length=8)
-    found.append(
-        Claim(
-            "rotator_8_stages",
-            f"The rotator of segments of eight coordinates of {rules.raw_bits} bits takes the seed's signs, −x of the "
-            "least number being the greatest, and three stages of exact sums and differences, for every block.",
-            partial(rotated, rules),
-            Window(rotating(rules)),
-            Bug("a sum in place of a difference", r"(signed\(within_1_0\)) - ", r"\1 + "),
-        )
-    )
-    found.append(signed_sums(8, "eight"))
-    rules = FrontEndRules(length=16)
-    found.append(
-        Claim(
-            "rotator_16_stages",
-            "The rotator of segments of two blocks takes the seed's signs for either, one after the other. The sum of "
-            "the blocks comes out, in the rhythm of the second one, then their difference, at the next beat, each "
-            "through three stages of exact sums and differences; nothing else does; whatever the gaps.",
-            partial(rotated_pairs, rules),
-            Induction(3, reach=rotating(rules) + 6),
-            Bug("a difference comes out again and again", r"= between_1_left - 1'h1;", "= between_1_left;"),
-        )
-    )
-    found.append(signed_sums(16, "sixteen"))
     return found

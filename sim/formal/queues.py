@@ -53,8 +53,9 @@ def in_order(
     out_of: tuple[Value, Value],
     known: ValueLike,
     held: Sequence[Value],
-) -> None:
-    """What goes into a unit comes out of it.
+) -> tuple[Value, Value]:
+    """What goes into a unit comes out of it; returns whether a word comes that is watched from now on, and whether that
+    word is at the front.
 
     Parameters
     ----------
@@ -84,14 +85,15 @@ def in_order(
     h.prove("a word comes out as it went in", ~here | (leaving == content))
     h.prove("until then it is in its place", ~watching | ((place < inside) & (Array(held)[place] == content)))
     h.cover("it is full, and its last word is watched", watching & (inside == len(held)) & (place == len(held) - 1))
+    return arrives, watching & ~place.any()
 
 
-def in_time(h: Harness, inside: Signal, valid: Value, latency: int) -> None:
-    """A word that is inside is on offer so many cycles after it came, or the one before it does not leave sooner."""
-    late = Signal(range(latency + 1))
-    waits = inside.any() & ~valid
-    h.m.d.sync += late.eq(Mux(waits, late + 1, 0))
-    h.prove(f"a word is on offer {latency} cycles after it came", ~waits | (late + 1 < latency))
+def in_time(h: Harness, watched: tuple[Value, Value], valid: Value, latency: int) -> None:
+    """A word that `in_order` watches is on offer so many cycles after it came, or as soon as those before it left."""
+    (arrives, front), age = watched, Signal(range(latency + 1))
+    h.m.d.sync += age.eq(Mux(arrives, 1, Mux(age == latency, age, age + 1)))
+    h.prove("the age of a word", age <= latency)
+    h.prove(f"a word is on offer {latency} cycles after it came", ~front | valid | (age < latency))
 
 
 def fifo(depth: int, h: Harness) -> None:
@@ -103,8 +105,8 @@ def fifo(depth: int, h: Harness) -> None:
     if depth > 1:
         head, tail, level = (h.probe(f"{path}.{name}") for name in ("consume", "produce", "level"))
         h.prove("its ends", (head < depth) & (tail == around(head + level, depth)))
-    in_order(h, inside, (came, dut.i_payload), (went, dut.o_payload), level, ring(words, head))
-    in_time(h, inside, dut.o_valid, 1)
+    watched = in_order(h, inside, (came, dut.i_payload), (went, dut.o_payload), level, ring(words, head))
+    in_time(h, watched, dut.o_valid, 1)
     h.prove("it takes words until it is full", dut.i_ready == (inside < depth))
 
 
@@ -121,8 +123,8 @@ def block_queue(depth: int, h: Harness) -> None:
     held = [
         Mux(dut.r_rdy, behind[k - 1] if k else dut.r_data, behind[k] if k < inner else dut.r_data) for k in range(depth)
     ]
-    in_order(h, inside, (came, dut.w_data), (went, dut.r_data), level + dut.r_rdy, held)
-    in_time(h, inside, dut.r_rdy, 2)
+    watched = in_order(h, inside, (came, dut.w_data), (went, dut.r_data), level + dut.r_rdy, held)
+    in_time(h, watched, dut.r_rdy, 2)
     h.prove("it takes words until all places are full but the one at its output", dut.w_rdy == (level < inner))
     h.prove("its level", dut.level == inside)
 
@@ -149,8 +151,8 @@ def trusting(depth: int, h: Harness) -> None:
         behind = [Mux(waiting > k, stored[k], word) for k in range(depth)]
         behind = [Mux(fetched, before, here) for before, here in _shifted(h.probe(f"{path}.read__data"), behind)]
         held = [Mux(dut.valid, before, here) for before, here in _shifted(dut.q, behind)]
-    in_order(h, inside, (dut.push, dut.d), (dut.pop, dut.q), known, held)
-    in_time(h, inside, dut.valid, min(Queue.LATENCY, depth))
+    watched = in_order(h, inside, (dut.push, dut.d), (dut.pop, dut.q), known, held)
+    in_time(h, watched, dut.valid, min(Queue.LATENCY, depth))
 
 
 def skid(h: Harness) -> None:
@@ -158,15 +160,9 @@ def skid(h: Harness) -> None:
     dut = h.place(Skid(BITS))
     came, went = dut.i_valid & dut.i_ready, dut.o_valid & dut.o_ready
     inside, full = counted(h, came, went, 2), h.probe("dut.core.full")
-    in_order(
-        h,
-        inside,
-        (came, dut.i_payload),
-        (went, dut.o_payload),
-        dut.o_valid + full,
-        [dut.o_payload, h.probe("dut.core.spare")],
-    )
-    in_time(h, inside, dut.o_valid, 1)
+    held = [dut.o_payload, h.probe("dut.core.spare")]
+    watched = in_order(h, inside, (came, dut.i_payload), (went, dut.o_payload), dut.o_valid + full, held)
+    in_time(h, watched, dut.o_valid, 1)
     h.prove("it takes words until it is full", dut.i_ready == (inside < 2))
 
 

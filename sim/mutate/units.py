@@ -89,6 +89,9 @@ WRITER_QUEUES = {
 }
 """What there is to say of the queues of the writer of results."""
 
+ROTATOR_QUEUES = {rf".*\.between_{depth}": (f"queue_trusting_{depth}",) for depth in (2, 4)}
+"""What there is to say of the queues of the rotator, which keeps to their rules: `rotator_64_queues`."""
+
 UNITS = {
     unit.name: unit
     for unit in (
@@ -98,7 +101,7 @@ UNITS = {
         Unit("stationary_array", "accelerator", STATIONARY, r".*\.engine\.array|__stationary_cell_.*", 10),
         Unit("encoder", "encoder", SMALL, r"\.core|__candidate_.*", 50, claims={".*": ENCODER}),
         Unit("scaler", "front_end", SMALL, r".*\.scaler", 50),
-        Unit("rotator", "front_end", SERIAL, r".*\.rotator(\..*)?", 50),
+        Unit("rotator", "front_end", SERIAL, r".*\.rotator(\..*)?", 50, claims=ROTATOR_QUEUES),
         Unit("sequencer", "accelerator", BOTH, r".*\.(engine|planner)", 10),
         Unit("banks", "accelerator", SMALL, r".*\.engine\.(turns|follow|keeper|queue).*", 10),
         Unit("axi_read", "axi_memory", SMALL, r".*\.(read(\..*)?|image_.*)", 4),

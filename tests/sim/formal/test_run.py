@@ -132,6 +132,7 @@ def test_the_state_at_the_beginning_is_any():
             "axi_lite_registers",
             "axi_read_master",
             "queue_trusting_4",
+            "rotator_64_queues",
             "plan_*",
             "engine_*_plans",
         ],
@@ -144,6 +145,12 @@ def test_claims_on_the_hardware(names, tmp_path):
     for entry in report["claims"].values():
         assert entry["status"] == "proved" and entry["reached"] and entry["bug"], entry
     assert (tmp_path / "report.json").exists()
+
+
+def test_a_queue_that_pauses_between_its_words_is_late():
+    (claim,) = catalogue.chosen(["queue_trusting_4"])
+    late = Bug("words are fetched when it is empty", r"(assign fetch = \w+ &) \w+;", r"\1 _04_ & ~filled;")
+    assert isinstance(claim, Claim) and replace(claim, bug=late).check(LIMIT).status == "proved", "and the bug is found"
 
 
 def test_what_follows_and_what_does_not():
