@@ -79,10 +79,12 @@ class Way:
     limit: float = 12.0
 
 
-def ways(around: int) -> list[Way]:
-    """How it is tried, one way after the other, for a module with so many others around it."""
+def ways(around: int, *, quick: bool = False) -> list[Way]:
+    """How it is tried, one way after the other, for a module with so many others around it; those that are quick."""
     alone = [Way(i, 0, (1, 3)) for i in range(around + 1)]
     near = [Way(i, NEAR, (2, 6)) for i in range(min(around, 1) + 1)]
+    if quick:
+        return [*near, *alone]
     wide = [Way(i, WIDE, (1,)) for i in range(1, around + 1)]
     values = [Way(i, NEAR, (2,), values=True, limit=60.0) for i in range(min(around, 1) + 1)]
     return [*near, *alone, *wide, *values]

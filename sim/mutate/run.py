@@ -138,20 +138,20 @@ def attempt(unit: Unit, mutants: list[Mutant], store: Store, ui: Ui) -> list[Tri
     generated = unit.generated()
     lines = _bench(unit, generated, mutants, mutants, unit.blocks, store, partial(ui, unit.name))
     hard = [mutant for mutant in mutants if not lines[mutant]["test"]]
-    lines |= _bench(unit, generated, mutants, hard, TIMES * unit.blocks, store, partial(ui, "  longer"))
-    hard = [mutant for mutant in hard if not lines[mutant]["test"]]
-    with ui("  proofs", len(hard)) as advance:
-        same = equivalents(unit, generated, hard, store, advance)
+    same: set[Mutant] = set()
+
+    def prove(title: str, proved: Callable[..., set[Mutant]]) -> None:
+        left = [mutant for mutant in hard if mutant not in same]
+        with ui(title, len(left)) as advance:
+            same.update(proved(unit, generated, left, store, advance))
+
     if unit.claims:
-        top = generated.description["top"]
-        claims = {mutant: unit.claimed(top, mutant.module) for mutant in hard if mutant not in same}
-        with ui("  claims", len(claims)) as advance:
-            for mutant, names in claims.items():
-                name = key(generated, mutant, names, CLAIM_LIMIT)
-                if names and name not in store.lines:
-                    store.add(name, equivalent=equivalence.as_claimed(names, mutant, CLAIM_LIMIT))
-                same |= {mutant} if names and store.lines[name]["equivalent"] else set()
-                advance(1)
+        prove("  claims", as_claimed)
+    prove("  quick proofs", partial(equivalents, quick=True))
+    left = [mutant for mutant in hard if mutant not in same]
+    lines |= _bench(unit, generated, mutants, left, TIMES * unit.blocks, store, partial(ui, "  longer"))
+    hard = [mutant for mutant in hard if not lines[mutant]["test"]]
+    prove("  proofs", equivalents)
 
     def became(mutant: Mutant) -> Tried:
         line = lines[mutant]
@@ -207,15 +207,36 @@ def _bench(
     return {mutant: store.lines[name] for mutant, name in keys.items()}
 
 
-def equivalents(
+def as_claimed(
     unit: Unit, generated: Generated, mutants: list[Mutant], store: Store, advance: Callable[[int], None]
 ) -> set[Mutant]:
-    """Those mutants of which it is proved that they change nothing."""
+    """Those mutants of which all is proved that claims say of their modules."""
+    proved: set[Mutant] = set()
+    for mutant in mutants:
+        names = unit.claimed(generated.description["top"], mutant.module)
+        name = key(generated, mutant, names, CLAIM_LIMIT)
+        if names and name not in store.lines:
+            store.add(name, equivalent=equivalence.as_claimed(names, mutant, CLAIM_LIMIT))
+        proved |= {mutant} if names and store.lines[name]["equivalent"] else set()
+        advance(1)
+    return proved
+
+
+def equivalents(
+    unit: Unit,
+    generated: Generated,
+    mutants: list[Mutant],
+    store: Store,
+    advance: Callable[[int], None],
+    *,
+    quick: bool = False,
+) -> set[Mutant]:
+    """Those mutants of which it is proved that they change nothing; `quick` says by what takes seconds at most."""
     proved: set[Mutant] = set()
     for module in dict.fromkeys(mutant.module for mutant in mutants):
         here = [mutant for mutant in mutants if mutant.module == module]
         outer = equivalence.outer(generated.verilog, module)
-        for way in equivalence.ways(len(outer)):
+        for way in equivalence.ways(len(outer), quick=quick):
             left, ring = [mutant for mutant in here if mutant not in proved], outer[: way.around]
             points = [] if ring else unit.carriers(generated.description["top"], module)
             keys = {mutant: key(generated, mutant, asdict(way), *ring, *points) for mutant in left}

@@ -142,15 +142,16 @@ class AxiBench(Testbench):
         if independent:
             cocotb.start_soon(watch_independence(self, channel))
 
-    def random_job(self, *, large: bool = False) -> Job:
-        """A product that is one job, of a kind that the design takes: small, or as large as a bank, of many tiles."""
+    def random_job(self, *, large: bool = False, tiles: int = 0) -> Job:
+        """A product that is one job, of a kind that the design takes: small, or as large as a bank, of many tiles; of
+        so many, if they are given."""
         design, rng = self.design, self.rng
         stationary = design.dataflow == "ws"
         int8 = str(rng.choice(design.activations)) == "int8"
         words = design.x_depth // (1 + int8)
         highest = min(design.panel_rows, words * (1 if stationary else design.rows))
         m = highest if large else int(rng.integers(1, min(highest, 3 * design.rows) + 1))
-        n = (12 if large else int(rng.integers(1, 4))) * design.cols - int(rng.integers(design.cols))
+        n = (tiles or (12 if large else int(rng.integers(1, 4)))) * design.cols - int(rng.integers(design.cols))
         units = m if stationary else -(-m // design.rows)
         most = min(words // units, design.w_depth or design.x_depth) * (design.rows if stationary else 1)
         k = most if large else int(rng.integers(1, min(most, 6) + 1))

@@ -111,13 +111,14 @@ class MemoryBench(PortBench):
         beats = -(-blocks * DIM * rules.raw_bits // self.design.bus_bits) + int(self.rng.choice([0, 1, 100]))
         return raw_image(x, rules.raw_bits, blocks, beats * self.beat)
 
-    def random_job(self, *, large: bool = False) -> Job:
-        """A product that is one job; of a design with a front end often one of raw rows."""
+    def random_job(self, *, large: bool = False, tiles: int = 0) -> Job:
+        """A product that is one job; of a design with a front end often one of raw rows, if it need not be of so many
+        tiles."""
         design, rng, rules = self.design, self.rng, self.design.front_end
         rows = int(rng.integers(1, min(design.panel_rows, 3 * design.rows) + 1))
         longest = longest_raw(design, rules, rows) if rules else 0
-        if not rules or not longest or rng.random() < 0.3:
-            return super().random_job(large=large)
+        if tiles or not rules or not longest or rng.random() < 0.3:
+            return super().random_job(large=large, tiles=tiles)
         segments = longest // rules.segment_blocks
         blocks = rules.segment_blocks * (segments if large else int(rng.integers(1, min(segments, 3) + 1)))
         x = raw_rows(rules, rng, rows, blocks)

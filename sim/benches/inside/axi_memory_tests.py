@@ -12,7 +12,7 @@ from hw.engine.planner import SUMS
 from sim.benches.inside.axi_memory import MemoryBench
 from sim.benches.inside.checks import Mismatch, same
 from sim.benches.inside.signals import PAUSES
-from sim.image import result_bytes
+from sim.image import plane_bytes, result_bytes
 from sim.models.bus import BusJob, bus_cycles
 
 
@@ -75,6 +75,36 @@ async def large_jobs(dut: HierarchyObject, stall: str) -> None:
     await bench.run_jobs(3, large=True)
     if not bench.reads.crossed:
         raise Mismatch("The memory never had bursts of different IDs to interleave.")
+    bench.finish()
+
+
+@cocotb.test
+async def queues_go_round(dut: HierarchyObject) -> None:
+    """More beats go through each reader of an operand than its queue has places; and what can wait there does, while
+    no results are taken."""
+    bench = MemoryBench(dut)
+    await bench.start()
+    places = bench.places()
+    sample = bench.random_job(large=True, tiles=1)
+    words = len(next(sample.w_words())["w_labels"])
+    beats = min(plane_bytes(bench.design, "w", words)) // bench.beat
+    tiles = -(-(max(places) + bench.design.burst) // beats)
+    lap = 0
+    while min(bench.read_by[reader] - depth for reader, depth in enumerate(places)) <= 0 or lap < bench.blocks // 5:
+        chosen = [bench.random_job(large=True, tiles=count) for count in (tiles, 1, 1, 1)]
+        jobs = [(job, bench.lay_out(job)) for job in chosen]
+        bench.writes.w_channel.pause = True
+        for job, addresses in jobs:
+            await bench.submit(job, addresses)
+        before = -1
+        while bench.asked != before:
+            before = bench.asked
+            await bench.cycles(200)
+        bench.writes.w_channel.pause = False
+        await bench.driver.until("status", lambda status: not status["busy"])
+        for i, (job, addresses) in enumerate(jobs):
+            bench.check(f"job {i} of {job.shape}", job, addresses)
+        tiles, lap = 1, lap + 1
     bench.finish()
 
 
@@ -224,10 +254,10 @@ async def reset_midway(dut: HierarchyObject, stall: str) -> None:
     for turn in range(max(6, bench.blocks // 3)):
         blocked = channels[turn // 2 % 4]
         blocked.pause = turn % 2 == 1
-        for large in (False, True, False):
+        for large in (False, True, True, True):
             job = bench.random_job(large=large)
             await bench.submit(job, bench.lay_out(job))
-        await bench.cycles(int(bench.rng.integers(0, 300)))
+        await bench.cycles(int(bench.rng.integers(0, 2000 if blocked.pause else 300)))
         await bench.check_reset()
         blocked.pause = False
         await bench.idle()

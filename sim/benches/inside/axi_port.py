@@ -11,7 +11,9 @@ from cocotbext.axi import AxiReadBus, AxiWriteBus
 from cocotbext.axi.sparse_memory import SparseMemory
 
 from hw.axi.ports import INCR
+from hw.axi.read import reader_shapes
 from hw.axi.write import outstanding
+from hw.engine.banks import w_word, x_word
 from sim.benches.inside.axi_common import AxiBench, Channel
 from sim.benches.inside.axi_slave import Failures, ReadSide, WriteSide
 from sim.benches.inside.checks import Mismatch, RuleBroken, same
@@ -41,6 +43,8 @@ class PortBench(AxiBench):
             self.pause(*(getattr(side, f"{name}_channel") for name in names))
         self.asked = 0
         """Bursts that were read."""
+        self.read_by: Counter[int] = Counter()
+        """Beats that were asked for, by reader."""
         self.strays: list[str] = []
         """What was read that is no part of an operand, told at the end: a rule of the bus that it breaks says more."""
         self.unanswered = 0
@@ -61,6 +65,11 @@ class PortBench(AxiBench):
         self.watch("m_axi_mem_w", ("data", "strb", "last"), independent=independent)
         self.beat = self.design.bus_bits // 8
         self.next_address = int(self.rng.integers(15 << (self.design.address_bits - 4), dtype=np.uint64))
+
+    def places(self) -> list[int]:
+        """Of the queue of each reader of an operand, in beats."""
+        words = (x_word(self.design), w_word(self.design))
+        return [shape.depth for word in words for shape in reader_shapes(self.design, word).values()]
 
     def place(self, size: int) -> int:
         """An aligned address with room for `size` bytes, anywhere, often just before 4 KiB or 4 GiB end."""
@@ -146,6 +155,7 @@ class PortBench(AxiBench):
 
     def _ask(self, cycle: int, burst: Beat) -> None:
         self.asked += 1
+        self.read_by[burst["id"]] += burst["len"] + 1
         self._check_burst(cycle, burst)
         end = burst["addr"] + (burst["len"] + 1) * self.beat
         at = bisect.bisect(self.planes, burst["addr"], key=lambda plane: plane[0])
