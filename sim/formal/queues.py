@@ -198,7 +198,7 @@ QUEUES = (
         "a queue in a block memory",
         block_queue,
         dict.fromkeys(
-            (2, 3, 4, 32), Bug("words go that nobody takes", r"assign get = (.*) & .*;", r"assign get = \1;")
+            (2, 3, 4, 32, 64), Bug("words go that nobody takes", r"assign get = (.*) & .*;", r"assign get = \1;")
         ),
     ),
     (

@@ -74,6 +74,7 @@ def test_claims_on_the_encoder_are_on_the_verilog_that_is_changed():
     [
         ("axi_write", "queue_fifo_8", r".*\.queue", 15),
         ("axi_write", "queue_block_32", r".*\.core", 15),
+        ("axi_read", "queue_block_64", r".*\.core", 15),
         ("rotator", "queue_trusting_2", r".*\.core", 9),
         ("rotator", "queue_trusting_4", r".*\.core", 15),
     ],
