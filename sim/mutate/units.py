@@ -89,7 +89,11 @@ WRITER_QUEUES = {
 }
 """What there is to say of the queues of the writer of results."""
 
-READER_QUEUES = {r".*\.read\.\w+\.queue": (f"queue_block_{SMALL.prefetch}",)}
+READING = r".*\.(read(\.w_labels(\..*)?)?|image_w)"
+"""The port that reads, and of its readers, which differ in widths only, the one that has several planes to read, each
+in several bursts, and cuts words that beats do not fit."""
+
+READER_QUEUES = {r".*\.read\.\w+\.queue": (f"queue_block_{STRIDED.prefetch}",)}
 """What there is to say of the queues of readers."""
 
 ROTATOR_QUEUES = {rf".*\.between_{depth}": (f"queue_trusting_{depth}",) for depth in (2, 4)}
@@ -107,7 +111,7 @@ UNITS = {
         Unit("rotator", "front_end", SERIAL, r".*\.rotator(\..*)?", 50, claims=ROTATOR_QUEUES),
         Unit("sequencer", "accelerator", BOTH, r".*\.(engine|planner)", 10),
         Unit("banks", "accelerator", SMALL, r".*\.engine\.(turns|follow|keeper|queue).*", 10),
-        Unit("axi_read", "axi_memory", SMALL, r".*\.(read(\..*)?|image_.*)", 4, claims=READER_QUEUES),
+        Unit("axi_read", "axi_memory", STRIDED, READING, 4, claims=READER_QUEUES),
         Unit("axi_write", "axi_memory", STRIDED, r".*\.(write(\..*)?|results)", 4, claims=WRITER_QUEUES),
         Unit("control", "axi_memory", SMALL, r".*\.control(\..*)?", 4),
         Unit("jobs", "axi_control", SMALL, r".*\.control(\.(queue|ring))?", 4),
