@@ -61,12 +61,12 @@ class Unit:
         return re.fullmatch(self.modules, module.removeprefix(top)) is not None
 
 
-SERIAL = replace(
+GIVEN = replace(
     SMALL,
-    name="uneven_serial",
-    front_end=FrontEndRules(format=SMALL.format, length=64, scale="rms", row_blocks=32, candidates="serial"),
+    name="uneven_given",
+    front_end=FrontEndRules(format=SMALL.format, length=64, scale="host"),
 )
-"""The small design with a front end that takes a block every few cycles, and whose transform joins eight blocks."""
+"""The small design with a front end whose transform joins eight blocks, which come with gaps: their scale is known."""
 
 BOTH = replace(SMALL, name="uneven_both", rows=4, activations=("packed", "int8"))
 """The small design with int8 activations as well, and so many rows that tiles of several beats have to wait, too."""
@@ -108,7 +108,7 @@ UNITS = {
         Unit("stationary_array", "accelerator", STATIONARY, r".*\.engine\.array|__stationary_cell_.*", 10),
         Unit("encoder", "encoder", SMALL, r"\.core|__candidate_.*", 50, claims={".*": ENCODER}),
         Unit("scaler", "front_end", SMALL, r".*\.scaler", 50),
-        Unit("rotator", "front_end", SERIAL, r".*\.rotator(\..*)?", 50, claims=ROTATOR_QUEUES),
+        Unit("rotator", "front_end", GIVEN, r".*\.rotator(\..*)?", 50, claims=ROTATOR_QUEUES),
         Unit("sequencer", "accelerator", BOTH, r".*\.(engine|planner)", 10),
         Unit("banks", "accelerator", SMALL, r".*\.engine\.(turns|follow|keeper|queue).*", 10),
         Unit("axi_read", "axi_memory", STRIDED, READING, 4, claims=READER_QUEUES),
