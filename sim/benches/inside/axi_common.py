@@ -143,18 +143,18 @@ class AxiBench(Testbench):
             cocotb.start_soon(watch_independence(self, channel))
 
     def random_job(self, *, large: bool = False, tiles: int = 0) -> Job:
-        """A product that is one job, of a kind that the design takes: small, or as large as a bank, of many tiles; of
-        so many, if they are given."""
+        """A product that is one job, of a kind that the design takes: small, or as large as a bank, of many tiles; or of
+        `tiles`, with rows as long as can be."""
         design, rng = self.design, self.rng
         stationary = design.dataflow == "ws"
         int8 = str(rng.choice(design.activations)) == "int8"
         words = design.x_depth // (1 + int8)
         highest = min(design.panel_rows, words * (1 if stationary else design.rows))
-        m = highest if large else int(rng.integers(1, min(highest, 3 * design.rows) + 1))
+        m = highest if large else int(rng.integers(1, min(highest, (1 if tiles else 3) * design.rows) + 1))
         n = (tiles or (12 if large else int(rng.integers(1, 4)))) * design.cols - int(rng.integers(design.cols))
         units = m if stationary else -(-m // design.rows)
         most = min(words // units, design.w_depth or design.x_depth) * (design.rows if stationary else 1)
-        k = most if large else int(rng.integers(1, min(most, 6) + 1))
+        k = most if large or tiles else int(rng.integers(1, min(most, 6) + 1))
         w = random_matrix(design.format, n, k, rng)
         if not int8:
             return self.expected(Job(design, random_matrix(design.format, m, k, rng), w))

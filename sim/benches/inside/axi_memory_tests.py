@@ -1,5 +1,6 @@
 """The accelerator with a memory port against `golden.matmul`: a memory that stalls, reorders and fails."""
 
+import itertools
 from typing import Any
 
 import cocotb
@@ -84,14 +85,11 @@ async def queues_go_round(dut: HierarchyObject) -> None:
     no results are taken."""
     bench = MemoryBench(dut)
     await bench.start()
-    places = bench.places()
-    sample = bench.random_job(large=True, tiles=1)
-    words = len(next(sample.w_words())["w_labels"])
+    words = len(next(bench.random_job(tiles=1).w_words())["w_labels"])
     beats = min(plane_bytes(bench.design, "w", words)) // bench.beat
-    tiles = -(-(max(places) + bench.design.burst) // beats)
-    lap = 0
-    while min(bench.read_by[reader] - depth for reader, depth in enumerate(places)) <= 0 or lap < bench.blocks // 5:
-        chosen = [bench.random_job(large=True, tiles=count) for count in (tiles, 1, 1, 1)]
+    tiles, lap = -(-(max(bench.places()) + bench.design.burst) // beats), 0
+    while not bench.went_round() or lap < bench.blocks // 5:
+        chosen = [bench.random_job(tiles=tiles), *(bench.random_job(large=True, tiles=1) for _ in range(3))]
         jobs = [(job, bench.lay_out(job)) for job in chosen]
         bench.writes.w_channel.pause = True
         for job, addresses in jobs:
@@ -105,6 +103,32 @@ async def queues_go_round(dut: HierarchyObject) -> None:
         for i, (job, addresses) in enumerate(jobs):
             bench.check(f"job {i} of {job.shape}", job, addresses)
         tiles, lap = 1, lap + 1
+    bench.finish()
+
+
+@cocotb.test
+async def readers_take_turns(dut: HierarchyObject) -> None:
+    """No reader has a burst taken, and then another one, while others ask, however long an address waits."""
+    bench = MemoryBench(dut)
+    await bench.start()
+    for wait in range(3, 8):
+        jobs = [(job, bench.lay_out(job)) for job in (bench.random_job(large=True, tiles=4) for _ in range(3))]
+        bench.reads.ar_channel.pause = bench.reads.r_channel.pause = True
+        for job, addresses in jobs:
+            await bench.submit(job, addresses)
+        await bench.cycles(100)
+        begin = bench.asked
+        bench.reads.ar_channel.set_pause_generator(itertools.cycle([False, *[True] * wait]))
+        await bench.cycles(300 * wait)
+        asked = [reader for reader, _ in bench.asked_by[begin:]]
+        for at, (one, other) in enumerate(itertools.pairwise(asked)):
+            if one == other and set(asked[at:]) != {one}:
+                raise Mismatch(f"Reader {one} had two turns, but others asked as well: {asked}.")
+        bench.reads.ar_channel.clear_pause_generator()
+        bench.reads.ar_channel.pause = bench.reads.r_channel.pause = False
+        await bench.driver.until("status", lambda status: not status["busy"])
+        for i, (job, addresses) in enumerate(jobs):
+            bench.check(f"job {i} of {job.shape}", job, addresses)
     bench.finish()
 
 

@@ -43,8 +43,8 @@ class PortBench(AxiBench):
             self.pause(*(getattr(side, f"{name}_channel") for name in names))
         self.asked = 0
         """Bursts that were read."""
-        self.read_by: Counter[int] = Counter()
-        """Beats that were asked for, by reader."""
+        self.asked_by: list[tuple[int, int]] = []
+        """Whose they are, by the number of the reader, and how many beats they have."""
         self.strays: list[str] = []
         """What was read that is no part of an operand, told at the end: a rule of the bus that it breaks says more."""
         self.unanswered = 0
@@ -70,6 +70,13 @@ class PortBench(AxiBench):
         """Of the queue of each reader of an operand, in beats."""
         words = (x_word(self.design), w_word(self.design))
         return [shape.depth for word in words for shape in reader_shapes(self.design, word).values()]
+
+    def went_round(self) -> bool:
+        """Whether more beats went through each of these queues than it has places."""
+        beats: Counter[int] = Counter()
+        for reader, more in self.asked_by:
+            beats[reader] += more
+        return all(beats[reader] > depth for reader, depth in enumerate(self.places()))
 
     def place(self, size: int) -> int:
         """An aligned address with room for `size` bytes, anywhere, often just before 4 KiB or 4 GiB end."""
@@ -155,7 +162,7 @@ class PortBench(AxiBench):
 
     def _ask(self, cycle: int, burst: Beat) -> None:
         self.asked += 1
-        self.read_by[burst["id"]] += burst["len"] + 1
+        self.asked_by.append((burst["id"], burst["len"] + 1))
         self._check_burst(cycle, burst)
         end = burst["addr"] + (burst["len"] + 1) * self.beat
         at = bisect.bisect(self.planes, burst["addr"], key=lambda plane: plane[0])
