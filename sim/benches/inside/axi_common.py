@@ -143,8 +143,8 @@ class AxiBench(Testbench):
             cocotb.start_soon(watch_independence(self, channel))
 
     def random_job(self, *, large: bool = False, tiles: int = 0) -> Job:
-        """A product that is one job, of a kind that the design takes: small, or as large as a bank, of many tiles; or of
-        `tiles`, with rows as long as can be."""
+        """A product that is one job, of a kind that the design takes: small, or as large as a bank, of many tiles; or,
+        with rows as long as can be, of so many."""
         design, rng = self.design, self.rng
         stationary = design.dataflow == "ws"
         int8 = str(rng.choice(design.activations)) == "int8"
