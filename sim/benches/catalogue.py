@@ -14,7 +14,7 @@ from hw.array.operands import job_bits
 from hw.array.output_stationary import OutputStationaryArray
 from hw.codec.decoder import Decoder
 from hw.codec.encoder import Encoder
-from hw.codec.frontend import FrontEnd
+from hw.codec.frontend import FrontEnd, Scaler
 from hw.design import DesignPoint
 from hw.generate import Generated, generate, generate_axi, generate_design
 from sim.benches.gated import generate_gated
@@ -126,6 +126,13 @@ def _encoder(design: DesignPoint | Format) -> Generated:
     return generate(encoder, "bench_encoder", design=point.as_dict(), **about)
 
 
+@cache
+def _scaler(design: DesignPoint | Format) -> Generated:
+    point = _with_front_end(point_of(design, "scaler"))
+    assert point.front_end is not None
+    return generate(Scaler(point.front_end), "bench_scaler", design=point.as_dict(), latency=Scaler.LATENCY)
+
+
 def _with_front_end(point: DesignPoint) -> DesignPoint:
     """A design with a front end, its own if it has one."""
     if point.front_end:
@@ -152,6 +159,7 @@ BENCHES = {
     "cell": Bench("sim.benches.inside.cell_tests", 2000, _cell),
     "array": Bench("sim.benches.inside.array_tests", 500, _array, lambda design: design.dataflow == "os"),
     "front_end": Bench("sim.benches.inside.front_end_tests", 300, _front_end, lambda design: design.packed),
+    "scaler": Bench("sim.benches.inside.scaler_tests", 500, _scaler, lambda design: design.packed),
     "encoder": Bench("sim.benches.inside.encoder_tests", 500, _encoder, lambda design: design.packed),
     "accelerator": Bench("sim.benches.inside.accelerator_tests", 300, _accelerator),
     "axi_memory": Bench("sim.benches.inside.axi_memory_tests", 50, _axi_memory),

@@ -110,7 +110,7 @@ UNITS = {
         Unit("array", "array", SMALL, r"\.core|__norm_.*", 60, points={"__norm_.*": "i"}),
         Unit("stationary_array", "accelerator", STATIONARY, r".*\.engine\.array|__stationary_cell_.*", 10),
         Unit("encoder", "encoder", SMALL, r"\.core|__candidate_.*", 50, claims={".*": ENCODER}),
-        Unit("scaler", "front_end", GIVEN, r".*\.scaler", 50),
+        Unit("scaler", "scaler", SMALL, r"\.core", 50),
         Unit("rotator", "front_end", GIVEN, r".*\.rotator(\..*)?", 50, claims=ROTATOR_QUEUES),
         Unit("sequencer", "accelerator", BOTH, r".*\.(engine|planner)", 10),
         Unit("banks", "accelerator", SMALL, r".*\.engine\.(turns|follow|keeper|queue).*", 10),
