@@ -238,12 +238,13 @@ class Flat(wiring.Component):
     """A component behind flat ports with readable names, for Verilog.
 
     A stream `x` with payload fields f and g becomes `x_valid`, `x_ready`, `x_f`, `x_g` (`x_payload` where the payload
-    has no fields); any other member becomes a port of its own name. Streams that are always ready have no `x_ready`.
+    has no fields), without `x_ready` if it is always ready; a bus `b` with a signal f becomes `b_f`, and so on; a port
+    keeps its name.
 
     Parameters
     ----------
     component : Component
-        Its members are ports and streams.
+        Its members are ports, streams and buses.
 
     Attributes
     ----------
@@ -265,6 +266,10 @@ class Flat(wiring.Component):
             value = getattr(component, name)
             if member.is_port:
                 add(name, value, member.flow)
+                continue
+            if not isinstance(member.signature, stream.Signature):
+                for part, line in member.signature.members.items():
+                    add(f"{name}_{part}", getattr(value, part), member.flow if line.flow == Out else member.flow.flip())
                 continue
             forward, back = member.flow, member.flow.flip()
             add(f"{name}_valid", value.valid, forward)

@@ -15,12 +15,11 @@ from hw.axi.codes import CodesOut
 from hw.axi.core import Core, Top
 from hw.axi.map import COLUMNS, ROWS, STRIDE_BITS, along, descriptor_layout
 from hw.axi.ports import ADDRESS_BITS, RESPONSE_BITS, PortRegisters, forward, memory
-from hw.axi.read import Reader, ReaderShape, ReadMaster, id_bits, reader_shapes, tag_bits
+from hw.axi.read import Reader, ReaderShape, ReadMaster, id_bits, operand_shapes, tag_bits
 from hw.axi.ring import fetch_layout
 from hw.axi.write import WriteMaster
 from hw.design import LEAST_PREFETCH, DesignPoint
 from hw.engine.accelerator import Routed, raw_sink
-from hw.engine.banks import w_word, x_word
 from hw.engine.counters import COUNTER_BITS
 from hw.engine.output import OutputStage
 from hw.engine.planner import FIELD_BITS
@@ -135,11 +134,7 @@ class MemoryCore(Core):
         plan = plans.payload
         places = data.View(along(design), plan.tag)
 
-        words = {"x": x_word(design), "w": w_word(design)}
-        shapes = {
-            f"{side}_{name}": shape for side in words for name, shape in reader_shapes(design, words[side]).items()
-        }
-        shapes |= finishing_shapes(design)
+        shapes = operand_shapes(design) | finishing_shapes(design)
         if design.front_end:
             shapes[RAW] = raw_shape(design)
         if design.ring:

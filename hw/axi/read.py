@@ -14,6 +14,7 @@ from hw.axi.gearbox import Gearbox
 from hw.axi.map import TAG_BITS
 from hw.axi.ports import ADDRESS_BITS, INCR, read
 from hw.design import LEAST_PREFETCH, DesignPoint
+from hw.engine.banks import w_word, x_word
 from hw.engine.planner import FIELD_BITS
 from hw.streams import BlockQueue, Skid, broadcast
 from hw.values import unreset
@@ -82,6 +83,14 @@ def reader_shapes(design: DesignPoint, word: data.StructLayout) -> dict[str, Rea
         depth = design.prefetch if bits == widest else max(LEAST_PREFETCH, 2 * burst, share)
         shapes[name] = ReaderShape(bits, design.bus_bits, burst, depth, jobs, tag_bits(design))
     return shapes
+
+
+def operand_shapes(design: DesignPoint) -> dict[str, ReaderShape]:
+    """The readers of both operands: of each of their planes, those of activations first."""
+    words = {"x": x_word(design), "w": w_word(design)}
+    return {
+        f"{side}_{name}": shape for side, word in words.items() for name, shape in reader_shapes(design, word).items()
+    }
 
 
 class Reader(wiring.Component):

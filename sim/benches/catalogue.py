@@ -12,6 +12,7 @@ from hw.array.cells import output_stationary_cell
 from hw.array.edges import latency
 from hw.array.operands import job_bits
 from hw.array.output_stationary import OutputStationaryArray
+from hw.axi.read import ReadMaster, id_bits, operand_shapes
 from hw.codec.decoder import Decoder
 from hw.codec.encoder import Encoder
 from hw.codec.frontend import FrontEnd, Scaler
@@ -89,6 +90,13 @@ def with_example(generated: Generated) -> Generated:
 
 
 @cache
+def _axi_read(design: DesignPoint | Format) -> Generated:
+    point = point_of(design, "AXI port that reads")
+    reads = ReadMaster(operand_shapes(point), point.axcache, id_bits(point))
+    return generate(reads, "bench_axi_read", design=point.as_dict())
+
+
+@cache
 def _axi_stream(design: DesignPoint | Format) -> Generated:
     return generate_axi(replace(point_of(design, "AXI stream top"), output=None), "axis")
 
@@ -162,6 +170,7 @@ BENCHES = {
     "scaler": Bench("sim.benches.inside.scaler_tests", 500, _scaler, lambda design: design.packed),
     "encoder": Bench("sim.benches.inside.encoder_tests", 500, _encoder, lambda design: design.packed),
     "accelerator": Bench("sim.benches.inside.accelerator_tests", 300, _accelerator),
+    "axi_read": Bench("sim.benches.inside.axi_read_tests", 100, _axi_read),
     "axi_memory": Bench("sim.benches.inside.axi_memory_tests", 50, _axi_memory),
     "axi_control": Bench("sim.benches.inside.axi_control_tests", 50, _axi_control),
     "axi_stream": Bench("sim.benches.inside.axi_stream_tests", 50, _axi_stream),

@@ -74,9 +74,6 @@ BOTH = replace(SMALL, name="uneven_both", rows=4, activations=("packed", "int8")
 STRIDED = replace(SMALL, name="uneven_strided", cols=3, strides=True)
 """The small design with rows of results that words of the bus do not fit, and that can be written apart."""
 
-FILLED = replace(STRIDED, name="uneven_filled", w_depth=32)
-"""The same with so many steps that also the β of a tile of weights can end with a word of the bus."""
-
 DECODER = ("decoder_q16_deep", "decoder_q16_deep_pauses")
 """What there is to say of the decoder: of its stages, and of its pauses."""
 
@@ -92,11 +89,7 @@ WRITER_QUEUES = {
 }
 """What there is to say of the queues of the writer of results."""
 
-READING = r".*\.(read(\.w_labels(\..*)?)?|image_w)"
-"""The port that reads, and of its readers, which differ in widths only, the one that has several planes to read, each
-in several bursts, and cuts words that beats do not fit."""
-
-READER_QUEUES = {r".*\.read\.\w+\.queue": (f"queue_block_{FILLED.prefetch}",)}
+READER_QUEUES = {r".*\.queue": (f"queue_block_{SMALL.prefetch}",)}
 """What there is to say of the queues of readers."""
 
 ROTATOR_QUEUES = {rf".*\.between_{depth}": (f"queue_trusting_{depth}",) for depth in (2, 4)}
@@ -114,7 +107,7 @@ UNITS = {
         Unit("rotator", "front_end", GIVEN, r".*\.rotator(\..*)?", 50, claims=ROTATOR_QUEUES),
         Unit("sequencer", "accelerator", BOTH, r".*\.(engine|planner)", 10),
         Unit("banks", "accelerator", SMALL, r".*\.engine\.(turns|follow|keeper|queue).*", 10),
-        Unit("axi_read", "axi_memory", FILLED, READING, 4, claims=READER_QUEUES),
+        Unit("axi_read", "axi_read", SMALL, r"\.core(\..*)?", 10, claims=READER_QUEUES),
         Unit("axi_write", "axi_memory", STRIDED, r".*\.(write(\..*)?|results)", 4, claims=WRITER_QUEUES),
         Unit("control", "axi_memory", SMALL, r".*\.control(\..*)?", 4),
         Unit("jobs", "axi_control", SMALL, r".*\.control(\.(queue|ring))?", 4),

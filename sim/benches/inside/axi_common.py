@@ -92,8 +92,6 @@ class AxiBench(Testbench):
         self.reset_cycles += 1  # of the core as well
         self.irq = signal(dut, "irq")
         self.map = RegisterMap.from_dict(self.settings.description["top"], self.settings.description["registers"])
-        self.resets = {"reset": self.rst, "reset_active_level": bool(self.reset_level)}
-        """Has a model of cocotbext.axi forget what it was about when the design is reset."""
         self.master = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi_ctrl"), self.clock, **self.resets)
         for side, names in ((self.master.write_if, ("aw", "w", "b")), (self.master.read_if, ("ar", "r"))):
             self.pause(*(getattr(side, f"{name}_channel") for name in names))

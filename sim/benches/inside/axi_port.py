@@ -11,9 +11,8 @@ from cocotbext.axi import AxiReadBus, AxiWriteBus
 from cocotbext.axi.sparse_memory import SparseMemory
 
 from hw.axi.ports import INCR
-from hw.axi.read import reader_shapes
+from hw.axi.read import operand_shapes
 from hw.axi.write import outstanding
-from hw.engine.banks import w_word, x_word
 from sim.benches.inside.axi_common import AxiBench, Channel
 from sim.benches.inside.axi_slave import Failures, ReadSide, WriteSide
 from sim.benches.inside.checks import Mismatch, RuleBroken, same
@@ -68,8 +67,7 @@ class PortBench(AxiBench):
 
     def places(self) -> list[int]:
         """Of the queue of each reader of an operand, in beats."""
-        words = (x_word(self.design), w_word(self.design))
-        return [shape.depth for word in words for shape in reader_shapes(self.design, word).values()]
+        return [shape.depth for shape in operand_shapes(self.design).values()]
 
     def went_round(self) -> bool:
         """Whether more beats went through each of these queues than it has places."""

@@ -11,6 +11,7 @@ from cocotbext.axi.axi_slave import AxiSlaveRead, AxiSlaveWrite
 from cocotbext.axi.sparse_memory import SparseMemory
 
 from sim.benches.inside.axi_common import AxiBench
+from sim.benches.inside.testbench import Testbench
 
 WAITING = 32
 """Bursts that the memory accepts before it answers the first."""
@@ -59,7 +60,7 @@ class ReadSide(AxiSlaveRead):
     """Answers bursts of one ID in their order, those of different IDs in any order and beat by beat; or, if it is to be
     `exact`, all in their order, a beat in each cycle, and each after the latency or after the one before it."""
 
-    def __init__(self, bench: AxiBench, bus: Any, target: SparseMemory, failures: Failures, exact: bool):
+    def __init__(self, bench: Testbench, bus: Any, target: SparseMemory, failures: Failures, exact: bool):
         self.bench, self.failures, self.exact = bench, failures, exact
         self.gathers = False
         """Whether it waits for bursts of several IDs, until it has turned from one to another."""

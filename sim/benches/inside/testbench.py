@@ -71,6 +71,8 @@ class Testbench:
         self.clock, self.rst = cast("LogicObject", signal(dut, description["clock"])), signal(dut, description["reset"])
         self.reset_level = int(not description["reset"].endswith("n"))
         self.edge = RisingEdge(self.clock)
+        self.resets = {"reset": self.rst, "reset_active_level": bool(self.reset_level)}
+        """Has a model of cocotbext.axi forget what it was about when the design is reset."""
         self.streams = {s["name"]: Stream(dut, s) for s in description["streams"]}
         self.checked, self.reset_cycles = 0, 1
         self.cases: Counter[str] = Counter()
