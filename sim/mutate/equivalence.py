@@ -36,6 +36,9 @@ BUSY = 30
 CHOSEN = "chosen_mutant"
 """The input that says which mutant is there; none with 0."""
 
+INITIAL = re.compile(r"^ *initial begin$.*?^ *end$", re.DOTALL | re.MULTILINE)
+"""What memories hold at first: they are cut off."""
+
 SCRIPT = """
 hierarchy -top unit
 proc -noopt
@@ -143,7 +146,8 @@ def circuit(
         taken = [text for name, text in units.items() if _is_part(units, name, taken, lines)]
     stubs = [_stub(text) for name, text in units.items() if any(_instantiates(unit, name) for unit in whole)]
     with process.scratch() as folder:
-        (folder / "unit.v").write_text("\n".join([*whole, *stubs, ""]), encoding="utf-8")
+        text = INITIAL.sub("", "\n".join([*whole, *stubs, ""]))
+        (folder / "unit.v").write_text(text, encoding="utf-8")
         (folder / "script.ys").write_text(f"read_verilog unit.v\nrename {top} unit\n{SCRIPT}", encoding="utf-8")
         done = process.run([*command, "-q", "-l", "log.txt", "-s", "script.ys"], folder=folder)
         if done.code:
