@@ -107,9 +107,10 @@ class ScalerBench(Testbench):
 
 
 @cocotb.test
-async def every_multiplier(dut: HierarchyObject) -> None:
+@cocotb.parametrize(idle=("never", "random"))
+async def every_multiplier(dut: HierarchyObject, idle: str) -> None:
     """Every exponent with every mantissa, a few times."""
-    bench = ScalerBench(dut)
+    bench = ScalerBench(dut, idle)
     await bench.start()
     for _ in range(1 + bench.blocks // 100):
         mantissa, exponent = np.indices((1 << MANTISSA_BITS, 1 << bench.rules.exponent_bits)).reshape(2, -1)

@@ -21,7 +21,7 @@ from sim.benches.runner import run_bench
 
 # Few blocks: the benches with their own sizes are another command.
 BLOCKS = 20
-FEWER = {"axi_control": 5}  # each of its jobs is many accesses to registers
+FEWER = {"axi_control": 5, "axi_read": 10}  # each of whose jobs is many accesses to registers, or many beats
 
 GIVEN = replace(
     STATIONARY,

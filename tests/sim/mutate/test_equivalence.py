@@ -283,6 +283,14 @@ def test_small_modules_are_looked_into_and_memories_are_not():
     assert not proved(late, harmful, "top.queue", lines=NEAR)
 
 
+def test_what_a_memory_holds_at_first_does_not_matter():
+    table = "  initial begin\n    memory[0] = 4'h1;\n    memory[1] = 4'h2;\n  end\n"
+    assert (
+        proved(QUEUE.replace("  reg place = 1'h0;\n", f"{table}  reg place = 1'h0;\n"), {"put", "4'h1"}, "top.queue")
+        == set()
+    )
+
+
 def test_what_the_modules_around_give_it_is_known():
     assert outer(WITHIN, "top.inner") == ["top.middle", "top"]
     for ring, same in ((), set()), (["top.middle"], set()), (["top.middle", "top"], {"many"}):
