@@ -127,11 +127,13 @@ class ReadBench(Testbench):
             for _ in range(count):
                 side.send(int(self.rng.integers(1, 5)), int(self.rng.integers(1, most + 1)))
 
-    def fill(self) -> None:
-        """Queues for each reader what takes more beats than its queue has places."""
+    def fill(self, *, single: bool = False) -> None:
+        """Queues for each reader what takes more beats than its queue has places, all in one plane, or in planes of a
+        word each."""
         for side in self.sides:
-            words = (side.shape.depth + 2 * side.shape.burst) * side.shape.bus_bits // side.shape.word_bits
-            side.send(1, words)
+            shape = side.shape
+            beats = shape.depth + 2 * shape.burst
+            side.send(*((beats, 1) if single else (1, beats * shape.bus_bits // shape.word_bits)))
 
     async def empty(self) -> None:
         """Waits for all words."""
@@ -195,14 +197,13 @@ async def queues_fill(dut: HierarchyObject) -> None:
     """While nobody takes words, readers ask for as much as they have room for, and no more; then all goes on."""
     bench = ReadBench(dut)
     await bench.start()
-    for _ in range(max(2, bench.blocks // 10)):
+    for turn in range(max(2, bench.blocks // 10)):
         for side in bench.sides:
             side.sink.blocked = True
-        bench.fill()
-        await bench.cycles(8 * sum(side.shape.depth for side in bench.sides))
+        bench.fill(single=turn % 2 == 1)
+        await bench.cycles(4 * sum(side.shape.depth for side in bench.sides))
         for side in bench.sides:
-            asked = sum(plane.beats for plane in side.planes)
-            if asked == 0:
+            if not side.planes:
                 raise Mismatch(f"{side.name} asked for more than it has room for.")
             side.sink.blocked = False
         await bench.empty()
@@ -211,23 +212,38 @@ async def queues_fill(dut: HierarchyObject) -> None:
 
 @cocotb.test
 async def room_for_what_is_asked(dut: HierarchyObject) -> None:
-    """While the memory gives nothing, readers ask for as many beats as they have places, but for a burst at most."""
+    """While the memory gives nothing, readers ask for as many beats as they have places, but for those of a burst that
+    are too many; also after a reset in the middle of it."""
     bench = ReadBench(dut)
+    bench.reads.ar_channel.queue_occupancy_limit = -1
     await bench.start()
     for turn in range(max(4, bench.blocks // 5)):
         bench.reads.r_channel.pause = True
-        bench.fill()
-        await bench.cycles(8 * sum(side.shape.depth // side.shape.burst for side in bench.sides) + 50)
+        bench.fill(single=turn % 2 == 0)
+        await bench.cycles(4 * sum(side.shape.depth for side in bench.sides))
         for side in bench.sides:
-            least = side.shape.depth - side.shape.burst
-            if bench.missing[side.number] <= least:
-                raise Mismatch(f"{side.name} asked for {bench.missing[side.number]} beats, not for over {least}.")
+            shape = side.shape
+            burst = min(beats_of(1, shape.word_bits, shape.bus_bits), shape.burst) if turn % 2 == 0 else shape.burst
+            if bench.missing[side.number] <= shape.depth - burst:
+                raise Mismatch(f"{side.name} asked for {bench.missing[side.number]} beats of {shape.depth}.")
         bench.reads.r_channel.pause = False
-        if turn % 2:
+        if turn % 4 == 1:
+            await bench.empty()
+        else:
             await bench.cycles(int(bench.rng.integers(10, 100)))
             await bench.reset()
-        else:
-            await bench.empty()
+    bench.send(1)
+    await bench.done()
+
+
+@cocotb.test
+async def patient_consumers(dut: HierarchyObject) -> None:
+    """No word waits until somebody is ready for it."""
+    bench = ReadBench(dut)
+    for side in bench.sides:
+        side.sink.patient = True
+    await bench.start()
+    bench.send(3)
     await bench.done()
 
 
@@ -253,19 +269,21 @@ async def readers_take_turns(dut: HierarchyObject, wait: int) -> None:
 @cocotb.test
 @cocotb.parametrize(latency=(1, 20))
 async def full_throughput(dut: HierarchyObject, latency: int) -> None:
-    """A reader that is alone hands out a word in every cycle, or as many as come, from its first beats to its last."""
+    """A reader that is alone hands out a word in every cycle, or as many as come, from its first beats to its last, but
+    for a cycle from job to job."""
     bench = ReadBench(dut, exact=True)
     await bench.start()
     bench.reads.latency = latency
-    for side, planes in itertools.product(bench.sides, (1, 3)):
+    for side, planes, jobs in itertools.product(bench.sides, (1, 3), (1, 2)):
         shape, begin = side.shape, bench.cycle
         words = 100
         beats, first = (beats_of(count, shape.word_bits, shape.bus_bits) for count in (words, 1))
         side.came.clear()
-        side.send(planes, words, aligned=True)
+        for _ in range(jobs):
+            side.send(planes, words, aligned=True)
         await side.words.empty(beats)
         same(f"cycles until the first word of {side.name}", FIRST + latency + first, side.came[0] - begin, 16)
-        cycles = planes * max(words, beats) - (first - 1)
+        cycles = jobs * planes * max(words, beats) - (first - 1) + (jobs - 1)
         same(f"cycles from the first word of {side.name} to the last", cycles, side.came[-1] - side.came[0] + 1, 16)
     await bench.done()
 
