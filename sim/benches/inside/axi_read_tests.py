@@ -227,7 +227,7 @@ async def room_for_what_is_asked(dut: HierarchyObject) -> None:
             if bench.missing[side.number] <= shape.depth - burst:
                 raise Mismatch(f"{side.name} asked for {bench.missing[side.number]} beats of {shape.depth}.")
         bench.reads.r_channel.pause = False
-        if turn % 4 == 1:
+        if turn % 4 == 0:
             await bench.empty()
         else:
             await bench.cycles(int(bench.rng.integers(10, 100)))
