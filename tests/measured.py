@@ -50,7 +50,7 @@ NEVER = """Lines and branches that no test goes through, by the unit that they a
 
 REASONS = {
     r".*(engine\.decoder_\*|candidate_\*\.decoder)": "here nobody stops a decoder: a block is taken each cycle",
-    r".*\.[wx]_(labels|betas)\.gearbox": "a reader marks no word as the last; and of words as wide as beats none is left",
+    r".*\.[wx]_(labels|betas)\.gearbox": "no word is marked as the last; of words as wide as beats none is left",
     r".*accelerator\.engine(\.keeper)?": "sums that stay on chip are what the tests of `accelerator` are about",
 }
 """Why, by units."""
