@@ -14,6 +14,7 @@ from sim.studies.store import Store, key_of, same
 try:
     import dask
     from distributed import Client, LocalCluster, as_completed
+    from distributed.comm import CommClosedError
     from distributed.scheduler import KilledWorker
 except ImportError as error:
     raise ToolError("Dask is missing; install it with: pip install 'gosset[explore]'.") from error
@@ -114,7 +115,7 @@ def _on(
                 store.put(key, missing[key], result)
             results[key] = result
             advance(1)
-    except CancelledError as error:
+    except (CancelledError, CommClosedError) as error:  # the latter while a result was on its way
         raise ToolError("The scheduler has gone; what was computed is in the store: start it again.") from error
     except KilledWorker as error:
         raise ToolError(f"A task made several workers die, and is given up: {error}.") from error

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import CancelledError
 from contextlib import suppress
+from unittest import mock
 
 import pytest
 
@@ -14,7 +16,8 @@ from golden.errors import GossetError, ToolError
 from sim.studies.store import Store, key_of
 from tests.children import listens
 
-pytest.importorskip("distributed")
+CommClosedError = pytest.importorskip("distributed.comm").CommClosedError
+cluster_of_dask = pytest.importorskip("sim.studies.cluster")
 
 
 def start(tmp_path, count, seconds, *scheduler, **given):
@@ -69,6 +72,17 @@ def cluster(port):
     )  # fmt: skip
     worker = ("distributed.cli.dask_worker", address, "--nthreads", 1, "--no-dashboard", "--death-timeout", 20)
     return address, [scheduler, *(python(*worker, **quiet) for _ in range(2))]
+
+
+@pytest.mark.parametrize("end", [CancelledError, CommClosedError])
+def test_a_scheduler_that_goes_while_a_result_is_on_its_way(end, tmp_path, monkeypatch):
+    client = mock.Mock()
+    client.submit.return_value.result.side_effect = end("Stream is closed")
+    monkeypatch.setattr(cluster_of_dask, "_connect", lambda scheduler: client)
+    monkeypatch.setattr(cluster_of_dask, "as_completed", list)
+    with pytest.raises(ToolError, match="The scheduler has gone"):
+        cluster_of_dask.run_tasks(dict, [1], Store(tmp_path / "s.sqlite"), scheduler="tcp://127.0.0.1:1")
+    client.close.assert_called_once()
 
 
 def test_a_cluster_of_others_whose_worker_and_scheduler_are_killed(tmp_path):
