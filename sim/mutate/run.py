@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import as_completed
@@ -33,6 +34,12 @@ CLAIM_LIMIT = 300.0
 
 WANTED = 0.98
 """Of the mutants that are none of the equivalent ones, the share that a testbench has to find."""
+
+BEGIN = "unlike"
+"""How registers begin in a testbench of mutants, see `with_mutants`."""
+
+REGISTER = re.compile(r"^( *reg (?:\[\d+:0\] )?\S+ +?= )(\d+)'h([0-9a-f]+);", re.MULTILINE)
+"""A register and how it begins."""
 
 TIMES = 10
 """How much larger the testbench is for what it does not find."""
@@ -114,9 +121,15 @@ def mutants_of(unit: Unit, generated: Generated, count: int, seed: int) -> tuple
 
 
 def with_mutants(generated: Generated, mutants: Sequence[Mutant]) -> Generated:
-    """The Verilog with all mutants, and with an input that says which of them is there."""
+    """The Verilog with all mutants, with an input that says which of them is there, and with registers that begin as a
+    reset would not leave them: those that it does not reach are seen, as they are on a chip, where they begin as
+    anything."""
+
+    def unlike(found: re.Match[str]) -> str:
+        return f"{found[1]}{found[2]}'h{(1 << int(found[2])) - 1 - int(found[3], 16):x};"
+
     top = generated.description["top"]
-    text = planted(generated.verilog, mutants, f"{top}.{equivalence.CHOSEN}")
+    text = planted(REGISTER.sub(unlike, generated.verilog), mutants, f"{top}.{equivalence.CHOSEN}")
     head, _, body = text.partition(");\n")
     head = head.replace(f"module {top}(", f"module {top}({equivalence.CHOSEN}, ", 1)
     ports = f"  input [15:0] {equivalence.CHOSEN};\n  wire [15:0] {equivalence.CHOSEN};\n"
@@ -173,7 +186,7 @@ def _bench(
 ) -> dict[Mutant, dict[str, Any]]:
     """What the testbench, at a size, says of those mutants that are wanted, and of which the store does not say it yet;
     what becomes of each is written down as soon as it is known. All `mutants` are in the Verilog."""
-    keys = {mutant: key(generated, mutant, _made_of(unit.bench), blocks) for mutant in wanted}
+    keys = {mutant: key(generated, mutant, BEGIN, _made_of(unit.bench), blocks) for mutant in wanted}
     numbers = [i for i, mutant in enumerate(mutants, 1) if mutant in keys and keys[mutant] not in store.lines]
     with ui(len(wanted)) as advance:
         advance(len(wanted) - len(numbers))
