@@ -41,6 +41,18 @@ def test_mutants_are_killed_or_equivalent_and_not_tried_twice(tmp_path, monkeypa
     assert run([TINY], 20, 1, tmp_path, silent)["units"] == report["units"]
 
 
+def test_no_bit_of_a_register_begins_as_a_reset_leaves_it():
+    generated = TINY.generated()
+    sound, changed = (
+        re.findall(r"^ *reg .*?(\S+) += \d+'h(\w+);", text, re.MULTILINE)
+        for text in (generated.verilog, module.with_mutants(generated, []).verilog)
+    )
+    assert len(sound) > 10 and [name for name, _ in sound] == [name for name, _ in changed]
+    assert all(
+        int(one, 16) & int(other, 16) == 0 < int(other, 16) for (_, one), (_, other) in zip(sound, changed, strict=True)
+    )
+
+
 def test_a_broken_store_is_read_as_far_as_it_goes(tmp_path):
     path = tmp_path / "mutants.jsonl"
     path.write_text('{"key": "a", "test": ""}\nnonsense\n{"key": "b", "te', encoding="utf-8")
