@@ -14,11 +14,12 @@ MUTANTS = """## Mutants: how much the testbenches see
 
 `make mutate` (`gosset mutate`) changes the generated Verilog in one place at a time and runs the unit's testbench, the
 one of `gosset bench`, first small, then ten times as large; registers begin as a reset would not leave them, so that
-those that it does not reach are seen. A mutant is **killed** if a test fails. Of one that no test finds, a solver tries to prove that it is **equivalent**: that nothing outside the module, or the modules around it, can
-tell it from what it is made of, where a stream's payload may be anything while it is not valid; also with the small
-modules in it, and with what the values of registers say; or, of decoder, encoder and some queues, that the claims above
-hold of the mutant as well. What is neither has **survived**: the testbench does not find it, or the proof does not;
-which of the two is said below where it is known. The changes are of these kinds:
+those that it does not reach are seen. A mutant is **killed** if a test fails. Of one that no test finds, a solver tries
+to prove that it is **equivalent**: that nothing outside the module, or the modules around it, can tell it from what it
+is made of, where a stream's payload may be anything while it is not valid; also with the small modules in it, and with
+what the values of registers say; or, of decoder, encoder and some queues, that the claims above hold of the mutant as
+well. What is neither has **survived**: the testbench does not find it, or the proof does not; which of the two is said
+below where it is known. The changes are of these kinds:
 
 {kinds}.
 
