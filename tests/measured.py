@@ -7,7 +7,7 @@ from typing import Any
 
 from fpga.benches.catalogue import add
 from sim.mutate.mutants import KINDS
-from sim.mutate.run import score
+from sim.mutate.run import BEGIN, score
 from sim.mutate.units import UNITS, Unit
 
 MUTANTS = """## Mutants: how much the testbenches see
@@ -29,7 +29,7 @@ below where it is known. The changes are of these kinds:
 
 {tools}, seed {seed}. All mutants of a unit are in one simulation, which splits into a process for each of them when its
 first test begins, as many at a time as there are processors. A module that is instantiated several times is changed in
-all its places. {missing}
+all its places. {missing}{before}
 
 Survivors, as they are in the Verilog:
 
@@ -84,7 +84,9 @@ def mutants(report: dict[str, Any], reasons: dict[str, dict[str, str]]) -> str:
             why = reasons.get(name, {}).get(change, "not known")
             survivors.append(f"- {place}: `{change}` (was `{one['sound']}`): {why}.")
     about, missing = report["about"], [name for name in units() if name not in report["units"]]
+    before = [name for name, unit in report["units"].items() if unit.get("begin") != BEGIN]
     return MUTANTS.format(
+        before=f" Registers still began as a reset leaves them in {', '.join(before)}." if before else "",
         missing=f"Not measured yet: {', '.join(missing)}." if missing else "",
         kinds="; ".join(KINDS.values()),
         rows="\n".join(rows),

@@ -326,8 +326,8 @@ def run(
 def entry(unit: Unit, tried: list[Tried], every: int) -> dict[str, Any]:
     """What a report says of a unit.
 
-    `bench`, `design` and `blocks` say how its mutants were tried; `possible` how many there are, `mutants` how many
-    were tried, `killed` and `equivalent` how many of those; `killed_by` counts by test; `survivors` are listed.
+    `bench`, `design`, `blocks` and `begin` say how its mutants were tried; `possible` how many there are, `mutants` how
+    many were tried, `killed` and `equivalent` how many of those; `killed_by` counts by test; `survivors` are listed.
     """
     of = {status: [t for t in tried if t.status == status] for status in ("killed", "equivalent", "survived")}
     killers: dict[str, int] = {}
@@ -337,6 +337,7 @@ def entry(unit: Unit, tried: list[Tried], every: int) -> dict[str, Any]:
         "bench": unit.bench,
         "design": unit.design.name,
         "blocks": unit.blocks,
+        "begin": BEGIN,
         "possible": every,
         "mutants": len(tried),
         "killed": len(of["killed"]),
