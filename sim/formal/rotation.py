@@ -1,5 +1,6 @@
 """Claims on the rotator: its signs, its sums and differences, and how it uses the queues between its blocks."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from amaranth import Cat, Mux, Signal, Value, signed
@@ -19,6 +20,17 @@ STEPS = (1, 2, 4)
 """Distances of what is added and subtracted, in their order."""
 
 
+def within(h: Harness, before: Sequence[Value], out: Sequence[Value]) -> None:
+    """The three stages within a block, each from the registers before it, and what comes out of them."""
+    for k in STEPS:
+        after = [h.probe(f"dut.core.within_{k}_{j}").as_signed() for j in range(DIM)]
+        for j in range(DIM):
+            made = before[j ^ k] - before[j] if j & k else before[j] + before[j ^ k]
+            h.prove(f"step {k}, {j}", after[j] == h.past(made))
+        before = after
+    h.prove("the last step comes out", Cat(a == b for a, b in zip(out, before, strict=True)).all())
+
+
 def rotated(rules: FrontEndRules, h: Harness) -> None:
     """The signs; and the three stages of sums and differences, each from the registers before it."""
     dut = h.place(Rotator(rules))
@@ -26,14 +38,7 @@ def rotated(rules: FrontEndRules, h: Harness) -> None:
     before = [h.probe(f"dut.core.signed_{i}").as_signed() for i in range(DIM)]
     for i, (v, sign) in enumerate(zip(x, dut.seed[:DIM], strict=True)):
         h.prove(f"sign {i}", before[i] == h.past(Mux(sign, Mux(-v > most, most, -v), v), 2))
-    for k in STEPS:
-        after = [h.probe(f"dut.core.within_{k}_{j}").as_signed() for j in range(DIM)]
-        for j in range(DIM):
-            made = before[j ^ k] - before[j] if j & k else before[j] + before[j ^ k]
-            h.prove(f"step {k}, {j}", after[j] == h.past(made))
-        before = after
-    out = lanes(dut.o_w, rules.word_bits)
-    h.prove("the last step comes out", Cat(a == b for a, b in zip(out, before, strict=True)).all())
+    within(h, before, lanes(dut.o_w, rules.word_bits))
     latency = rotating(rules)
     h.prove("last comes with it", dut.o_last == h.past(dut.i_last, latency))
     h.prove("valid comes with it", dut.o_valid == h.past(dut.i_valid, latency))
@@ -87,14 +92,7 @@ def rotated_pairs(rules: FrontEndRules, h: Harness) -> None:
     for i, (k, v) in enumerate(zip(kept, words, strict=True)):
         made = h.wire(Mux(place, k + v, k)[: len(k)].as_signed(), f"made_{i}")
         h.prove(f"sum or difference {i}", ~comes | (before[i] == h.past(made, 2)))
-    for k in STEPS:
-        after = [h.probe(f"dut.core.within_{k}_{j}").as_signed() for j in range(DIM)]
-        for j in range(DIM):
-            made = before[j ^ k] - before[j] if j & k else before[j] + before[j ^ k]
-            h.prove(f"step {k}, {j}", after[j] == h.past(made))
-        before = after
-    out = lanes(dut.o_w, rules.word_bits)
-    h.prove("the last step comes out", Cat(a == b for a, b in zip(out, before, strict=True)).all())
+    within(h, before, lanes(dut.o_w, rules.word_bits))
     row_ends = h.past(gives & ends, 2)
     h.prove("a row ends with the difference", ~comes | (h.probe("dut.core.between_1_is_row_end") == row_ends))
     inner = [[h.probe(f"dut.core.within_{field}{name}") for field in ("valid", "last")] for name in ("", "_d1")]

@@ -14,17 +14,16 @@ from cocotbext.axi import AxiReadBus
 from cocotbext.axi.sparse_memory import SparseMemory
 
 from hw.axi.bursts import beats_of
+from hw.axi.map import TAG_BITS
 from hw.axi.ports import INCR
 from hw.axi.read import operand_shapes
+from hw.design import PAGE
 from sim.benches.inside.axi_common import Channel
 from sim.benches.inside.axi_slave import Failures, ReadSide
 from sim.benches.inside.checks import Mismatch, RuleBroken, same
 from sim.benches.inside.signals import PAUSES, Beat, pauses, signal
 from sim.benches.inside.streams import Monitor, Sink, Source
 from sim.benches.inside.testbench import Scoreboard, Testbench
-
-PAGE = 4096
-"""Bytes of which no burst may cross a multiple."""
 
 FIRST = 13
 """Cycles that a reader takes for its first word, beside those of the memory and of the beats that it needs."""
@@ -72,7 +71,7 @@ class Side:
             whole, mask = int.from_bytes(data, "little"), (1 << shape.word_bits) - 1
             self.words.expect(whole >> i * shape.word_bits & mask for i in range(words))
         job = {"address": address, "words": words, "beats": beats, "stride": stride, "planes": planes}
-        self.source.send([job | {"tag": bench.tag()}])
+        self.source.send([job | {"tag": int(rng.integers(1 << TAG_BITS))}])
 
     def ask(self, burst: Beat) -> None:
         """A burst is the next one of its plane, and as long as can be."""
@@ -97,7 +96,7 @@ class ReadBench(Testbench):
 
     def __init__(self, dut: HierarchyObject, idle: str = "never", stall: str = "never", *, exact: bool = False):
         super().__init__(dut)
-        self.design, self.stall = self.settings.design, stall
+        self.design = self.settings.design
         self.memory, self.failures = SparseMemory(1 << 64), Failures(self.rng)
         self.reads = ReadSide(self, AxiReadBus.from_prefix(dut, "memory"), self.memory, self.failures, exact)
         if stall != "never":
@@ -116,10 +115,6 @@ class ReadBench(Testbench):
         Monitor(self, Channel(dut, "memory_r", ("id", "resp")), self._come, waits=False)
         self.on_reset(self.missing.clear)
         cocotb.start_soon(self._watch())
-
-    def tag(self) -> int:
-        """Of a job."""
-        return int(self.rng.integers(1 << 16))
 
     def send(self, count: int, *, most: int = 100) -> None:
         """Queues so many jobs for each reader, of few planes, each of up to so many words."""
@@ -164,9 +159,12 @@ class ReadBench(Testbench):
         same("error", beat["resp"] >> 1, int(self.error.value), 1)
 
     async def _watch(self) -> None:
-        """Whoever says that all is quiet misses nothing."""
+        """Whoever says that all is quiet misses nothing; and there is no error without a response."""
+        valid = signal(self.dut, "memory_rvalid")
         while True:
             await self.edge
+            if int(self.error.value) and not int(valid.value):
+                raise Mismatch(f"There is an error in cycle {self.cycle}, but no response.")
             if int(self.quiet.value) and not self.in_reset and self.missing.total():
                 raise Mismatch(f"It is quiet in cycle {self.cycle}, but beats are missing: {self.missing}.")
 
@@ -339,7 +337,10 @@ async def reset_midway(dut: HierarchyObject, stall: str) -> None:
         for side in bench.sides:
             side.sink.blocked = blocked == 1
         bench.reads.r_channel.pause = blocked == 2 and stall == "never"
-        bench.fill() if bench.rng.random() < 0.5 else bench.send(3)
+        if bench.rng.random() < 0.5:
+            bench.fill()
+        else:
+            bench.send(3)
         await bench.cycles(int(bench.rng.integers(1, 300)))
         for side in bench.sides:
             side.sink.blocked = False
