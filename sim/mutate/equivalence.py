@@ -244,10 +244,10 @@ def _induction(circuit: Circuit, number: int, depth: int, limit: float, values: 
     where = [[form.format(_at(bit, f"s{i}")) for i in range(depth + 1)] for bit in bits for form in ("{}", "(not {})")]
     places = [len(where)] * len(kept)
     if values and resets:
-        counted = [(name, width) for name, width in circuit.registers.items() if 1 < width <= COUNTED]
         has = [
             [f"(= {_at((name, None), f's{i}')} (_ bv{value} {width}))" for i in range(depth + 1)]
-            for name, width in counted
+            for name, width in circuit.registers.items()
+            if width <= COUNTED
             for value in range(1 << width)
         ]
         places = [len(where) + len(has)] * len(kept) + [len(where)] * len(has)

@@ -1,6 +1,5 @@
 """The accelerator with a memory port against `golden.matmul`: a memory that stalls, reorders and fails."""
 
-import itertools
 from typing import Any
 
 import cocotb
@@ -103,32 +102,6 @@ async def queues_go_round(dut: HierarchyObject) -> None:
         for i, (job, addresses) in enumerate(jobs):
             bench.check(f"job {i} of {job.shape}", job, addresses)
         tiles, lap = 1, lap + 1
-    bench.finish()
-
-
-@cocotb.test
-async def readers_take_turns(dut: HierarchyObject) -> None:
-    """No reader has a burst taken, and then another one, while others ask, however long an address waits."""
-    bench = MemoryBench(dut)
-    await bench.start()
-    for wait in range(3, 8):
-        jobs = [(job, bench.lay_out(job)) for job in (bench.random_job(large=True, tiles=4) for _ in range(3))]
-        bench.reads.ar_channel.pause = bench.reads.r_channel.pause = True
-        for job, addresses in jobs:
-            await bench.submit(job, addresses)
-        await bench.cycles(100)
-        begin = bench.asked
-        bench.reads.ar_channel.set_pause_generator(itertools.cycle([False, *[True] * wait]))
-        await bench.cycles(300 * wait)
-        asked = [reader for reader, _ in bench.asked_by[begin:]]
-        for at, (one, other) in enumerate(itertools.pairwise(asked)):
-            if one == other and set(asked[at:]) != {one}:
-                raise Mismatch(f"Reader {one} had two turns, but others asked as well: {asked}.")
-        bench.reads.ar_channel.clear_pause_generator()
-        bench.reads.ar_channel.pause = bench.reads.r_channel.pause = False
-        await bench.driver.until("status", lambda status: not status["busy"])
-        for i, (job, addresses) in enumerate(jobs):
-            bench.check(f"job {i} of {job.shape}", job, addresses)
     bench.finish()
 
 

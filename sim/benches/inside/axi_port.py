@@ -42,8 +42,8 @@ class PortBench(AxiBench):
             self.pause(*(getattr(side, f"{name}_channel") for name in names))
         self.asked = 0
         """Bursts that were read."""
-        self.asked_by: list[tuple[int, int]] = []
-        """Whose they are, by the number of the reader, and how many beats they have."""
+        self.asked_by: Counter[int] = Counter()
+        """Beats that were read, by the number of the reader."""
         self.strays: list[str] = []
         """What was read that is no part of an operand, told at the end: a rule of the bus that it breaks says more."""
         self.unanswered = 0
@@ -71,10 +71,7 @@ class PortBench(AxiBench):
 
     def went_round(self) -> bool:
         """Whether more beats went through each of these queues than it has places."""
-        beats: Counter[int] = Counter()
-        for reader, more in self.asked_by:
-            beats[reader] += more
-        return all(beats[reader] > depth for reader, depth in enumerate(self.places()))
+        return all(self.asked_by[reader] > depth for reader, depth in enumerate(self.places()))
 
     def place(self, size: int) -> int:
         """An aligned address with room for `size` bytes, anywhere, often just before 4 KiB or 4 GiB end."""
@@ -160,7 +157,7 @@ class PortBench(AxiBench):
 
     def _ask(self, cycle: int, burst: Beat) -> None:
         self.asked += 1
-        self.asked_by.append((burst["id"], burst["len"] + 1))
+        self.asked_by[burst["id"]] += burst["len"] + 1
         self._check_burst(cycle, burst)
         end = burst["addr"] + (burst["len"] + 1) * self.beat
         at = bisect.bisect(self.planes, burst["addr"], key=lambda plane: plane[0])

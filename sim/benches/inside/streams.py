@@ -11,7 +11,7 @@ import cocotb
 from cocotb.task import Task
 from cocotb.triggers import FallingEdge, Timer
 
-from sim.benches.inside.checks import RuleBroken
+from sim.benches.inside.checks import Mismatch, RuleBroken
 from sim.benches.inside.signals import Beat, Stream, noise, pauses
 from sim.benches.inside.testbench import Testbench
 
@@ -122,6 +122,27 @@ class Monitor:
             else:
                 self.bench.met(self.waits)
                 held = beat
+
+
+class Delay:
+    """Watches a pipeline that never pauses: a beat comes out just its latency after one went in, and never else.
+
+    Parameters
+    ----------
+    bench : Testbench
+    into, out_of : Stream
+    """
+
+    def __init__(self, bench: Testbench, into: Stream, out_of: Stream):
+        self.bench, self.due = bench, deque[int]()
+        Monitor(bench, into, lambda cycle, beat: self.due.append(cycle + bench.settings.latency))
+        Monitor(bench, out_of, self._leave)
+        bench.on_reset(self.due.clear)
+
+    def _leave(self, cycle: int, beat: Beat) -> None:
+        due = self.due.popleft() if self.due else None
+        if cycle != due:
+            raise Mismatch(f"What came out in cycle {cycle} was to come in cycle {due}.")
 
 
 async def watch_independence(bench: Testbench, stream: Stream) -> None:
