@@ -245,7 +245,7 @@ def _induction(circuit: Circuit, number: int, depth: int, limit: float, values: 
     places = [len(where)] * len(kept)
     if values and resets:
         has = [
-            [f"(= {_at((name, None), f's{i}')} (_ bv{value} {width}))" for i in range(depth + 1)]
+            [_is(name, f"s{i}", width, value) for i in range(depth + 1)]
             for name, width in circuit.registers.items()
             if width <= COUNTED
             for value in range(1 << width)
@@ -327,6 +327,12 @@ def _at(part: Part, state: str) -> str:
     name, bit = part
     wire = f"|unit_n {name}@{state}|"
     return wire if bit is None else f"(= ((_ extract {bit} {bit}) {wire}) #b1)"
+
+
+def _is(name: str, state: str, width: int, value: int) -> str:
+    """That a wire has a value in a state."""
+    wire = _at((name, None), state)
+    return f"(= {wire} {('false', 'true')[value] if width == 1 else f'(_ bv{value} {width})'})"
 
 
 def _same(part: Part, step: int) -> str:

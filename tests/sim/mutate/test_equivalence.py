@@ -193,6 +193,32 @@ endmodule
 """
 """A count that never is three, and would stay there if it were."""
 
+NEVER = """module \\top.never (clk, rst, go, a, o);
+  input clk;
+  input rst;
+  input go;
+  input a;
+  output o;
+  wire o;
+  reg one = 1'h0;
+  reg other = 1'h0;
+  wire _0_;
+  wire _1_;
+  wire _2_;
+  wire _3_;
+  always @(posedge clk)
+    one <= _0_;
+  always @(posedge clk)
+    other <= _1_;
+  assign _0_ = rst ? 1'h0 : _2_;
+  assign _1_ = rst ? 1'h0 : _3_;
+  assign _2_ = go ? other : one;
+  assign _3_ = go ? one : other;
+  assign o = one & a;
+endmodule
+"""
+"""Two bits of which each is what one of them was, from a reset on: never up."""
+
 SHIFT = """module \\top.shift (clk, rst, start, go, line, o__valid, o__payload);
   input clk;
   input rst;
@@ -300,6 +326,12 @@ def test_what_the_modules_around_give_it_is_known():
 def test_values_that_a_register_never_has_do_not_matter():
     assert not proved(THREE, {"count <= 2'h3"}, "top.three")
     assert proved(THREE, {"count <= 2'h3", "count < 2'h2"}, "top.three", values=True) == {"count <= 2'h3"}
+
+
+def test_a_bit_that_is_never_up_does_not_matter():
+    changes = {"one", "a", "one | a"}
+    assert not proved(NEVER, changes, "top.never")
+    assert proved(NEVER, changes, "top.never", values=True) == {"one"}
 
 
 def test_what_is_there_only_while_a_register_has_a_value_is_known():
