@@ -6,7 +6,7 @@ waits for ready; valid and payload hold until the transfer; ready may depend on 
 
 from typing import Any
 
-from amaranth import Cat, Module, Mux, Signal, Value, signed
+from amaranth import Cat, ClockDomain, ClockSignal, Module, Mux, Signal, Value, signed
 from amaranth.hdl import ShapeLike, ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
@@ -239,7 +239,7 @@ class Flat(wiring.Component):
 
     A stream `x` with payload fields f and g becomes `x_valid`, `x_ready`, `x_f`, `x_g` (`x_payload` where the payload
     has no fields), without `x_ready` if it is always ready; a bus `b` with a signal f becomes `b_f`, and so on; a port
-    keeps its name.
+    keeps its name. A component that has an output `core_reset` finds the clock domain `core`, which that resets.
 
     Parameters
     ----------
@@ -269,7 +269,7 @@ class Flat(wiring.Component):
                 continue
             if not isinstance(member.signature, stream.Signature):
                 for part, line in member.signature.members.items():
-                    add(f"{name}_{part}", getattr(value, part), member.flow if line.flow == Out else member.flow.flip())
+                    add(f"{name}_{part}", getattr(value, part), line.flow)
                 continue
             forward, back = member.flow, member.flow.flip()
             add(f"{name}_valid", value.valid, forward)
@@ -292,6 +292,9 @@ class Flat(wiring.Component):
         """Connects the ports to the component."""
         m = Module()
         m.submodules.core = self.component
+        if "core_reset" in self.component.signature.members:
+            m.domains.core = core = ClockDomain()
+            m.d.comb += [core.clk.eq(ClockSignal()), core.rst.eq(self.component.core_reset)]
         for name, member in self.signature.members.items():
             port, inner = getattr(self, name), self._inner[name]
             m.d.comb += inner.eq(port) if member.flow == In else port.eq(inner)

@@ -12,11 +12,14 @@ from hw.array.cells import output_stationary_cell
 from hw.array.edges import latency
 from hw.array.operands import job_bits
 from hw.array.output_stationary import OutputStationaryArray
+from hw.axi.control import Control
+from hw.axi.memory import AxiMemoryTop, MemoryCore
 from hw.axi.read import ReadMaster, id_bits, operand_shapes
 from hw.codec.decoder import Decoder
 from hw.codec.encoder import Encoder
 from hw.codec.frontend import FrontEnd, Scaler
 from hw.design import DesignPoint
+from hw.engine.planner import errors
 from hw.generate import Generated, generate, generate_axi, generate_design
 from sim.benches.gated import generate_gated
 
@@ -97,6 +100,16 @@ def _axi_read(design: DesignPoint | Format) -> Generated:
 
 
 @cache
+def _control(design: DesignPoint | Format) -> Generated:
+    point = point_of(design, "registers and jobs")
+    given = point.front_end is not None and point.front_end.scale == "host"
+    point = point if given else replace(point, front_end=None, codes=False)
+    registers = AxiMemoryTop.registers(point)
+    control = Control(point, registers, errors(point), MemoryCore.FATAL)
+    return generate(control, "bench_control", design=point.as_dict(), registers=registers.as_dict())
+
+
+@cache
 def _axi_stream(design: DesignPoint | Format) -> Generated:
     return generate_axi(replace(point_of(design, "AXI stream top"), output=None), "axis")
 
@@ -171,6 +184,7 @@ BENCHES = {
     "encoder": Bench("sim.benches.inside.encoder_tests", 500, _encoder, lambda design: design.packed),
     "accelerator": Bench("sim.benches.inside.accelerator_tests", 300, _accelerator),
     "axi_read": Bench("sim.benches.inside.axi_read_tests", 100, _axi_read),
+    "control": Bench("sim.benches.inside.control_tests", 50, _control),
     "axi_memory": Bench("sim.benches.inside.axi_memory_tests", 50, _axi_memory),
     "axi_control": Bench("sim.benches.inside.axi_control_tests", 50, _axi_control),
     "axi_stream": Bench("sim.benches.inside.axi_stream_tests", 50, _axi_stream),

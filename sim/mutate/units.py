@@ -74,6 +74,14 @@ BOTH = replace(SMALL, name="uneven_both", rows=4, activations=("packed", "int8")
 STRIDED = replace(SMALL, name="uneven_strided", cols=3, strides=True)
 """The small design with rows of results that words of the bus do not fit, and that can be written apart."""
 
+CONTROLLED = replace(
+    GIVEN,
+    name="uneven_controlled",
+    keep_rows=0,
+    **dict.fromkeys(("diagnostics", "strides", "codes", "ring", "coalescing", "idle", "abort"), True),
+)
+"""The small design with almost all that its registers can have."""
+
 DECODER = ("decoder_q16_deep", "decoder_q16_deep_pauses")
 """What there is to say of the decoder: of its stages, and of its pauses."""
 
@@ -109,8 +117,8 @@ UNITS = {
         Unit("banks", "accelerator", SMALL, r".*\.engine\.(turns|follow|keeper|queue).*", 10),
         Unit("axi_read", "axi_read", SMALL, r"\.core(\..*)?", 10, claims=READER_QUEUES),
         Unit("axi_write", "axi_memory", STRIDED, r".*\.(write(\..*)?|results)", 4, claims=WRITER_QUEUES),
-        Unit("control", "axi_memory", SMALL, r".*\.control(\..*)?", 4),
-        Unit("jobs", "axi_control", SMALL, r".*\.control(\.(queue|ring))?", 4),
+        Unit("control", "control", CONTROLLED, r"\.core(\.registers)?", 10),
+        Unit("jobs", "control", CONTROLLED, r"\.core\.(queue|ring)", 10),
         Unit("framer", "axi_stream", SMALL, r".*\.frame_.*", 4),
     )
 }

@@ -1,0 +1,360 @@
+"""Registers and jobs by themselves, cycle by cycle: software on one side, and on the other whoever runs the jobs.
+
+Behind them a whole accelerator has its own pace: a job ends when its last response comes, and halts when the bus does.
+Here all that can happen does, in any cycle and at once.
+"""
+
+from collections import deque
+from typing import Any
+
+import cocotb
+from cocotb.handle import HierarchyObject
+
+from hw.axi.map import DESCRIPTOR_MARK, JOB_BITS, RING_BITS, SHAPE, descriptor_layout, diagnosis_layout
+from hw.axi.memory import MemoryCore
+from hw.engine.counters import COUNTER_BITS
+from hw.engine.planner import errors
+from hw.registers import Register, RegisterMap
+from sim.benches.inside.axi_common import Channel
+from sim.benches.inside.checks import Mismatch
+from sim.benches.inside.control_model import ControlModel
+from sim.benches.inside.signals import PAUSES, noise, pauses, signal
+from sim.benches.inside.streams import Source
+from sim.benches.inside.testbench import Testbench
+from sim.benches.inside.words import Structure
+
+CYCLES = 200
+"""Of a test, for each of its blocks."""
+
+LITE = {"aw": ("addr", "prot"), "w": ("data", "strb"), "b": ("resp",), "ar": ("addr", "prot"), "r": ("data", "resp")}
+"""Signals of the channels of registers."""
+
+WAITING = 2
+"""Accesses of each kind that wait while software thinks of others."""
+
+MOST = 3
+"""Logarithm of the size of a ring, at most."""
+
+
+class Jobs:
+    """Whoever takes jobs: refuses some, ends the others in their order, reads descriptors, and fails now and then."""
+
+    def __init__(self, bench: "ControlBench", rare: float):
+        self.bench, self.rare = bench, rare
+        self.pace = 0.1
+        """How likely it is in a cycle that something goes on."""
+        self.taken, self.running, self.stopped = 0, 0, False
+        self.fetched = deque[int]()
+        """Beats that are to come, of each descriptor that was asked for."""
+        self.words = deque[int]()
+        """Beats that came."""
+        self.forget()
+
+    def forget(self) -> None:
+        """After a reset there is nothing left."""
+        self.taken, self.running, self.stopped = 0, 0, False
+        self.fetched.clear()
+        self.words.clear()
+
+    def see(self, seen: dict[str, Any]) -> None:
+        """What happened in the cycle that ends."""
+        if seen["core_reset"] or seen.get("accelerator_reset"):
+            self.forget()
+            return
+        self.stopped = bool(seen["halt"] and (seen["quiet"] or self.stopped))
+        if seen["job"] and seen["job_ready"]:
+            self.taken += 1
+        if seen.get("fetch") and seen["fetch_ready"]:
+            self.fetched.append(self.bench.beats)
+        if seen.get("words_valid") and seen["words_ready"]:
+            self.words.popleft()
+
+    def drive(self) -> dict[str, Any]:
+        """What comes in the next cycle."""
+        bench, rng = self.bench, self.bench.rng
+        chance = rng.random(8)
+        goes = chance < self.pace
+        failing = dict.fromkeys(bench.errors, 0)
+        pins: dict[str, Any] = {"errors": failing, "accepted": 0, "done": 0, "came": 0, "lost": 0}
+        if not self.stopped:
+            if self.taken and goes[0]:
+                self.taken -= 1
+                if chance[1] < 0.3:
+                    failing[str(rng.choice(bench.refusals))] = 1
+                    if chance[2] < 0.3:
+                        failing[str(rng.choice(bench.refusals))] = 1
+                else:
+                    pins["accepted"], self.running = 1, self.running + 1
+            if self.running > pins["accepted"] and goes[3]:
+                pins["done"], self.running = 1, self.running - 1
+            if self.fetched and goes[4]:
+                self.fetched[0] -= 1
+                self.words.append(bench.descriptor_beat())
+                pins["came"], pins["lost"] = int(not self.fetched[0]), int(chance[5] < 0.02)
+                if pins["came"]:
+                    self.fetched.popleft()
+                if pins["lost"]:
+                    failing["read_error"] = 1
+            if chance[6] < self.rare and (self.running or self.taken):
+                failing[str(rng.choice(MemoryCore.FATAL))] = 1
+        pins["quiet"] = int(self.stopped or chance[7] < 0.2)
+        pins["job_ready"] = int(not self.taken and not self.stopped and rng.random() < 0.5)
+        pins["fetch_ready"] = int(rng.random() < 0.5)
+        pins["words_valid"], pins["words_payload"] = 0, noise(bench.design.bus_bits, rng)
+        if self.words and rng.random() < 0.7:
+            pins["words_valid"], pins["words_payload"] = 1, self.words[0]
+        return pins
+
+
+class ControlBench(Testbench):
+    """Control, held to its model; software of the worst kind; and whoever runs the jobs."""
+
+    def __init__(self, dut: HierarchyObject, idle: str = "never", stall: str = "never", rare: float = 0.002):
+        super().__init__(dut)
+        self.design = self.settings.design
+        self.reset_cycles += 1  # of the core as well
+        self.map = RegisterMap.from_dict("bench_control", self.settings.description["registers"])
+        self.refusals = list(errors(self.design))
+        self.errors = [*MemoryCore.meanings(self.design)]
+        self.model = ControlModel(self.design, self.map, self.refusals, MemoryCore.FATAL)
+        self.jobs = Jobs(self, rare)
+        self.layout = Structure(descriptor_layout())
+        self.beats = self.layout.width // self.design.bus_bits
+        self._beats = deque[int]()
+        channels = {name: Channel(dut, f"s_axi_ctrl_{name}", fields) for name, fields in LITE.items()}
+        self.channels = channels
+        self.sources = {name: Source(self, channels[name], idle) for name in ("aw", "w", "ar")}
+        self.stalls = {name: pauses(stall, self.rng) for name in ("b", "r")}
+        self.counted = dict.fromkeys(self.model.names, 0)
+        self.diagnosis = Structure(diagnosis_layout())
+        self.about(*self.cases_of())
+        self.handles = {port["name"]: signal(dut, port["name"]) for port in self.settings.description["ports"]}
+        self.tail, self.busy = 0, 0
+        """Descriptors that were written; cycles in which software does nothing."""
+        self.again = False
+        """Whether the registers were reset by software, and it has not been ended."""
+        self.pins: dict[str, Any] = {}
+        self.on_reset(self._forget)
+        cocotb.start_soon(self._run())
+
+    def cases_of(self) -> list[str]:
+        """What it is about: each error, phase and event."""
+        phases = ["run", "stop", "hold", *(["withdraw", "again"] if self.design.abort else [])]
+        events = ["queued", "accepted", "refused", "done"]
+        names = [field.name for field in self.map.by_name["error"].fields]
+        return [*phases, *events, *names]
+
+    def _forget(self) -> None:
+        self.model.reset()
+        self.jobs.forget()
+        self._beats.clear()
+        self.tail, self.again = 0, False
+
+    def descriptor_beat(self) -> int:
+        """The next beat of a descriptor, most of which are right."""
+        if not self._beats:
+            rng, width = self.rng, self.layout.width
+            fields = self.layout.unpack(noise(width, rng))
+            kinds = sum(1 << field.low for field in self.map.by_name["job_mode"].fields)
+            step = self.design.bus_bits // 8
+            chance = rng.random(3)
+            if chance[0] < 0.9:
+                fields["mark"] = DESCRIPTOR_MARK
+            elif chance[0] < 0.97:
+                fields["mark"] = DESCRIPTOR_MARK ^ 1 << int(rng.integers(32))
+            if chance[1] < 0.9:
+                fields["mode"] &= kinds
+            elif chance[1] < 0.97:
+                fields["mode"] = (fields["mode"] & kinds) | 1 << int(rng.integers(16))
+            aligned = {name for name in fields if name not in (*SHAPE, "mode", "scale", "tag", "mark")}
+            if chance[2] > 0.85:
+                aligned.discard(str(rng.choice(sorted(aligned))))
+            fields |= {name: fields[name] // step * step for name in aligned}
+            word, bits = self.layout.pack(fields), self.design.bus_bits
+            self._beats.extend(word >> i * bits & ((1 << bits) - 1) for i in range(self.beats))
+        return self._beats.popleft()
+
+    def write(self, name: str, word: int, strobes: int = 15) -> None:
+        """Queues a write."""
+        self._access(self.map.offset(name), word, strobes)
+
+    def _access(self, offset: int, word: int, strobes: int) -> None:
+        self.sources["aw"].send([{"addr": offset, "prot": int(self.rng.integers(8))}])
+        self.sources["w"].send([{"data": word, "strb": strobes}])
+
+    def describe(self) -> None:
+        """Queues the writes of some of a job's registers, mostly aligned."""
+        rng, step = self.rng, self.design.bus_bits // 8
+        names = [name for name in self.map.by_name if name.startswith("job_")]
+        for name in rng.choice(names, min(4, len(names)), replace=False):
+            word = noise(32, rng)
+            if rng.random() < 0.95 and (str(name).endswith(("_low", "_stride"))):
+                word = word // step * step
+            self.write(str(name), word)
+
+    def act(self) -> None:
+        """Software does something."""
+        rng = self.rng
+        chance = rng.random()
+        if chance < 0.30:
+            if rng.random() < 0.5:
+                self.describe()
+            self.write("doorbell", 1)
+        elif chance < 0.55:
+            register = self.map.registers[int(rng.integers(len(self.map.registers)))]
+            self.sources["ar"].send([{"addr": register.offset + int(rng.integers(4)), "prot": 0}])
+        elif chance < 0.75:
+            self._configure()
+        elif chance < 0.80:
+            offset = int(rng.integers(1 << self.map.address_bits))
+            self.sources["ar"].send([{"addr": offset, "prot": 0}])
+        elif chance < 0.83:
+            registers = [r for r in self.map.registers if not self._acts(r)]
+            register = registers[int(rng.integers(len(registers)))]
+            self._access(register.offset + int(rng.integers(4)), noise(32, rng), int(rng.integers(16)))
+        elif chance < 0.85:
+            used = {register.offset for register in self.map.registers}
+            holes = [offset for offset in range(0, 1 << self.map.address_bits, 4) if offset not in used]
+            self._access(int(rng.choice(holes)), noise(32, rng), 15)
+        elif chance < 0.88:
+            self.write("control", 1)
+            self.busy = int(rng.integers(1, 60))
+            self.again = True
+        elif chance < 0.90:
+            self.busy = int(rng.integers(1, 300))
+        elif self.again:
+            self.write("control", 0)
+            self.again = False
+
+    @staticmethod
+    def _acts(register: Register) -> bool:
+        return register.name in ("control", "ring_tail", "ring_size", "watchdog", "irq_coalescing", "abort")
+
+    def _configure(self) -> None:
+        """Software sets one of the registers that are no job's."""
+        rng, names = self.rng, self.map.by_name
+        kinds = {
+            "irq_enable": int(rng.integers(4)),
+            "irq_status": int(rng.integers(4)),
+            "error": noise(32, rng),
+            "counter_control": int(rng.integers(4)),
+            "watchdog": int(rng.choice([0, 3, 10, 40])),
+            "counter_freeze": int(rng.integers(2)),
+            "bus_error": noise(32, rng),
+            "ring_error": noise(32, rng),
+            "irq_coalescing": int(rng.choice([0, 1, 2, 3, 5])) | int(rng.choice([0, 0, 1, 10, 40])) << 8,
+            "front_end_seed": noise(32, rng),
+        }
+        kinds = {name: word for name, word in kinds.items() if name in names}
+        if "ring_tail" in names:
+            kinds |= dict.fromkeys(("ring_tail", "ring_base_low", "ring_base_high", "ring_size"), noise(32, rng))
+            kinds["ring_size"] = int(rng.integers(MOST + 1))
+        if "abort" in names:
+            kinds["abort"] = 0
+        name = str(rng.choice(sorted(kinds)))
+        if name == "ring_tail":
+            assert self.model.ring is not None
+            room = (1 << MOST) - (self.tail - self.model.ring.head) % (1 << RING_BITS)
+            self.tail = (self.tail + int(rng.integers(0, max(room, 0) + 1))) % (1 << RING_BITS)
+            kinds[name] = self.tail
+        if name == "abort":
+            number = (self.model.queue.next - int(rng.integers(0, 8))) % (1 << JOB_BITS)  # type: ignore[union-attr]
+            kinds[name] = number | int(rng.random() < 0.9) << 31
+        self.write(name, kinds[name])
+
+    async def _run(self) -> None:
+        """Sets what comes in, sees what comes out, and compares."""
+        self._drive()
+        while True:
+            await self.edge
+            if self.in_reset:
+                self._forget()
+            else:
+                self._compare()
+                self._go_on()
+            self._drive()
+
+    def _go_on(self) -> None:
+        """Software does something, or not."""
+        self.busy = max(0, self.busy - 1)
+        if not self.busy and all(len(source.waiting) < WAITING for source in self.sources.values()):
+            self.act()
+
+    def _value(self, name: str) -> int:
+        return int(self.handles[name].value)
+
+    def _compare(self) -> None:
+        """Compares what comes out with the model, which goes on to the next cycle."""
+        model, pins = self.model, dict(self.pins)
+        for name, channel in self.channels.items():
+            pins |= {f"{name}valid": int(channel.is_valid), f"{name}ready": int(channel.is_ready)}
+            if name in self.sources:
+                pins |= {f"{name}{field}": value for field, value in channel.payload.items()}
+        for name, ready in model.registers.ready().items():
+            self._same(f"{name}ready", int(ready), pins[f"{name}ready"])
+        for name, there in model.registers.answers.items():
+            self._same(f"{name}valid", int(there), pins[f"{name}valid"])
+            if there:
+                told = {"resp": model.registers.answer}
+                if name == "r":
+                    told = dict(zip(("data", "resp"), model.registers.read, strict=True))
+                self._same(name, told, self.channels[name].payload)
+        outputs = model.outputs()
+        for name, value in outputs.items():
+            self._same(name, value, self._value(name))
+        offers = {"job": model.offers()} | ({"fetch": model.ring.asked} if model.ring else {})
+        for name, beat in offers.items():
+            self._same(f"{name}_valid", int(beat is not None), int(self.streams[name].is_valid))
+            if beat is not None:
+                self._same(name, beat, self.streams[name].payload)
+        for event in model.cycle(pins):
+            self.met(event)
+        self.jobs.see(pins | outputs | offers)
+        self.checked += 1
+
+    def _same(self, what: str, expected: object, found: object) -> None:
+        if expected != found:
+            raise Mismatch(f"{what} in cycle {self.cycle} is {found}, and should be {expected}.")
+
+    def _drive(self) -> None:
+        pins = self.jobs.drive()
+        if self.rng.random() < 0.2:
+            self.counted = {name: noise(COUNTER_BITS, self.rng) for name in self.counted}
+        pins["counters"] = self.counted
+        pins["diagnosis"] = {}
+        if self.design.diagnostics:
+            about = self.diagnosis.unpack(noise(self.diagnosis.width, self.rng))
+            about |= {"moved": int(self.rng.random() < 0.05), "failed": int(self.rng.random() < 0.02)}
+            self.handles["diagnosis"].value = self.diagnosis.pack(about)
+            pins["diagnosis"] = about
+        for name, structure in (("errors", self.errors), ("counters", list(self.counted))):
+            width = 1 if name == "errors" else COUNTER_BITS
+            self.handles[name].value = sum(pins[name][field] << width * i for i, field in enumerate(structure))
+        for name, value in pins.items():
+            if name in self.handles and not isinstance(value, dict):
+                self.handles[name].value = value
+        for name, stalls in self.stalls.items():
+            pins[f"{name}ready"] = int(not next(stalls))
+            self.handles[f"s_axi_ctrl_{name}ready"].value = pins[f"{name}ready"]
+        self.pins = pins
+
+
+@cocotb.test
+@cocotb.parametrize(idle=PAUSES, stall=PAUSES)
+async def as_modelled(dut: HierarchyObject, idle: str, stall: str) -> None:
+    """Whatever software does, in every cycle all is as the model says."""
+    bench = ControlBench(dut, idle, stall)
+    await bench.start()
+    await bench.cycles(CYCLES * bench.blocks)
+    bench.finish()
+
+
+@cocotb.test
+async def reset_midway(dut: HierarchyObject) -> None:
+    """And after a reset at any moment."""
+    bench = ControlBench(dut)
+    await bench.start()
+    for _ in range(max(4, bench.blocks)):
+        await bench.cycles(int(bench.rng.integers(1, 2 * CYCLES)))
+        await bench.reset()
+    bench.finish()
