@@ -78,7 +78,13 @@ CONTROLLED = replace(
     GIVEN,
     name="uneven_controlled",
     keep_rows=0,
-    **dict.fromkeys(("diagnostics", "strides", "codes", "ring", "coalescing", "idle", "abort"), True),
+    diagnostics=True,
+    strides=True,
+    codes=True,
+    ring=True,
+    coalescing=True,
+    idle=True,
+    abort=True,
 )
 """The small design with almost all that its registers can have."""
 

@@ -1,11 +1,11 @@
 """What the registers and what is behind them do, cycle by cycle: the model that `hw.axi.control` is held to.
 
-Each part has a method `cycle`, which is given what it sees in a cycle and goes on to the next one; before it, its
-attributes and methods say how things are in the cycle itself.
+Each part is given what it sees in a cycle, and goes on to the next one; before that, its attributes and methods say how
+things are in the cycle itself.
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from golden.frontend import MANTISSA_BITS
@@ -19,14 +19,13 @@ from hw.axi.map import (
     counters,
     descriptor_layout,
     front_end_layout,
-    job_layout,
 )
 from hw.axi.ports import OKAY, SLVERR
 from hw.axi.write import outstanding
 from hw.design import DesignPoint
 from hw.engine.counters import COUNTER_BITS
 from hw.engine.planner import modes
-from hw.registers import Field, Register, RegisterMap
+from hw.registers import Register, RegisterMap
 from sim.benches.inside.signals import Beat
 from sim.benches.inside.words import Structure
 
@@ -40,6 +39,48 @@ BYTES = descriptor_layout().size // 8
 """Of a descriptor."""
 
 
+class JobModel:
+    """Jobs as registers and descriptors give them."""
+
+    def __init__(self, design: DesignPoint, map: RegisterMap):
+        self.beat = design.bus_bits // 8
+        self.modes, self.along = list(modes(design)), list(along(design).members)
+        self.kinds = {field.name: field.low for field in map.by_name["job_mode"].fields}
+        self.scale = map.by_name["job_scale"].fields if "job_scale" in map.by_name else ()
+
+    def described(self, held: Mapping[str, int]) -> Beat:
+        """The job that the registers describe."""
+        job = {name: held[f"job_{name}"] for name in SHAPE}
+        job |= {name: held.get(f"job_mode_{name}", 0) for name in self.modes}
+        for name in self.along:
+            if f"job_{name}_low" in held:
+                job[name] = held[f"job_{name}_low"] | held[f"job_{name}_high"] << 32
+            elif name == "scale":
+                job[name] = held["job_scale_mantissa"] | held["job_scale_exponent"] << MANTISSA_BITS
+            else:
+                job[name] = held[f"job_{name}"]
+        return job
+
+    def read(self, fields: Beat) -> Beat:
+        """The job of a descriptor."""
+        job = {name: fields[name] for name in (*SHAPE, *self.along)}
+        job |= {name: fields["mode"] >> self.kinds[name] & 1 if name in self.kinds else 0 for name in self.modes}
+        if self.scale:
+            mantissa, exponent = (fields["scale"] >> part.low & ((1 << part.bits) - 1) for part in self.scale)
+            job["scale"] = mantissa | exponent << MANTISSA_BITS
+        return job
+
+    def is_bad(self, fields: Beat) -> bool:
+        """Whether a descriptor has no mark, or a mode that there is not."""
+        known = sum(1 << low for low in self.kinds.values())
+        return fields["mark"] != DESCRIPTOR_MARK or bool(fields["mode"] & ~known)
+
+    def misplaced(self, job: Beat) -> bool:
+        """Whether an address or a stride of a job that is looked at is no multiple of the bus width."""
+        names = (name for name in self.along if name not in ("tag", "scale"))
+        return any(job[name] % self.beat for name in names if name != "x_stride" or job["raw"])
+
+
 class RegistersModel:
     """A register map behind AXI4-Lite, one access of either kind at a time.
 
@@ -51,14 +92,15 @@ class RegistersModel:
     def __init__(self, map: RegisterMap):
         self.map = map
         self.at = {register.offset // 4: register for register in map.registers}
-        self.fields = {
-            field.member(register): (register, field) for register in map.registers for field in register.fields
-        }
+        self.members = {register.name: [(f.member(register), f) for f in register.fields] for register in map.registers}
+        every = [field for fields in self.members.values() for field in fields]
+        self.first = {name: field.reset for name, field in every if field.access != "RO"}
+        self.brief, self.kept = ([name for name, field in every if field.access == kind] for kind in ("WO", "W1C"))
         self.reset()
 
     def reset(self) -> None:
         """Nothing is under way, and all fields are as they are at first."""
-        self.held = {name: field.reset for name, (_, field) in self.fields.items() if field.access != "RO"}
+        self.held = dict(self.first)
         self.address: int | None = None
         self.data: tuple[int, int] | None = None
         self.decoded, self.written, self.looked = False, False, False
@@ -87,18 +129,11 @@ class RegistersModel:
                 word |= value << field.low
         return word
 
-    def cycle(self, pins: Pins, told: Mapping[str, int], sets: Mapping[str, int]) -> None:
-        """`sets` has the bits of fields that are cleared by ones, by name."""
-        self._read(pins, told)
+    def writes(self, pins: Pins, sets: Mapping[str, int]) -> None:
+        """A cycle of the side that writes; `sets` has the bits of fields that are cleared by ones, by name."""
         write = self.decoded and self.data is not None and not self.written and not self.answers["b"]
         here = self.at.get(self.address) if write and self.address is not None else None
-        data, mask = (self.data or (0, 0)) if here else (0, 0)
-        for name in self.held:
-            register, field = self.fields[name]
-            chosen = mask if register is here else 0
-            self.held[name] = self._becomes(
-                field, self.held[name], data >> field.low, chosen >> field.low, sets.get(name, 0)
-            )
+        self._hold(here, *(self.data or (0, 0)), sets)
         self.answers["b"] = self.written or (self.answers["b"] and not pins["bready"])
         if self.written:
             self.answer = self.reply
@@ -113,15 +148,26 @@ class RegistersModel:
             if pins["wvalid"] and self.data is None:
                 self.data = pins["wdata"], sum(0xFF << 8 * i for i in range(4) if pins["wstrb"] >> i & 1)
 
-    def _becomes(self, field: Field, held: int, data: int, mask: int, sets: int) -> int:
-        every = (1 << field.bits) - 1
-        if field.access == "RW":
-            return ((held & ~mask) | (data & mask)) & every
-        return data & mask & every if field.access == "WO" else (held & ~(data & mask)) | sets
+    def _hold(self, here: Register | None, data: int, mask: int, sets: Mapping[str, int]) -> None:
+        """What becomes of the fields, if those of a register, or of none, are written."""
+        for name in self.brief:
+            self.held[name] = 0
+        for name, field in self.members[here.name] if here else ():
+            every = (1 << field.bits) - 1
+            new, chosen = data >> field.low & every, mask >> field.low & every
+            if field.access == "RW":
+                self.held[name] = (self.held[name] & ~chosen) | (new & chosen)
+            elif field.access == "WO":
+                self.held[name] = new & chosen
+            elif field.access == "W1C":
+                self.held[name] &= ~(new & chosen)
+        for name in self.kept:
+            self.held[name] |= sets.get(name, 0)
 
-    def _read(self, pins: Pins, told: Mapping[str, int]) -> None:
+    def reads(self, pins: Pins, told: Callable[[], Mapping[str, int]]) -> None:
+        """A cycle of the side that reads, first; `told` gives the fields that are read only, by name."""
         register, has = self.at.get(-1 if self.wanted is None else self.wanted), self.wanted is not None
-        entry = (0, SLVERR) if register is None else (self.word(register, told), OKAY)
+        entry = (0, SLVERR) if register is None else (self.word(register, told()), OKAY)
         comes = self.looked and has and not self.answers["r"]
         if not self.answers["r"]:
             self.read = self.entry
@@ -279,8 +325,9 @@ class RingModel:
     """Descriptors that are fetched in their order, as far as they were written; each is a job a cycle after it is
     there."""
 
-    def __init__(self, design: DesignPoint, map: RegisterMap):
-        self.design, self.map, self.layout = design, map, Structure(descriptor_layout())
+    def __init__(self, design: DesignPoint, map: RegisterMap, jobs: JobModel):
+        self.design, self.jobs, self.layout = design, jobs, Structure(descriptor_layout())
+        self.low = map.by_name["ring_base_low"].fields[0].low
         self.reset()
 
     def reset(self) -> None:
@@ -306,8 +353,7 @@ class RingModel:
         if self.asked is None or pins["fetch_ready"]:
             wanted, self.asked = self.number != tail, None
             if wanted:
-                field = self.map.by_name["ring_base_low"].fields[0]
-                base = held["ring_base_low"] << field.low | held["ring_base_high"] << 32
+                base = held["ring_base_low"] << self.low | held["ring_base_high"] << 32
                 place = base + self.number % (1 << held["ring_size"]) * BYTES
                 self.asked = {"address": place % (1 << 64), "number": self.number}
                 self.number = (self.number + 1) % NUMBERS
@@ -325,40 +371,9 @@ class RingModel:
 
     def _look(self, word: int) -> Offer:
         """What a descriptor says."""
-        fields, kinds = self.layout.unpack(word), self.map.by_name["job_mode"].fields
-        job = {name: fields[name] for name in Structure(job_layout(self.design, True)).widths() if name in fields}
-        job |= {field.name: fields["mode"] >> field.low & 1 for field in kinds}
-        job |= {name: 0 for name in modes(self.design) if name not in job}
-        if "scale" in job:
-            parts, job["scale"], low = self.map.by_name["job_scale"].fields, 0, 0
-            for field in parts:
-                job["scale"] |= (fields["scale"] >> field.low & ((1 << field.bits) - 1)) << low
-                low += field.bits
-        known = sum(1 << field.low for field in kinds)
-        bad = fields["mark"] != DESCRIPTOR_MARK or bool(fields["mode"] & ~known)
-        return Offer(job, bad, misplaced(self.design, job) and not bad)
-
-
-def misplaced(design: DesignPoint, job: Beat) -> bool:
-    """Whether an address or a stride of a job that is looked at is no multiple of the bus width."""
-    names = [name for name in along(design).members if name not in ("tag", "scale")]
-    if design.front_end and not job["raw"]:
-        names.remove("x_stride")
-    return any(job[name] % (design.bus_bits // 8) for name in names)
-
-
-def described(design: DesignPoint, held: Mapping[str, int]) -> Beat:
-    """The job that the registers describe."""
-    job = {name: held[f"job_{name}"] for name in SHAPE}
-    job |= {name: held.get(f"job_mode_{name}", 0) for name in modes(design)}
-    for name in along(design).members:
-        if f"job_{name}_low" in held:
-            job[name] = held[f"job_{name}_low"] | held[f"job_{name}_high"] << 32
-        elif name == "scale":
-            job[name] = held["job_scale_mantissa"] | held["job_scale_exponent"] << MANTISSA_BITS
-        else:
-            job[name] = held[f"job_{name}"]
-    return job
+        fields = self.layout.unpack(word)
+        job, bad = self.jobs.read(fields), self.jobs.is_bad(fields)
+        return Offer(job, bad, self.jobs.misplaced(job) and not bad)
 
 
 class ControlModel:
@@ -376,7 +391,9 @@ class ControlModel:
         self.design, self.map, self.refusals, self.fatal = design, map, refusals, fatal
         self.registers = RegistersModel(map)
         self.queue: QueueModel | BacklogModel = BacklogModel(design) if design.abort else QueueModel(design)
-        self.ring = RingModel(design, map) if design.ring else None
+        self.jobs = JobModel(design, map)
+        self.ring = RingModel(design, map, self.jobs) if design.ring else None
+        self.about, self.front_end = Structure(bus_error_layout()), Structure(front_end_layout())
         self.names = list(counters(design, True))
         self.reset()
 
@@ -388,7 +405,7 @@ class ControlModel:
         self.phase, self.core_reset, self.accelerator_reset = "hold", 1, 1
         self.irq = self.misaligned = self.rests = 0
         self.shown = dict.fromkeys(self.names, 0)
-        self.bus_error = Structure(bus_error_layout()).unpack(0)
+        self.bus_error = self.about.unpack(0)
         self.ring_error = {"bad": 0, "misaligned": 0, "bus": 0, "number": 0}
         self.aborted = 0
         self._reset_core()
@@ -422,7 +439,7 @@ class ControlModel:
         if self.design.diagnostics:
             out["freeze"] = held["counter_freeze"]
         if self.design.front_end:
-            out["front_end"] = Structure(front_end_layout()).pack(
+            out["front_end"] = self.front_end.pack(
                 {"seed": held["front_end_seed"], "gain_mantissa": 0, "gain_exponent": 0, "out": 0}
             )
         if self.design.abort:
@@ -433,7 +450,7 @@ class ControlModel:
             out["words_ready"] = int(self.ring.takes())
         return out
 
-    def reads(self) -> dict[str, int]:
+    def tells(self) -> dict[str, int]:
         """The fields that are read only, by name."""
         told = {
             "status_busy": int(self._busy() or bool(self.ring and self.was["queued"])),
@@ -461,10 +478,12 @@ class ControlModel:
         halt, again, rung = bool(self.halt), self.phase == "again", bool(held["doorbell_go"])
         room = queue.room() and not halt
         refused = any(pins["errors"][name] for name in self.refusals)
-        busy, told, rests = self._busy(), self.reads(), self.registers.rests(pins)
+        busy, rests = self._busy(), self.registers.rests(pins)
+        self.registers.reads(pins, self.tells)
         errors = {"queue_full": rung and not room, "misaligned": rung and bool(self.misaligned)}
 
-        comes = described(self.design, held) if rung and room and not self.misaligned else None
+        job = self.jobs.described(held)
+        comes = job if rung and room and not self.misaligned else None
         offer, taken, lost, passed_over = None, False, 0, False
         if ring:
             offer, lost = ring.offer, pins["lost"]
@@ -486,9 +505,9 @@ class ControlModel:
             ends = looks and (decides or not queue.runs)
         errors |= pins["errors"]
         enough = self.waiting >= held.get("irq_coalescing_jobs", 0)
-        tells = bool(self.waiting and (enough or self.late)) if self.design.coalescing else bool(pins["done"])
+        is_told = bool(self.waiting and (enough or self.late)) if self.design.coalescing else bool(pins["done"])
         sets = {f"error_{name}": int(bool(error)) for name, error in errors.items()}
-        sets |= {"irq_status_error": int(any(errors.values())), "irq_status_job_done": int(tells)}
+        sets |= {"irq_status_error": int(any(errors.values())), "irq_status_job_done": int(is_told)}
         failed = bool(ring and (passed_over or lost))
         sets |= {"ring_error_valid": int(failed), "bus_error_valid": pins["diagnosis"].get("failed", 0)}
 
@@ -502,13 +521,13 @@ class ControlModel:
         )
         self.irq = int(any(causes))
         self.rests = int(rests and settled and not (busy or waits or any(self.was.values())))
-        misaligned = int(misplaced(self.design, described(self.design, held)))
+        misaligned = int(self.jobs.misplaced(job))
         if given_up:
             self.aborted = self.number
         if held["counter_control_snapshot"]:
             self.shown = {name: (pins["counters"][name] - self.base[name]) % COUNTS for name in self.names}
         if self.design.diagnostics and pins["diagnosis"]["failed"] and not held["bus_error_valid"]:
-            self.bus_error = Structure(bus_error_layout()).unpack(pins["diagnosis"]["error"])
+            self.bus_error = self.about.unpack(pins["diagnosis"]["error"])
         if ring and failed and not held["ring_error_valid"]:
             bad, wrong_place = (offer is not None and offer.bad), (offer is not None and offer.misaligned)
             self.ring_error = {
@@ -535,19 +554,19 @@ class ControlModel:
             elif held["counter_control_clear"]:
                 self.base[name] = pins["counters"][name]
         if self.design.diagnostics:
-            about = pins["diagnosis"]
+            seen = pins["diagnosis"]
             self.tags = {
-                "done_tag": about["done_tag"] if pins["done"] else self.tags["done_tag"],
-                "refused_tag": about["refused_tag"] if refused else self.tags["refused_tag"],
+                "done_tag": seen["done_tag"] if pins["done"] else self.tags["done_tag"],
+                "refused_tag": seen["refused_tag"] if refused else self.tags["refused_tag"],
             }
             limit = held["watchdog"]
             self.told, self.over = self.over, int(limit > 0 and self.still >= limit)
-            self.still = 0 if about["moved"] or not busy else self.still + 1
+            self.still = 0 if seen["moved"] or not busy else self.still + 1
         if self.design.coalescing:
             patience = held["irq_coalescing_cycles"]
-            self.late = int(patience > 0 and self.age >= patience and not tells)
-            self.age = 0 if tells or not self.waiting else self.age + 1
-            self.waiting = (0 if tells else self.waiting) + pins["done"]
+            self.late = int(patience > 0 and self.age >= patience and not is_told)
+            self.age = 0 if is_told or not self.waiting else self.age + 1
+            self.waiting = (0 if is_told else self.waiting) + pins["done"]
         if any(pins["errors"][name] for name in self.fatal):
             self.halted = 1
         if isinstance(queue, BacklogModel):
@@ -573,7 +592,7 @@ class ControlModel:
         if ring:
             ring.cycle(pins, held, taken, bool(core_reset), again)
         self.misaligned = misaligned
-        self.registers.cycle(pins, told, sets)
+        self.registers.writes(pins, sets)
         return {
             *(name for name, event in events.items() if event),
             *(name for name, error in errors.items() if error),

@@ -14,7 +14,7 @@ from hw.axi.map import DESCRIPTOR_MARK, JOB_BITS, RING_BITS, SHAPE, descriptor_l
 from hw.axi.memory import MemoryCore
 from hw.engine.counters import COUNTER_BITS
 from hw.engine.planner import errors
-from hw.registers import Register, RegisterMap
+from hw.registers import RegisterMap
 from sim.benches.inside.axi_common import Channel
 from sim.benches.inside.checks import Mismatch
 from sim.benches.inside.control_model import ControlModel
@@ -32,6 +32,15 @@ LITE = {"aw": ("addr", "prot"), "w": ("data", "strb"), "b": ("resp",), "ar": ("a
 WAITING = 2
 """Accesses of each kind that wait while software thinks of others."""
 
+SENSITIVE = ("control", "ring_tail", "ring_size", "watchdog", "irq_coalescing", "abort")
+"""Those of which a random word stops everything, or too much for long."""
+
+PACES = (0.02, 0.1, 0.5)
+"""How likely it is in a cycle that something goes on with jobs."""
+
+OFTEN = ("status", "error", "irq_status", "jobs_done")
+"""Registers that software reads more often than others."""
+
 MOST = 3
 """Logarithm of the size of a ring, at most."""
 
@@ -41,8 +50,7 @@ class Jobs:
 
     def __init__(self, bench: "ControlBench", rare: float):
         self.bench, self.rare = bench, rare
-        self.pace = 0.1
-        """How likely it is in a cycle that something goes on."""
+        self.pace = PACES[0]
         self.taken, self.running, self.stopped = 0, 0, False
         self.fetched = deque[int]()
         """Beats that are to come, of each descriptor that was asked for."""
@@ -72,7 +80,9 @@ class Jobs:
     def drive(self) -> dict[str, Any]:
         """What comes in the next cycle."""
         bench, rng = self.bench, self.bench.rng
-        chance = rng.random(8)
+        chance = rng.random(9)
+        if chance[8] < 0.01:
+            self.pace = float(rng.choice(PACES))
         goes = chance < self.pace
         failing = dict.fromkeys(bench.errors, 0)
         pins: dict[str, Any] = {"errors": failing, "accepted": 0, "done": 0, "came": 0, "lost": 0}
@@ -100,7 +110,7 @@ class Jobs:
         pins["quiet"] = int(self.stopped or chance[7] < 0.2)
         pins["job_ready"] = int(not self.taken and not self.stopped and rng.random() < 0.5)
         pins["fetch_ready"] = int(rng.random() < 0.5)
-        pins["words_valid"], pins["words_payload"] = 0, noise(bench.design.bus_bits, rng)
+        pins["words_valid"], pins["words_payload"] = 0, noise(8, rng)
         if self.words and rng.random() < 0.7:
             pins["words_valid"], pins["words_payload"] = 1, self.words[0]
         return pins
@@ -129,10 +139,12 @@ class ControlBench(Testbench):
         self.diagnosis = Structure(diagnosis_layout())
         self.about(*self.cases_of())
         self.handles = {port["name"]: signal(dut, port["name"]) for port in self.settings.description["ports"]}
+        self.levels: dict[str, int] = {}
+        """What inputs are set to."""
         self.tail, self.busy = 0, 0
         """Descriptors that were written; cycles in which software does nothing."""
-        self.again = False
-        """Whether the registers were reset by software, and it has not been ended."""
+        self.resetting = False
+        """Whether software has begun a soft reset, and not ended it."""
         self.pins: dict[str, Any] = {}
         self.on_reset(self._forget)
         cocotb.start_soon(self._run())
@@ -148,7 +160,7 @@ class ControlBench(Testbench):
         self.model.reset()
         self.jobs.forget()
         self._beats.clear()
-        self.tail, self.again = 0, False
+        self.tail, self.resetting = 0, False
 
     def descriptor_beat(self) -> int:
         """The next beat of a descriptor, most of which are right."""
@@ -195,70 +207,64 @@ class ControlBench(Testbench):
     def act(self) -> None:
         """Software does something."""
         rng = self.rng
-        chance = rng.random()
-        if chance < 0.30:
+        chance, turns = rng.random(), rng.random()
+        if turns < (0.2 if self.resetting else 0.1 if self.model.halted else 0.005):
+            self.resetting = not self.resetting
+            self.write("control", int(self.resetting))
+            self.busy = int(rng.integers(1, 60))
+        elif chance < 0.30:
             if rng.random() < 0.5:
                 self.describe()
             self.write("doorbell", 1)
         elif chance < 0.55:
-            register = self.map.registers[int(rng.integers(len(self.map.registers)))]
-            self.sources["ar"].send([{"addr": register.offset + int(rng.integers(4)), "prot": 0}])
-        elif chance < 0.75:
+            every = [register.name for register in self.map.registers]
+            name = str(rng.choice(OFTEN if rng.random() < 0.5 else every))
+            self.sources["ar"].send([{"addr": self.map.offset(name) + int(rng.integers(4)), "prot": 0}])
+        elif chance < 0.85:
             self._configure()
-        elif chance < 0.80:
-            offset = int(rng.integers(1 << self.map.address_bits))
-            self.sources["ar"].send([{"addr": offset, "prot": 0}])
-        elif chance < 0.83:
-            registers = [r for r in self.map.registers if not self._acts(r)]
+        elif chance < 0.90:
+            self.sources["ar"].send([{"addr": int(rng.integers(1 << self.map.address_bits)), "prot": 0}])
+        elif chance < 0.93:
+            registers = [register for register in self.map.registers if register.name not in SENSITIVE]
             register = registers[int(rng.integers(len(registers)))]
             self._access(register.offset + int(rng.integers(4)), noise(32, rng), int(rng.integers(16)))
-        elif chance < 0.85:
+        elif chance < 0.95:
             used = {register.offset for register in self.map.registers}
             holes = [offset for offset in range(0, 1 << self.map.address_bits, 4) if offset not in used]
             self._access(int(rng.choice(holes)), noise(32, rng), 15)
-        elif chance < 0.88:
-            self.write("control", 1)
-            self.busy = int(rng.integers(1, 60))
-            self.again = True
-        elif chance < 0.90:
+        elif chance < 0.97:
             self.busy = int(rng.integers(1, 300))
-        elif self.again:
-            self.write("control", 0)
-            self.again = False
-
-    @staticmethod
-    def _acts(register: Register) -> bool:
-        return register.name in ("control", "ring_tail", "ring_size", "watchdog", "irq_coalescing", "abort")
 
     def _configure(self) -> None:
         """Software sets one of the registers that are no job's."""
-        rng, names = self.rng, self.map.by_name
+        rng = self.rng
         kinds = {
             "irq_enable": int(rng.integers(4)),
             "irq_status": int(rng.integers(4)),
             "error": noise(32, rng),
             "counter_control": int(rng.integers(4)),
-            "watchdog": int(rng.choice([0, 3, 10, 40])),
+            "watchdog": int(rng.choice([0, 3, 10, 40])) | int(rng.random() < 0.1) << int(rng.integers(32)),
             "counter_freeze": int(rng.integers(2)),
             "bus_error": noise(32, rng),
             "ring_error": noise(32, rng),
             "irq_coalescing": int(rng.choice([0, 1, 2, 3, 5])) | int(rng.choice([0, 0, 1, 10, 40])) << 8,
             "front_end_seed": noise(32, rng),
         }
-        kinds = {name: word for name, word in kinds.items() if name in names}
-        if "ring_tail" in names:
+        kinds = {name: word for name, word in kinds.items() if name in self.map.by_name}
+        if self.design.ring:
             kinds |= dict.fromkeys(("ring_tail", "ring_base_low", "ring_base_high", "ring_size"), noise(32, rng))
             kinds["ring_size"] = int(rng.integers(MOST + 1))
-        if "abort" in names:
+        if self.design.abort:
             kinds["abort"] = 0
-        name = str(rng.choice(sorted(kinds)))
+        names = [*sorted(kinds), "error", "irq_status", *["abort", "ring_tail", "irq_coalescing"] * 2]
+        name = str(rng.choice([name for name in names if name in kinds]))
         if name == "ring_tail":
             assert self.model.ring is not None
             room = (1 << MOST) - (self.tail - self.model.ring.head) % (1 << RING_BITS)
             self.tail = (self.tail + int(rng.integers(0, max(room, 0) + 1))) % (1 << RING_BITS)
             kinds[name] = self.tail
         if name == "abort":
-            number = (self.model.queue.next - int(rng.integers(0, 8))) % (1 << JOB_BITS)  # type: ignore[union-attr]
+            number = (self.model.queue.next - int(rng.integers(0, 5))) % (1 << JOB_BITS)  # type: ignore[union-attr]
             kinds[name] = number | int(rng.random() < 0.9) << 31
         self.write(name, kinds[name])
 
@@ -325,18 +331,22 @@ class ControlBench(Testbench):
         if self.design.diagnostics:
             about = self.diagnosis.unpack(noise(self.diagnosis.width, self.rng))
             about |= {"moved": int(self.rng.random() < 0.05), "failed": int(self.rng.random() < 0.02)}
-            self.handles["diagnosis"].value = self.diagnosis.pack(about)
             pins["diagnosis"] = about
-        for name, structure in (("errors", self.errors), ("counters", list(self.counted))):
-            width = 1 if name == "errors" else COUNTER_BITS
-            self.handles[name].value = sum(pins[name][field] << width * i for i, field in enumerate(structure))
+            self._set("diagnosis", self.diagnosis.pack(about))
+        self._set("errors", sum(value << i for i, value in enumerate(pins["errors"].values())))
+        self._set("counters", sum(value << COUNTER_BITS * i for i, value in enumerate(self.counted.values())))
         for name, value in pins.items():
             if name in self.handles and not isinstance(value, dict):
-                self.handles[name].value = value
+                self._set(name, value)
         for name, stalls in self.stalls.items():
             pins[f"{name}ready"] = int(not next(stalls))
-            self.handles[f"s_axi_ctrl_{name}ready"].value = pins[f"{name}ready"]
+            self._set(f"s_axi_ctrl_{name}ready", pins[f"{name}ready"])
         self.pins = pins
+
+    def _set(self, name: str, value: int) -> None:
+        """Sets an input, if it changes."""
+        if self.levels.get(name) != value:
+            self.handles[name].value = self.levels[name] = value
 
 
 @cocotb.test
