@@ -86,15 +86,14 @@ class Jobs:
         goes = chance < self.pace
         failing = dict.fromkeys(bench.errors, 0)
         pins: dict[str, Any] = {"errors": failing, "accepted": 0, "done": 0, "came": 0, "lost": 0}
-        if not self.stopped:
-            if self.taken and goes[0]:
-                self.taken -= 1
-                if chance[1] < 0.3:
+        if self.taken and goes[0]:
+            self.taken -= 1
+            if chance[1] < 0.3:
+                for _ in range(1 + (chance[2] < 0.3)):
                     failing[str(rng.choice(bench.refusals))] = 1
-                    if chance[2] < 0.3:
-                        failing[str(rng.choice(bench.refusals))] = 1
-                else:
-                    pins["accepted"], self.running = 1, self.running + 1
+            else:
+                pins["accepted"], self.running = 1, self.running + 1
+        if not self.stopped:  # else nothing is under way on the bus
             if self.running > pins["accepted"] and goes[3]:
                 pins["done"], self.running = 1, self.running - 1
             if self.fetched and goes[4]:
@@ -103,12 +102,12 @@ class Jobs:
                 pins["came"], pins["lost"] = int(not self.fetched[0]), int(chance[5] < 0.02)
                 if pins["came"]:
                     self.fetched.popleft()
-                if pins["lost"]:
-                    failing["read_error"] = 1
+                failing["read_error"] = pins["lost"]
             if chance[6] < self.rare and (self.running or self.taken):
                 failing[str(rng.choice(MemoryCore.FATAL))] = 1
-        pins["quiet"] = int(self.stopped or chance[7] < 0.2)
-        pins["job_ready"] = int(not self.taken and not self.stopped and rng.random() < 0.5)
+        ends = pins["done"] or pins["came"] or any(failing[name] for name in MemoryCore.FATAL)
+        pins["quiet"] = int(self.stopped or (chance[7] < 0.2 and not ends))
+        pins["job_ready"] = int(not self.taken and rng.random() < 0.5)
         pins["fetch_ready"] = int(rng.random() < 0.5)
         pins["words_valid"], pins["words_payload"] = 0, noise(8, rng)
         if self.words and rng.random() < 0.7:
