@@ -184,7 +184,7 @@ BENCHES = {
     "encoder": Bench("sim.benches.inside.encoder_tests", 500, _encoder, lambda design: design.packed),
     "accelerator": Bench("sim.benches.inside.accelerator_tests", 300, _accelerator),
     "axi_read": Bench("sim.benches.inside.axi_read_tests", 100, _axi_read),
-    "control": Bench("sim.benches.inside.control_tests", 50, _control),
+    "control": Bench("sim.benches.inside.control_tests", 20, _control),
     "axi_memory": Bench("sim.benches.inside.axi_memory_tests", 50, _axi_memory),
     "axi_control": Bench("sim.benches.inside.axi_control_tests", 50, _axi_control),
     "axi_stream": Bench("sim.benches.inside.axi_stream_tests", 50, _axi_stream),

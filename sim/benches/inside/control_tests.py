@@ -32,6 +32,18 @@ LITE = {"aw": ("addr", "prot"), "w": ("data", "strb"), "b": ("resp",), "ar": ("a
 WAITING = 2
 """Accesses of each kind that wait while software thinks of others."""
 
+TELLS = {
+    "refused": ("refused_tag", "jobs_refused"),
+    "accepted": ("jobs_accepted",),
+    "done": ("done_tag", "jobs_done"),
+    "queued": ("jobs_queued", "ring_head"),
+    "read_error": ("ring_error", "bus_error"),
+    "bad_descriptor": ("ring_error", "ring_head"),
+    "misaligned": ("ring_error", "error"),
+    "aborted": ("aborted", "jobs_queued", "status"),
+}
+"""Registers that tell of what has happened."""
+
 SENSITIVE = ("control", "ring_tail", "ring_size", "watchdog", "irq_coalescing", "abort")
 """Those of which a random word stops everything, or too much for long."""
 
@@ -142,6 +154,8 @@ class ControlBench(Testbench):
         """What inputs are set to."""
         self.tail, self.busy = 0, 0
         """Descriptors that were written; cycles in which software does nothing."""
+        self.news: list[str] = []
+        """Registers that software is about to look at."""
         self.resetting = False
         """Whether software has begun a soft reset, and not ended it."""
         self.pins: dict[str, Any] = {}
@@ -160,6 +174,7 @@ class ControlBench(Testbench):
         self.jobs.forget()
         self._beats.clear()
         self.tail, self.resetting = 0, False
+        self.news.clear()
 
     def descriptor_beat(self) -> int:
         """The next beat of a descriptor, most of which are right."""
@@ -193,6 +208,10 @@ class ControlBench(Testbench):
         self.sources["aw"].send([{"addr": offset, "prot": int(self.rng.integers(8))}])
         self.sources["w"].send([{"data": word, "strb": strobes}])
 
+    def read(self, name: str) -> None:
+        """Queues a read."""
+        self.sources["ar"].send([{"addr": self.map.offset(name) + int(self.rng.integers(4)), "prot": 0}])
+
     def describe(self) -> None:
         """Queues the writes of some of a job's registers, mostly aligned."""
         rng, step = self.rng, self.design.bus_bits // 8
@@ -207,6 +226,10 @@ class ControlBench(Testbench):
         """Software does something."""
         rng = self.rng
         chance, turns = rng.random(), rng.random()
+        if self.news and chance < 0.5:
+            return self.read(self.news.pop(0))
+        if rng.random() < 0.2:
+            self.busy = int(rng.integers(1, 30))
         if turns < (0.2 if self.resetting else 0.1 if self.model.halted else 0.005):
             self.resetting = not self.resetting
             self.write("control", int(self.resetting))
@@ -217,8 +240,10 @@ class ControlBench(Testbench):
             self.write("doorbell", 1)
         elif chance < 0.55:
             every = [register.name for register in self.map.registers]
-            name = str(rng.choice(OFTEN if rng.random() < 0.5 else every))
-            self.sources["ar"].send([{"addr": self.map.offset(name) + int(rng.integers(4)), "prot": 0}])
+            self.read(str(rng.choice(OFTEN if rng.random() < 0.5 else every)))
+        elif chance < 0.60:
+            self.write("counter_control", 1 + 2 * int(rng.random() < 0.1))
+            self.news += [f"count_{name}" for name in rng.choice(self.model.names, 4)]
         elif chance < 0.85:
             self._configure()
         elif chance < 0.90:
@@ -314,6 +339,8 @@ class ControlBench(Testbench):
                 self._same(name, beat, self.streams[name].payload)
         for event in model.cycle(pins):
             self.met(event)
+            if len(self.news) < 10 and self.rng.random() < 0.3:
+                self.news += [name for name in TELLS.get(event, ()) if name in self.map.by_name]
         self.jobs.see(pins | outputs | offers)
         self.checked += 1
 

@@ -21,7 +21,8 @@ from sim.benches.runner import run_bench
 
 # Few blocks: the benches with their own sizes are another command.
 BLOCKS = 20
-FEWER = {"axi_control": 5, "axi_read": 10}  # each of whose jobs is many accesses to registers, or many beats
+FEWER = {"axi_control": 5, "axi_read": 10, "control": 10}
+"""Of benches each of whose blocks is many accesses to registers, many beats, or many cycles."""
 
 GIVEN = replace(
     STATIONARY,
@@ -114,10 +115,18 @@ def test_a_product_of_many_jobs_is_waited_for() -> None:
             r"\g<1>2'h2;",
             r"tile \d+, row \d+, last",
         ),
+        # An error is an interrupt though it is not enabled.
+        (
+            "control",
+            "as_modelled/idle=never/stall=never",
+            r"irq_status_error & irq_enable_error;",
+            "irq_status_error;",
+            r"irq in cycle \d+ is 1, and should be 0",
+        ),
         # No room is kept in the output queue.
         ("accelerator", "blocked_drain", r"= ~ has_room;", "= 1'h0;", r"cycles blocked of the last 200"),
     ],
-    ids=["decoder-tie", "decoder-valid", "cell-parity", "cell-borrow", "array-last", "accelerator-room"],
+    ids=["decoder-tie", "decoder-valid", "cell-parity", "cell-borrow", "array-last", "control-irq", "accelerator-room"],
 )
 def test_planted_bug_is_found(name: str, only: str, pattern: str, replacement: str, message: str) -> None:
     sound = BENCHES[name].generate(MULTIPLYING).verilog
