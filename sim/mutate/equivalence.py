@@ -30,6 +30,9 @@ NEAR, WIDE = 250, 500
 """Lines of Verilog that a module has at most: one of queues, counters and turns; and one of control, without any of the
 arithmetic."""
 
+OUTSIDE = "rst"
+"""The reset that comes from outside; others are a cycle long at least."""
+
 BUSY = 30
 """Times as long as a proof may take where the processor is busy with other work as well."""
 
@@ -89,7 +92,7 @@ def ways(around: int, *, quick: bool = False) -> list[Way]:
     if quick:
         return [*near, *alone]
     wide = [Way(i, WIDE, (1,)) for i in range(1, around + 1)]
-    values = [Way(i, NEAR, (2,), values=True, limit=60.0) for i in range(min(around, 1) + 1)]
+    values = [Way(i, NEAR, (2,), values=True, limit=240.0) for i in range(min(around, 1) + 1)]
     return [*near, *alone, *wide, *values]
 
 
@@ -105,6 +108,8 @@ class Circuit:
         Names and bits.
     points : list of str
         Inputs that carry points of Λ only, coordinates from the lowest bit on.
+    reset_cycles : int
+        Cycles that a reset from outside takes at least.
     """
 
     text: str
@@ -112,6 +117,7 @@ class Circuit:
     outputs: dict[str, int]
     registers: dict[str, int]
     points: list[str]
+    reset_cycles: int
 
 
 def circuit(
@@ -121,9 +127,11 @@ def circuit(
     points: Sequence[str] = (),
     *,
     lines: int = 0,
+    reset_cycles: int = 1,
 ) -> Circuit:
     """The formulas of the one module that all the mutants are in, some of whose inputs carry `points` of Λ only; or of
-    it within those `around` it, from the inmost on. Other modules in it with so many `lines` at most are parts of it.
+    it within those `around` it, from the inmost on. Other modules in it with so many `lines` at most are parts of it. A
+    reset from outside takes so many cycles.
 
     Raises
     ------
@@ -158,7 +166,7 @@ def circuit(
     def of(kind: str) -> dict[str, int]:
         return {name: int(bits) for this, name, bits in found if this == kind and name != CHOSEN}
 
-    return Circuit(text, of("input"), of("output"), of("register"), list(points))
+    return Circuit(text, of("input"), of("output"), of("register"), list(points), reset_cycles)
 
 
 def modules(verilog: str) -> dict[str, str]:
@@ -229,36 +237,43 @@ def _induction(circuit: Circuit, number: int, depth: int, limit: float, values: 
     """An induction over `depth` cycles on what is the same in a module and in a mutant of it, and on what `values`
     say."""
     split = SPLIT if values else NARROW
+    # From the reset on: the first of the cycles in which what is kept holds.
+    first = circuit.reset_cycles if OUTSIDE in circuit.inputs else 1
+    steps = range(depth + first)
     parts: list[Part] = []
     for name, width in circuit.registers.items():
         parts += [(name, bit) for bit in range(width)] if 1 < width <= split else [(name, None)]
     bits = [part for part in parts if circuit.registers[part[0]] <= NARROW]
-    facts = [_same((name, None), i) for name in circuit.inputs for i in range(depth + 1)]
+    facts = [_same((name, None), i) for name in circuit.inputs for i in steps]
     for side, which in (("s", 0), ("t", number)):
-        facts += [f"(= {_at((CHOSEN, None), f'{side}{i}')} #x{which:04x})" for i in range(depth + 1)]
-    facts += [_in_lattice(port, circuit.inputs[port] // DIM, i) for port in circuit.points for i in range(depth + 1)]
-    states = [_state(circuit.text, f"{side}{i}") for side in "st" for i in range(depth + 1)]
-    steps = [_step(circuit.text, f"{side}{i}", f"{side}{i + 1}") for side in "st" for i in range(depth)]
+        facts += [f"(= {_at((CHOSEN, None), f'{side}{i}')} #x{which:04x})" for i in steps]
+    facts += [_in_lattice(port, circuit.inputs[port] // DIM, i) for port in circuit.points for i in steps]
+    states = [_state(circuit.text, f"{side}{i}") for side in "st" for i in steps]
+    changes = [_step(circuit.text, f"{side}{i}", f"{side}{i + 1}") for side in "st" for i in steps[:-1]]
     resets = [_at((name, None), "s0") for name in circuit.inputs if name in RESETS]
-    kept = [[_same(part, i) for i in range(depth + 1)] for part in parts]
-    where = [[form.format(_at(bit, f"s{i}")) for i in range(depth + 1)] for bit in bits for form in ("{}", "(not {})")]
+    longer = [_at((OUTSIDE, None), f"s{i}") for i in range(first)] if first > 1 else []
+    kept = [[_same(part, i) for i in steps] for part in parts]
+    where = [[form.format(_at(bit, f"s{i}")) for i in steps] for bit in bits for form in ("{}", "(not {})")]
     places = [len(where)] * len(kept)
     if values and resets:
         has = [
-            [_is(name, f"s{i}", width, value) for i in range(depth + 1)]
+            [_is(name, f"s{i}", width, value) for i in steps]
             for name, width in circuit.registers.items()
             if width <= COUNTED
             for value in range(1 << width)
         ]
         places = [len(where) + len(has)] * len(kept) + [len(where)] * len(has)
-        kept += [[f"(not {term})" for term in steps] for steps in has]
+        kept += [[f"(not {term})" for term in terms] for terms in has]
         where += has
     question = {
-        "formulas": "\n".join(["(set-logic QF_BV)", *states, *steps, *map("(assert {})".format, facts)]),
+        "formulas": "\n".join(["(set-logic QF_BV)", *states, *changes, *map("(assert {})".format, facts)]),
         "kept": kept,
         "where": where,
         "places": places,
-        "begin": [*(_same((name, None), 0) for name in circuit.registers), *resets] if resets else [],
+        "begin": [*(_same((name, None), 0) for name in circuit.registers), *resets, *longer] if resets else [],
+        "again": longer,
+        "goes_on": [f"(not {_at((OUTSIDE, None), f's{i}')})" for i in range(depth + 1)] if longer else [],
+        "depth": depth,
         "alike": f"(and true true {' '.join(_outputs(circuit, depth - 1))})",
         "limit": limit,
     }

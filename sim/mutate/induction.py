@@ -1,11 +1,12 @@
 """Finds what is kept, by a solver that stays: a program of its own, which can be stopped.
 
 Reads JSON: `kept`, what may hold in every cycle, such as that a part of the state is the same in both circuits, and
-`where`, on what condition, such as that a bit is up, each as terms, one for each step of the induction; `places`, of
-each of the first, how many of the second, from the first on, are conditions of it; `begin`, terms that hold when it
-begins, or nothing if all of it holds then; `alike`, a term that must follow; `formulas` in SMT-LIB, which say what the
-terms are of; `limit` in seconds of the processor. Writes `true` if it does and `false` if it does not, or if time was
-up.
+`where`, on what condition, such as that a bit is up, each as terms, one for each step; `places`, of each of the first,
+how many of the second, from the first on, are conditions of it; `begin`, terms that hold when it begins, or nothing if
+all of it holds then; `again`, terms that hold when it begins anew, and `goes_on`, those that hold as long as it does
+not, where nothing need be kept on the way; `depth`, the steps of the induction, as many as the last ones of the
+beginning; `alike`, a term that must follow; `formulas` in SMT-LIB, which say what the terms are of; `limit` in seconds
+of the processor. Writes `true` if it does and `false` if it does not, or if time was up.
 """
 
 import json
@@ -43,8 +44,10 @@ class Induction:
         self.where = [[parser.parse_term(term) for term in steps] for steps in asked["where"]]
         self.places = asked["places"]
         self.begin = [parser.parse_term(term) for term in asked["begin"]]
+        self.again, self.goes_on = ([parser.parse_term(term) for term in asked[name]] for name in ("again", "goes_on"))
         self.alike = parser.parse_term(asked["alike"])
-        self.depth = len(self.may_hold[0]) - 1 if self.may_hold else 0
+        self.depth = asked["depth"]
+        self.last = len(self.may_hold[0]) - 1 if self.may_hold else 0
         self.kept: list[Statement] = [(part, None) for part in range(len(self.may_hold))]
         self._made: dict[tuple[Statement, int], Term] = {}
 
@@ -56,16 +59,22 @@ class Induction:
         TimeoutError
             If time is up.
         """
+        later = range(self.last - self.depth + 1, self.last + 1)
         while True:
             # From a reset, all that is kept holds in the cycles after it; if the circuit has none, it begins alike.
-            if self.begin and self._sift(self.begin, range(1, self.depth + 1)):
+            if self.begin and self._sift(self.begin, later):
                 continue
-            so_far = [self._statement(statement, step) for statement in self.kept for step in range(self.depth)]
+            if self.again and self._sift([*self._so_far(1), *self.again], later):
+                continue
+            so_far = [*self._so_far(self.depth), *self.goes_on]
             if not self._sift(so_far, [self.depth]):
                 self.solver.push(1)
                 for fact in so_far:
                     self.solver.assert_formula(fact)
                 return not self._possible(self._not(self.alike))
+
+    def _so_far(self, steps: int) -> list[Term]:
+        return [self._statement(statement, step) for statement in self.kept for step in range(steps)]
 
     def _sift(self, facts: Sequence[Term], steps: Sequence[int]) -> bool:
         """Drops the statements that are not true in some steps though the facts are. Of what then need not hold in all

@@ -252,10 +252,13 @@ def equivalents(
         for way in equivalence.ways(len(outer), quick=quick):
             left, ring = [mutant for mutant in here if mutant not in proved], outer[: way.around]
             points = [] if ring else unit.carriers(generated.description["top"], module)
-            keys = {mutant: key(generated, mutant, asdict(way), *ring, *points) for mutant in left}
+            how = [asdict(way), *ring, *points, *([unit.reset_cycles] if unit.reset_cycles > 1 else [])]
+            keys = {mutant: key(generated, mutant, *how) for mutant in left}
             missing = [mutant for mutant in left if keys[mutant] not in store.lines]
             if missing:
-                circuit = equivalence.circuit(generated.verilog, missing, ring, points, lines=way.lines)
+                circuit = equivalence.circuit(
+                    generated.verilog, missing, ring, points, lines=way.lines, reset_cycles=unit.reset_cycles
+                )
                 with process.threads() as pool:
                     asked = {
                         pool.submit(equivalence.equivalent, circuit, number, way): mutant

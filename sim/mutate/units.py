@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from golden.errors import GossetError
 from golden.frontend import FrontEndRules
+from golden.output import OutputRules
 from hw.axi.write import outstanding
 from hw.design import DesignPoint
 from hw.generate import Generated
@@ -29,6 +30,8 @@ class Unit:
     points : dict of str to str
         Where an input carries points of Λ and nothing else, as the claims on decoders say: its name, by a regular
         expression of the module's.
+    reset_cycles : int
+        Cycles that a reset from outside takes at least.
     claims : mapping of str to tuple of str
         Claims of `sim.formal` that together say all that some modules do, by a regular expression of the modules'
         names: a mutant of which they hold is none.
@@ -40,6 +43,7 @@ class Unit:
     modules: str
     blocks: int
     points: dict[str, str] = field(default_factory=dict)
+    reset_cycles: int = 1
     claims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def generated(self) -> Generated:
@@ -78,6 +82,7 @@ CONTROLLED = replace(
     GIVEN,
     name="uneven_controlled",
     keep_rows=0,
+    output=OutputRules(row_scales=True),
     diagnostics=True,
     strides=True,
     codes=True,
@@ -86,7 +91,7 @@ CONTROLLED = replace(
     idle=True,
     abort=True,
 )
-"""The small design with almost all that its registers can have."""
+"""The small design with all that its registers can have."""
 
 DECODER = ("decoder_q16_deep", "decoder_q16_deep_pauses")
 """What there is to say of the decoder: of its stages, and of its pauses."""
@@ -123,8 +128,8 @@ UNITS = {
         Unit("banks", "accelerator", SMALL, r".*\.engine\.(turns|follow|keeper|queue).*", 10),
         Unit("axi_read", "axi_read", SMALL, r"\.core(\..*)?", 10, claims=READER_QUEUES),
         Unit("axi_write", "axi_memory", STRIDED, r".*\.(write(\..*)?|results)", 4, claims=WRITER_QUEUES),
-        Unit("control", "control", CONTROLLED, r"\.core(\.registers)?", 10),
-        Unit("jobs", "control", CONTROLLED, r"\.core\.(queue|ring)", 10),
+        Unit("control", "control", CONTROLLED, r"\.core(\.registers)?", 10, reset_cycles=2),
+        Unit("jobs", "control", CONTROLLED, r"\.core\.(queue|ring)", 10, reset_cycles=2),
         Unit("framer", "axi_stream", SMALL, r".*\.frame_.*", 4),
     )
 }

@@ -265,12 +265,12 @@ endmodule
 """Three bits from a line, one after the other, whatever was there before, and however long they take."""
 
 
-def proved(verilog, changes, module="top.least", points=(), lines=0, around=(), values=False):
+def proved(verilog, changes, module="top.least", points=(), lines=0, around=(), values=False, reset_cycles=1):
     """Those of some changes that are proved to be none."""
     mutants = found(verilog, lambda name: name == module, np.random.default_rng(0))
     mutants = [mutant for mutant in mutants if mutant.broken in changes]
     assert {mutant.broken for mutant in mutants} == changes
-    made = circuit(verilog, mutants, around, points, lines=lines)
+    made = circuit(verilog, mutants, around, points, lines=lines, reset_cycles=reset_cycles)
     own = set(re.findall(r"^  reg (?:\[.*\] )?(\w+) =", modules(verilog)[module], re.MULTILINE))
     assert {name for name in made.registers if "[" not in name and "." not in name} == own  # of memories and parts: not
     way = Way(len(around), lines, (1, 3), values, 20)
@@ -291,6 +291,12 @@ def test_a_narrow_register_is_looked_at_bit_by_bit():
     end = f"token_{STAGES - 1}"
     harmful = {"last | valid", "valid", "token_1", f"{end}[1] | {end}[0]"}
     assert proved(TOKEN, harmless | harmful, "top.token") == harmless
+
+
+def test_a_longer_reset_reaches_what_it_does_not_reset():
+    harmless, harmful = {"token_1", "token_2"}, {"last | valid", "valid"}
+    assert not proved(TOKEN, harmless | harmful, "top.token")
+    assert proved(TOKEN, harmless | harmful, "top.token", reset_cycles=2) == harmless
 
 
 def test_of_points_parities_are_known():
