@@ -10,14 +10,14 @@ from typing import Any
 import cocotb
 from cocotb.handle import HierarchyObject
 
-from hw.axi.map import DESCRIPTOR_MARK, JOB_BITS, RING_BITS, SHAPE, descriptor_layout, diagnosis_layout
+from hw.axi.map import DESCRIPTOR_MARK, JOB_BITS, RING_BITS, SHAPE, WAITING_BITS, descriptor_layout, diagnosis_layout
 from hw.axi.memory import MemoryCore
 from hw.engine.counters import COUNTER_BITS
 from hw.engine.planner import errors
 from hw.registers import RegisterMap
 from sim.benches.inside.axi_common import Channel
 from sim.benches.inside.checks import Mismatch
-from sim.benches.inside.control_model import ControlModel
+from sim.benches.inside.control_model import BacklogModel, ControlModel
 from sim.benches.inside.signals import PAUSES, noise, pauses, signal
 from sim.benches.inside.streams import Source
 from sim.benches.inside.testbench import Testbench
@@ -44,10 +44,22 @@ TELLS = {
 }
 """Registers that tell of what has happened."""
 
+FULL, ROUND = "as many jobs kept as there is room for", "every place of a job taken twice"
+
+SET = (
+    *("irq_enable", "irq_status", "irq_status", "error", "error", "watchdog", "counter_freeze", "bus_error"),
+    *("ring_error", "front_end_seed", "ring_base_low", "ring_base_high", "ring_size"),
+    *("irq_coalescing", "irq_coalescing", "ring_tail", "ring_tail", "ring_tail", "abort", "abort", "abort"),
+)
+"""Registers that software sets, those of jobs left out, some more often than others."""
+
 SENSITIVE = ("control", "ring_tail", "ring_size", "watchdog", "irq_coalescing", "abort")
 """Those of which a random word stops everything, or too much for long."""
 
-PACES = (0.02, 0.1, 0.5)
+FAILS = 0.003
+"""How likely it is that a beat, or a cycle with a job, brings an error of the bus."""
+
+PACES = (0.005, 0.02, 0.1, 0.5)
 """How likely it is in a cycle that something goes on with jobs."""
 
 OFTEN = ("status", "error", "irq_status", "jobs_done")
@@ -60,9 +72,9 @@ MOST = 3
 class Jobs:
     """Whoever takes jobs: refuses some, ends the others in their order, reads descriptors, and fails now and then."""
 
-    def __init__(self, bench: "ControlBench", rare: float):
-        self.bench, self.rare = bench, rare
-        self.pace = PACES[0]
+    def __init__(self, bench: "ControlBench"):
+        self.bench = bench
+        self.paces = dict.fromkeys(("decides", "ends", "comes"), PACES[-1])
         self.taken, self.running, self.stopped = 0, 0, False
         self.fetched = deque[int]()
         """Beats that are to come, of each descriptor that was asked for."""
@@ -92,13 +104,13 @@ class Jobs:
     def drive(self) -> dict[str, Any]:
         """What comes in the next cycle."""
         bench, rng = self.bench, self.bench.rng
-        chance = rng.random(9)
-        if chance[8] < 0.01:
-            self.pace = float(rng.choice(PACES))
-        goes = chance < self.pace
+        chance = rng.random(6)
+        if chance[0] < 0.02:
+            self.paces[str(rng.choice(list(self.paces)))] = float(rng.choice(PACES))
+        decides, ends, comes = (rng.random() < pace for pace in self.paces.values())
         failing = dict.fromkeys(bench.errors, 0)
         pins: dict[str, Any] = {"errors": failing, "accepted": 0, "done": 0, "came": 0, "lost": 0}
-        if self.taken and goes[0]:
+        if self.taken and decides:
             self.taken -= 1
             if chance[1] < 0.3:
                 for _ in range(1 + (chance[2] < 0.3)):
@@ -106,19 +118,19 @@ class Jobs:
             else:
                 pins["accepted"], self.running = 1, self.running + 1
         if not self.stopped:  # else nothing is under way on the bus
-            if self.running > pins["accepted"] and goes[3]:
+            if self.running > pins["accepted"] and ends:
                 pins["done"], self.running = 1, self.running - 1
-            if self.fetched and goes[4]:
+            if self.fetched and comes:
                 self.fetched[0] -= 1
                 self.words.append(bench.descriptor_beat())
-                pins["came"], pins["lost"] = int(not self.fetched[0]), int(chance[5] < 0.02)
+                pins["came"], pins["lost"] = int(not self.fetched[0]), int(chance[3] < FAILS and not bench.calm)
                 if pins["came"]:
                     self.fetched.popleft()
                 failing["read_error"] = pins["lost"]
-            if chance[6] < self.rare and (self.running or self.taken):
+            if chance[4] < FAILS and not bench.calm and (self.running or self.taken):
                 failing[str(rng.choice(MemoryCore.FATAL))] = 1
-        ends = pins["done"] or pins["came"] or any(failing[name] for name in MemoryCore.FATAL)
-        pins["quiet"] = int(self.stopped or (chance[7] < 0.2 and not ends))
+        moves = pins["done"] or pins["came"] or any(failing[name] for name in MemoryCore.FATAL)
+        pins["quiet"] = int(self.stopped or (chance[5] < 0.2 and not moves))
         pins["job_ready"] = int(not self.taken and rng.random() < 0.5)
         pins["fetch_ready"] = int(rng.random() < 0.5)
         pins["words_valid"], pins["words_payload"] = 0, noise(8, rng)
@@ -130,15 +142,15 @@ class Jobs:
 class ControlBench(Testbench):
     """Control, held to its model; software of the worst kind; and whoever runs the jobs."""
 
-    def __init__(self, dut: HierarchyObject, idle: str = "never", stall: str = "never", rare: float = 0.002):
+    def __init__(self, dut: HierarchyObject, idle: str = "never", stall: str = "never", *, calm: bool = False):
         super().__init__(dut)
-        self.design = self.settings.design
+        self.design, self.calm = self.settings.design, calm
         self.reset_cycles += 1  # of the core as well
         self.map = RegisterMap.from_dict("bench_control", self.settings.description["registers"])
         self.refusals = list(errors(self.design))
         self.errors = [*MemoryCore.meanings(self.design)]
         self.model = ControlModel(self.design, self.map, self.refusals, MemoryCore.FATAL)
-        self.jobs = Jobs(self, rare)
+        self.jobs = Jobs(self)
         self.layout = Structure(descriptor_layout())
         self.beats = self.layout.width // self.design.bus_bits
         self._beats = deque[int]()
@@ -167,14 +179,14 @@ class ControlBench(Testbench):
         phases = ["run", "stop", "hold", *(["withdraw", "again"] if self.design.abort else [])]
         events = ["queued", "accepted", "refused", "done"]
         names = [field.name for field in self.map.by_name["error"].fields]
-        return [*phases, *events, *names]
+        return [*phases, *events, *names, *([FULL, ROUND] if self.design.abort else [])]
 
     def _forget(self) -> None:
         self.model.reset()
         self.jobs.forget()
         self._beats.clear()
         self.tail, self.resetting = 0, False
-        self.news.clear()
+        self.news = [str(name) for name in self.rng.choice(list(self.map.by_name), 8)]
 
     def descriptor_beat(self) -> int:
         """The next beat of a descriptor, most of which are right."""
@@ -223,11 +235,14 @@ class ControlBench(Testbench):
             self.write(str(name), word)
 
     def act(self) -> None:
-        """Software does something."""
+        """Software does something; if it is calm, mostly with jobs, and it never resets."""
         rng = self.rng
         chance, turns = rng.random(), rng.random()
         if self.news and chance < 0.5:
             return self.read(self.news.pop(0))
+        if self.calm:
+            names = ["doorbell", "doorbell", "abort", "ring_tail", "job_rows"]
+            return self.set(str(rng.choice([name for name in names if name in self.map.by_name])))
         if rng.random() < 0.2:
             self.busy = int(rng.integers(1, 30))
         if turns < (0.2 if self.resetting else 0.1 if self.model.halted else 0.005):
@@ -237,21 +252,19 @@ class ControlBench(Testbench):
         elif chance < 0.30:
             if rng.random() < 0.5:
                 self.describe()
-            self.write("doorbell", 1)
+            self.set("doorbell")
         elif chance < 0.55:
-            every = [register.name for register in self.map.registers]
-            self.read(str(rng.choice(OFTEN if rng.random() < 0.5 else every)))
+            self.read(str(rng.choice(OFTEN if rng.random() < 0.5 else list(self.map.by_name))))
         elif chance < 0.60:
             self.write("counter_control", 1 + 2 * int(rng.random() < 0.1))
             self.news += [f"count_{name}" for name in rng.choice(self.model.names, 4)]
         elif chance < 0.85:
-            self._configure()
+            self.set(str(rng.choice([name for name in SET if name in self.map.by_name])))
         elif chance < 0.90:
             self.sources["ar"].send([{"addr": int(rng.integers(1 << self.map.address_bits)), "prot": 0}])
         elif chance < 0.93:
-            registers = [register for register in self.map.registers if register.name not in SENSITIVE]
-            register = registers[int(rng.integers(len(registers)))]
-            self._access(register.offset + int(rng.integers(4)), noise(32, rng), int(rng.integers(16)))
+            register = str(rng.choice([name for name in self.map.by_name if name not in SENSITIVE]))
+            self._access(self.map.offset(register) + int(rng.integers(4)), noise(32, rng), int(rng.integers(16)))
         elif chance < 0.95:
             used = {register.offset for register in self.map.registers}
             holes = [offset for offset in range(0, 1 << self.map.address_bits, 4) if offset not in used]
@@ -259,38 +272,26 @@ class ControlBench(Testbench):
         elif chance < 0.97:
             self.busy = int(rng.integers(1, 300))
 
-    def _configure(self) -> None:
-        """Software sets one of the registers that are no job's."""
-        rng = self.rng
-        kinds = {
-            "irq_enable": int(rng.integers(4)),
-            "irq_status": int(rng.integers(4)),
-            "error": noise(32, rng),
-            "counter_control": int(rng.integers(4)),
-            "watchdog": int(rng.choice([0, 3, 10, 40])) | int(rng.random() < 0.1) << int(rng.integers(32)),
-            "counter_freeze": int(rng.integers(2)),
-            "bus_error": noise(32, rng),
-            "ring_error": noise(32, rng),
-            "irq_coalescing": int(rng.choice([0, 1, 2, 3, 5])) | int(rng.choice([0, 0, 1, 10, 40])) << 8,
-            "front_end_seed": noise(32, rng),
-        }
-        kinds = {name: word for name, word in kinds.items() if name in self.map.by_name}
-        if self.design.ring:
-            kinds |= dict.fromkeys(("ring_tail", "ring_base_low", "ring_base_high", "ring_size"), noise(32, rng))
-            kinds["ring_size"] = int(rng.integers(MOST + 1))
-        if self.design.abort:
-            kinds["abort"] = 0
-        names = [*sorted(kinds), "error", "irq_status", *["abort", "ring_tail", "irq_coalescing"] * 2]
-        name = str(rng.choice([name for name in names if name in kinds]))
-        if name == "ring_tail":
-            assert self.model.ring is not None
-            room = (1 << MOST) - (self.tail - self.model.ring.head) % (1 << RING_BITS)
-            self.tail = (self.tail + int(rng.integers(0, max(room, 0) + 1))) % (1 << RING_BITS)
-            kinds[name] = self.tail
-        if name == "abort":
-            number = (self.model.queue.next - int(rng.integers(0, 5))) % (1 << JOB_BITS)  # type: ignore[union-attr]
-            kinds[name] = number | int(rng.random() < 0.9) << 31
-        self.write(name, kinds[name])
+    def set(self, name: str) -> None:
+        """Queues a write of a register, of what software might write."""
+        rng, model, word = self.rng, self.model, noise(32, self.rng)
+        if name == "doorbell":
+            word = 1
+        elif name == "watchdog":
+            word = int(rng.choice([0, 3, 10, 40])) | int(rng.random() < 0.1) << int(rng.integers(32))
+        elif name == "irq_coalescing":
+            word = int(rng.choice([0, 1, 2, 3, 5])) | int(rng.choice([0, 0, 1, 10, 40])) << WAITING_BITS
+        elif name == "ring_size":
+            word = int(rng.integers(MOST + 1))
+        elif name == "ring_tail":
+            assert model.ring is not None
+            room = (1 << MOST) - (self.tail - model.ring.head) % (1 << RING_BITS)
+            self.tail = word = (self.tail + int(rng.integers(0, max(room, 0) + 1))) % (1 << RING_BITS)
+        elif name == "abort":
+            assert isinstance(model.queue, BacklogModel)
+            back = int(rng.integers(0, 5 if rng.random() < 0.5 else model.queue.held + 2))
+            word = (model.queue.next - back) % (1 << JOB_BITS) | int(rng.random() < 0.9) << 31
+        self.write(name, word)
 
     async def _run(self) -> None:
         """Sets what comes in, sees what comes out, and compares."""
@@ -341,6 +342,9 @@ class ControlBench(Testbench):
             self.met(event)
             if len(self.news) < 10 and self.rng.random() < 0.3:
                 self.news += [name for name in TELLS.get(event, ()) if name in self.map.by_name]
+        if isinstance(model.queue, BacklogModel):
+            self.met(FULL, model.queue.held >= model.queue.depth - model.queue.places)
+            self.met(ROUND, model.queue.oldest >= 2 * model.queue.depth)
         self.jobs.see(pins | outputs | offers)
         self.checked += 1
 
@@ -356,7 +360,7 @@ class ControlBench(Testbench):
         pins["diagnosis"] = {}
         if self.design.diagnostics:
             about = self.diagnosis.unpack(noise(self.diagnosis.width, self.rng))
-            about |= {"moved": int(self.rng.random() < 0.05), "failed": int(self.rng.random() < 0.02)}
+            about |= {"moved": int(self.rng.random() < 0.05), "failed": int(self.rng.random() < 2 * FAILS)}
             pins["diagnosis"] = about
             self._set("diagnosis", self.diagnosis.pack(about))
         self._set("errors", sum(value << i for i, value in enumerate(pins["errors"].values())))
@@ -382,6 +386,15 @@ async def as_modelled(dut: HierarchyObject, idle: str, stall: str) -> None:
     bench = ControlBench(dut, idle, stall)
     await bench.start()
     await bench.cycles(CYCLES * bench.blocks)
+    bench.finish()
+
+
+@cocotb.test
+async def many_jobs(dut: HierarchyObject) -> None:
+    """So many jobs without a reset that each place of them is taken again and again, by some that are given up."""
+    bench = ControlBench(dut, calm=True)
+    await bench.start()
+    await bench.cycles(2 * CYCLES * bench.blocks)
     bench.finish()
 
 
