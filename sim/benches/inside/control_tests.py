@@ -75,6 +75,8 @@ class Jobs:
     def __init__(self, bench: "ControlBench"):
         self.bench = bench
         self.paces = dict.fromkeys(("decides", "ends", "comes"), PACES[-1])
+        self.refuses, self.changes = 0.3, True
+        """How likely it is that a job is refused; whether paces change by themselves."""
         self.taken, self.running, self.stopped = 0, 0, False
         self.fetched = deque[int]()
         """Beats that are to come, of each descriptor that was asked for."""
@@ -87,6 +89,11 @@ class Jobs:
         self.taken, self.running, self.stopped = 0, 0, False
         self.fetched.clear()
         self.words.clear()
+
+    def keep(self, *, ends: float, refuses: float) -> None:
+        """Has jobs end at a pace, and be refused so often, from now on."""
+        self.refuses, self.changes = refuses, False
+        self.paces |= {"decides": PACES[-1], "ends": ends, "comes": PACES[-1]}
 
     def see(self, seen: dict[str, Any]) -> None:
         """What happened in the cycle that ends."""
@@ -105,14 +112,14 @@ class Jobs:
         """What comes in the next cycle."""
         bench, rng = self.bench, self.bench.rng
         chance = rng.random(6)
-        if chance[0] < 0.02:
+        if chance[0] < 0.02 and self.changes:
             self.paces[str(rng.choice(list(self.paces)))] = float(rng.choice(PACES))
         decides, ends, comes = (rng.random() < pace for pace in self.paces.values())
         failing = dict.fromkeys(bench.errors, 0)
         pins: dict[str, Any] = {"errors": failing, "accepted": 0, "done": 0, "came": 0, "lost": 0}
         if self.taken and decides:
             self.taken -= 1
-            if chance[1] < 0.3:
+            if chance[1] < self.refuses:
                 for _ in range(1 + (chance[2] < 0.3)):
                     failing[str(rng.choice(bench.refusals))] = 1
             else:
@@ -166,6 +173,8 @@ class ControlBench(Testbench):
         """What inputs are set to."""
         self.tail, self.busy = 0, 0
         """Descriptors that were written; cycles in which software does nothing."""
+        self.gives_up = True
+        """Whether software that is calm gives jobs up."""
         self.news: list[str] = []
         """Registers that software is about to look at."""
         self.resetting = False
@@ -241,7 +250,7 @@ class ControlBench(Testbench):
         if self.news and chance < 0.5:
             return self.read(self.news.pop(0))
         if self.calm:
-            names = ["doorbell", "doorbell", "abort", "ring_tail", "job_rows"]
+            names = ["doorbell", "doorbell", "ring_tail", "job_rows", *["abort"] * self.gives_up]
             return self.set(str(rng.choice([name for name in names if name in self.map.by_name])))
         if rng.random() < 0.2:
             self.busy = int(rng.integers(1, 30))
@@ -395,6 +404,31 @@ async def many_jobs(dut: HierarchyObject) -> None:
     bench = ControlBench(dut, calm=True)
     await bench.start()
     await bench.cycles(2 * CYCLES * bench.blocks)
+    bench.finish()
+
+
+@cocotb.test
+@cocotb.parametrize(soft=(False, True))
+async def reset_of_many(dut: HierarchyObject, soft: bool) -> None:
+    """And after a reset when as many jobs as can be have piled up, most of them refused or given up: so many follow
+    that each place is taken anew."""
+    bench = ControlBench(dut, calm=True)
+    await bench.start()
+    for _ in range(max(3, bench.blocks // 4)):
+        bench.gives_up = True
+        bench.jobs.keep(ends=0.5, refuses=0.3)
+        await bench.cycles(int(bench.rng.integers(500)))
+        bench.jobs.keep(ends=0.0, refuses=0.7)
+        await bench.cycles(600)
+        if soft:
+            bench.write("control", 1)
+            await bench.cycles(100)
+            bench.write("control", 0)
+        else:
+            await bench.reset()
+        bench.gives_up = False
+        bench.jobs.keep(ends=0.5, refuses=0.0)
+        await bench.cycles(800)
     bench.finish()
 
 
