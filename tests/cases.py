@@ -13,6 +13,7 @@ from golden.quality.provenance import provenance
 from golden.terminal import console
 from sim.benches.catalogue import BENCHES, LEAN, MULTIPLYING, SMALL, STATIONARY
 from sim.benches.runner import SEED, run_bench
+from sim.mutate.units import CONTROLLED
 from tests import proofs
 
 DESIGNS = {
@@ -20,6 +21,7 @@ DESIGNS = {
     STATIONARY: ("accelerator", "front_end", "axi_memory", "axi_stream", "axi_raw"),
     LEAN: ("decoder", "cell"),
     MULTIPLYING: ("cell", "array"),
+    CONTROLLED: ("control",),
     ONE_CELL: ("link", "uart"),
 }
 """Designs and testbenches."""
