@@ -56,8 +56,8 @@ SET = (
 SENSITIVE = ("control", "ring_tail", "ring_size", "watchdog", "irq_coalescing", "abort")
 """Those of which a random word stops everything, or too much for long."""
 
-FAILS = 0.003
-"""How likely it is that a beat, or a cycle with a job, brings an error of the bus."""
+FAILS, LOSES = 0.003, 0.02
+"""How likely it is that a cycle with a job, or a beat of a descriptor, brings an error of the bus."""
 
 PACES = (0.005, 0.02, 0.1, 0.5)
 """How likely it is in a cycle that something goes on with jobs."""
@@ -130,7 +130,7 @@ class Jobs:
             if self.fetched and comes:
                 self.fetched[0] -= 1
                 self.words.append(bench.descriptor_beat())
-                pins["came"], pins["lost"] = int(not self.fetched[0]), int(chance[3] < FAILS and not bench.calm)
+                pins["came"], pins["lost"] = int(not self.fetched[0]), int(chance[3] < LOSES and not bench.calm)
                 if pins["came"]:
                     self.fetched.popleft()
                 failing["read_error"] = pins["lost"]
@@ -214,7 +214,7 @@ class ControlBench(Testbench):
             elif chance[1] < 0.97:
                 fields["mode"] = (fields["mode"] & kinds) | 1 << int(rng.integers(16))
             aligned = {name for name in fields if name not in (*SHAPE, "mode", "scale", "tag", "mark")}
-            if chance[2] > 0.85:
+            if chance[2] > 0.6:
                 aligned.discard(str(rng.choice(sorted(aligned))))
             fields |= {name: fields[name] // step * step for name in aligned}
             word, bits = self.layout.pack(fields), self.design.bus_bits
