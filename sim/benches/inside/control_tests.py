@@ -38,13 +38,16 @@ TELLS = {
     "done": ("done_tag", "jobs_done"),
     "queued": ("jobs_queued", "ring_head"),
     "read_error": ("ring_error", "bus_error"),
-    "bad_descriptor": ("ring_error", "ring_head"),
+    "bad_descriptor": ("ring_error", "error", "ring_head"),
     "misaligned": ("ring_error", "error"),
     "aborted": ("aborted", "jobs_queued", "status"),
 }
 """Registers that tell of what has happened."""
 
 FULL, ROUND = "as many jobs kept as there is room for", "every place of a job taken twice"
+
+CLEARED = ("error", "irq_status", "bus_error", "ring_error")
+"""Those of which ones are cleared by ones."""
 
 SET = (
     *("irq_enable", "irq_status", "irq_status", "error", "error", "watchdog", "counter_freeze", "bus_error"),
@@ -173,6 +176,8 @@ class ControlBench(Testbench):
         """What inputs are set to."""
         self.tail, self.busy = 0, 0
         """Descriptors that were written; cycles in which software does nothing."""
+        self.number = 0
+        """Of the job that was to be given up last."""
         self.gives_up = True
         """Whether software that is calm gives jobs up."""
         self.news: list[str] = []
@@ -248,7 +253,11 @@ class ControlBench(Testbench):
         rng = self.rng
         chance, turns = rng.random(), rng.random()
         if self.news and chance < 0.5:
-            return self.read(self.news.pop(0))
+            name = self.news.pop(0)
+            self.read(name)
+            if name in CLEARED and rng.random() < 0.5:
+                self.write(name, (1 << 32) - 1)
+            return None
         if self.calm:
             names = ["doorbell", "doorbell", "ring_tail", "job_rows", *["abort"] * self.gives_up]
             return self.set(str(rng.choice([name for name in names if name in self.map.by_name])))
@@ -298,8 +307,10 @@ class ControlBench(Testbench):
             self.tail = word = (self.tail + int(rng.integers(0, max(room, 0) + 1))) % (1 << RING_BITS)
         elif name == "abort":
             assert isinstance(model.queue, BacklogModel)
-            back = int(rng.integers(0, 5 if rng.random() < 0.5 else model.queue.held + 2))
-            word = (model.queue.next - back) % (1 << JOB_BITS) | int(rng.random() < 0.9) << 31
+            if rng.random() < 0.7:  # or the one before once more
+                back = int(rng.integers(0, 5 if rng.random() < 0.5 else model.queue.held + 2))
+                self.number = (model.queue.next - back) % (1 << JOB_BITS)
+            word = self.number | int(rng.random() < 0.9) << 31
         self.write(name, word)
 
     async def _run(self) -> None:
