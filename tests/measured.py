@@ -17,9 +17,10 @@ one of `gosset bench`, first small, then ten times as large; registers begin as 
 those that it does not reach are seen. A mutant is **killed** if a test fails. Of one that no test finds, a solver tries
 to prove that it is **equivalent**: that nothing outside the module, or the modules around it, can tell it from what it
 is made of, where a stream's payload may be anything while it is not valid; also with the small modules in it, and with
-what the values of registers say; or, of decoder, encoder and some queues, that the claims above hold of the mutant as
-well. What is neither has **survived**: the testbench does not find it, or the proof does not; which of the two is said
-below where it is known. The changes are of these kinds:
+what the values of registers say; of control and jobs with resets of two cycles, as the AXI tops ask for; or, of
+decoder, encoder and some queues, that the claims above hold of the mutant as well. What is neither has **survived**:
+the testbench does not find it, or the proof does not; which of the two is said below where it is known. The changes are
+of these kinds:
 
 {kinds}.
 
