@@ -62,6 +62,10 @@ SENSITIVE = ("control", "ring_tail", "ring_size", "watchdog", "irq_coalescing", 
 FAILS, LOSES = 0.003, 0.02
 """How likely it is that a cycle with a job, or a beat of a descriptor, brings an error of the bus."""
 
+REFUSES_LATE, LOSES_ANEW = 0.8, 0.3
+"""How likely it is that a job is refused while another is withdrawn, and that the descriptor that is read first once it
+has been is lost."""
+
 PACES = (0.005, 0.02, 0.1, 0.5)
 """How likely it is in a cycle that something goes on with jobs."""
 
@@ -85,6 +89,8 @@ class Jobs:
         """Beats that are to come, of each descriptor that was asked for."""
         self.words = deque[int]()
         """Beats that came."""
+        self.anew = False
+        """Whether no descriptor has come since a job was withdrawn."""
         self.forget()
 
     def forget(self) -> None:
@@ -102,6 +108,7 @@ class Jobs:
         """What happened in the cycle that ends."""
         if seen["core_reset"] or seen.get("accelerator_reset"):
             self.forget()
+            self.anew = not seen["core_reset"]
             return
         self.stopped = bool(seen["halt"] and (seen["quiet"] or self.stopped))
         if seen["job"] and seen["job_ready"]:
@@ -122,7 +129,7 @@ class Jobs:
         pins: dict[str, Any] = {"errors": failing, "accepted": 0, "done": 0, "came": 0, "lost": 0}
         if self.taken and decides:
             self.taken -= 1
-            if chance[1] < self.refuses:
+            if chance[1] < (REFUSES_LATE if bench.model.phase == "withdraw" else self.refuses):
                 for _ in range(1 + (chance[2] < 0.3)):
                     failing[str(rng.choice(bench.refusals))] = 1
             else:
@@ -133,9 +140,11 @@ class Jobs:
             if self.fetched and comes:
                 self.fetched[0] -= 1
                 self.words.append(bench.descriptor_beat())
-                pins["came"], pins["lost"] = int(not self.fetched[0]), int(chance[3] < LOSES and not bench.calm)
+                lost = chance[3] < (LOSES_ANEW if self.anew else LOSES) and not bench.calm
+                pins["came"], pins["lost"] = int(not self.fetched[0]), int(lost)
                 if pins["came"]:
                     self.fetched.popleft()
+                    self.anew = False
                 failing["read_error"] = pins["lost"]
             if chance[4] < FAILS and not bench.calm and (self.running or self.taken):
                 failing[str(rng.choice(MemoryCore.FATAL))] = 1
