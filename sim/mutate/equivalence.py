@@ -6,8 +6,8 @@ register, or each bit of a narrow one, is the same in both; or, for one that is 
 another bit is up, or down. If in that set the outputs are equal as well, they are equal for ever. Outputs of a stream
 need to be equal only while it is valid. What cannot be proved of the module by itself is tried once more within the one
 around it, and so on. Memories and all other modules in it are cut off: what goes into them is an output, what comes out
-of them an input; but for the small ones among these, and over more cycles, and for those of control. And there are ways
-with statements about values: which ones a register never has, and what is the same while it has one.
+of them an input; but for the small ones among these, and over more cycles, for those of control, and for the registers.
+And there are ways with statements about values: which ones a register never has, and what is the same while it has one.
 
 Where claims of `sim.formal` say all that a unit does, a mutant of which they hold is none either.
 """
@@ -26,9 +26,9 @@ from sim.formal.harness import Harness
 from sim.mutate.mutants import ASSIGNMENT, RESETS, Mutant, planted
 from sim.silicon.tools import yosys
 
-NEAR, WIDE = 250, 500
-"""Lines of Verilog that a module has at most: one of queues, counters and turns; and one of control, without any of the
-arithmetic."""
+NEAR, WIDE, LARGE = 250, 500, 2500
+"""Lines of Verilog that a module has at most: one of queues, counters and turns; one of control, without any of the
+arithmetic; and the registers."""
 
 OUTSIDE = "rst"
 """The reset that comes from outside; others are a cycle long at least."""
@@ -92,8 +92,9 @@ def ways(around: int, *, quick: bool = False) -> list[Way]:
     if quick:
         return [*near, *alone]
     wide = [Way(i, WIDE, (1,)) for i in range(1, around + 1)]
+    large = [Way(i, LARGE, (2,), limit=60.0) for i in range(1, min(around, 1) + 1)]
     values = [Way(i, NEAR, (2,), values=True, limit=240.0) for i in range(min(around, 1) + 1)]
-    return [*near, *alone, *wide, *values]
+    return [*near, *alone, *wide, *large, *values]
 
 
 @dataclass(frozen=True)
@@ -206,14 +207,17 @@ def _stub(text: str) -> str:
     return "\n".join(["(* blackbox *)", text.partition(";\n")[0] + ";", *ports, "endmodule"])
 
 
-Part = tuple[str, int | None]
-"""A wire, or one bit of it."""
+Part = tuple[str, range | None]
+"""A wire, or some bits of it in a row."""
 
 NARROW = 4
 """Bits of a register of which each is looked at by itself: such are states, counts and tokens."""
 
 SPLIT = 16
-"""The same, where it is also found out what values say."""
+"""The same, where it is also found out what values say; of a wider one each `WORD` is then looked at by itself."""
+
+WORD = 32
+"""Bits of what is gathered in a wide register, word by word."""
 
 COUNTED = 5
 """Bits of a register whose values may say something."""
@@ -242,7 +246,8 @@ def _induction(circuit: Circuit, number: int, depth: int, limit: float, values: 
     steps = range(depth + first)
     parts: list[Part] = []
     for name, width in circuit.registers.items():
-        parts += [(name, bit) for bit in range(width)] if 1 < width <= split else [(name, None)]
+        step = 1 if 1 < width <= split else WORD if values else width
+        parts += _parts(name, width, step)
     bits = [part for part in parts if circuit.registers[part[0]] <= NARROW]
     facts = [_same((name, None), i) for name in circuit.inputs for i in steps]
     for side, which in (("s", 0), ("t", number)):
@@ -337,11 +342,21 @@ def _step(text: str, before: str, after: str) -> str:
     return f"(assert {re.sub(r'[(]([|][^|]*)[|] next_state[)]', lambda match: f'{match[1]}@{after}|', body)})"
 
 
+def _parts(name: str, width: int, step: int) -> list[Part]:
+    """A wire in parts of so many bits, the last of which may have fewer."""
+    if step >= width:
+        return [(name, None)]
+    return [(name, range(low, min(low + step, width))) for low in range(0, width, step)]
+
+
 def _at(part: Part, state: str) -> str:
-    """A wire, or a bit of it, in a state."""
-    name, bit = part
+    """A wire, or some bits of it, in a state; one bit as a truth value."""
+    name, bits = part
     wire = f"|unit_n {name}@{state}|"
-    return wire if bit is None else f"(= ((_ extract {bit} {bit}) {wire}) #b1)"
+    if bits is None:
+        return wire
+    some = f"((_ extract {bits[-1]} {bits[0]}) {wire})"
+    return f"(= {some} #b1)" if len(bits) == 1 else some
 
 
 def _is(name: str, state: str, width: int, value: int) -> str:
@@ -351,7 +366,7 @@ def _is(name: str, state: str, width: int, value: int) -> str:
 
 
 def _same(part: Part, step: int) -> str:
-    """That a wire, or a bit of it, is the same in both."""
+    """That a wire, or some bits of it, are the same in both."""
     return f"(= {_at(part, f's{step}')} {_at(part, f't{step}')})"
 
 

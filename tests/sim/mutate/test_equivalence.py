@@ -264,6 +264,48 @@ endmodule
 """
 """Three bits from a line, one after the other, whatever was there before, and however long they take."""
 
+GATHER = """module \\top.gather (clk, rst, go, d, o__valid, o__payload);
+  input clk;
+  input rst;
+  input go;
+  input [31:0] d;
+  output o__valid;
+  wire o__valid;
+  wire open;
+  output [63:0] o__payload;
+  reg [63:0] o__payload = 64'h0;
+  reg [1:0] count = 2'h0;
+  wire _0_;
+  wire [1:0] _1_;
+  wire [1:0] _2_;
+  wire [1:0] _3_;
+  wire [63:0] _4_;
+  wire _5_;
+  wire _6_;
+  wire _7_;
+  wire _8_;
+  wire _9_;
+  always @(posedge clk)
+    count <= _1_;
+  always @(posedge clk)
+    o__payload <= _4_;
+  assign _0_ = o__valid ? 1'h0 : go;
+  assign _1_ = rst ? 2'h0 : _2_;
+  assign _2_ = _0_ ? _3_ : count;
+  assign _3_ = count + 2'h1;
+  assign _4_[31:0] = _5_ ? d : o__payload[31:0];
+  assign _4_[63:32] = _6_ ? d : o__payload[63:32];
+  assign _5_ = _7_ & _8_;
+  assign _6_ = _7_ & _9_;
+  assign _7_ = open & go;
+  assign _8_ = count == 2'h0;
+  assign _9_ = count == 2'h1;
+  assign open = ~ o__valid;
+  assign o__valid = count == 2'h2;
+endmodule
+"""
+"""Two words that are gathered, one after the other, whatever was there before."""
+
 
 def proved(verilog, changes, module="top.least", points=(), lines=0, around=(), values=False, reset_cycles=1):
     """Those of some changes that are proved to be none."""
@@ -344,3 +386,9 @@ def test_what_is_there_only_while_a_register_has_a_value_is_known():
     changes = {"_8_", "start ? 2'h2 : 2'h0"}
     assert not proved(SHIFT, changes, "top.shift")
     assert proved(SHIFT, changes, "top.shift", values=True) == {"_8_"}
+
+
+def test_of_what_is_gathered_each_word_may_be_there_before_the_next():
+    changes = {"open", "_3_", "count == 2'h3"}
+    assert not proved(GATHER, changes, "top.gather")
+    assert proved(GATHER, changes, "top.gather", values=True) == {"open"}
