@@ -6,8 +6,9 @@ register, or each bit of a narrow one, is the same in both; or, for one that is 
 another bit is up, or down. If in that set the outputs are equal as well, they are equal for ever. Outputs of a stream
 need to be equal only while it is valid. What cannot be proved of the module by itself is tried once more within the one
 around it, and so on. Memories and all other modules in it are cut off: what goes into them is an output, what comes out
-of them an input; but for the small ones among these, and over more cycles, for those of control, and for the registers.
-And there are ways with statements about values: which ones a register never has, and what is the same while it has one.
+of them an input, and of a memory one that is equal where the same is read; but for the small ones among these, and over
+more cycles, for those of control, and for the registers. And there are ways with statements about values: which ones a
+register never has, and what is the same while it has one.
 
 Where claims of `sim.formal` say all that a unit does, a mutant of which they hold is none either.
 """
@@ -35,6 +36,9 @@ OUTSIDE = "rst"
 
 BUSY = 30
 """Times as long as a proof may take where the processor is busy with other work as well."""
+
+ADDRESS, DATA = "RD_ADDR", "RD_DATA"
+"""Of a memory, what says where it is read, and what it says then."""
 
 CHOSEN = "chosen_mutant"
 """The input that says which mutant is there; none with 0."""
@@ -165,7 +169,7 @@ def circuit(
     found = re.findall(r"^; yosys-smt2-(input|output|register) (\S+) (\d+)", text, re.MULTILINE)
 
     def of(kind: str) -> dict[str, int]:
-        return {name: int(bits) for this, name, bits in found if this == kind and name != CHOSEN}
+        return {name: int(bits) for this, name, bits in found if this == kind and name != CHOSEN and int(bits)}
 
     return Circuit(text, of("input"), of("output"), of("register"), list(points), reset_cycles)
 
@@ -249,7 +253,7 @@ def _induction(circuit: Circuit, number: int, depth: int, limit: float, values: 
         step = 1 if 1 < width <= split else WORD if values else width
         parts += _parts(name, width, step)
     bits = [part for part in parts if circuit.registers[part[0]] <= NARROW]
-    facts = [_same((name, None), i) for name in circuit.inputs for i in steps]
+    facts = [_comes(circuit, name, i) for name in circuit.inputs for i in steps]
     for side, which in (("s", 0), ("t", number)):
         facts += [f"(= {_at((CHOSEN, None), f'{side}{i}')} #x{which:04x})" for i in steps]
     facts += [_in_lattice(port, circuit.inputs[port] // DIM, i) for port in circuit.points for i in steps]
@@ -377,14 +381,27 @@ def _in_lattice(port: str, bits: int, step: int) -> str:
     return f"(and {' '.join(checks)})"
 
 
+def _comes(circuit: Circuit, name: str, step: int) -> str:
+    """That an input is the same in both, if it does not come out of another place of a memory."""
+    same, address = _same((name, None), step), f"{name.removesuffix(DATA)}{ADDRESS}"
+    read = name.endswith(f".{DATA}") and address in circuit.outputs
+    return f"(or (not {_same((address, None), step)}) {same})" if read else same
+
+
 def _outputs(circuit: Circuit, step: int) -> list[str]:
-    """That each output is the same in both, or belongs to a stream that is not valid."""
+    """That each output is the same in both, or belongs to a stream that is not valid, or says what is read from a
+    memory, or what is written while nothing is."""
     valid = [name for name, bits in circuit.outputs.items() if bits == 1 and name.endswith("valid")]
     same = []
     for name in circuit.outputs:
-        place = name.rpartition(".")[0]  # what goes into a part of the circuit is no stream of the circuit's own
+        place, _, port = name.rpartition(".")  # what goes into a part of the circuit is no stream of the circuit's own
+        if f"{place}.{DATA}" in circuit.inputs and port == ADDRESS:
+            continue
         streams = [v for v in valid if name != v and name.startswith(v.removesuffix("valid"))]
         streams = [v for v in streams if v.rpartition(".")[0] == place]
         idle = f"(not {_at((max(streams, key=len), None), f's{step}')})" if streams else "false"
+        if port in ("WR_ADDR", "WR_DATA"):
+            enable = f"{place}.WR_EN"
+            idle = _is(enable, f"s{step}", circuit.outputs[enable], 0)
         same.append(f"(or {idle} {_same((name, None), step)})")
     return same
