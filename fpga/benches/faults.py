@@ -16,6 +16,7 @@ HARMED = (
     (delimited(b"\x01\x02"), Status.CRC),
     (bytes((END, ESC, END)), Status.CRC),
     (bytes((END, 1, ESC, 2, END)), Status.CRC),
+    (bytes((END, *[ESC] * (2 * MAX_PAYLOAD), END)), Status.CRC),
     (Frame(1, 2, bytes(MAX_PAYLOAD + 1)).encode(), Status.LENGTH),
     (delimited(bytes(3000)), Status.LENGTH),
     (delimited(_WRONG + zlib.crc32(_WRONG).to_bytes(4, "little")), Status.LENGTH),

@@ -7,6 +7,7 @@ from fpga.benches.faults import HARMED, job, numbers, orders, refused
 from fpga.benches.inside.board import BoardBench
 from fpga.gateware.runner import LEAST_PATIENCE
 from fpga.host.mutilator import Mutilator
+from fpga.host.reference import FUZZED
 from fpga.link import BUFFER_BYTES, CRC_BYTES, END, ESC, HEADER_BYTES, MAX_PAYLOAD, Frame, Kind, Status, delimited
 from sim.benches.inside.checks import same
 from sim.benches.inside.signals import PAUSES
@@ -17,6 +18,10 @@ NEVER_MOVES = 3
 
 EARLIER = 14
 """Cycles from the first one of a job to where one before it would be given up."""
+
+CYCLES = {(1, 1, 1): 46, (1, 5, 8): 227, (2, 4, 6): 177, (3, 3, 4): 129, (4, 7, 1): 104, (8, 5, 1): 146}
+"""Of jobs of so many rows, tiles and steps, on the small board of one cell; in the first ones the weights are waited
+for, in the last ones the results."""
 
 
 @cocotb.test
@@ -170,6 +175,24 @@ async def reset_midway(dut: HierarchyObject, pause: str) -> None:
 
 
 @cocotb.test
+async def reset_of_a_full_buffer(dut: HierarchyObject) -> None:
+    """And after a reset when more has come than there is room for, in the middle of a frame."""
+    bench = BoardBench(dut)
+    await bench.start()
+    bench.sink.blocked = True
+    bench.say_in_vain(Frame(Kind.IDENTIFY, 1).encode())
+    bench.say_in_vain((3 * Frame(0x61, 2, bytes(MAX_PAYLOAD)).encode())[:-1])
+    while bench.source.waiting:
+        await bench.edge
+    await bench.reset()
+    bench.sink.blocked = False
+    bench.say(Frame(Kind.RESET, 255).encode()[1:])
+    bench.complained(await bench.settle(), [])
+    await bench.fill()
+    await bench.done()
+
+
+@cocotb.test
 @cocotb.parametrize(pause=("never", "bursts"))
 async def jobs(dut: HierarchyObject, pause: str) -> None:
     """Jobs of all shapes, at all ends of the memory; those that come to nothing, and one after each."""
@@ -213,4 +236,20 @@ async def jobs_that_stand_still(dut: HierarchyObject) -> None:
     # A job that begins when, had the last one gone on, it would be given up.
     await bench.cycles(bench.busy_to + LEAST_PATIENCE - EARLIER - late - bench.cycle)
     await bench.order(Kind.RUN, job(3, 2, 2, 0, 6 * block, 20 * block))
+    await bench.done()
+
+
+@cocotb.test
+async def how_long_jobs_take(dut: HierarchyObject) -> None:
+    """A block of three words is there four cycles after the one before it, a result of two words is written in two; on
+    the small board of one cell, whose cycles are counted."""
+    bench = BoardBench(dut)
+    await bench.start()
+    await bench.begin()
+    await bench.fill()
+    for shape, due in CYCLES.items():
+        await bench.order(Kind.RUN, job(*shape, 0, 0, bench.memory.words - 2 * shape[0] * shape[1]))
+        await bench.settle()
+        if bench.design == FUZZED.design:
+            same(f"cycles of rows, tiles, steps {shape}", due, bench.spent, 32)
     await bench.done()
