@@ -54,6 +54,7 @@ def orders(memory: MemoryShape) -> list[tuple[Kind, bytes]]:
 def refused(design: DesignPoint, memory: MemoryShape) -> list[Refused]:
     """Commands that a board refuses whose next number is 0: those of any design."""
     word, most, words = bytes(memory.bytes), MAX_DATA // memory.bytes, memory.words
+    too_many = bytes((most + 1) * memory.bytes)
     lengths = [
         (Kind.IDENTIFY, b"x"),
         (Kind.RESET, b"x"),
@@ -62,6 +63,7 @@ def refused(design: DesignPoint, memory: MemoryShape) -> list[Refused]:
         (Kind.WRITE, numbers(4, 0)),
         (Kind.WRITE, numbers(4, 0) + bytes(MAX_DATA + 1)),
         *([(Kind.WRITE, numbers(4, 0) + word + b"x")] if memory.bytes > 1 else []),
+        *([(Kind.WRITE, numbers(4, 0) + too_many)] if 4 + len(too_many) <= MAX_PAYLOAD else []),
         (Kind.READ, numbers(4, 1)),
         (Kind.READ, numbers(4, 0, 0)),
         (Kind.READ, numbers(4, most + 1, 0)),
