@@ -17,7 +17,9 @@ from hw.engine.planner import errors
 from hw.registers import RegisterMap
 from sim.benches.inside.axi_common import Channel
 from sim.benches.inside.checks import Mismatch
-from sim.benches.inside.control_model import BacklogModel, ControlModel
+from sim.benches.inside.control_jobs import BacklogModel
+from sim.benches.inside.control_model import ControlModel
+from sim.benches.inside.control_runner import FAILS, Jobs
 from sim.benches.inside.signals import PAUSES, noise, pauses, signal
 from sim.benches.inside.streams import Source
 from sim.benches.inside.testbench import Testbench
@@ -59,103 +61,11 @@ SET = (
 SENSITIVE = ("control", "ring_tail", "ring_size", "watchdog", "irq_coalescing", "abort")
 """Those of which a random word stops everything, or too much for long."""
 
-FAILS, LOSES = 0.003, 0.02
-"""How likely it is that a cycle with a job, or a beat of a descriptor, brings an error of the bus."""
-
-REFUSES_LATE, LOSES_ANEW = 0.8, 0.3
-"""How likely it is that a job is refused while another is withdrawn, and that the descriptor that is read first once it
-has been is lost."""
-
-PACES = (0.005, 0.02, 0.1, 0.5)
-"""How likely it is in a cycle that something goes on with jobs."""
-
 OFTEN = ("status", "error", "irq_status", "jobs_done")
 """Registers that software reads more often than others."""
 
 MOST = 3
 """Logarithm of the size of a ring, at most."""
-
-
-class Jobs:
-    """Whoever takes jobs: refuses some, ends the others in their order, reads descriptors, and fails now and then."""
-
-    def __init__(self, bench: "ControlBench"):
-        self.bench = bench
-        self.paces = dict.fromkeys(("decides", "ends", "comes"), PACES[-1])
-        self.refuses, self.changes = 0.3, True
-        """How likely it is that a job is refused; whether paces change by themselves."""
-        self.taken, self.running, self.stopped = 0, 0, False
-        self.fetched = deque[int]()
-        """Beats that are to come, of each descriptor that was asked for."""
-        self.words = deque[int]()
-        """Beats that came."""
-        self.anew = False
-        """Whether no descriptor has come since a job was withdrawn."""
-        self.forget()
-
-    def forget(self) -> None:
-        """After a reset there is nothing left."""
-        self.taken, self.running, self.stopped = 0, 0, False
-        self.fetched.clear()
-        self.words.clear()
-
-    def keep(self, *, ends: float, refuses: float) -> None:
-        """Has jobs end at a pace, and be refused so often, from now on."""
-        self.refuses, self.changes = refuses, False
-        self.paces |= {"decides": PACES[-1], "ends": ends, "comes": PACES[-1]}
-
-    def see(self, seen: dict[str, Any]) -> None:
-        """What happened in the cycle that ends."""
-        if seen["core_reset"] or seen.get("accelerator_reset"):
-            self.forget()
-            self.anew = not seen["core_reset"]
-            return
-        self.stopped = bool(seen["halt"] and (seen["quiet"] or self.stopped))
-        if seen["job"] and seen["job_ready"]:
-            self.taken += 1
-        if seen.get("fetch") and seen["fetch_ready"]:
-            self.fetched.append(self.bench.beats)
-        if seen.get("words_valid") and seen["words_ready"]:
-            self.words.popleft()
-
-    def drive(self) -> dict[str, Any]:
-        """What comes in the next cycle."""
-        bench, rng = self.bench, self.bench.rng
-        chance = rng.random(6)
-        if chance[0] < 0.02 and self.changes:
-            self.paces[str(rng.choice(list(self.paces)))] = float(rng.choice(PACES))
-        decides, ends, comes = (rng.random() < pace for pace in self.paces.values())
-        failing = dict.fromkeys(bench.errors, 0)
-        pins: dict[str, Any] = {"errors": failing, "accepted": 0, "done": 0, "came": 0, "lost": 0}
-        if self.taken and decides:
-            self.taken -= 1
-            if chance[1] < (REFUSES_LATE if bench.model.phase == "withdraw" else self.refuses):
-                for _ in range(1 + (chance[2] < 0.3)):
-                    failing[str(rng.choice(bench.refusals))] = 1
-            else:
-                pins["accepted"], self.running = 1, self.running + 1
-        if not self.stopped:  # else nothing is under way on the bus
-            if self.running > pins["accepted"] and ends:
-                pins["done"], self.running = 1, self.running - 1
-            if self.fetched and comes:
-                self.fetched[0] -= 1
-                self.words.append(bench.descriptor_beat())
-                lost = chance[3] < (LOSES_ANEW if self.anew else LOSES) and not bench.calm
-                pins["came"], pins["lost"] = int(not self.fetched[0]), int(lost)
-                if pins["came"]:
-                    self.fetched.popleft()
-                    self.anew = False
-                failing["read_error"] = pins["lost"]
-            if chance[4] < FAILS and not bench.calm and (self.running or self.taken):
-                failing[str(rng.choice(MemoryCore.FATAL))] = 1
-        moves = pins["done"] or pins["came"] or any(failing[name] for name in MemoryCore.FATAL)
-        pins["quiet"] = int(self.stopped or (chance[5] < 0.2 and not moves))
-        pins["job_ready"] = int(not self.taken and rng.random() < 0.5)
-        pins["fetch_ready"] = int(rng.random() < 0.5)
-        pins["words_valid"], pins["words_payload"] = 0, noise(8, rng)
-        if self.words and rng.random() < 0.7:
-            pins["words_valid"], pins["words_payload"] = 1, self.words[0]
-        return pins
 
 
 class ControlBench(Testbench):
@@ -169,9 +79,9 @@ class ControlBench(Testbench):
         self.refusals = list(errors(self.design))
         self.errors = [*MemoryCore.meanings(self.design)]
         self.model = ControlModel(self.design, self.map, self.refusals, MemoryCore.FATAL)
-        self.jobs = Jobs(self)
         self.layout = Structure(descriptor_layout())
         self.beats = self.layout.width // self.design.bus_bits
+        self.jobs = Jobs(self.model, self.errors, self.beats, self.descriptor_beat, self.rng, calm=calm)
         self._beats = deque[int]()
         channels = {name: Channel(dut, f"s_axi_ctrl_{name}", fields) for name, fields in LITE.items()}
         self.channels = channels
@@ -367,7 +277,7 @@ class ControlBench(Testbench):
             self._same(f"{name}_valid", int(beat is not None), int(self.streams[name].is_valid))
             if beat is not None:
                 self._same(name, beat, self.streams[name].payload)
-        for event in model.cycle(pins):
+        for event in sorted(model.cycle(pins)):
             self.met(event)
             if len(self.news) < 10 and self.rng.random() < 0.3:
                 self.news += [name for name in TELLS.get(event, ()) if name in self.map.by_name]
