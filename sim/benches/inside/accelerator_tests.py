@@ -1,235 +1,18 @@
 """The accelerator against `golden.matmul`: whole products, job by job, in both dataflows and with all activations."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
-
 import cocotb
-import numpy as np
 from cocotb.handle import HierarchyObject
 
-from golden.format import PackedMatrix
-from golden.int8 import Int8Matrix
-from golden.lattice import DIM
-from golden.matmul import Operand, matmul
-from hw.design import ACC_BITS, DesignPoint
 from hw.engine.counters import COUNTER_BITS, COUNTERS
-from hw.engine.planner import FIELD_BITS, KEPT_ERROR, RAW_ERROR, SUMS, errors, modes
-from sim.benches.inside.checks import Mismatch, compare, same
-from sim.benches.inside.labels import random_matrix
+from hw.engine.planner import FIELD_BITS, KEPT_ERROR, SUMS, errors, modes
+from sim.benches.inside.accelerator import AcceleratorBench, beats_without_way_out, product, random_product
+from sim.benches.inside.checks import Mismatch, same
 from sim.benches.inside.refusals import bits, reasons
-from sim.benches.inside.signals import PAUSES, Beat, signal
-from sim.benches.inside.streams import Monitor, Sink, Source, watch_independence
-from sim.benches.inside.testbench import Scoreboard, Testbench, patience
-from sim.benches.inside.words import unpack
+from sim.benches.inside.signals import PAUSES
+from sim.benches.inside.streams import watch_independence
+from sim.benches.inside.testbench import patience
 from sim.models.cycles import cycles
-from sim.models.schedule import Machine, Part
-from sim.tiles import Job, Payload
-
-EDGES = (
-    "rows that leave some of the array's free", "rows that fill it", "columns that leave some free",
-    "columns that fill it", "a product of one block",
-)  # fmt: skip
-LONG = "a product of several jobs"
-
-
-class Row(NamedTuple):
-    """A row of accumulators that has to come out."""
-
-    where: str
-    values: list[int]
-    last: bool
-    end: bool
-
-
-class Counters:
-    """Compares the sum of the counters with the cycles since reset, cycle by cycle.
-
-    Parameters
-    ----------
-    bench : AcceleratorBench
-    """
-
-    def __init__(self, bench: "AcceleratorBench"):
-        self.bench = bench
-        self.signals = {name: signal(bench.dut, name) for name in COUNTERS}
-        self.cycles = 0
-        """Since reset."""
-        cocotb.start_soon(self._run())
-
-    def __getitem__(self, name: str) -> int:
-        return int(self.signals[name].value)
-
-    async def _run(self) -> None:
-        while True:
-            await self.bench.edge
-            self.cycles = 0 if self.bench.in_reset else self.cycles + 1
-            if self.cycles:
-                same("sum of the counters", self.cycles - 1, sum(self[name] for name in COUNTERS), COUNTER_BITS)
-
-
-class AcceleratorBench(Testbench):
-    """An accelerator between three sources and a sink."""
-
-    def __init__(self, dut: HierarchyObject, pause: str = "never", stall: str = "never", *, patient: bool = False):
-        super().__init__(dut)
-        self.design = self.settings.design
-        self.sources = {name: Source(self, self.streams[name], pause) for name in ("job", "x", "w")}
-        self.sink = Sink(self, self.streams["acc"], stall, patient=patient)
-        self.rows = Scoreboard[Row](self, "row")
-        self.work = 0
-        """Beats of the longest work after which a row is to come: of a job, with those before it that keep theirs."""
-        self.counters = Counters(self)
-        self.errors = signal(dut, "errors")
-        never = [RAW_ERROR]  # the bench of raw rows is about that
-        never += [] if self.design.w_depth else ["w_too_long"]  # weight-stationary, no tile has too many of them
-        self.refused = {reason: f"refused: {reason}" for reason in errors(self.design) if reason not in never}
-        self.spent = {name: f"cycles {name}" for name in COUNTERS}
-        kinds = [f"activations {kind}" for kind in self.design.activations]
-        free = {EDGES[0]: self.design.rows > 1, EDGES[2]: self.design.cols > 1}
-        edges = [edge for edge in EDGES if free.get(edge, True)]
-        self.about(*self.refused.values(), *self.spent.values(), *kinds, *edges, LONG)
-        for name in ("job", "x", "w"):
-            Monitor(self, self.streams[name], lambda cycle, beat: None)
-        Monitor(self, self.streams["acc"], self._out_of)
-
-    def send(self, products: Iterable[Job], late: str = "", cycles: int = 0) -> int:
-        """Queues products, the words of one stream so many cycles after those of the product before; the beats that
-        they take."""
-        beats = 0
-        for number, product in enumerate(products):
-            if late:
-                self.sources[late].send([None] * cycles)
-            for name, payload in product.inputs().items():
-                self.sources[name].send(_beats(name, payload))
-            self.rows.expect(_rows(f"product {number}", product))
-            beats += product.beats
-            self._cases(product)
-            work = 0
-            for part in product.parts:
-                work += product.work(part)
-                self.work = max(self.work, work)
-                work *= part.keep
-        return beats
-
-    def _cases(self, product: Job) -> None:
-        """Counts the cases in a product."""
-        design = self.design
-        edges = (
-            len(product.x.scales) % design.rows,
-            len(product.w.scales) % design.cols,
-            product.w.labels.shape[1] == 1,
-        )
-        for case, here in zip(EDGES, (edges[0], not edges[0], edges[1], not edges[1], edges[2]), strict=True):
-            if here:
-                self.met(case)
-        self.met(f"activations {'int8' if product.int8 else 'packed'}")
-        self.met(LONG, len(product.parts) > 1)
-
-    async def run(self, products: list[Job]) -> None:
-        """Computes products, and reports the test as passed."""
-        await self.start()
-        await self.done(self.send(products))
-
-    async def done(self, beats: int) -> None:
-        """Waits for all rows, and reports the test as passed; `beats` since reset were to be taken."""
-        await self.rows.empty(self.work)
-        same("beats", beats, self.counters["busy"], COUNTER_BITS)
-        for name, case in self.spent.items():
-            self.met(case, self.counters[name])
-        self.finish()
-
-    def products(self, blocks: int, most: int = 40) -> list[Job]:
-        """Random products with about so many beats in all, of every kind of activations, up to `most` blocks long."""
-        products: list[Job] = []
-        while blocks > 0:
-            products.append(random_product(self.design, self.rng, most))
-            blocks -= products[-1].beats
-        return products
-
-    def _out_of(self, cycle: int, beat: Beat) -> None:
-        row = self.rows.take()
-        compare(row.where, "column", row.values, unpack(beat["values"], ACC_BITS, self.design.cols), ACC_BITS)
-        same(f"{row.where}, last", row.last, beat["last"], 1)
-        same(f"{row.where}, end", row.end, beat["end"], 1)
-        self.checked += self.design.cols
-
-
-def random_product(design: DesignPoint, rng: np.random.Generator, most: int) -> Job:
-    """A product with edges up to three times the array's, and up to `most` blocks long."""
-    m, n = (int(rng.integers(1, 3 * edge + 2)) for edge in (design.rows, design.cols))
-    blocks = int(np.exp(rng.uniform(0, np.log(most + 1))))
-    return product(design, rng, m, n, blocks)
-
-
-def product(
-    design: DesignPoint, rng: np.random.Generator, m: int, n: int, blocks: int, kinds: Sequence[str] = ()
-) -> Job:
-    """A product with activations of one of those kinds, or of all that the design has."""
-    x: Operand = random_matrix(design.format, m, blocks, rng)
-    if rng.choice(kinds or design.activations) == "int8":
-        x = Int8Matrix(rng.integers(-127, 128, (m, DIM * blocks)).astype(np.int8), np.ones(m, np.float32))
-    return Job(design, x, random_matrix(design.format, n, blocks, rng))
-
-
-def beats_without_way_out(design: DesignPoint, products: Iterable[Job], spare: int) -> int:
-    """The beats that are taken from products while no row comes out of the output queue, if a beat that finishes rows
-    asks for room for as many as the array finishes at most, and for some to spare."""
-    height = design.rows if design.dataflow == "os" else 1
-    room, taken = design.drain_rows, 0
-    for job, part in ((product, part) for product in products for part in product.parts):
-        passes = 2 if job.int8 else 1
-        # Output-stationary, a row tile's beats follow each other; weight-stationary, the last slice finishes the rows.
-        first, each = (0, part.steps) if design.dataflow == "os" else (part.rows * (part.steps - 1), 1)
-        for tile in range(part.tiles):
-            taken += passes * first
-            for row in range(0, part.rows, height):
-                taken += passes * each
-                if room < height + spare:
-                    return taken - 1
-                room -= min(height, part.rows - row)
-                # Rows that are kept give their room back, but for the one that says that the job has ended; and it too,
-                # where nothing is in front of it.
-                if part.keep:
-                    room += min(height, part.rows - row)
-            if part.keep and tile == part.tiles - 1 and room < design.drain_rows:
-                room -= 1
-    return taken
-
-
-def _beats(stream: str, payload: Payload) -> Iterator[Beat]:
-    """Beats of a stream, from words of its ports."""
-    fields = {port.removeprefix(f"{stream}_"): words.astype("<u4") for port, words in payload.items()}
-    for i in range(len(next(iter(fields.values())))):
-        yield {field: int.from_bytes(words[i].tobytes(), "little") for field, words in fields.items()}
-
-
-def _rows(name: str, product: Job) -> Iterator[Row]:
-    """The rows of a product, job by job; of those that add, with what was kept."""
-    cols, kept = product.design.cols, np.zeros((0, 0), dtype=np.int32)
-    for number, part in enumerate(product.parts):
-        accumulators = matmul(*(_cut(matrix, part) for matrix in (product.x, product.w))).accumulators
-        first = part.first_tile * cols
-        some = accumulators[part.first_row : part.first_row + part.rows, first : first + part.tiles * cols]
-        padded = np.pad(some, ((0, 0), (0, part.tiles * cols - some.shape[1])))
-        if part.add:
-            padded += kept
-        if part.keep:
-            kept = padded
-            continue
-        for tile in range(part.tiles):
-            for r in range(part.rows):
-                last = r == part.rows - 1
-                values: list[int] = padded[r, tile * cols : (tile + 1) * cols].tolist()
-                yield Row(f"{name}, job {number}, tile {tile}, row {r}", values, last, last and tile == part.tiles - 1)
-
-
-def _cut(matrix: Operand, part: Part) -> Operand:
-    """The blocks of a part."""
-    blocks = slice(part.first_block, part.first_block + part.blocks)
-    if isinstance(matrix, PackedMatrix):
-        labels, betas = matrix.labels[:, blocks], matrix.betas[:, blocks]
-        return PackedMatrix(matrix.format, DIM * part.blocks, labels, betas, matrix.scales)
-    return Int8Matrix(matrix.values[:, DIM * blocks.start : DIM * blocks.stop], matrix.scales)
+from sim.models.schedule import Machine
 
 
 @cocotb.test
@@ -423,6 +206,44 @@ async def illegal_jobs(dut: HierarchyObject) -> None:
 
 
 @cocotb.test
+async def refused_behind_others(dut: HierarchyObject) -> None:
+    """While the words of jobs do not come, one that has too much at its end is refused, once, also where there is no
+    room for another."""
+    bench = AcceleratorBench(dut)
+    design, seen = bench.design, list[int]()
+    tile = design.rows if design.dataflow == "os" else 1
+    most, sound = -(-design.panel_rows // tile), product(design, bench.rng, 1, 1, 1)
+    large = {"rows": design.panel_rows, "tiles": 1, "steps": 1, **dict.fromkeys(modes(design), 0)}
+    large["int8"] = int(not design.packed)
+    wrong = [large | {"steps": design.x_depth // most // (1 + large["int8"]) + 1}]
+    if design.keep_rows:
+        wrong += [large | {mode: 1, "tiles": design.keep_rows // tile // most + 1} for mode in SUMS]
+
+    async def watch() -> None:
+        while True:
+            await bench.edge
+            if not bench.in_reset and int(bench.errors.value):
+                seen.append(int(bench.errors.value))
+
+    await bench.start()
+    cocotb.start_soon(watch())
+    beats, told = 0, list[int]()
+    for job in wrong:
+        for before in range(design.jobs + 2):
+            for name in "xw":
+                bench.sources[name].send([None] * 200)
+            beats += bench.send([sound] * before)
+            bench.sources["job"].send([job])
+            told.append(bits(design, reasons(design, job)))
+            await bench.cycles(100)
+            same("jobs that were refused", len(told) - (before > design.jobs), len(seen), 32)
+            await bench.rows.empty(bench.work)
+            await bench.cycles(100 + design.panel_rows)
+            same("errors", told[-1], seen[-1] if len(seen) == len(told) else 0, len(errors(design)))
+    await bench.done(beats)
+
+
+@cocotb.test
 async def limits(dut: HierarchyObject) -> None:
     """Jobs about as large as is allowed, one after a reset: each is refused for all its reasons, or taken; and a reset
     meanwhile leaves nothing of it."""
@@ -434,6 +255,7 @@ async def limits(dut: HierarchyObject) -> None:
         "tiles": [0, 1, 2, 3, 4, *(max(1, design.keep_rows // rows) + d for rows in (1, 3) for d in (0, 1)), most],
         "steps": [0, 1, 2, 3, 4, *(depth + d for depth in depths for d in (0, 1)), most],
     }
+    tile = design.rows if design.dataflow == "os" else 1
     usual, window = {"rows": design.panel_rows, "tiles": 3, "steps": 3}, design.panel_rows + 12
     await bench.start()
     for _ in range(100 + 4 * bench.blocks):
@@ -441,6 +263,8 @@ async def limits(dut: HierarchyObject) -> None:
             name: int(rng.choice(values) if rng.integers(2) else rng.integers(1, usual[name] + 1))
             for name, values in around.items()
         }
+        if job["rows"] and not rng.integers(4):  # as many words of activations as there may be, or just too many
+            job["steps"] = (design.x_depth + int(rng.integers(2))) // -(-job["rows"] // tile)
         job |= {mode: int(rng.integers(4) == 0) for mode in modes(design)}
         if design.front_end:
             job["raw"] = 0  # the bench of raw rows is about those
