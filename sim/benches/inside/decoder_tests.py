@@ -127,7 +127,7 @@ async def patient_consumer(dut: HierarchyObject) -> None:
     """valid comes without ready, and neither it nor the payload depends on ready."""
     bench = DecoderBench(dut, "random", patient=True)
     cocotb.start_soon(watch_independence(bench, bench.streams["o"]))
-    await bench.run(random_labels(bench.format, bench.blocks // 4, bench.rng))
+    await bench.run(random_labels(bench.format, -(-bench.blocks // 4), bench.rng))
 
 
 @cocotb.test
@@ -140,5 +140,5 @@ async def reset_midway(dut: HierarchyObject, stall: str) -> None:
     await bench.cycles(bench.settings.latency + 20)
     await bench.reset()
     await bench.cycles(50)
-    bench.send(random_labels(bench.format, bench.blocks // 4, bench.rng))
+    bench.send(random_labels(bench.format, -(-bench.blocks // 4), bench.rng))
     await bench.done()

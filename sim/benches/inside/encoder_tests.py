@@ -115,9 +115,9 @@ async def reset_midway(dut: HierarchyObject, idle: str) -> None:
     bench = EncoderBench(dut, idle)
     await bench.start()
     for _ in range(4):
-        bench.send(bench.blocks_of(bench.blocks // 4))
+        bench.send(bench.blocks_of(-(-bench.blocks // 4)))
         await bench.cycles(int(bench.rng.integers(1, 2 * bench.settings.latency)))
         await bench.reset()
         await bench.cycles(int(bench.rng.choice([0, 2 * bench.settings.latency])))
-    bench.send(bench.blocks_of(bench.blocks // 4))
+    bench.send(bench.blocks_of(-(-bench.blocks // 4)))
     await bench.done()

@@ -59,6 +59,13 @@ def test_generated_verilog_passes(name: str, design: DesignPoint | Format) -> No
     assert seen[-1] == (result.passed, result.passed)
 
 
+@pytest.mark.parametrize("name", ["decoder", "scaler", "encoder"])
+def test_one_block_is_enough(name: str) -> None:
+    """Also where a test takes a part of them."""
+    result = run_bench(name, SMALL, blocks=1)
+    assert result.ok, str(result)
+
+
 def test_cases_that_no_test_met_are_named() -> None:
     """Without resets and without a consumer that waits."""
     result = run_bench("decoder", SMALL, blocks=BLOCKS, only="full_throughput")
