@@ -282,6 +282,7 @@ def _induction(circuit: Circuit, number: int, depth: int, limit: float, values: 
         "begin": [*(_same((name, None), 0) for name in circuit.registers), *resets, *longer] if resets else [],
         "again": longer,
         "goes_on": [f"(not {_at((OUTSIDE, None), f's{i}')})" for i in range(depth + 1)] if longer else [],
+        "written": f"(and true true {' '.join(_written(circuit, i) for i in range(len(longer)))})",
         "depth": depth,
         "alike": f"(and true true {' '.join(_outputs(circuit, depth - 1))})",
         "limit": limit,
@@ -386,6 +387,13 @@ def _comes(circuit: Circuit, name: str, step: int) -> str:
     same, address = _same((name, None), step), f"{name.removesuffix(DATA)}{ADDRESS}"
     read = name.endswith(f".{DATA}") and address in circuit.outputs
     return f"(or (not {_same((address, None), step)}) {same})" if read else same
+
+
+def _written(circuit: Circuit, step: int) -> str:
+    """That what is written to memories is the same in both."""
+    ports = [name for name in circuit.outputs if name.rpartition(".")[2].startswith("WR_")]
+    within = Circuit(circuit.text, circuit.inputs, {name: circuit.outputs[name] for name in ports}, {}, [], 1)
+    return f"(and true true {' '.join(_outputs(within, step))})"
 
 
 def _outputs(circuit: Circuit, step: int) -> list[str]:

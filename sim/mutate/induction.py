@@ -4,9 +4,10 @@ Reads JSON: `kept`, what may hold in every cycle, such as that a part of the sta
 `where`, on what condition, such as that a bit is up, each as terms, one for each step; `places`, of each of the first,
 how many of the second, from the first on, are conditions of it; `begin`, terms that hold when it begins, or nothing if
 all of it holds then; `again`, terms that hold when it begins anew, and `goes_on`, those that hold as long as it does
-not, where nothing need be kept on the way; `depth`, the steps of the induction, as many as the last ones of the
-beginning; `alike`, a term that must follow; `formulas` in SMT-LIB, which say what the terms are of; `limit` in seconds
-of the processor. Writes `true` if it does and `false` if it does not, or if time was up.
+not, where nothing need be kept on the way; `written`, a term that must follow when it begins anew; `depth`, the steps
+of the induction, as many as the last ones of the beginning; `alike`, a term that must follow; `formulas` in SMT-LIB,
+which say what the terms are of; `limit` in seconds of the processor. Writes `true` if it does and `false` if it does
+not, or if time was up.
 """
 
 import json
@@ -45,7 +46,7 @@ class Induction:
         self.places = asked["places"]
         self.begin = [parser.parse_term(term) for term in asked["begin"]]
         self.again, self.goes_on = ([parser.parse_term(term) for term in asked[name]] for name in ("again", "goes_on"))
-        self.alike = parser.parse_term(asked["alike"])
+        self.written, self.alike = (parser.parse_term(asked[name]) for name in ("written", "alike"))
         self.depth = asked["depth"]
         self.last = len(self.may_hold[0]) - 1 if self.may_hold else 0
         self.kept: list[Statement] = [(part, None) for part in range(len(self.may_hold))]
@@ -68,10 +69,17 @@ class Induction:
                 continue
             so_far = [*self._so_far(self.depth), *self.goes_on]
             if not self._sift(so_far, [self.depth]):
-                self.solver.push(1)
-                for fact in so_far:
-                    self.solver.assert_formula(fact)
-                return not self._possible(self._not(self.alike))
+                begins_anew = [*self._so_far(1), *self.again]
+                return self._follows(begins_anew, self.written) and self._follows(so_far, self.alike)
+
+    def _follows(self, facts: Sequence[Term], term: Term) -> bool:
+        """Whether a term is true where the facts are."""
+        self.solver.push(1)
+        for fact in facts:
+            self.solver.assert_formula(fact)
+        possible = self._possible(self._not(term))
+        self.solver.pop(1)
+        return not possible
 
     def _so_far(self, steps: int) -> list[Term]:
         return [self._statement(statement, step) for statement in self.kept for step in range(steps)]

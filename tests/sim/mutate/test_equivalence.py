@@ -366,6 +366,14 @@ def test_where_a_memory_is_read_or_written_in_vain_does_not_matter():
     assert not proved(unlike.replace("_2_ = put & ready", "_2_ = put"), changes, "top.queue", lines=NEAR)
 
 
+def test_what_is_written_in_a_longer_reset_does_matter():
+    writes = QUEUE.replace("_2_ = put & ready", "_2_ = _4_ & ready").replace("  wire _3_;", "  wire _3_;\n  wire _4_;")
+    writes = writes.replace("  assign valid", "  assign _4_ = rst ? 1'h0 : d[0];\n  assign valid")
+    changes = {"d[0]", "rst ? 1'h1 : d[0]"}
+    for cycles in (1, 2):
+        assert not proved(writes, changes, "top.queue", lines=NEAR, reset_cycles=cycles)
+
+
 def test_what_a_memory_holds_at_first_does_not_matter():
     table = "  initial begin\n    memory[0] = 4'h1;\n    memory[1] = 4'h2;\n  end\n"
     holds = QUEUE.replace("  reg place = 1'h0;\n", f"{table}  reg place = 1'h0;\n")
