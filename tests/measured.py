@@ -53,7 +53,7 @@ NEVER = """Lines and branches that no test goes through, by the unit that they a
 REASONS = {
     r".*(engine\.decoder_\*|candidate_\*\.decoder)": "here nobody stops a decoder: a block is taken each cycle",
     r".*\.[wx]_(labels|betas)\.gearbox": "no word is marked as the last; of words as wide as beats none is left",
-    r"core(\.top)?(\.control)?\.registers": "they are chosen in groups of eight, and in one that is full there is no other",
+    r"core(\.top)?(\.control)?\.registers": "they are chosen in groups of eight; a full one has no other",
     r"core(\.sender)?": "a state machine is in none but its states",
     r".*accelerator\.engine(\.keeper)?": "sums that stay on chip are what the tests of `accelerator` are about",
 }
