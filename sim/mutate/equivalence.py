@@ -16,7 +16,7 @@ Where claims of `sim.formal` say all that a unit does, a mutant of which they ho
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from golden import process
 from golden.errors import ToolError
@@ -391,9 +391,8 @@ def _comes(circuit: Circuit, name: str, step: int) -> str:
 
 def _written(circuit: Circuit, step: int) -> str:
     """That what is written to memories is the same in both."""
-    ports = [name for name in circuit.outputs if name.rpartition(".")[2].startswith("WR_")]
-    within = Circuit(circuit.text, circuit.inputs, {name: circuit.outputs[name] for name in ports}, {}, [], 1)
-    return f"(and true true {' '.join(_outputs(within, step))})"
+    ports = {name: bits for name, bits in circuit.outputs.items() if name.rpartition(".")[2].startswith("WR_")}
+    return f"(and true true {' '.join(_outputs(replace(circuit, outputs=ports), step))})"
 
 
 def _outputs(circuit: Circuit, step: int) -> list[str]:

@@ -136,6 +136,19 @@ class AcceleratorBench(Testbench):
             self.met(case, self.counters[name])
         self.finish()
 
+    def refusals(self) -> list[int]:
+        """What errors are told of from now on, each in its cycle: more as it goes on."""
+        seen: list[int] = []
+
+        async def watch() -> None:
+            while True:
+                await self.edge
+                if not self.in_reset and int(self.errors.value):
+                    seen.append(int(self.errors.value))
+
+        cocotb.start_soon(watch())
+        return seen
+
     def products(self, blocks: int, most: int = 40) -> list[Job]:
         """Random products with about so many beats in all, of every kind of activations, up to `most` blocks long."""
         products: list[Job] = []

@@ -175,16 +175,8 @@ async def illegal_jobs(dut: HierarchyObject) -> None:
         cases += [("raw", sound | {"raw": 1, "int8": 1}, "activations")]
     if len(design.activations) == 1:
         cases += [("int8", sound | {"int8": 1 - sound["int8"]}, "activations")]
-    seen: list[int] = []
-
-    async def watch() -> None:
-        while True:
-            await bench.edge
-            if not bench.in_reset and int(bench.errors.value):
-                seen.append(int(bench.errors.value))
-
     await bench.start()
-    cocotb.start_soon(watch())
+    seen = bench.refusals()
     beats = 0
     for what, job, reason in cases:
         seen.clear()
@@ -210,7 +202,7 @@ async def refused_behind_others(dut: HierarchyObject) -> None:
     """While the words of jobs do not come, one that has too much at its end is refused, once, also where there is no
     room for another."""
     bench = AcceleratorBench(dut)
-    design, seen = bench.design, list[int]()
+    design, window = bench.design, 100 + bench.design.panel_rows
     tile = design.rows if design.dataflow == "os" else 1
     most, sound = -(-design.panel_rows // tile), product(design, bench.rng, 1, 1, 1)
     large = {"rows": design.panel_rows, "tiles": 1, "steps": 1, **dict.fromkeys(modes(design), 0)}
@@ -219,26 +211,19 @@ async def refused_behind_others(dut: HierarchyObject) -> None:
     if design.keep_rows:
         wrong += [large | {mode: 1, "tiles": design.keep_rows // tile // most + 1} for mode in SUMS]
 
-    async def watch() -> None:
-        while True:
-            await bench.edge
-            if not bench.in_reset and int(bench.errors.value):
-                seen.append(int(bench.errors.value))
-
     await bench.start()
-    cocotb.start_soon(watch())
-    beats, told = 0, list[int]()
+    beats, told, seen = 0, list[int](), bench.refusals()
     for job in wrong:
         for before in range(design.jobs + 2):
             for name in "xw":
-                bench.sources[name].send([None] * 200)
+                bench.sources[name].send([None] * 2 * window)
             beats += bench.send([sound] * before)
             bench.sources["job"].send([job])
             told.append(bits(design, reasons(design, job)))
-            await bench.cycles(100)
+            await bench.cycles(window)
             same("jobs that were refused", len(told) - (before > design.jobs), len(seen), 32)
             await bench.rows.empty(bench.work)
-            await bench.cycles(100 + design.panel_rows)
+            await bench.cycles(window)
             same("errors", told[-1], seen[-1] if len(seen) == len(told) else 0, len(errors(design)))
     await bench.done(beats)
 
