@@ -61,15 +61,16 @@ class BoardCore(wiring.Component):
         connect(m, flipped(self.rx), receiver.i)
         connect(m, sender.o, flipped(self.tx))
 
-        header = Signal(data.StructLayout({"kind": 8, "sequence": 8, "length": LENGTH_BITS}))
-        arguments = Signal(8 * max(ARGUMENT_BYTES.values()))  # bytes come in at the high end, and go out at the low end
+        header = Signal(data.StructLayout({"kind": 8, "sequence": 8, "length": LENGTH_BITS}), reset_less=True)
+        # Bytes come in at the high end, and go out at the low end.
+        arguments = Signal(8 * max(ARGUMENT_BYTES.values()), reset_less=True)
         word = Signal(memory.bits, reset_less=True)  # a word on its way to memory or from it
         expected = Signal(8)
         began = Signal()  # a RESET has come
-        left = Signal(range(MAX_PAYLOAD + 1))  # bytes of what is being taken or sent
+        left = Signal(range(MAX_PAYLOAD + 1), reset_less=True)  # bytes of what is being taken or sent
         index = Signal(range(max(len(self.identity), memory.bytes, ANSWER_BYTES) + 1))
-        status = Signal(Status)
-        detail = Signal(8)
+        status = Signal(Status, reset_less=True)
+        detail = Signal(8, reset_less=True)
         damaged = Signal(Status)
         with m.If(receiver.fault != Status.OK):
             m.d.sync += damaged.eq(receiver.fault)
@@ -99,7 +100,7 @@ class BoardCore(wiring.Component):
             rom_read.addr.eq(index),
         ]
 
-        waited = Signal(BoardMemory.LATENCY)
+        waited = Signal(BoardMemory.LATENCY, reset_less=True)
         m.d.sync += waited.eq(0)
         i, o = receiver.o, sender.i
         with m.FSM():

@@ -34,7 +34,8 @@ class Receiver(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """A ring of bytes. What is written counts when its frame is whole, and is written over when it is not."""
+        """A ring of bytes. What is written counts when its frame is whole, and is written over when it is not. Of one
+        too long, the bytes that no frame has all go to one place."""
         m = Module()
         m.submodules.crc = crc = CRC32_ISO_HDLC(data_width=8).create()
         m.submodules.ring = ring = Memory(shape=8, depth=BUFFER_BYTES, init=[])
@@ -43,7 +44,7 @@ class Receiver(wiring.Component):
         whole = Signal(range(BUFFER_BYTES))  # where the last whole frame ends
         head = Signal(range(BUFFER_BYTES))  # what is given out next
         count = Signal(range(MAX_BODY + 2))  # bytes of the frame that is coming, up to too many
-        length = Signal(LENGTH_BITS)
+        length = Signal(LENGTH_BITS, reset_less=True)
         escaped = Signal()
         broken = Signal()
         overrun = Signal()
@@ -62,7 +63,7 @@ class Receiver(wiring.Component):
             after.eq(at + 1),
             write.addr.eq(at),
             write.data.eq(byte),
-            write.en.eq(store & ~too_long & ~overrun),
+            write.en.eq(store & ~overrun),
             crc.data.eq(byte),
             crc.valid.eq(store),
             crc.start.eq(end),
@@ -128,9 +129,9 @@ class Sender(wiring.Component):
         """One byte waits to be sent, and is sent as one or as two."""
         m = Module()
         m.submodules.crc = crc = CRC32_ISO_HDLC(data_width=8).create()
-        byte = Signal(8)
+        byte = Signal(8, reset_less=True)
         full = Signal()
-        plain = Signal()  # the byte is not to be stuffed: END itself, or the second of two
+        plain = Signal(reset_less=True)  # the byte is not to be stuffed: END itself, or the second of two
         special = Signal()
         leaves = Signal()
         free = Signal()
@@ -152,7 +153,7 @@ class Sender(wiring.Component):
                 m.d.sync += full.eq(0)
 
         rest = Signal(8 * CRC_BYTES, reset_less=True)
-        left = Signal(range(CRC_BYTES))
+        left = Signal(range(CRC_BYTES), reset_less=True)
         with m.FSM():
             with m.State("begin"):
                 m.d.comb += crc.start.eq(1)

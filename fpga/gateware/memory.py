@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from fpga.memory import SPRAM_BITS, SPRAM_WORDS, MemoryShape
-from hw.values import register
+from hw.values import register, unreset
 
 
 class BoardMemory(wiring.Component):
@@ -41,19 +41,20 @@ class BoardMemory(wiring.Component):
         """A block memory, or SPRAM where the platform has it, between registers."""
         m = Module()
         word = Signal(self.shape.bits)
-        m.d.sync += self.read_data.eq(word)
+        read_data = unreset(m, self.read_data)
+        m.d.sync += read_data.eq(word)
         if self.shape.spram and getattr(platform, "device", None) == "iCE40UP5K":
             self._spram(m, word)
             return m
         m.submodules.words = block = memory.Memory(shape=self.shape.bits, depth=self.shape.words, init=[])
         write, read = block.write_port(), block.read_port()
-        m.d.sync += [
-            write.en.eq(self.write),
-            write.addr.eq(self.write_address),
-            write.data.eq(self.write_data),
-            read.addr.eq(self.read_address),
+        m.d.comb += [
+            write.en.eq(register(m, "write", self.write, reset_less=False)),
+            write.addr.eq(register(m, "write_address", self.write_address)),
+            write.data.eq(register(m, "write_data", self.write_data)),
+            read.addr.eq(register(m, "read_address", self.read_address)),
+            word.eq(read.data),
         ]
-        m.d.comb += word.eq(read.data)
         return m
 
     def _spram(self, m: Module, word: Signal) -> None:
@@ -61,7 +62,7 @@ class BoardMemory(wiring.Component):
         write = register(m, "write", self.write, reset_less=False)
         data = register(m, "data", self.write_data)
         address = register(m, "address", Mux(self.write, self.write_address, self.read_address))
-        chosen = Signal(len(address) - inside)
+        chosen = Signal(len(address) - inside, reset_less=True)
         m.d.sync += chosen.eq(address[inside:])
         for i in range(self.shape.words // low):
             out = Signal(SPRAM_BITS, name=f"out_{i}")

@@ -60,7 +60,7 @@ class Fetcher(wiring.Component):
         """Pieces asked for and not yet in a word that waits: as many as make one, or two of them while none waits."""
         m = Module()
         pieces, bits = self.pieces, self.shape.bits
-        address = Signal(self.shape.address_bits + 1)
+        address = Signal(self.shape.address_bits + 1, reset_less=True)
         asked = Signal(range(2 * pieces + 1))
         gathered = Signal(range(pieces + 1))
         parts = Signal(pieces * bits, reset_less=True)  # the last pieces that came, the newest at the high end
@@ -210,8 +210,8 @@ class Runner(wiring.Component):
         bits, pieces = self.shape.bits, self.shape.words_of(ACC_BITS * self.design.cols)
         row = Signal(pieces * bits, reset_less=True)
         left = Signal(range(pieces + 1))
-        end = Signal()
-        address = Signal(self.shape.address_bits + 1)
+        end = Signal(reset_less=True)
+        address = Signal(self.shape.address_bits + 1, reset_less=True)
         ended = Signal()
         outside = Signal()
         acc = accelerator.acc
