@@ -67,10 +67,10 @@ async def blocked_drain(dut: HierarchyObject) -> None:
             products += bench.products(bench.blocks, most=2)
         beats = bench.send(products, late, 2 * design.rows + 8)
         for _ in range(2 + patience(beats) // window):
-            if bench.counters["busy"] == before:
-                break
-            before = bench.counters["busy"]
             await bench.cycles(window)
+            if (busy := bench.counters["busy"]) == before:
+                break
+            before = busy
         blocked = bench.counters["drain_blocked"]
         await bench.cycles(200)
         same("cycles blocked of the last 200", 200, bench.counters["drain_blocked"] - blocked, COUNTER_BITS)
