@@ -3,7 +3,7 @@
 import zlib
 from typing import NamedTuple
 
-from fpga.link import END, ESC, MAX_DATA, MAX_PAYLOAD, Frame, Kind, Status, delimited
+from fpga.link import END, ESC, ESC_ESC, MAX_DATA, MAX_PAYLOAD, Frame, Kind, Status, delimited
 from fpga.memory import MemoryShape
 from hw.design import DesignPoint
 
@@ -16,6 +16,8 @@ HARMED = (
     (delimited(b"\x01\x02"), Status.CRC),
     (bytes((END, ESC, END)), Status.CRC),
     (bytes((END, 1, ESC, 2, END)), Status.CRC),
+    (Frame(1, 2, bytes((ESC, 3))).encode().replace(bytes((ESC, ESC_ESC)), bytes((ESC, 0))), Status.CRC),
+    (Frame(1, 2, b"abc").encode()[:-1] + bytes((ESC, END)), Status.CRC),
     (bytes((END, *[ESC] * (2 * MAX_PAYLOAD), END)), Status.CRC),
     (Frame(1, 2, bytes(MAX_PAYLOAD + 1)).encode(), Status.LENGTH),
     (delimited(bytes(3000)), Status.LENGTH),

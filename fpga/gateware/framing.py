@@ -78,7 +78,7 @@ class Receiver(wiring.Component):
                 m.d.sync += length.eq(Cat(length[8:], byte))
         with m.If(end):
             m.d.sync += [count.eq(0), escaped.eq(0), broken.eq(0), overrun.eq(0)]
-            with m.If(count.any() | broken | escaped):
+            with m.If(count.any() | escaped):
                 with m.If(too_long):
                     m.d.comb += self.fault.eq(Status.LENGTH)
                 with m.Elif(broken | escaped | ~crc.match_detected | (count < HEADER_BYTES + CRC_BYTES)):
@@ -131,11 +131,11 @@ class Sender(wiring.Component):
         m.submodules.crc = crc = CRC32_ISO_HDLC(data_width=8).create()
         byte = Signal(8, reset_less=True)
         full = Signal()
-        plain = Signal(reset_less=True)  # the byte is not to be stuffed: END itself, or the second of two
+        plain = Signal(reset_less=True)  # the byte is not to be stuffed: it is END itself
         special = Signal()
         leaves = Signal()
         free = Signal()
-        summed = Signal()  # the byte came in the cycle before, and belongs to the sum
+        summed = Signal(reset_less=True)  # the byte came in the cycle before, and belongs to the sum
         m.d.sync += summed.eq(0)
         m.d.comb += [
             crc.data.eq(byte),
@@ -148,7 +148,7 @@ class Sender(wiring.Component):
         ]
         with m.If(leaves):
             with m.If(special):
-                m.d.sync += [byte.eq(Mux(byte == END, ESC_END, ESC_ESC)), plain.eq(1)]
+                m.d.sync += byte.eq(Mux(byte == END, ESC_END, ESC_ESC))
             with m.Else():
                 m.d.sync += full.eq(0)
 

@@ -21,6 +21,8 @@ class BoardMemory(wiring.Component):
     write, write_address, write_data : In
     read_address : In; read_data : Out
         `LATENCY` cycles after the address. SPRAM reads nothing in a cycle in which it is written.
+
+    A reset does nothing: what was about to be written is.
     """
 
     LATENCY = 3
@@ -49,7 +51,7 @@ class BoardMemory(wiring.Component):
         m.submodules.words = block = memory.Memory(shape=self.shape.bits, depth=self.shape.words, init=[])
         write, read = block.write_port(), block.read_port()
         m.d.comb += [
-            write.en.eq(register(m, "write", self.write, reset_less=False)),
+            write.en.eq(register(m, "write", self.write)),
             write.addr.eq(register(m, "write_address", self.write_address)),
             write.data.eq(register(m, "write_data", self.write_data)),
             read.addr.eq(register(m, "read_address", self.read_address)),
@@ -59,7 +61,7 @@ class BoardMemory(wiring.Component):
 
     def _spram(self, m: Module, word: Signal) -> None:
         low, inside = SPRAM_WORDS, ceil_log2(SPRAM_WORDS)
-        write = register(m, "write", self.write, reset_less=False)
+        write = register(m, "write", self.write)
         data = register(m, "data", self.write_data)
         address = register(m, "address", Mux(self.write, self.write_address, self.read_address))
         chosen = Signal(len(address) - inside, reset_less=True)

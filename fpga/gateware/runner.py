@@ -11,7 +11,7 @@ from hw.engine.accelerator import Accelerator
 from hw.engine.banks import w_word, x_word
 from hw.engine.counters import COUNTER_BITS, COUNTERS
 from hw.engine.planner import ERRORS, FIELD_BITS
-from hw.values import register
+from hw.values import register, unreset
 
 PATIENCE = 16
 """A job is given up when nothing has moved for this many times the cycles in which a bank of activations is read."""
@@ -60,22 +60,22 @@ class Fetcher(wiring.Component):
         """Pieces asked for and not yet in a word that waits: as many as make one, or two of them while none waits."""
         m = Module()
         pieces, bits = self.pieces, self.shape.bits
-        address = Signal(self.shape.address_bits + 1, reset_less=True)
+        # Outside memory until it begins.
+        address = Signal(self.shape.address_bits + 1, init=1 << self.shape.address_bits)
         asked = Signal(range(2 * pieces + 1))
         gathered = Signal(range(pieces + 1))
         parts = Signal(pieces * bits, reset_less=True)  # the last pieces that came, the newest at the high end
         word = Signal(self.word_bits, reset_less=True)
         waits = Signal()
-        running = Signal()
 
         asks = Signal()
         arrives = register(m, "asks", asks, cycles=BoardMemory.LATENCY, reset_less=False)
         moves = Signal()
         m.d.comb += [
-            self.read_valid.eq(running & ~address[-1] & (asked < Mux(waits, pieces, 2 * pieces))),
+            self.read_valid.eq(~address[-1] & (asked < Mux(waits, pieces, 2 * pieces))),
             self.read_address.eq(address),
             asks.eq(self.read_valid & self.read_ready),
-            moves.eq((gathered == pieces) & (~waits | self.o.ready)),
+            moves.eq((gathered == pieces) & ~waits),
             self.o.valid.eq(waits),
             self.o.payload.eq(word),
         ]
@@ -92,7 +92,7 @@ class Fetcher(wiring.Component):
         with m.Elif(self.o.ready):
             m.d.sync += waits.eq(0)
         with m.If(self.start):
-            m.d.sync += [running.eq(1), address.eq(self.address)]
+            m.d.sync += address.eq(self.address)
         return m
 
 
@@ -193,13 +193,17 @@ class Runner(wiring.Component):
         m.d.comb += self.read_address.eq(Mux(x.read_valid, x.read_address, w.read_address))
 
         ended, outside = self._results(m, accelerator, self.start | started)
-        quiet = Signal(range(max(PATIENCE * self.design.x_depth, LEAST_PATIENCE)))
+        quiet = Signal(range(max(PATIENCE * self.design.x_depth, LEAST_PATIENCE)), reset_less=True)
         streams = (accelerator.x, accelerator.w, accelerator.acc)
         moves = register(m, "moves", Cat(s.valid & s.ready for s in streams).any())
         m.d.sync += quiet.eq(Mux(moves | ~running, 0, quiet + 1))
         hopeless = outside | quiet.all()
         ends = running & (ended | hopeless | accelerator.errors.any())
-        m.d.sync += [self.done.eq(ends), self.stuck.eq(hopeless), self.refused.eq(accelerator.errors)]
+        m.d.sync += [
+            unreset(m, self.done).eq(ends),
+            unreset(m, self.stuck).eq(hopeless),
+            unreset(m, self.refused).eq(accelerator.errors),
+        ]
         with m.If(ends):
             m.d.sync += running.eq(0)
         return m
@@ -209,14 +213,14 @@ class Runner(wiring.Component):
         is outside memory."""
         bits, pieces = self.shape.bits, self.shape.words_of(ACC_BITS * self.design.cols)
         row = Signal(pieces * bits, reset_less=True)
-        left = Signal(range(pieces + 1))
+        left = Signal(range(pieces + 1), reset_less=True)
         end = Signal(reset_less=True)
         address = Signal(self.shape.address_bits + 1, reset_less=True)
         ended = Signal()
         outside = Signal()
         acc = accelerator.acc
         next_row = Signal(acc.payload.shape(), reset_less=True)  # what comes out of the accelerator's memory is late
-        waits = Signal()
+        waits = Signal(reset_less=True)
         free = Signal()
         m.d.comb += [
             free.eq(1 if pieces == 1 else left <= 1),

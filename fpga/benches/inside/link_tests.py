@@ -23,6 +23,9 @@ CYCLES = {(1, 1, 1): 46, (1, 5, 8): 227, (2, 4, 6): 177, (3, 3, 4): 129, (4, 7, 
 """Of jobs of so many rows, tiles and steps, on the small board of one cell; in the first ones the weights are waited
 for, in the last ones the results."""
 
+OUTSIDE = 49
+"""Of one of two rows and five tiles whose first result is the last that there is room for."""
+
 
 @cocotb.test
 @cocotb.parametrize((("idle", "stall"), [*zip(PAUSES, PAUSES, strict=True), ("never", "bursts"), ("bursts", "never")]))
@@ -252,4 +255,8 @@ async def how_long_jobs_take(dut: HierarchyObject) -> None:
         await bench.settle()
         if bench.design == FUZZED.design:
             same(f"cycles of rows, tiles, steps {shape}", due, bench.spent, 32)
+    await bench.order(Kind.RUN, job(2, 5, 1, 0, 0, bench.memory.words - 1), Status.STUCK)
+    await bench.settle()
+    if bench.design == FUZZED.design:
+        same("cycles of a job with results outside memory", OUTSIDE, bench.spent, 32)
     await bench.done()
