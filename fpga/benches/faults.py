@@ -14,6 +14,7 @@ HARMED = (
     (bytes((END, END, END)), None),
     (Frame(1, 2, b"abc").encode().replace(b"b", b"c"), Status.CRC),
     (delimited(b"\x01\x02"), Status.CRC),
+    (delimited(b"\x01\x02\x03" + zlib.crc32(b"\x01\x02\x03").to_bytes(4, "little")), Status.CRC),
     (bytes((END, ESC, END)), Status.CRC),
     (bytes((END, 1, ESC, 2, END)), Status.CRC),
     (Frame(1, 2, bytes((ESC, 3))).encode().replace(bytes((ESC, ESC_ESC)), bytes((ESC, 0))), Status.CRC),

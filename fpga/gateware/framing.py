@@ -55,6 +55,7 @@ class Receiver(wiring.Component):
         at = Signal(range(BUFFER_BYTES))
         after = Signal.like(at)
         too_long = count == MAX_BODY + 1
+        taken = Signal()
         m.d.comb += [
             byte.eq(Mux(escaped, Mux(self.i.payload == ESC_END, END, ESC), self.i.payload)),
             end.eq(self.i.valid & (self.i.payload == END)),
@@ -88,7 +89,9 @@ class Receiver(wiring.Component):
                 with m.Elif(overrun):
                     m.d.comb += self.fault.eq(Status.OVERRUN)
                 with m.Else():
-                    m.d.sync += whole.eq(at - CRC_BYTES)
+                    m.d.comb += taken.eq(1)
+        with m.If(taken):
+            m.d.sync += whole.eq(at - CRC_BYTES)
 
         fetch = Signal()
         there = Signal()

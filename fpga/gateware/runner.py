@@ -1,6 +1,6 @@
 """Runs one job of the accelerator on operands in the board's memory."""
 
-from amaranth import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, Mux, ResetSignal, Signal, Value
+from amaranth import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, Mux, ResetSignal, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,7 +11,7 @@ from hw.engine.accelerator import Accelerator
 from hw.engine.banks import w_word, x_word
 from hw.engine.counters import COUNTER_BITS, COUNTERS
 from hw.engine.planner import ERRORS, FIELD_BITS
-from hw.values import register, unreset
+from hw.values import register, unreset, wire
 
 PATIENCE = 16
 """A job is given up when nothing has moved for this many times the cycles in which a bank of activations is read."""
@@ -97,7 +97,7 @@ class Fetcher(wiring.Component):
 
 
 class Runner(wiring.Component):
-    """The accelerator, reset for each job, and what brings its operands and takes its results.
+    """The accelerator, in reset unless a job runs, and what brings its operands and takes its results.
 
     Parameters
     ----------
@@ -149,28 +149,25 @@ class Runner(wiring.Component):
         """Accelerator; fetchers; the way of the results; the end."""
         m = Module()
         shape = self.shape
+        running = Signal()
         # Not a ResetInserter: units that are instances have registers that it does not reach. The reset is a register,
         # for what it resets is everywhere.
-        fresh = Signal(init=1)
-        started = Signal()
-        m.d.sync += [fresh.eq(self.start), started.eq(self.start)]
+        reset = Signal(init=1, reset_less=True)
+        m.d.sync += reset.eq(~running)
         m.domains += ClockDomain("job", local=True)
-        m.d.comb += [ClockSignal("job").eq(ClockSignal()), ResetSignal("job").eq(fresh)]
+        m.d.comb += [ClockSignal("job").eq(ClockSignal()), ResetSignal("job").eq(reset)]
         for_job = DomainRenamer("job")
         accelerator = Accelerator(self.design)
         m.submodules.accelerator = for_job(accelerator)
         m.d.comb += [getattr(self.counters, name).eq(getattr(accelerator, name)) for name in COUNTERS]
 
-        begins = Signal()  # everything has been reset
-        offered = Signal()
-        running = Signal()
-        m.d.sync += begins.eq(started)
+        begun = Signal()
+        offered = Signal(init=1)
+        m.d.job += begun.eq(1)
         m.d.comb += [accelerator.job.payload[name].eq(self.job[name]) for name in self.job.shape().members]
         m.d.comb += accelerator.job.valid.eq(offered)
-        with m.If(begins):
-            m.d.sync += [offered.eq(1), running.eq(1)]
-        with m.Elif(accelerator.job.ready):
-            m.d.sync += offered.eq(0)
+        with m.If(accelerator.job.ready):
+            m.d.job += offered.eq(0)
 
         # Activations are asked for first: a job begins with them.
         fetchers = {}
@@ -181,7 +178,7 @@ class Runner(wiring.Component):
             fetchers[side] = fetcher
             port = getattr(accelerator, side)
             m.d.comb += [
-                fetcher.start.eq(begins),
+                fetcher.start.eq(~begun),
                 fetcher.address.eq(getattr(self, side)),
                 fetcher.read_data.eq(self.read_data),
                 port.payload.as_value().eq(fetcher.o.payload),
@@ -192,25 +189,24 @@ class Runner(wiring.Component):
         x, w = fetchers["x"], fetchers["w"]
         m.d.comb += self.read_address.eq(Mux(x.read_valid, x.read_address, w.read_address))
 
-        ended, outside = self._results(m, accelerator, self.start | started)
+        ended, outside = self._results(m, accelerator, running)
         quiet = Signal(range(max(PATIENCE * self.design.x_depth, LEAST_PATIENCE)), reset_less=True)
         streams = (accelerator.x, accelerator.w, accelerator.acc)
         moves = register(m, "moves", Cat(s.valid & s.ready for s in streams).any())
         m.d.sync += quiet.eq(Mux(moves | ~running, 0, quiet + 1))
-        hopeless = outside | quiet.all()
-        ends = running & (ended | hopeless | accelerator.errors.any())
+        hopeless = wire(m, "hopeless", outside | quiet.all())
+        ends = wire(m, "ends", running & (ended | hopeless | accelerator.errors.any()))
         m.d.sync += [
             unreset(m, self.done).eq(ends),
             unreset(m, self.stuck).eq(hopeless),
             unreset(m, self.refused).eq(accelerator.errors),
         ]
-        with m.If(ends):
-            m.d.sync += running.eq(0)
+        m.d.sync += running.eq((running | self.start) & ~ends)
         return m
 
-    def _results(self, m: Module, accelerator: Accelerator, restart: Value) -> tuple[Signal, Signal]:
-        """Writes rows of results word by word, anew after `restart`; returns pulses: the job's last word is written, or
-        is outside memory."""
+    def _results(self, m: Module, accelerator: Accelerator, running: Signal) -> tuple[Signal, Signal]:
+        """Writes rows of results word by word while a job is `running`; returns pulses: the job's last word is written,
+        or is outside memory."""
         bits, pieces = self.shape.bits, self.shape.words_of(ACC_BITS * self.design.cols)
         row = Signal(pieces * bits, reset_less=True)
         left = Signal(range(pieces + 1), reset_less=True)
@@ -237,6 +233,6 @@ class Runner(wiring.Component):
             m.d.sync += [row.eq(next_row.values.as_value()), left.eq(pieces), end.eq(next_row.end)]
         with m.If(acc.ready):
             m.d.sync += [next_row.eq(acc.payload), waits.eq(acc.valid)]
-        with m.If(restart):
+        with m.If(~running):
             m.d.sync += [waits.eq(0), left.eq(0), end.eq(0), address.eq(self.y)]
         return ended, outside
