@@ -22,7 +22,7 @@ from hw.registers import RegisterMap
 from sim.benches.inside.checks import Mismatch, compare, same
 from sim.benches.inside.driver import Driver
 from sim.benches.inside.labels import random_matrix
-from sim.benches.inside.signals import Beat, Stream, pauses, signal, width_of
+from sim.benches.inside.signals import Beat, Stream, pauses, signal
 from sim.benches.inside.streams import Monitor, watch_independence
 from sim.benches.inside.testbench import PATIENCE, PERIOD, Testbench
 from sim.tiles import Job
@@ -73,7 +73,7 @@ class Channel(Stream):
         self.name = name
         self.valid, self.ready = signal(dut, f"{name}valid"), signal(dut, f"{name}ready")
         self.fields = {field: signal(dut, name + field) for field in fields}
-        self.widths = {field: width_of(handle) for field, handle in self.fields.items()}
+        self.widths = {field: len(handle) for field, handle in self.fields.items()}
 
 
 class AxiBench(Testbench):

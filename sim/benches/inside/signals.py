@@ -34,11 +34,6 @@ def signal(dut: HierarchyObject, name: str) -> LogicObject | LogicArrayObject:
     return cast("LogicObject | LogicArrayObject", getattr(dut, name))
 
 
-def width_of(handle: LogicObject | LogicArrayObject) -> int:
-    """Bits of a port."""
-    return len(handle.value) if isinstance(handle, LogicArrayObject) else 1
-
-
 class Stream:
     """The ports of a stream.
 
@@ -54,7 +49,7 @@ class Stream:
         self.valid = signal(dut, f"{self.name}_valid")
         self.ready = None if description["always_ready"] else signal(dut, f"{self.name}_ready")
         self.fields = {port.removeprefix(f"{self.name}_"): signal(dut, port) for port in description["payload"]}
-        self.widths = {name: width_of(handle) for name, handle in self.fields.items()}
+        self.widths = {name: len(handle) for name, handle in self.fields.items()}
 
     @property
     def is_valid(self) -> bool:

@@ -1,5 +1,8 @@
 """The board's testbenches, and the units of mutants that they are for."""
 
+import re
+import shutil
+
 import pytest
 from typer.testing import CliRunner
 
@@ -28,6 +31,17 @@ def test_the_gateware_passes(name):
     assert result.ok, str(result)
     assert result.checked > 200
     assert result.missed == []
+
+
+def test_between_beats_the_payload_is_any():
+    """Also what would end a frame."""
+    sound = BENCHES["link"].generate(ONE_CELL).verilog
+    (mark,) = re.findall(r"assign \\end  = i__valid & (_\d+_);", sound)
+    text = re.sub(r"(assign \\end  = )i__valid & ", r"\1", sound)
+    assert mark in text and text != sound
+    result = run_bench("link", ONE_CELL, blocks=BLOCKS, only="mutilated_commands/idle=bursts", verilog=text)
+    assert result.failed
+    shutil.rmtree(result.folder)
 
 
 def test_a_board_in_python_has_one_cell():
