@@ -51,11 +51,16 @@ NEVER = """Lines and branches that no test goes through, by the unit that they a
 """
 
 REASONS = {
-    r".*(engine\.decoder_\*|candidate_\*\.decoder)": "here nobody stops a decoder: a block is taken each cycle",
-    r".*\.[wx]_(labels|betas)\.gearbox": "no word is marked as the last; of words as wide as beats none is left",
+    r".*(engine\.decoder_\*\d*|candidate_\*\.decoder)": "here nobody stops a decoder: a block is taken each cycle",
+    r".*\.gearbox": "no word is marked as the last, or nothing is left after a word",
     r"core(\.top)?(\.control)?\.registers": "they are chosen in groups of eight; a full one has no other",
-    r"core(\.sender)?": "a state machine is in none but its states",
-    r".*accelerator\.engine(\.keeper)?": "sums that stay on chip are what the tests of `accelerator` are about",
+    r"core\.runner\.accelerator.*": "one job at a time; more are what the tests of `accelerator` are about",
+    r".*accelerator\.frame_[wx]": "a state machine is in none but its states; wrong packets are what `axi_stream` is about",
+    r".*\.front_end\..*": "numbers out of range are what the tests of `front_end` are about",
+    r"core\.top\.accelerator(\.write)?": "failing writes are what the tests of `axi_memory` are about",
+    r".*accelerator(\.engine(\..*)?)?": "sums that stay on chip and full arrays are what the tests of `accelerator` are about",
+    r"core(\.sender|(\.top)?(\.accelerator)?\.(control|planner|read))?": "a state machine is in none but its states; what is "
+    "not in these jobs is in those of `accelerator` and `control`",
 }
 """Why, by units."""
 
