@@ -55,12 +55,12 @@ REASONS = {
     r".*\.gearbox": "no word is marked as the last, or nothing is left after a word",
     r"core(\.top)?(\.control)?\.registers": "they are chosen in groups of eight; a full one has no other",
     r"core\.runner\.accelerator.*": "one job at a time; more are what the tests of `accelerator` are about",
-    r".*accelerator\.frame_[wx]": "a state machine is in none but its states; wrong packets are what `axi_stream` is about",
+    r".*accelerator\.frame_[wx]": "a state machine is in none but its states; wrong packets are in `axi_stream`",
     r".*\.front_end\..*": "numbers out of range are what the tests of `front_end` are about",
     r"core\.top\.accelerator(\.write)?": "failing writes are what the tests of `axi_memory` are about",
-    r".*accelerator(\.engine(\..*)?)?": "sums that stay on chip and full arrays are what the tests of `accelerator` are about",
-    r"core(\.sender|(\.top)?(\.accelerator)?\.(control|planner|read))?": "a state machine is in none but its states; what is "
-    "not in these jobs is in those of `accelerator` and `control`",
+    r".*accelerator(\.engine(\..*)?)?": "sums that stay on chip and full arrays are in the tests of `accelerator`",
+    r"core(\.sender|(\.top)?(\.accelerator)?\.(control|planner|read))?": "a state machine is in none but its "
+    "states; what is not in these jobs is in those of `accelerator` and `control`",
 }
 """Why, by units."""
 
