@@ -30,7 +30,7 @@ of these kinds:
 
 {tools}, seed {seed}. All mutants of a unit are in one simulation, which splits into a process for each of them when its
 first test begins, as many at a time as there are processors. A module that is instantiated several times is changed in
-all its places. {missing}{before}
+all its places.{missing}{before}
 
 Survivors, as they are in the Verilog:
 
@@ -95,7 +95,7 @@ def mutants(report: dict[str, Any], reasons: dict[str, dict[str, str]]) -> str:
     before = [name for name, unit in report["units"].items() if unit.get("begin") != BEGIN]
     return MUTANTS.format(
         before=f" Registers still began as a reset leaves them in {', '.join(before)}." if before else "",
-        missing=f"Not measured yet: {', '.join(missing)}." if missing else "",
+        missing=f" Not measured yet: {', '.join(missing)}." if missing else "",
         kinds="; ".join(KINDS.values()),
         rows="\n".join(rows),
         survivors="\n".join(survivors),
