@@ -54,6 +54,8 @@ REASONS = {
     r".*(engine\.decoder_\*\d*|candidate_\*\.decoder)": "here nobody stops a decoder: a block is taken each cycle",
     r".*\.gearbox": "no word is marked as the last, or nothing is left after a word",
     r"core(\.top)?(\.control)?\.registers": "they are chosen in groups of eight; a full one has no other",
+    r"core\.runner\.accelerator\.engine": "results are taken as soon as they are there, and none stays on chip",
+    r"core\.runner\.accelerator\.engine\.array\..*": "there is one row, and none above it",
     r"core\.runner\.accelerator.*": "one job at a time; more are what the tests of `accelerator` are about",
     r".*accelerator\.frame_[wx]": "a state machine is in none but its states; wrong packets are in `axi_stream`",
     r".*\.front_end\..*": "numbers out of range are what the tests of `front_end` are about",

@@ -1,20 +1,17 @@
 """What a board refuses, and with which status: commands with something wrong about them, and pieces that are none."""
 
-import zlib
 from typing import NamedTuple
 
+from fpga.host.mutilator import with_crc
 from fpga.link import END, ESC, ESC_ESC, MAX_DATA, MAX_PAYLOAD, Frame, Kind, Status, delimited
 from fpga.memory import MemoryShape
 from hw.design import DesignPoint
-
-_WRONG = b"\x01\x02\x09\x00abc"
-"""A body whose length is not what it says."""
 
 HARMED = (
     (bytes((END, END, END)), None),
     (Frame(1, 2, b"abc").encode().replace(b"b", b"c"), Status.CRC),
     (delimited(b"\x01\x02"), Status.CRC),
-    (delimited(b"\x01\x02\x03" + zlib.crc32(b"\x01\x02\x03").to_bytes(4, "little")), Status.CRC),
+    (with_crc(b"\x01\x02\x03"), Status.CRC),
     (bytes((END, ESC, END)), Status.CRC),
     (bytes((END, 1, ESC, 2, END)), Status.CRC),
     (Frame(1, 2, bytes((ESC, 3))).encode().replace(bytes((ESC, ESC_ESC)), bytes((ESC, 0))), Status.CRC),
@@ -22,7 +19,7 @@ HARMED = (
     (bytes((END, *[ESC] * (2 * MAX_PAYLOAD), END)), Status.CRC),
     (Frame(1, 2, bytes(MAX_PAYLOAD + 1)).encode(), Status.LENGTH),
     (delimited(bytes(3000)), Status.LENGTH),
-    (delimited(_WRONG + zlib.crc32(_WRONG).to_bytes(4, "little")), Status.LENGTH),
+    (with_crc(b"\x01\x02\x09\x00abc"), Status.LENGTH),
 )
 """Pieces of a line, and what a board says of them; None if nothing."""
 

@@ -36,9 +36,8 @@ def test_the_gateware_passes(name):
 def test_between_beats_the_payload_is_any():
     """Also what would end a frame."""
     sound = BENCHES["link"].generate(ONE_CELL).verilog
-    (mark,) = re.findall(r"assign \\end  = i__valid & (_\d+_);", sound)
     text = re.sub(r"(assign \\end  = )i__valid & ", r"\1", sound)
-    assert mark in text and text != sound
+    assert text != sound
     result = run_bench("link", ONE_CELL, blocks=BLOCKS, only="mutilated_commands/idle=bursts", verilog=text)
     assert result.failed
     shutil.rmtree(result.folder)
