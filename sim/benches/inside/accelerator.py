@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-import cocotb
 import numpy as np
 from cocotb.handle import HierarchyObject
 
@@ -52,17 +51,15 @@ class Counters:
         self.signals = {name: signal(bench.dut, name) for name in COUNTERS}
         self.cycles = 0
         """Since reset."""
-        cocotb.start_soon(self._run())
+        bench.each_cycle(self._look)
 
     def __getitem__(self, name: str) -> int:
         return int(self.signals[name].value)
 
-    async def _run(self) -> None:
-        while True:
-            await self.bench.edge
-            self.cycles = 0 if self.bench.in_reset else self.cycles + 1
-            if self.cycles:
-                same("sum of the counters", self.cycles - 1, sum(self[name] for name in COUNTERS), COUNTER_BITS)
+    def _look(self, in_reset: bool) -> None:
+        self.cycles = 0 if in_reset else self.cycles + 1
+        if self.cycles:
+            same("sum of the counters", self.cycles - 1, sum(self[name] for name in COUNTERS), COUNTER_BITS)
 
 
 class AcceleratorBench(Testbench):
@@ -140,13 +137,11 @@ class AcceleratorBench(Testbench):
         """What errors are told of from now on, each in its cycle: more as it goes on."""
         seen: list[int] = []
 
-        async def watch() -> None:
-            while True:
-                await self.edge
-                if not self.in_reset and int(self.errors.value):
-                    seen.append(int(self.errors.value))
+        def watch(in_reset: bool) -> None:
+            if not in_reset and int(self.errors.value):
+                seen.append(int(self.errors.value))
 
-        cocotb.start_soon(watch())
+        self.each_cycle(watch)
         return seen
 
     def products(self, blocks: int, most: int = 40) -> list[Job]:

@@ -3,7 +3,6 @@ that stops when the idle output says so."""
 
 from typing import Any
 
-import cocotb
 from cocotb.handle import HierarchyObject
 
 from hw.axi.map import JOB_BITS, RING_BITS, descriptor_layout
@@ -73,7 +72,7 @@ class ControlBench(MemoryBench):
         )
         Monitor(self, Channel(dut, "m_axi_mem_r", ("last",)), self._read, waits=False)
         self.on_reset(self._begin_anew)
-        cocotb.start_soon(self._watch_idle())
+        self._watch_idle()
 
     def possible_errors(self) -> list[str]:
         """Those of descriptors, and two of jobs; the others are the bench's without a ring."""
@@ -122,7 +121,7 @@ class ControlBench(MemoryBench):
         """Where a descriptor is."""
         return self.ring + number % (1 << self.size) * BYTES
 
-    async def _watch_idle(self) -> None:
+    def _watch_idle(self) -> None:
         """While the port is idle nothing is on offer, missing or to be answered."""
         names = [f"m_axi_mem_{name}valid" for name in ("ar", "r", "aw", "w", "b")]
         names += [f"s_axi_ctrl_{name}valid" for name in ("b", "r")]
@@ -131,19 +130,22 @@ class ControlBench(MemoryBench):
         registers = ("ar", "r", "aw", "w", "b")
         pairs = [[signal(self.dut, f"s_axi_ctrl_{name}{line}") for line in ("valid", "ready")] for name in registers]
         accesses = 0  # of registers, begun and not answered
-        while True:
-            await self.edge
+
+        def look(in_reset: bool) -> None:
+            nonlocal accesses
             ar, r, aw, w, b = (int(valid.value) and int(ready.value) for valid, ready in pairs)
             if aw or w:
                 self.ran = self.cycle - self.stopped
-            under_way, accesses = accesses, 0 if self.in_reset else accesses + ar + aw - r - b
-            if self.in_reset or not int(self.idle_output.value):
-                continue
+            under_way, accesses = accesses, 0 if in_reset else accesses + ar + aw - r - b
+            if in_reset or not int(self.idle_output.value):
+                return
             high = [name for name, line in lines.items() if int(line.value)]
             if high or self.unread or self.unanswered or under_way:
                 missing = f"{self.unread} beats, {self.unanswered} responses and {under_way} registers are missing"
                 raise RuleBroken(f"The port is idle in cycle {self.cycle}, but {missing}, and high are {high}.")
             self.stopped += not any(int(line.value) for line in begins.values())
+
+        self.each_cycle(look)
 
     def finish(self) -> None:
         """Reports the test as passed."""

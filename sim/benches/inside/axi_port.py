@@ -4,7 +4,6 @@ import bisect
 from collections import Counter
 from collections.abc import Iterator
 
-import cocotb
 import numpy as np
 from cocotb.handle import HierarchyObject
 from cocotbext.axi import AxiReadBus, AxiWriteBus
@@ -55,7 +54,10 @@ class PortBench(AxiBench):
         self.moved: Counter[str] = Counter()
         """Cycles by channel, in which it moved, or stalled; counted if the design counts them."""
         if self.design.diagnostics:
-            cocotb.start_soon(self._count())
+            shakes = ([f"m_axi_mem_{name}{line}" for line in ("valid", "ready")] for name in ("ar", "r", "aw", "w"))
+            self._lines = [[signal(dut, port) for port in ports] for ports in shakes]
+            self._last, self._within = signal(dut, "m_axi_mem_wlast"), False
+            self.each_cycle(self._count)
         for name, on_burst in (("ar", self._ask), ("aw", self._write_burst)):
             fields = ("id", "addr", "len", "size", "burst", "cache", "prot")
             self.watch(f"m_axi_mem_{name}", fields, on_burst, independent=independent)
@@ -130,24 +132,16 @@ class PortBench(AxiBench):
             bisect.insort(self.planes, (address, address + size, reader))
             address += size
 
-    async def _count(self) -> None:
+    def _count(self, in_reset: bool) -> None:
         """Counts what the registers count; and sees to it that a burst of data does not pause once it has begun."""
-        last, begun = signal(self.dut, "m_axi_mem_wlast"), False
-        lines = {
-            name: (signal(self.dut, f"m_axi_mem_{name}valid"), signal(self.dut, f"m_axi_mem_{name}ready"))
-            for name in ("ar", "r", "aw", "w")
-        }
-        while True:
-            await self.edge
-            now = {name: (int(valid.value), int(ready.value)) for name, (valid, ready) in lines.items()}
-            for name, (valid, ready) in now.items():
-                self.moved[f"{name} beats"] += valid and ready
-            valid, ready = now["w"]
-            if begun and not valid and not self.in_reset:
-                raise RuleBroken(f"The data of a burst pause in cycle {self.cycle}.")
-            begun = bool(valid and not (ready and int(last.value))) and not self.in_reset
-            self.moved["read stalled"] += now["ar"] == (1, 0)
-            self.moved["write stalled"] += now["aw"] == (1, 0) or now["w"] == (1, 0)
+        ar, r, aw, w = ((int(valid.value), int(ready.value)) for valid, ready in self._lines)
+        for name, line in (("ar", ar), ("r", r), ("aw", aw), ("w", w)):
+            self.moved[f"{name} beats"] += line == (1, 1)
+        if self._within and not w[0] and not in_reset:
+            raise RuleBroken(f"The data of a burst pause in cycle {self.cycle}.")
+        self._within = bool(w[0] and not (w[1] and int(self._last.value))) and not in_reset
+        self.moved["read stalled"] += ar == (1, 0)
+        self.moved["write stalled"] += (1, 0) in (aw, w)
 
     def since(self, before: Counter[str], side: str) -> tuple[int, int]:
         """Beats of a side, and cycles in which it stalled, since so many were counted."""

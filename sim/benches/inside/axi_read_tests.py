@@ -114,7 +114,8 @@ class ReadBench(Testbench):
         Monitor(self, Channel(dut, "memory_ar", fields), self._ask)
         Monitor(self, Channel(dut, "memory_r", ("id", "resp")), self._come, waits=False)
         self.on_reset(self.missing.clear)
-        cocotb.start_soon(self._watch())
+        self.r_valid = signal(dut, "memory_rvalid")
+        self.each_cycle(self._look)
 
     def send(self, count: int, *, most: int = 100) -> None:
         """Queues so many jobs for each reader, of few planes, each of up to so many words."""
@@ -158,15 +159,12 @@ class ReadBench(Testbench):
         self.missing[beat["id"]] -= 1
         same("error", beat["resp"] >> 1, int(self.error.value), 1)
 
-    async def _watch(self) -> None:
+    def _look(self, in_reset: bool) -> None:
         """Whoever says that all is quiet misses nothing; and there is no error without a response."""
-        valid = signal(self.dut, "memory_rvalid")
-        while True:
-            await self.edge
-            if int(self.error.value) and not int(valid.value):
-                raise Mismatch(f"There is an error in cycle {self.cycle}, but no response.")
-            if int(self.quiet.value) and not self.in_reset and self.missing.total():
-                raise Mismatch(f"It is quiet in cycle {self.cycle}, but beats are missing: {self.missing}.")
+        if int(self.error.value) and not int(self.r_valid.value):
+            raise Mismatch(f"There is an error in cycle {self.cycle}, but no response.")
+        if int(self.quiet.value) and not in_reset and self.missing.total():
+            raise Mismatch(f"It is quiet in cycle {self.cycle}, but beats are missing: {self.missing}.")
 
 
 @cocotb.test

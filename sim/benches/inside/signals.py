@@ -26,7 +26,7 @@ def pauses(name: str, rng: np.random.Generator) -> Iterator[bool]:
 
 def noise(width: int, rng: np.random.Generator) -> int:
     """A random word."""
-    return int.from_bytes(rng.bytes(-(-width // 8)), "little") & ((1 << width) - 1)
+    return int.from_bytes(rng.bit_generator.random_raw(-(-width // 64)).tobytes(), "little") & ((1 << width) - 1)
 
 
 def signal(dut: HierarchyObject, name: str) -> LogicObject | LogicArrayObject:

@@ -101,27 +101,24 @@ class Monitor:
         self.bench, self.stream, self.on_beat = bench, stream, on_beat
         self.waits, self.rests = f"stream {stream.name}: a beat waits", f"stream {stream.name}: nothing to take"
         bench.about(*([] if stream.ready is None or not waits else [self.waits]), self.rests)
-        cocotb.start_soon(self._run())
+        self._held: Beat | None = None
+        bench.each_cycle(self._look)
 
-    async def _run(self) -> None:
-        held: Beat | None = None
-        while True:
-            await self.bench.edge
-            if self.bench.in_reset:
-                held = None
-                continue
-            beat = self.stream.payload if self.stream.is_valid else None
-            if held is not None and beat != held:
-                what = "withdrew valid" if beat is None else f"changed the payload from {held} to {beat}"
-                raise RuleBroken(f"Stream {self.stream.name} {what} without a transfer, in cycle {self.bench.cycle}.")
-            held = None
-            if beat is None:
-                self.bench.met(self.rests)
-            elif self.stream.is_ready:
-                self.on_beat(self.bench.cycle, beat)
-            else:
-                self.bench.met(self.waits)
-                held = beat
+    def _look(self, in_reset: bool) -> None:
+        held, self._held = self._held, None
+        if in_reset:
+            return
+        beat = self.stream.payload if self.stream.is_valid else None
+        if held is not None and beat != held:
+            what = "withdrew valid" if beat is None else f"changed the payload from {held} to {beat}"
+            raise RuleBroken(f"Stream {self.stream.name} {what} without a transfer, in cycle {self.bench.cycle}.")
+        if beat is None:
+            self.bench.met(self.rests)
+        elif self.stream.is_ready:
+            self.on_beat(self.bench.cycle, beat)
+        else:
+            self.bench.met(self.waits)
+            self._held = beat
 
 
 class Delay:

@@ -77,6 +77,7 @@ class Testbench:
         self.checked, self.reset_cycles = 0, 1
         self.cases: Counter[str] = Counter()
         self._resets: list[Callable[[], None]] = []
+        self._watchers: list[Callable[[bool], None]] = []
         self._begin = get_sim_time("step")
 
     @property
@@ -108,6 +109,19 @@ class Testbench:
     def on_reset(self, function: Callable[[], None]) -> None:
         """Has a function called when a reset has happened, so that what it forgets was offered during the reset."""
         self._resets.append(function)
+
+    def each_cycle(self, function: Callable[[bool], None]) -> None:
+        """Has a function called at each edge, with whether the design is being reset."""
+        if not self._watchers:
+            cocotb.start_soon(self._watch())
+        self._watchers.append(function)
+
+    async def _watch(self) -> None:
+        while True:
+            await self.edge
+            in_reset = self.in_reset
+            for function in self._watchers:
+                function(in_reset)
 
     async def start(self) -> None:
         """Starts clock and report, and resets the design; of mutants, in a process for each."""
