@@ -6,8 +6,8 @@ What the core behind the registers does is not looked at here: it is taken to do
 
 from typing import Any
 
-from amaranth import Cat, ClockDomain, ClockSignal, Module, Mux, ResetSignal, Signal
-from amaranth.lib import data, wiring
+from amaranth import Cat, Mux, Signal
+from amaranth.lib import data
 
 from hw.axi.control import Control
 from hw.axi.map import diagnosis_layout
@@ -23,41 +23,19 @@ DESIGN = DesignPoint(name="watched", rows=1, cols=1, jobs=2, diagnostics=True)
 WATCHED = 2
 """Cycles from when nothing has moved for long enough to when the host can see it."""
 
-CONTROL = "dut.core.core.control"
+CONTROL = "dut.core.core"
 """Where it is in the unit."""
-
-
-class Registered(wiring.Component):
-    """`hw.axi.control.Control` with the clock domain that it resets."""
-
-    def __init__(self) -> None:
-        self.control = Control(DESIGN, AxiMemoryTop.registers(DESIGN), errors(DESIGN), MemoryCore.FATAL)
-        super().__init__(self.control.signature)
-
-    def elaborate(self, platform: object) -> Module:
-        """As in `hw.axi.core.Top` and `hw.axi.ports.AxiPorts`."""
-        m = Module()
-        m.domains.core = ClockDomain(local=True)
-        m.submodules.control = control = self.control
-        m.d.comb += [ClockSignal("core").eq(ClockSignal()), ResetSignal("core").eq(control.core_reset)]
-        wiring.connect(m, wiring.flipped(self.s_axi_ctrl), control.s_axi_ctrl)
-        wiring.connect(m, control.job, wiring.flipped(self.job))
-        for name, member in control.signature.members.items():
-            if member.is_port:
-                inner, outer = getattr(control, name), getattr(self, name)
-                m.d.comb += inner.eq(outer) if member.flow == wiring.In else outer.eq(inner)
-        return m
 
 
 def counted(h: Harness) -> tuple[Any, Signal, Signal]:
     """Registers, and anything behind them. Returns the ports, whether a reset was in the cycle before, and how many
     jobs are under way."""
-    dut, path = h.place(Registered()), CONTROL
-    taken, refused = h.probe(f"{path}.taken", 1), dut.errors[: len(errors(DESIGN))].any()
+    dut = h.place(Control(DESIGN, AxiMemoryTop.registers(DESIGN), errors(DESIGN), MemoryCore.FATAL))
+    taken, refused = h.probe(f"{CONTROL}.taken", 1), dut.errors[: len(errors(DESIGN))].any()
     inside = Signal(16, name="inside")
     h.m.d.sync += inside.eq(Mux(dut.core_reset, 0, inside + taken - refused - dut.done))
     under_way, was_queued, was_refused, was_done = (
-        h.probe(f"{path}.{name}") for name in ("under_way", "was_queued", "was_refused", "was_done")
+        h.probe(f"{CONTROL}.{name}") for name in ("under_way", "was_queued", "was_refused", "was_done")
     )
     late = (under_way + was_queued - was_refused - was_done)[: len(inside)]
     quiet = after_reset(h.m)

@@ -131,6 +131,7 @@ def test_the_state_at_the_beginning_is_any():
             "order_*",
             "axi_lite_registers",
             "axi_read_master",
+            "jobs_*",
             "queue_trusting_4",
             "rotator_64_queues",
             "plan_*",
