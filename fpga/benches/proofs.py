@@ -34,7 +34,7 @@ from sim.formal.rules import after_reset
 STATES = ("header", "check", "answer", "judge", "skip", "arguments", "act", "take", "run", "write", "fetch", "send")
 """Those of the core, in the order in which it speaks of them."""
 
-ENDING = ("done", "refused", "stuck", "counters")
+ENDING = ("done_held", "refused_held", "stuck_held", "counters")
 """What the core is told of a job that has ended."""
 
 CORE_BOUND, SENDER_BOUND = 4 + PATIENCE, PATIENCE + 2
@@ -50,14 +50,7 @@ def core(h: Harness) -> tuple[Value, Value, Value]:
         h.cut(f"{path}.receiver.o__payload"),
         h.cut(f"{path}.sender.i__ready"),
     )
-    for wire in (
-        "receiver.fault",
-        "runner.done",
-        "runner.refused",
-        "runner.stuck",
-        "runner.counters",
-        "memory.read_data",
-    ):
+    for wire in ("receiver.fault", *(f"runner.{name}" for name in ENDING), "memory.read_data"):
         h.cut(f"{path}.{wire}")
     taken = there & h.probe(f"{path}.receiver.o__ready", 1)
     offers, sent = h.probe(f"{path}.sender.i__valid", 1), h.probe(f"{path}.sender.i__payload", 9)
@@ -130,7 +123,7 @@ def receiver(h: Harness) -> None:
     """What comes from the line, whatever it is."""
     dut, path = h.place(Receiver()), "dut.core"
     count, length, whole, head = (h.probe(f"{path}.{name}") for name in ("count", "length", "whole", "head"))
-    something = count.any() | h.probe(f"{path}.broken") | h.probe(f"{path}.escaped")
+    something = count.any() | h.probe(f"{path}.escaped")
     ends, faulty = h.wire(dut.i_valid & (dut.i_payload == END) & something, "ends"), dut.fault != Status.OK
     sound = (length == count - HEADER_BYTES - CRC_BYTES) & (length <= MAX_PAYLOAD)
     after = (whole + count - CRC_BYTES)[: len(whole)]
