@@ -12,6 +12,7 @@ from amaranth.hdl import ShapeLike
 from amaranth.lib import stream, wiring
 from numpy.typing import DTypeLike
 
+from golden.errors import ToolError
 from hw.generate import Generated, generate
 from hw.values import register
 from sim.formal.symbolic import Symbol
@@ -39,6 +40,8 @@ class Harness:
 
     def __init__(self) -> None:
         self.m = Module()
+        # Amaranth warns of what is left half built, as it is where a unit has no such wire.
+        self.m._MustUse__used = True
         self.m.domains.sync = self._clock = ClockDomain("sync")
         self.verilog: dict[str, str] = {}
         self.proved: dict[str, Value] = {}
@@ -94,7 +97,7 @@ class Harness:
 
         Raises
         ------
-        KeyError
+        ToolError
             If the unit's Verilog has no wire of this name.
         """
         name = "probe_" + wire.replace(".", "_")
@@ -104,7 +107,7 @@ class Harness:
                 declared = rf"^ *(?:reg|wire) (?:\[(\d+):0\] )?\\?{re.escape(leaf)}[ ;]"
                 found = re.search(declared, self.verilog[self._tops[unit]], re.MULTILINE)
                 if found is None:
-                    raise KeyError(f"{unit} has no wire {leaf}.")
+                    raise ToolError(f"There is no wire {wire} in {unit}.")
                 bits = int(found[1] or 0) + 1
             self.probes[name] = wire
             self.free(name, bits)

@@ -74,6 +74,13 @@ def test_a_claim_that_does_not_find_its_bug_is_worthless():
         (replace(CLAIM, bug=Bug("", "nowhere", ""))).check(LIMIT)
 
 
+def test_a_claim_that_cannot_be_tried_does_not_keep_others_from_it(tmp_path):
+    lost = replace(CLAIM, name="lost", build=lambda h: (below_ten(h), h.probe("dut.core.nothing")))
+    found = run.run([lost, CLAIM], tmp_path, LIMIT)["claims"]
+    assert {name: entry["status"] for name, entry in found.items()} == {"lost": "undecided", "counter": "proved"}
+    assert "nothing" in found["lost"]["detail"]
+
+
 def test_what_is_no_induction_is_no_refutation():
     def build(h):
         counter = h.place(Counter())
