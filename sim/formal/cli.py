@@ -36,7 +36,8 @@ def formal(
 
     A claim ends as: proved; holds (for so many cycles from reset only); refuted, with values and a trace in
     OUTPUT/NAME.vcd (exit code 1); unreachable or blind, if the claim itself is worth nothing (exit code 1); or
-    undecided, if the time or the induction was not enough (exit code 2).
+    undecided, if the time or the induction was not enough, or it speaks of what the Verilog does not have (exit
+    code 2).
 
     Examples: `gosset formal --list`, `gosset formal --only 'decoder_q4_*'`
 

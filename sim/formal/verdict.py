@@ -80,7 +80,8 @@ class Verdict:
         The bug that must be found.
     status : str
         "proved"; "holds" if for so many cycles only; "refuted"; "undecided" if the time was not enough, or the
-        induction; "unreachable" if a case that must be reachable is not; "blind" if the planted bug was not found.
+        induction, or if it speaks of what the Verilog does not have; "unreachable" if a case that must be reachable is
+        not; "blind" if the planted bug was not found.
     seconds : dict of str to float
         Of the solver: for the `proof`, the `covers` and the `bug`.
     detail : str

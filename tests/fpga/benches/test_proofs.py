@@ -4,9 +4,8 @@ import pytest
 
 from fpga.benches import proofs
 from sim.formal.catalogue import GROUPS, chosen
-from sim.formal.harness import Harness
-from sim.formal.model import planted
 from sim.formal.run import run
+from tests.claims import on_the_hardware
 
 LONG = ("link_core_ends", "link_runner")
 """Those whose proofs take long."""
@@ -26,8 +25,4 @@ def test_claims_on_the_link(tmp_path):
 
 
 def test_the_others_are_on_the_link_as_it_is():
-    for claim in chosen(LONG):
-        harness = Harness()
-        claim.build(harness)
-        assert harness.proved and claim.method.model(harness, harness.verilog).registers
-        assert planted(harness.verilog, claim.bug.pattern, claim.bug.replacement) != harness.verilog
+    on_the_hardware(chosen(LONG))
