@@ -21,9 +21,10 @@ from golden.quantize import quantize
 from sim.compare.layers import BATCHES
 from sim.compare.machine import describe, load
 from sim.compare.rivals import rivals
-from sim.compare.software import own, speeds
+from sim.compare.software import Machine, own, speeds
 from sim.compare.ways import E8, Prepared, Timed, Unfit, Way, copies, drawn, measure
 from sim.kernels.encoder import chooser
+from sim.kernels.library import supported
 from sim.kernels.product import processors
 
 SIZE = 4096
@@ -32,21 +33,21 @@ SECONDS = 30.0
 """Time for the rounds of one table."""
 
 
-def table(
-    rows: list[tuple[Way, float, Timed]], m: int, threads: int, read: float, peak: float | None
-) -> list[dict[str, Any]]:
-    """Prints and returns what was measured; `read` in bytes per second, `peak` in products per second."""
+def table(rows: list[tuple[Way, float, Timed]], m: int, threads: int, machine: Machine) -> list[dict[str, Any]]:
+    """Prints and returns what was measured."""
     found: list[dict[str, Any]] = []
     print(f"\n{m} row{'s' if m > 1 else ''} of activations, {threads} thread{'s' if threads > 1 else ''};", end=" ")
-    print(f"reading: {read / 1e9:.1f} GB/s" + (f"; VNNI: {peak / 1e9:.0f} GMAC/s" if peak else ""))
+    read, peaks = machine.reading[threads], {path: threads * peak for path, peak in machine.peaks.items()}
+    print("; ".join([f"reading: {read / 1e9:.1f} GB/s", *(f"{p}: {v / 1e9:.0f} GMAC/s" for p, v in peaks.items())]))
     first = rows[0][2]
     for way, bits, row in rows:
         rate, speed = bits / 8 * SIZE * SIZE / row.seconds, m * SIZE * SIZE / row.seconds
         line = f"{way.name:42s} {bits:6.3f} bits {row.seconds * 1e6:9.0f} µs {first.seconds / row.seconds:6.2f} ×"
         line += f" (best {row.best * 1e6:9.0f} µs {first.best / row.best:6.2f} ×)"
         line += f" {speed / 1e9:7.1f} GMAC/s {rate / 1e9:6.1f} GB/s, {rate / read:4.0%} of reading"
-        if peak and isinstance(way, E8):
-            line += f", {speed / peak:4.0%} of VNNI"
+        path = (way.path or supported()[0]) if isinstance(way, E8) else ""
+        if path in peaks:
+            line += f", {speed / peaks[path]:4.0%} of {path}"
         print(line, flush=True)
         found.append(
             {
@@ -77,7 +78,7 @@ def main() -> None:
     machine = speeds(sorted({1, processors()}), 2.0)
     report: dict[str, Any] = {"machine": describe(), "load": load(), "rows": []}
     print(report["machine"], "load:", report["load"])
-    for threads, read in machine.reading.items():
+    for threads in machine.reading:
         with threadpool_limits(threads):
             prepared: dict[Way, Prepared] = {}
             for way in [*own(), *others]:
@@ -87,7 +88,7 @@ def main() -> None:
                 x = np.random.default_rng(m).standard_normal((m, SIZE), dtype=np.float32)
                 rows = [(way, each.bits, Timed.of(way.name, each, x)) for way, each in prepared.items()]
                 measure([row for _, _, row in rows], SECONDS)
-                report["rows"] += table(rows, m, threads, read, machine.peak.get(threads))
+                report["rows"] += table(rows, m, threads, machine)
         del prepared, rows
         gc.collect()
     for name in missing:

@@ -79,13 +79,18 @@ def reading(kernels: Kernels) -> Callable[[], Any]:
     return lambda: read(source.ctypes.data, source.size, kernels.threads)
 
 
-def vnni_peak(kernels: Kernels) -> float | None:
-    """Multiply-accumulates per second of one core doing nothing else, where kernels use VPDPBUSD: 64 a time."""
-    if kernels.path != "avx512":
+def peak(kernels: Kernels) -> float | None:
+    """Multiply-accumulates of bytes per second of one core in a loop of a path's own instructions, where it has any."""
+    products = PRODUCTS.get(kernels.path)
+    if products is None:
         return None
     kernels.library.gosset_peak.restype, kernels.library.gosset_peak.argtypes = ctypes.c_double, [ctypes.c_int64]
-    best = min(kernels.library.gosset_peak(1 << 20) for _ in range(20))
-    return 64 * (1 << 20) / (best * 1e-9)
+    count = (1 << 26) // products
+    return products * count / min(kernels.library.gosset_peak(count) * 1e-9 for _ in range(20))
+
+
+PRODUCTS = {"amx": 16 * 16 * 64, "avx512": 64}
+"""Multiply-accumulates of an instruction: TDPBSUD and VPDPBUSD."""
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def words(report: Mapping[str, Any]) -> str:
     reads = ", ".join(f"{n}: {v / 1e9:.1f}" for n, v in report["reading_bytes_per_second"].items())
     peaks = ", ".join(f"{n}: {v / 1e9:.0f}" for n, v in report["peak_macs_per_second"].items())
     parts += ["", f"{machine['processor']}, {machine['processors']} processors, {flags}; {caches}."]
-    parts += [f"Reading, GB/s by threads: {reads}. VNNI, GMAC/s by threads: {peaks or 'none'}."]
+    parts += [f"Reading, GB/s by threads: {reads}. At most (VNNI, AMX), GMAC/s by threads: {peaks or 'not known'}."]
     parts += [
         f"Processes that wanted a processor before and after: {report['load_before']}, {report['load_after']}.",
         "",
@@ -167,7 +167,7 @@ def _roofline(report: Mapping[str, Any], output: Path) -> None:
         xlabel="multiply-accumulates per byte moved",
         ylabel="multiply-accumulates per second",
     )
-    axes.set_title(f"Lines: this machine's reading and VNNI peak; {report['date']}", size=10)
+    axes.set_title(f"Lines: this machine's reading, and its peak for bytes; {report['date']}", size=10)
     axes.legend(fontsize=6, loc="upper left", bbox_to_anchor=(1, 1))
     axes.grid(alpha=0.3, which="both")
     for kind in ("png", "svg"):

@@ -111,7 +111,7 @@ def compare(
     return {
         **about,
         "reading_bytes_per_second": {str(count): speed for count, speed in speeds.reading.items()},
-        "peak_macs_per_second": {str(count): peak for count, peak in speeds.peak.items()},
+        "peak_macs_per_second": {str(n): n * max(speeds.peaks.values()) for n in speeds.reading if speeds.peaks},
         "missing": missing,
         "sources": sources(power, memory),
         "stored": [result.about for result in found],

@@ -11,7 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from sim.compare.layers import BATCHES, Shape
-from sim.compare.machine import STREAMED, Power, caches, reading, vnni_peak
+from sim.compare.machine import STREAMED, Power, caches, peak, reading
 from sim.compare.records import Figure, Record
 from sim.compare.ways import (
     E8,
@@ -39,40 +39,38 @@ DRAM = "lpddr4"
 
 
 def own(*, slower: bool = True) -> list[Way]:
-    """NumPy and this project's kernels: each rate with int8 activations, packed ones, and the next slower path."""
+    """NumPy and this project's kernels: each rate with int8 activations, packed ones, and slower instructions."""
     ways: list[Way] = [Float32(), *(E8(q) for q in QS), *(E8(q, packed=True) for q in QS)]
     if slower:
-        ways += [E8(q, path) for path in supported()[1:2] for q in QS]
+        ways += [E8(q, path) for path in supported()[1:-1] for q in QS]
     return ways
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What was measured of the machine itself, by number of threads.
+    """What was measured of the machine itself.
 
     Attributes
     ----------
     reading : mapping
-        Bytes per second of reading alone, the fastest of several.
-    peak : mapping
-        Multiply-accumulates per second of VNNI; empty without it.
+        Bytes per second of reading alone, the fastest of several, by number of threads.
+    peaks : mapping
+        Multiply-accumulates per second of one core, by the kernels' paths that have instructions for bytes.
     """
 
     reading: dict[int, float]
-    peak: dict[int, float]
+    peaks: dict[str, float]
 
 
 def speeds(threads: Sequence[int], seconds: float) -> Machine:
     """Measures the machine."""
     reads: dict[int, float] = {}
-    peaks: dict[int, float] = {}
     for count in threads:
         timed = Timed("read", cycle([reading(Kernels(threads=count))]))
         measure([timed], seconds)
         reads[count] = STREAMED / timed.best
-        if (peak := vnni_peak(Kernels())) is not None:
-            peaks[count] = count * peak
-    return Machine(reads, peaks)
+    peaks = {path: peak(Kernels(path)) for path in supported()}
+    return Machine(reads, {path: speed for path, speed in peaks.items() if speed is not None})
 
 
 def quality(way: Way, w: Array) -> float | None:

@@ -11,6 +11,10 @@ the soft value of a coordinate is s = (−1)^t·(q/2 − r), and of a pair of co
 are the costs of turning the pair over if its type is even and odd (^ on all bits of r_b). The sum over the pairs of
 their difference is twice the advantage of the even type. The sign of each sum settles the pair by itself; a sum of zero
 is a tie, and the first coordinate's hard decision stands.
+
+Residues are a word of the code in their lowest bits, which says two things. All pairs have the same type there, so that
+all costs have the same lowest bit. And the advantage is even: it is a sum of ±s over the places where the words of both
+types differ, and two words of the code meet in an even number of places.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,6 +69,7 @@ def decoder(q: int) -> Decoder:
     settled: list[list[Bit]] = [[], []]  # first bits of the pairs, plus t_a: [type][pair]
     costs: list[list[list[Bit]]] = [[], []]  # planes of the costs of turning over: [type][pair]
     least: list[list[tuple[list[Bit], Bit]]] = [[], []]  # of two pairs: the lower cost, and whether it is the second's
+    parity = net.parity(low[0], low[1])
     swaps = [net.parity(top[i], top[i + 1]) for i in range(0, DIM, 2)]
     turned: list[list[Bit]] = []
     total = _Sum(net)
@@ -72,8 +77,8 @@ def decoder(q: int) -> Decoder:
         for j in range(4):
             a, b = residue[2 * j], residue[2 * j + 1]
             flip = swaps[j] if t else net.negation(swaps[j])
-            difference = _subtract(net, a, [net.parity(plane, flip) for plane in b], flip)
-            size, nonzero = _absolute(net, difference)
+            difference = _subtract(net, a, [net.parity(plane, flip) for plane in b], flip, parity)
+            size, nonzero = _absolute(net, difference, least=-q if flip else 1 - q)
             costs[t].append(size)
             settled[t].append(net.choice(nonzero, net.negation(difference[-1]), a[-1]))
             # Both sums of a pair have the same lowest bit: half of their difference is that of their halves.
@@ -100,7 +105,8 @@ def decoder(q: int) -> Decoder:
             ]
         )
         gated = [net.add(lambda a, b, _c: a & b, plane, odd) for plane in lowest]
-        total.add(gated if t else [net.negation(plane) for plane in gated])
+        # A sum known to be even has the same carries with a one in place of one of its lowest bits.
+        total.add([1, *gated[1:]] if t else [net.negation(plane) for plane in gated])
     # A complement of n planes is 2^n − 1 less the number: four of m planes, and one of m + 1.
     odd_type = total.less_than(4 * (q - 1) + 2 * q - 1, q)
 
@@ -117,21 +123,23 @@ def _turned(second: bool) -> Callable[[int, int, int], int]:
     return lambda a, where, which: a ^ (where & (which if second else ~which))
 
 
-def _subtract(net: Network, a: Sequence[Bit], b: Sequence[Bit], borrow: Bit) -> list[Bit]:
-    """a − b − borrow, with the sign as the last plane."""
-    planes = []
+def _subtract(net: Network, a: Sequence[Bit], b: Sequence[Bit], borrow: Bit, lowest: Bit) -> list[Bit]:
+    """a − b − borrow, of which the lowest plane is known, with the sign as the last plane."""
+    planes: list[Bit] = []
     for x, y in zip(a, b, strict=True):
-        planes.append(net.parity(x, y, borrow))
+        planes.append(net.parity(x, y, borrow) if planes else lowest)
         borrow = net.add(lambda x, y, c: (~x & y) | (c & (~x | y)), x, y, borrow)
     return [*planes, borrow]
 
 
-def _absolute(net: Network, number: Sequence[Bit]) -> tuple[list[Bit], Bit]:
-    """The magnitude of a number with sign, in as many planes, and whether it is not zero."""
+def _absolute(net: Network, number: Sequence[Bit], least: int) -> tuple[list[Bit], Bit]:
+    """The magnitude of a number with sign that may be so low, in as many planes, and whether it is not zero."""
     sign, nonzero, planes = number[-1], 0, []
     for plane in number[:-1]:
         planes.append(net.add(lambda p, s, n: p ^ (s & n), plane, sign, nonzero))
         nonzero = net.add(lambda p, n, _c: p | n, plane, nonzero)
+    if least > -1 << len(planes):
+        return [*planes, 0], nonzero
     # The most negative number, −2^m, is alone in needing the last plane.
     planes.append(net.add(lambda s, n, _c: s & ~n, sign, nonzero))
     return planes, net.add(lambda s, n, _c: s | n, sign, nonzero)
@@ -170,7 +178,7 @@ class _Sum:
     def less_than(self, limit: int, step: int) -> Bit:
         """Whether the sum is less than a constant; it is made a multiple of `step`, a power of two, first."""
         rounded = -(-limit // step) * step
-        self.add([rounded - limit >> k & 1 for k in range(step.bit_length() - 1)])
+        self.add([rounded - limit >> k & 1 for k in range(rounded.bit_length())])
         carry: Bit = 0
         less: Bit = 0
         for k, place in enumerate(self.places):

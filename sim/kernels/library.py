@@ -18,24 +18,33 @@ from sim.rtl.tools import check_compiler, compiler
 
 _LIBRARY = "library.so"
 
+_AVX512 = (
+    *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vbmi", "-mavx512vnni", "-mgfni"),
+    *("-mavx2", "-mfma"),
+)
+
 PATHS = {
-    "avx512": (
-        *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vbmi", "-mavx512vnni", "-mgfni"),
-        *("-mavx2", "-mfma"),
-    ),
+    "amx": (*_AVX512, "-mamx-tile", "-mamx-int8"),
+    "avx512": _AVX512,
     "avx2": ("-mavx2",),
     "portable": (),
 }
 """Sets of instructions that kernels are written for, the fastest first, and the compiler's flags for them."""
 
+_AVX512_NEEDED = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vbmi", "avx512_vnni", "gfni")
+
 NEEDED = {
-    "avx512": ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vbmi", "avx512_vnni", "gfni"),
+    "amx": (*_AVX512_NEEDED, "amx_tile", "amx_int8"),
+    "avx512": _AVX512_NEEDED,
     "avx2": ("avx2",),
     "portable": (),
 }
 """Flags of the processor, as Linux names them, that a path needs."""
 
 SOURCE = Path(__file__).with_name("source")
+
+FETCH = 25
+"""Operations of the decoder from one place where memory is fetched ahead to the next."""
 
 RELOAD = 12
 """A plane is loaded again where it was used last so many operations before: there are more planes than registers."""
@@ -49,7 +58,7 @@ FLAGS = (
 def supported() -> list[str]:
     """The paths that this machine's processor can run, the fastest first."""
     flags = _processor_flags()
-    return [path for path, needed in NEEDED.items() if flags.issuperset(needed)]
+    return [path for path, needed in NEEDED.items() if flags.issuperset(needed) and (path != "amx" or _tiles_allowed())]
 
 
 @cache
@@ -67,9 +76,9 @@ def load(path: str) -> ctypes.CDLL:
 
 @cache
 def load_encoder(path: str) -> ctypes.CDLL:
-    """The encoder for a path, as `load`."""
+    """The encoder for a path, as `load`; tiles are nothing to it."""
     check(path)
-    return kept.load(build("encoder.cpp", PATHS[path]))
+    return kept.load(build("encoder.cpp", PATHS["avx512" if path == "amx" else path]))
 
 
 def check(path: str) -> None:
@@ -111,7 +120,10 @@ def build(name: str, flags: tuple[str, ...]) -> Path:
 
 
 def decoder_header() -> str:
-    """C++ of the decoders for all rates: `template <int M> void decode(const uint8_t* planes, uint8_t* computed)`."""
+    """C++ of the decoders for all rates: `decode(Rate<M>(), planes, computed, fetch)`.
+
+    Between its operations it calls fetch(0) ... fetch(FETCHES<M> - 1), each with a constant of its own.
+    """
     decoders = [decoder(q) for q in RATES]
     lines = [
         "// Written by sim/kernels/library.py.",
@@ -133,10 +145,13 @@ def decoder_header() -> str:
         # Of two inputs there are instructions that overwrite neither.
         kind = "SIMPLE" if re.fullmatch(r"\(\w [&|^] ~?\w\)", text) else "FUNCTION"
         lines.append(f"{kind}(f{table:02x}, 0x{table:02x}, {text})")
-    lines.append("template <int M> void decode(const uint8_t* planes, uint8_t* computed);")
+    lines.append("template <int M> using Rate = std::integral_constant<int, M>;")
+    lines.append("template <int M> constexpr int FETCHES = 0;")
     for each in decoders:
         m = each.q.bit_length() - 1
-        lines.append(f"template <> inline void decode<{m}>(const uint8_t* planes, uint8_t* computed) {{")
+        lines.append(f"template <> constexpr int FETCHES<{m}> = {len(each.steps) // FETCH};")
+        lines.append("template <class F> inline INLINE")
+        lines.append(f"void decode(Rate<{m}>, const uint8_t* planes, uint8_t* computed, const F& fetch) {{")
         where = {bit: k for k, bit in enumerate(each.outputs)}
         loaded: dict[int, int] = {}
         for k, step in enumerate(each.steps):
@@ -150,8 +165,17 @@ def decoder_header() -> str:
             lines.append(f"    const V n{step.target} = f{step.table:02x}({sources});")
             if step.target in where:
                 lines.append(f"    store(computed + {where[step.target]} * PLANE, n{step.target});")
+            if (k + 1) % FETCH == 0:
+                lines.append(f"    fetch(std::integral_constant<int, {k // FETCH}>());")
         lines.append("}")
     return "\n".join([*lines, "}  // namespace gosset", ""])
+
+
+@cache
+def _tiles_allowed() -> bool:
+    """Whether Linux lets this process use the registers of tiles; it has to be asked once (arch_prctl(2))."""
+    arch_prctl, request_permission, tile_data = 158, 0x1023, 18
+    return ctypes.CDLL(None).syscall(arch_prctl, request_permission, tile_data) == 0
 
 
 @cache

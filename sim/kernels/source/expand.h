@@ -61,9 +61,14 @@ struct Group {
     const uint8_t* planes;
     alignas(64) uint8_t computed[COMPUTED * PLANE];
 
-    explicit Group(const uint8_t* from) : planes(from) {
-        for (int part = 0; part < PARTS; part++) decode<M>(planes + part * sizeof(V), computed + part * sizeof(V));
+    // Calls `fetch` between the operations of the decoder.
+    template <class F>
+    INLINE Group(const uint8_t* from, const F& fetch) : planes(from) {
+        for (int part = 0; part < PARTS; part++)
+            decode(Rate<M>(), planes + part * sizeof(V), computed + part * sizeof(V), fetch);
     }
+
+    explicit Group(const uint8_t* from) : Group(from, [](auto) {}) {}
 
     // Plane k of y's coordinate i.
     INLINE V plane(int k, int i, int part) const {

@@ -5,10 +5,33 @@
 
 namespace gosset {
 
-// Groups that are fetched from memory before they are needed; line by line, since the cache can wait for some twenty.
-constexpr int64_t AHEAD = 6;
-
 #if GOSSET_AVX512
+
+// What follows a group in memory, fetched line by line and as evenly as can be, since caches wait for a few lines at a
+// time: into the L2 cache FAR groups before it is needed, and from there one group before.
+constexpr int64_t FAR = 16;
+
+template <int M, int B>
+struct Ahead {
+    static constexpr int LINES = DIM * M + B, STEPS = DIM * 8;
+    const char *near, *far;
+
+    INLINE Ahead(const uint8_t* planes, int64_t group_bytes)
+        : near(reinterpret_cast<const char*>(planes) + group_bytes), far(near + (FAR - 1) * group_bytes) {}
+
+    template <int N>
+    INLINE void line() const {
+        _mm_prefetch(far + 64 * N, _MM_HINT_T1);
+        _mm_prefetch(near + 64 * N, _MM_HINT_T0);
+    }
+
+    // The lines that are fetched before a step of the expansion; the decoder has fetched FETCHES<M>.
+    template <int STEP>
+    INLINE void step() const {
+        constexpr int rest = LINES - FETCHES<M>, n = STEP * rest / STEPS;
+        if constexpr (n < (STEP + 1) * rest / STEPS) line<FETCHES<M> + n>();
+    }
+};
 
 // Entries as bytes β·y + 128, for formats with β·q ≤ 128: a byte holds the index of β above y, and a table has the rest.
 // A group's bytes are [coordinate][j][64]; activations are [coordinate][j][4 blocks].
@@ -36,7 +59,8 @@ struct Table {
 // most B.
 template <int M, int B, class Sink>
 inline INLINE void expand_bytes(const uint8_t* planes, int bits, const Table& table, const Sink& sink) {
-    const Group<M> group(planes);
+    const Ahead<M, B> ahead(planes, (DIM * M + bits) * PLANE);
+    const Group<M> group(planes, [&](auto n) INLINE { ahead.template line<n>(); });
     const V zero = _mm512_setzero_si512();
     const V table0 = _mm512_load_si512(table.entry), table1 = _mm512_load_si512(table.entry + 64),
             table2 = _mm512_load_si512(table.entry + 128), table3 = _mm512_load_si512(table.entry + 192);
@@ -62,6 +86,7 @@ inline INLINE void expand_bytes(const uint8_t* planes, int bits, const Table& ta
                     entry = _mm512_mask_blend_epi8(_mm512_movepi8_mask(bytes[j]), entry,
                                                    _mm512_permutex2var_epi8(table2, bytes[j], table3));
             }
+            ahead.template step<8 * i + j>();
             sink(std::integral_constant<int, 8 * i + j>(), entry);
         });
     });
@@ -81,9 +106,7 @@ inline void fused_bytes(const uint8_t* planes, int bits, int64_t groups, const T
     V sum[4];  // a sum needs the one before it, which takes four cycles
     each<4>([&](auto k) INLINE { sum[k] = _mm512_set1_epi32(k ? 0 : offset); });
     for (int64_t g = 0; g < groups; g++, planes += group_bytes, x += COLUMNS) {
-        const char* ahead = reinterpret_cast<const char*>(planes + AHEAD * group_bytes);
         expand_bytes<M, B>(planes, bits, table, [&](auto step, V bytes) INLINE {
-            if constexpr (step < DIM * M + B) _mm_prefetch(ahead + 64 * step, _MM_HINT_T0);
             sum[step % 4] = _mm512_dpbusd_epi32(sum[step % 4], bytes, broadcast(x + 4 * step));
         });
     }
@@ -113,6 +136,9 @@ inline void dense_bytes(const uint8_t* bytes, int64_t apart, int64_t steps, cons
 }
 
 #elif GOSSET_AVX2
+
+// Groups that are fetched from memory before they are needed; line by line, since the cache can wait for some twenty.
+constexpr int64_t AHEAD = 6;
 
 // One row of activations with a row of groups, by coordinates of blocks, β after the sum of a block: that fits 16 bits,
 // since |⟨x, y⟩| ≤ 127·√8·√2·q ≤ 32,512. Activations: [j][pair of coordinates][block][2], and −q times the sum of each

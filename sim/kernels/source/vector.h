@@ -13,6 +13,9 @@
 #if defined(__AVX512VBMI__) && defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__GFNI__)
 #define GOSSET_AVX512 1
 #include <immintrin.h>
+#if defined(__AMX_INT8__)
+#define GOSSET_AMX 1
+#endif
 #elif defined(__AVX2__)
 #define GOSSET_AVX2 1
 #include <immintrin.h>

@@ -64,6 +64,7 @@ def compare(kernels, x, w):
 @example(Format(32, (1, 2, 3, 4)), None, 2, 40, 300, 0)
 @example(Format(64, (1, 2)), None, 3, 40, 300, 0)
 @example(Format(64, (15,)), Format(64, (15,)), 13, 17, 300, 0)
+@example(Format(16), None, 37, 83, 3000, 0)
 def test_products_equal_goldens(kernels, fmt, other, m, n, k, seed):
     rng = np.random.default_rng(seed)
     x = random_int8(m, k, rng) if other is None else random_packed(other, m, k, rng)
