@@ -146,11 +146,12 @@ def _absolute(net: Network, number: Sequence[Bit], least: int) -> tuple[list[Bit
 
 
 def _minimum(net: Network, a: Sequence[Bit], b: Sequence[Bit]) -> tuple[list[Bit], Bit]:
-    """The lesser of two numbers, and whether b is less than a."""
+    """The lesser of two numbers up to 2^m, of m + 1 planes, and whether b is less than a."""
     less = 0
     for x, y in zip(a, b, strict=True):
         less = net.add(lambda x, y, c: (x & ~y) | (c & (x | ~y)), x, y, less)
-    return [net.choice(less, y, x) for x, y in zip(a, b, strict=True)], less
+    planes = [net.choice(less, y, x) for x, y in zip(a[:-1], b[:-1], strict=True)]
+    return [*planes, net.add(lambda x, y, _c: x & y, a[-1], b[-1])], less
 
 
 class _Sum:

@@ -235,22 +235,25 @@ class _Mapper:
         return 1 + sum(self._leave(leaf) for leaf in self.pick[bit])
 
     def _by_area(self) -> None:
-        """Changes one pick after the other where that saves operations."""
+        """Changes one pick after the other where that saves operations.
+
+        Of picks that add as many, the one nearest to the inputs is taken, where others find it to share.
+        """
         for bit in self.gates:
             if not self.references[bit]:
                 continue
             for leaf in self.pick[bit]:
                 self._leave(leaf)
-            best, least = self.pick[bit], None
-            for cut in self.cuts[bit][:-1]:
-                added = sum(self._take(leaf) for leaf in cut)
-                for leaf in cut:
-                    self._leave(leaf)
-                if least is None or added < least:
-                    best, least = cut, added
-            self.pick[bit] = best
-            for leaf in best:
+            self.pick[bit] = min(self.cuts[bit][:-1], key=lambda cut: (self._added(cut), sum(cut)))
+            for leaf in self.pick[bit]:
                 self._take(leaf)
+
+    def _added(self, cut: tuple[Bit, ...]) -> int:
+        """The operations that a use of these leaves adds."""
+        added = sum(self._take(leaf) for leaf in cut)
+        for leaf in cut:
+            self._leave(leaf)
+        return added
 
     def _table(self, bit: Bit, cut: tuple[Bit, ...]) -> int:
         """The function of a node in terms of a cut."""

@@ -10,7 +10,7 @@ from golden.voronoi import RATES, decode, label_dtype
 from sim.kernels.decoder import decoder
 from sim.kernels.logic import Network, evaluate, expression, operations
 
-MOST = {2: 64, 4: 151, 8: 228, 16: 301, 32: 374, 64: 447}
+MOST = {2: 64, 4: 144, 8: 216, 16: 285, 32: 354, 64: 423}
 """Operations of the decoders today: a change that makes more should be a decision."""
 
 
