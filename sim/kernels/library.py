@@ -6,6 +6,7 @@ import json
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from golden import process
 from golden.errors import ToolError
@@ -71,7 +72,13 @@ def load(path: str) -> ctypes.CDLL:
         If the path is unknown or not supported here, or the compiler is missing or fails.
     """
     check(path)
-    return kept.load(build("kernels.cpp", PATHS[path]))
+    library = kept.load(build("kernels.cpp", PATHS[path]))
+    pointer, size, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+    matrix: list[Any] = [pointer, size, size, number, number, pointer]
+    library.gosset_relay.argtypes = [pointer, number, pointer, size, size, number, number, pointer, number]
+    library.gosset_integers.argtypes = [*matrix, pointer, number]
+    library.gosset_product.argtypes = [*matrix, pointer, pointer, size, size, *[pointer] * 4, number]
+    return library
 
 
 @cache

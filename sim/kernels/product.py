@@ -7,7 +7,7 @@ there are, packed or int8.
 import ctypes
 import os
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ class Kernels:
         laid = Laid(self, matrix.format, matrix.columns, matrix.scales, planes)
         labels, betas = np.ascontiguousarray(matrix.labels), np.ascontiguousarray(matrix.betas)
         self.library.gosset_relay(
-            *(_pointer(labels), labels.itemsize, _pointer(betas), ctypes.c_int64(rows), ctypes.c_int64(blocks)),
+            *(_pointer(labels), labels.itemsize, _pointer(betas), rows, blocks),
             *(matrix.format.m, matrix.format.beta_bits, _pointer(planes), self.threads),
         )
         return laid
@@ -106,7 +106,7 @@ class Laid:
     def integers(self) -> NDArray[np.int16]:
         """β·y of every entry, as `PackedMatrix.integers`: int16 `(rows, 8·blocks)`."""
         out = np.empty((len(self.scales), -(-self.columns // DIM) * DIM), dtype=np.int16)
-        self.kernels.library.gosset_integers(*self._arguments(), _pointer(out), self.kernels.threads)
+        self.kernels.library.gosset_integers(*self._arguments, _pointer(out), self.kernels.threads)
         return out
 
     def product(self, x: Operand) -> Product:
@@ -148,17 +148,17 @@ class Laid:
         accumulators = np.empty((len(values), -(-len(self.scales) // ROWS) * ROWS), dtype=np.int32)
         narrow = values.dtype == np.int8
         self.kernels.library.gosset_product(
-            *(*self._arguments(), _pointer(values if narrow else None), _pointer(None if narrow else values)),
-            *(ctypes.c_int64(len(values)), ctypes.c_int64(values.shape[1]), _pointer(x.scales), _pointer(self.scales)),
+            *(*self._arguments, _pointer(values if narrow else None), _pointer(None if narrow else values)),
+            *(len(values), values.shape[1], _pointer(x.scales), _pointer(self.scales)),
             *(_pointer(accumulators), _pointer(result), self.kernels.threads),
         )
         return accumulators[:, : len(self.scales)]
 
+    @cached_property
     def _arguments(self) -> tuple[Any, ...]:
         """The matrix, as the library takes it."""
-        fmt = self.format
-        rows, blocks = ctypes.c_int64(len(self.scales)), ctypes.c_int64(-(-self.columns // DIM))
-        return _pointer(self.planes), rows, blocks, fmt.m, fmt.beta_bits, (ctypes.c_uint8 * 8)(*fmt.betas)
+        fmt, blocks = self.format, -(-self.columns // DIM)
+        return _pointer(self.planes), len(self.scales), blocks, fmt.m, fmt.beta_bits, (ctypes.c_uint8 * 8)(*fmt.betas)
 
 
 def processors() -> int:
@@ -175,5 +175,5 @@ def _aligned(size: int) -> NDArray[np.uint8]:
     return raw[-raw.ctypes.data % PLANE :][:size]
 
 
-def _pointer(array: NDArray[Any] | None) -> ctypes.c_void_p:
-    return ctypes.c_void_p(None if array is None else array.ctypes.data)
+def _pointer(array: NDArray[Any] | None) -> int | None:
+    return None if array is None else array.ctypes.data

@@ -9,7 +9,7 @@ namespace gosset {
 
 // What follows a group in memory, fetched line by line and as evenly as can be, since caches wait for a few lines at a
 // time: into the L2 cache FAR groups before it is needed, and from there one group before.
-constexpr int64_t FAR = 16;
+constexpr int64_t FAR = 8;
 
 template <int M, int B>
 struct Ahead {
