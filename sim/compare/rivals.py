@@ -15,7 +15,7 @@ from sim.compare.ways import Array, Prepared, Unfit, Way
 def rivals() -> tuple[list[Way], list[str]]:
     """What is installed, and the names of what is not."""
     ways: dict[str, list[Way]] = {
-        "torch": [Torch(kind) for kind in ("fp32", "bf16", "int8 dynamic", "int4, groups of 32")],
+        "torch": [Torch(kind) for kind in ("fp32", "bf16", *ENGINES, "int4, groups of 32")],
         "onnxruntime": [OnnxRuntime(group, level) for group in (32, 128) for level in (0, 4)],
         "ik_llama_cpp": [Ggml(name) for name in TYPES],
     }
@@ -26,6 +26,10 @@ def rivals() -> tuple[list[Way], list[str]]:
 
 ALSO = {"onnxruntime": ("onnx",)}
 """What else must be there."""
+
+
+ENGINES = {"int8 dynamic": None, "int8 dynamic, oneDNN": "onednn"}
+"""PyTorch's kernels for int8, which lay weights out for themselves: those it chooses, and those that know AMX."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +56,23 @@ class Torch:
         torch.set_num_threads(threads)
         weights = torch.from_numpy(w)
         calls: list[Callable[[Any], Any]]
-        if self.kind == "int8 dynamic":
+        if self.kind in ENGINES:
             import warnings
 
             layer = torch.nn.Linear(*w.shape[::-1], bias=False)
             layer.weight.data = weights
             with warnings.catch_warnings():  # quantising here is to move to torchao, whose layers are the same kernels
                 warnings.simplefilter("ignore")
+                before = torch.backends.quantized.engine
+                engine = ENGINES[self.kind] or before
+                if engine not in torch.backends.quantized.supported_engines:
+                    raise Unfit(f"PyTorch has no {engine} here")
+                torch.backends.quantized.engine = engine
                 calls = [
                     torch.ao.quantization.quantize_dynamic(torch.nn.Sequential(layer), dtype=torch.qint8)
                     for _ in range(copies(w.size))
                 ]
+                torch.backends.quantized.engine = before
             return self._prepared(8, torch.from_numpy, calls)
         if self.kind == "int4, groups of 32":
             if w.shape[1] % 32 or w.shape[0] % 16:
