@@ -39,10 +39,10 @@ DRAM = "lpddr4"
 
 
 def own(*, slower: bool = True) -> list[Way]:
-    """NumPy and this project's kernels: each rate with int8 activations, packed ones, and slower instructions."""
+    """NumPy and this project's kernels: each rate with int8 activations, packed ones, and slower ways."""
     ways: list[Way] = [Float32(), *(E8(q) for q in QS), *(E8(q, packed=True) for q in QS)]
     if slower:
-        ways += [E8(q, path) for path in supported()[1:-1] for q in QS]
+        ways += [E8(q, straight=True) for q in QS] + [E8(q, path) for path in supported()[1:-1] for q in QS]
     return ways
 
 

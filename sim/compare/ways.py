@@ -6,7 +6,7 @@ so that what disturbs the machine disturbs all of them, and medians are compared
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import cycle
 from typing import Any, Protocol
@@ -127,21 +127,28 @@ class E8:
         The fastest instructions if not given.
     packed : bool
         Whether activations are packed like the weights, else int8.
+    straight : bool
+        Whether weights are read as the container has them, not laid out before.
     """
 
     q: int
     path: str | None = None
     packed: bool = False
+    straight: bool = False
 
     @property
     def name(self) -> str:
         """Format, activations, and the instructions if they are not the fastest."""
-        return f"E8 q={self.q} × {self.takes}" + (f", {self.path}" if self.path else "")
+        return f"E8 q={self.q} × {self._how}"
 
     @property
     def family(self) -> str:
         """Of all q."""
-        return "E8 × " + self.takes + (f", {self.path}" if self.path else "")
+        return f"E8 × {self._how}"
+
+    @property
+    def _how(self) -> str:
+        return self.takes + (", from the container" if self.straight else "") + (f", {self.path}" if self.path else "")
 
     @property
     def takes(self) -> str:
@@ -152,18 +159,12 @@ class E8:
         """As `Way`."""
         kernels, format = Kernels(self.path, threads), Format(self.q)
         encode = chooser(kernels.path)
-        laid = kernels.lay(quantize(w, format, rounding=encode))
-        bits = 8 * laid.planes.nbytes / w.size + 32 / w.shape[1]
-        some = [replace(laid, planes=_copy(laid.planes)) for _ in range(copies(laid.planes.nbytes))]
+        weights = quantize(w, format, rounding=encode)
+        laid = kernels.straight(weights) if self.straight else kernels.lay(weights)
+        some = [laid.copy() for _ in range(copies(laid.nbytes))]
+        bits = 8 * laid.nbytes / w.size + 32 / w.shape[1]
         operand = partial(quantize, fmt=format, rounding=encode) if self.packed else quantize_int8
         return Prepared(bits, operand, [partial(Laid.matmul, each) for each in some])
-
-
-def _copy(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    raw = np.empty(planes.nbytes + 64, dtype=np.uint8)
-    copy = raw[-raw.ctypes.data % 64 :][: planes.nbytes]
-    copy[:] = planes
-    return copy
 
 
 @dataclass

@@ -21,7 +21,7 @@ _LIBRARY = "library.so"
 
 _AVX512 = (
     *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vbmi", "-mavx512vnni", "-mgfni"),
-    *("-mavx2", "-mfma"),
+    *("-mavx2", "-mfma", "-mbmi2"),
 )
 
 PATHS = {
@@ -32,7 +32,7 @@ PATHS = {
 }
 """Sets of instructions that kernels are written for, the fastest first, and the compiler's flags for them."""
 
-_AVX512_NEEDED = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vbmi", "avx512_vnni", "gfni")
+_AVX512_NEEDED = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vbmi", "avx512_vnni", "gfni", "bmi2")
 
 NEEDED = {
     "amx": (*_AVX512_NEEDED, "amx_tile", "amx_int8"),
@@ -73,12 +73,23 @@ def load(path: str) -> ctypes.CDLL:
     """
     check(path)
     library = kept.load(build("kernels.cpp", PATHS[path]))
-    pointer, size, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
-    matrix: list[Any] = [pointer, size, size, number, number, pointer]
-    library.gosset_relay.argtypes = [pointer, number, pointer, size, size, number, number, pointer, number]
-    library.gosset_integers.argtypes = [*matrix, pointer, number]
-    library.gosset_product.argtypes = [*matrix, pointer, pointer, size, size, *[pointer] * 4, number]
+    matrix, pointer, size = ctypes.POINTER(Matrix), ctypes.c_void_p, ctypes.c_int64
+    library.gosset_relay.argtypes = [matrix, pointer, ctypes.c_int]
+    library.gosset_integers.argtypes = [matrix, pointer, ctypes.c_int]
+    product: list[Any] = [matrix, pointer, pointer, size, size, *[pointer] * 4, ctypes.c_int]
+    library.gosset_product.argtypes = product
     return library
+
+
+class Matrix(ctypes.Structure):
+    """A packed matrix, as `source/kernels.cpp` takes it."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("planes", "labels", "indices")),
+        *((name, ctypes.c_int64) for name in ("rows", "blocks")),
+        *((name, ctypes.c_int32) for name in ("size", "packed", "m", "bits")),
+        ("betas", ctypes.c_uint8 * 8),
+    ]
 
 
 @cache

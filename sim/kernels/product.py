@@ -4,9 +4,8 @@ A packed matrix is laid out anew once, as bit planes (`Kernels.lay`); then it is
 there are, packed or int8.
 """
 
-import ctypes
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -18,7 +17,7 @@ from golden.format import Format, PackedMatrix
 from golden.int8 import LIMIT, Int8Matrix
 from golden.lattice import DIM
 from golden.matmul import Operand, Product, check, max_columns
-from sim.kernels.library import load, supported
+from sim.kernels.library import Matrix, load, supported
 
 ROWS, BLOCKS, PLANE = 16, 32, 64
 """Rows and blocks of a group, and the bytes of one of its bit planes (`source/vector.h`)."""
@@ -54,13 +53,14 @@ class Kernels:
         rows, blocks = matrix.labels.shape
         groups = -(-rows // ROWS) * -(-blocks // BLOCKS)
         planes = _aligned(groups * (matrix.format.label_bits + matrix.format.beta_bits) * PLANE)
-        laid = Laid(self, matrix.format, matrix.columns, matrix.scales, planes)
-        labels, betas = np.ascontiguousarray(matrix.labels), np.ascontiguousarray(matrix.betas)
-        self.library.gosset_relay(
-            *(_pointer(labels), labels.itemsize, _pointer(betas), rows, blocks),
-            *(matrix.format.m, matrix.format.beta_bits, _pointer(planes), self.threads),
-        )
-        return laid
+        container = np.ascontiguousarray(matrix.labels), np.ascontiguousarray(matrix.betas)
+        source = Laid(self, matrix.format, matrix.columns, matrix.scales, None, container)
+        self.library.gosset_relay(source._matrix, _pointer(planes), self.threads)
+        return Laid(self, matrix.format, matrix.columns, matrix.scales, planes)
+
+    def straight(self, matrix: PackedMatrix) -> "Laid":
+        """A packed matrix as its container's planes, of which every product lays out group after group anew."""
+        return Laid(self, matrix.format, matrix.columns, matrix.scales, None, matrix.planes())
 
     def matmul(self, a: Operand, b: Operand) -> Product:
         """The product A·Bᵀ, as `golden.matmul.matmul`.
@@ -79,7 +79,9 @@ class Kernels:
 
 @dataclass(frozen=True, eq=False)
 class Laid:
-    """A packed matrix as bit planes: the size of its container's planes, but for padding to 16 rows of 256 columns.
+    """A packed matrix that kernels can multiply.
+
+    As bit planes it has the size of its container's planes, but for padding to 16 rows of 256 columns.
 
     Parameters
     ----------
@@ -88,25 +90,42 @@ class Laid:
     format : Format
     columns : int
     scales : float32 `(rows,)`
-    planes : uint8
+    planes : uint8, optional
         `[row of groups][group][plane][64]`.
+    container : pair of arrays, optional
+        Where there are no planes: labels and indices of β, `(rows, blocks)`, or as `PackedMatrix.planes`.
     """
 
     kernels: Kernels
     format: Format
     columns: int
     scales: NDArray[np.float32]
-    planes: NDArray[np.uint8]
+    planes: NDArray[np.uint8] | None
+    container: tuple[NDArray[Any], NDArray[Any]] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns, padding not counted."""
         return len(self.scales), self.columns
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that a product reads, scales not counted."""
+        return sum(part.nbytes for part in (self.planes, *(self.container or ())) if part is not None)
+
+    def copy(self) -> "Laid":
+        """The same elsewhere in memory."""
+        planes = None
+        if self.planes is not None:
+            planes = _aligned(self.planes.nbytes)
+            planes[:] = self.planes
+        container = self.container and (self.container[0].copy(), self.container[1].copy())
+        return replace(self, planes=planes, container=container)
+
     def integers(self) -> NDArray[np.int16]:
         """β·y of every entry, as `PackedMatrix.integers`: int16 `(rows, 8·blocks)`."""
         out = np.empty((len(self.scales), -(-self.columns // DIM) * DIM), dtype=np.int16)
-        self.kernels.library.gosset_integers(*self._arguments, _pointer(out), self.kernels.threads)
+        self.kernels.library.gosset_integers(self._matrix, _pointer(out), self.kernels.threads)
         return out
 
     def product(self, x: Operand) -> Product:
@@ -148,17 +167,23 @@ class Laid:
         accumulators = np.empty((len(values), -(-len(self.scales) // ROWS) * ROWS), dtype=np.int32)
         narrow = values.dtype == np.int8
         self.kernels.library.gosset_product(
-            *(*self._arguments, _pointer(values if narrow else None), _pointer(None if narrow else values)),
+            *(self._matrix, _pointer(values if narrow else None), _pointer(None if narrow else values)),
             *(len(values), values.shape[1], _pointer(x.scales), _pointer(self.scales)),
             *(_pointer(accumulators), _pointer(result), self.kernels.threads),
         )
         return accumulators[:, : len(self.scales)]
 
     @cached_property
-    def _arguments(self) -> tuple[Any, ...]:
+    def _matrix(self) -> Matrix:
         """The matrix, as the library takes it."""
         fmt, blocks = self.format, -(-self.columns // DIM)
-        return _pointer(self.planes), len(self.scales), blocks, fmt.m, fmt.beta_bits, (ctypes.c_uint8 * 8)(*fmt.betas)
+        labels, indices = self.container or (None, None)
+        packed = indices is not None and indices.dtype == np.uint32
+        size = labels.nbytes // (len(self.scales) * blocks) if labels is not None else 0
+        return Matrix(
+            *(_pointer(self.planes), _pointer(labels), _pointer(indices), len(self.scales), blocks),
+            *(size, packed, fmt.m, fmt.beta_bits, fmt.betas),
+        )
 
 
 def processors() -> int:

@@ -38,8 +38,10 @@ void multiply_one(const Product& p) {
     const Table table = Table::of<M>(p.betas);
     Pool::run(p.threads, (p.panels() + TASK - 1) / TASK, [&](int64_t task) {
         const int64_t first = task * TASK, last = std::min(first + TASK, p.panels());
+        alignas(64) uint8_t room[ROOM];
         for (int64_t panel = first; panel < last; panel++)
-            fused_bytes<M, B>(p.at(panel, 0), p.betas.bits, p.groups, table, x.at(0, 0), offset, p.acc + panel * ROWS);
+            fused_bytes<M, B>([&](int64_t g) INLINE { return p.at<M>(panel, g, room); }, p.betas.bits, p.groups, table,
+                              x.at(0, 0), offset, p.acc + panel * ROWS);
         scale(p, first * ROWS, last * ROWS);
     });
 }
@@ -48,10 +50,11 @@ void multiply_one(const Product& p) {
 template <int M, int B>
 __attribute__((noinline)) void expand(const Product& p, const Table& table, int64_t panel, int64_t count, int64_t g,
                                       int64_t wide, uint8_t* bytes, int64_t apart) {
+    alignas(64) uint8_t room[ROOM];
     for (int64_t n = 0; n < count; n++)
         for (int64_t k = 0; k < wide; k++) {
             uint8_t* to = bytes + n * apart + k * BYTES;
-            expand_bytes<M, B>(p.at(panel + n, g + k), p.betas.bits, table, [&](auto step, V vector) INLINE {
+            expand_bytes<M, B>(p.at<M>(panel + n, g + k, room), p.betas.bits, table, [&](auto step, V vector) INLINE {
                 _mm512_store_si512(to + 64 * step, vector);
             });
         }
@@ -108,9 +111,10 @@ void multiply_pairs(const Product& p) {
             x[g].offset[b / 4][b % 4] = static_cast<int16_t>(-sum * (1 << M));
         }
     Pool::run(p.threads, (p.panels() + TASK - 1) / TASK, [&](int64_t task) {
+        alignas(64) uint8_t room[ROOM];
         const int64_t first = task * TASK, last = std::min(first + TASK, p.panels());
         for (int64_t panel = first; panel < last; panel++)
-            dot_pairs<M>(p.at(panel, 0), p.groups, p.betas, x.data(), p.acc + panel * ROWS);
+            dot_pairs<M>([&](int64_t g) INLINE { return p.at<M>(panel, g, room); }, p.groups, p.betas, x.data(), p.acc + panel * ROWS);
         scale(p, first * ROWS, last * ROWS);
     });
 }

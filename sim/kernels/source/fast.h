@@ -98,15 +98,14 @@ inline V broadcast(const int8_t* four) {
     return _mm512_set1_epi32(value);
 }
 
-// One row of activations with a row of groups, bytes never leaving registers.
-template <int M, int B>
-inline void fused_bytes(const uint8_t* planes, int bits, int64_t groups, const Table& table, const int8_t* x,
-                        int32_t offset, int32_t* acc) {
-    const int64_t group_bytes = (DIM * M + bits) * PLANE;
+// One row of activations with a row of groups, at(g), bytes never leaving registers.
+template <int M, int B, class At>
+inline void fused_bytes(const At& at, int bits, int64_t groups, const Table& table, const int8_t* x, int32_t offset,
+                        int32_t* acc) {
     V sum[4];  // a sum needs the one before it, which takes four cycles
     each<4>([&](auto k) INLINE { sum[k] = _mm512_set1_epi32(k ? 0 : offset); });
-    for (int64_t g = 0; g < groups; g++, planes += group_bytes, x += COLUMNS) {
-        expand_bytes<M, B>(planes, bits, table, [&](auto step, V bytes) INLINE {
+    for (int64_t g = 0; g < groups; g++, x += COLUMNS) {
+        expand_bytes<M, B>(at(g), bits, table, [&](auto step, V bytes) INLINE {
             sum[step % 4] = _mm512_dpbusd_epi32(sum[step % 4], bytes, broadcast(x + 4 * step));
         });
     }
@@ -148,14 +147,15 @@ struct Pairs {
     int16_t offset[8][4];
 };
 
-template <int M>
-inline void dot_pairs(const uint8_t* planes, int64_t groups, const Betas& betas, const Pairs* x, int32_t* acc) {
+template <int M, class At>
+inline void dot_pairs(const At& at, int64_t groups, const Betas& betas, const Pairs* x, int32_t* acc) {
     const int64_t group_bytes = (DIM * M + betas.bits) * PLANE;
     const __m256i zero = _mm256_setzero_si256();
     int64_t values;
     std::memcpy(&values, betas.value, 8);
     __m256i sum[2][2] = {{zero, zero}, {zero, zero}};
-    for (int64_t g = 0; g < groups; g++, planes += group_bytes, x++) {
+    for (int64_t g = 0; g < groups; g++, x++) {
+        const uint8_t* planes = at(g);
         const char* ahead = reinterpret_cast<const char*>(planes + AHEAD * group_bytes);
         const Group<M> group(planes);
         for (int part = 0; part < 2; part++) {

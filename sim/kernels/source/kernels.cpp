@@ -24,11 +24,13 @@ void multiply_words(const Product& p) {
     const int64_t chunks = (p.x_rows + MOST - 1) / MOST;
     Pool::run(p.threads, p.panels(), [&](int64_t panel) {
         alignas(64) int16_t words[SLAB * WORDS];
+        alignas(64) uint8_t room[ROOM];
         int32_t* acc = p.acc + panel * ROWS;
         for (int64_t r = 0; r < p.x_rows; r++) std::fill_n(acc + r * p.pitch(), ROWS, 0);
         for (int64_t g = 0; g < p.groups; g += SLAB) {
             int64_t count = std::min(SLAB, p.groups - g);
-            for (int64_t k = 0; k < count; k++) expand_words<M>(p.at(panel, g + k), p.betas, words + k * WORDS);
+            for (int64_t k = 0; k < count; k++)
+                expand_words<M>(p.at<M>(panel, g + k, room), p.betas, words + k * WORDS);
             for (int64_t c = 0; c < chunks; c++) {
                 int64_t first = p.x_rows * c / chunks, last = p.x_rows * (c + 1) / chunks;
                 dense_rows<MOST>(static_cast<int>(last - first), words, x.at(first, g), x.stride(), count,
@@ -68,60 +70,17 @@ void multiply(const Product& p) {
 }
 
 template <int M>
-void integers(const uint8_t* planes, int64_t rows, int64_t groups, int64_t blocks, const Betas& betas, int16_t* out,
-              int threads) {
-    const int64_t bytes = (DIM * M + betas.bits) * PLANE;
-    Pool::run(threads, (rows + ROWS - 1) / ROWS, [&](int64_t panel) {
+void integers(const Product& p, int64_t blocks, int16_t* out) {
+    Pool::run(p.threads, p.panels(), [&](int64_t panel) {
         alignas(64) int16_t words[WORDS];
-        for (int64_t g = 0; g < groups; g++) {
-            expand_words<M>(planes + (panel * groups + g) * bytes, betas, words);
-            for (int64_t r = 0; r < std::min<int64_t>(ROWS, rows - panel * ROWS); r++)
+        alignas(64) uint8_t room[ROOM];
+        for (int64_t g = 0; g < p.groups; g++) {
+            expand_words<M>(p.at<M>(panel, g, room), p.betas, words);
+            for (int64_t r = 0; r < std::min<int64_t>(ROWS, p.rows - panel * ROWS); r++)
                 for (int64_t b = 0; b < std::min<int64_t>(BLOCKS, blocks - g * BLOCKS); b++)
                     for (int i = 0; i < DIM; i++)
                         out[((panel * ROWS + r) * blocks + g * BLOCKS + b) * DIM + i] =
                             words[((i * 8 + b / 4) * 2 + b % 2) * 32 + 2 * r + b / 2 % 2];
-        }
-    });
-}
-
-uint64_t turn8(uint64_t x) {
-    uint64_t t = (x ^ x >> 7) & 0x00aa00aa00aa00aa;
-    x ^= t ^ t << 7;
-    t = (x ^ x >> 14) & 0x0000cccc0000cccc;
-    x ^= t ^ t << 14;
-    t = (x ^ x >> 28) & 0x00000000f0f0f0f0;
-    return x ^ t ^ t << 28;
-}
-
-template <class Label>
-void relay(const Label* labels, const uint8_t* betas, int64_t rows, int64_t blocks, int m, int bits, uint8_t* out,
-           int threads) {
-    const int64_t groups = (blocks + BLOCKS - 1) / BLOCKS;
-    const int planes = DIM * m + bits;
-    Pool::run(threads, (rows + ROWS - 1) / ROWS, [&](int64_t panel) {
-        uint8_t* to = out + panel * groups * planes * PLANE;
-        for (int64_t g = 0; g < groups; g++, to += planes * PLANE) {
-            Label label[BLOCKS * ROWS] = {};  // in the order of the planes' bits
-            uint8_t beta[BLOCKS * ROWS] = {};
-            const int64_t wide = std::min<int64_t>(BLOCKS, blocks - g * BLOCKS);
-            for (int64_t r = 0; r < std::min<int64_t>(ROWS, rows - panel * ROWS); r++)
-                for (int64_t b = 0; b < wide; b++) {
-                    const int t = place(static_cast<int>(b / 4), static_cast<int>(4 * r + b % 4));
-                    const int64_t from = (panel * ROWS + r) * blocks + g * BLOCKS + b;
-                    label[t] = labels[from];
-                    beta[t] = betas[from];
-                }
-            for (int s = 0; s < PLANE; s++)
-                for (int k = 0; k <= m; k++) {
-                    uint64_t bytes = 0;
-                    for (int e = 0; e < 8; e++)
-                        bytes |= static_cast<uint64_t>(k < m ? static_cast<uint8_t>(label[8 * s + e] >> 8 * k)
-                                                             : beta[8 * s + e])
-                                 << 8 * e;
-                    bytes = turn8(bytes);
-                    for (int b = 0; b < (k < m ? 8 : bits); b++)
-                        to[(8 * k + b) * PLANE + s] = static_cast<uint8_t>(bytes >> 8 * b);
-                }
         }
     });
 }
@@ -143,44 +102,51 @@ int with_m(int m, const F& call) {
     return known;
 }
 
-Betas as_betas(int bits, const uint8_t* values) {
-    Betas betas{bits, {}};
-    std::copy(values, values + 8, betas.value);
-    return betas;
-}
-
 }  // namespace
 
 extern "C" {
 
-__attribute__((visibility("default"))) int gosset_relay(const void* labels, int size, const uint8_t* betas,
-                                                        int64_t rows, int64_t blocks, int m, int bits, uint8_t* out,
-                                                        int threads) {
-    switch (size) {
-        case 1: relay(static_cast<const uint8_t*>(labels), betas, rows, blocks, m, bits, out, threads); return 0;
-        case 2: relay(static_cast<const uint16_t*>(labels), betas, rows, blocks, m, bits, out, threads); return 0;
-        case 4: relay(static_cast<const uint32_t*>(labels), betas, rows, blocks, m, bits, out, threads); return 0;
-        case 8: relay(static_cast<const uint64_t*>(labels), betas, rows, blocks, m, bits, out, threads); return 0;
-        default: return 1;
-    }
-}
+// A packed matrix: the planes of its groups, or where they are null its container.
+struct Matrix {
+    const uint8_t *planes, *labels, *indices;  // as `Source` has the latter two
+    int64_t rows, blocks;
+    int32_t size, packed, m, bits;
+    uint8_t betas[8];
 
-__attribute__((visibility("default"))) int gosset_integers(const uint8_t* planes, int64_t rows, int64_t blocks, int m,
-                                                           int bits, const uint8_t* betas, int16_t* out, int threads) {
-    const int64_t groups = (blocks + BLOCKS - 1) / BLOCKS;
-    return with_m(m, [&](auto n) {
-        integers<decltype(n)::value>(planes, rows, groups, blocks, as_betas(bits, betas), out, threads);
+    Source source() const { return {labels, size, indices, packed != 0, rows, blocks}; }
+
+    Product product(int threads) const {
+        Product p{};
+        p.planes = planes, p.source = source(), p.rows = rows, p.groups = (blocks + BLOCKS - 1) / BLOCKS, p.m = m;
+        p.betas.bits = bits, p.threads = threads;
+        std::copy(betas, betas + 8, p.betas.value);
+        return p;
+    }
+};
+
+__attribute__((visibility("default"))) int gosset_relay(const Matrix* matrix, uint8_t* out, int threads) {
+    const Product p = matrix->product(threads);
+    return with_m(p.m, [&](auto n) {
+        Pool::run(threads, p.panels(), [&](int64_t panel) {
+            for (int64_t g = 0; g < p.groups; g++)
+                relay<decltype(n)::value>(p.source, p.betas.bits, panel, g, out + (panel * p.groups + g) * p.group_bytes());
+        });
     });
 }
 
-__attribute__((visibility("default"))) int gosset_product(const uint8_t* planes, int64_t rows, int64_t blocks, int m,
-                                                          int bits, const uint8_t* betas, const int8_t* x8,
-                                                          const int16_t* x16, int64_t x_rows, int64_t columns,
-                                                          const float* x_scales, const float* scales, int32_t* acc,
-                                                          float* result, int threads) {
-    const Product p{planes, rows, (blocks + BLOCKS - 1) / BLOCKS, m, as_betas(bits, betas), x8, x16, x_rows, columns,
-                    x_scales, scales, acc, result, threads};
-    return with_m(m, [&](auto n) { multiply<decltype(n)::value>(p); });
+__attribute__((visibility("default"))) int gosset_integers(const Matrix* matrix, int16_t* out, int threads) {
+    const Product p = matrix->product(threads);
+    return with_m(p.m, [&](auto n) { integers<decltype(n)::value>(p, matrix->blocks, out); });
+}
+
+__attribute__((visibility("default"))) int gosset_product(const Matrix* matrix, const int8_t* x8, const int16_t* x16,
+                                                          int64_t x_rows, int64_t columns, const float* x_scales,
+                                                          const float* scales, int32_t* acc, float* result,
+                                                          int threads) {
+    Product p = matrix->product(threads);
+    p.x8 = x8, p.x16 = x16, p.x_rows = x_rows, p.columns = columns;
+    p.x_scales = x_scales, p.scales = scales, p.acc = acc, p.result = result;
+    return with_m(p.m, [&](auto n) { multiply<decltype(n)::value>(p); });
 }
 
 // The sum of so many words, which is only there to read them: what a kernel could reach that did no more.

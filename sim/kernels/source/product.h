@@ -6,13 +6,16 @@
 
 #include "dense.h"
 #include "pool.h"
+#include "relay.h"
 
 namespace gosset {
 
+constexpr int64_t ROOM = (DIM * 6 + 3) * PLANE;  // bytes of a group at most
 constexpr int64_t SLAB = 2;  // groups along K that are expanded before they are multiplied: they stay in the L1 cache
 
 struct Product {
-    const uint8_t* planes;  // [panel][group][plane]
+    const uint8_t* planes;  // [panel][group][plane]; where there are none, groups are laid out as they are needed
+    Source source;
     int64_t rows, groups;
     int m;
     Betas betas;
@@ -27,7 +30,14 @@ struct Product {
     int64_t panels() const { return (rows + ROWS - 1) / ROWS; }
     int64_t pitch() const { return panels() * ROWS; }
     int64_t group_bytes() const { return (DIM * m + betas.bits) * PLANE; }
-    const uint8_t* at(int64_t panel, int64_t group) const { return planes + (panel * groups + group) * group_bytes(); }
+
+    // The planes of a group, which are laid out in `room` if need be.
+    template <int M>
+    INLINE const uint8_t* at(int64_t panel, int64_t group, uint8_t* room) const {
+        if (planes) return planes + (panel * groups + group) * group_bytes();
+        relay<M>(source, betas.bits, panel, group, room);
+        return room;
+    }
 };
 
 template <class T>

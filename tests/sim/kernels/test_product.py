@@ -43,9 +43,10 @@ def kernels(request):
 
 
 def compare(kernels, x, w):
-    laid, expected = kernels.lay(w), matmul(x, w)
-    np.testing.assert_array_equal(laid.product(x).accumulators, expected.accumulators)
-    np.testing.assert_array_equal(laid.matmul(x), expected.result)
+    expected = matmul(x, w)
+    for laid in (kernels.lay(w), kernels.straight(w)):
+        np.testing.assert_array_equal(laid.product(x).accumulators, expected.accumulators)
+        np.testing.assert_array_equal(laid.matmul(x), expected.result)
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -75,7 +76,8 @@ def test_products_equal_goldens(kernels, fmt, other, m, n, k, seed):
 @given(FORMATS, st.integers(1, 40), st.integers(1, 700), st.integers(0, 2**32 - 1))
 def test_decoded_entries_equal_goldens(kernels, fmt, rows, columns, seed):
     w = random_packed(fmt, rows, columns, np.random.default_rng(seed))
-    np.testing.assert_array_equal(kernels.lay(w).integers(), w.integers)
+    for laid in (kernels.lay(w), kernels.straight(w)):
+        np.testing.assert_array_equal(laid.integers(), w.integers)
 
 
 @pytest.mark.parametrize("q", RATES)
