@@ -19,7 +19,8 @@ for betas in ((1,), (1, 2), (3, 4, 5, 7), (1, 2, 3, 4, 5, 6, 7, 8), (1, 2, 3, 4,
     for m, n, k in ((1, 1, 1), (1, 33, 300), (7, 65, 513)):
         w = random_packed(Format(16, betas), n, k, rng)
         for x in (random_int8(m, k, rng), random_packed(Format(16, (15,)), m, k, rng)):
-            assert (kernels.lay(w).matmul(x) == matmul(x, w).result).all()
+            for laid in (kernels.lay(w), kernels.straight(w)):
+                assert (laid.matmul(x) == matmul(x, w).result).all()
 for q in (2, 4, 8, 16, 32, 64):
     x = rng.normal(size=(3, 300))
     assert (quantize(x, Format(q), rounding=chooser(path)).labels == quantize(x, Format(q)).labels).all()

@@ -1,4 +1,7 @@
+import ctypes
+import mmap
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -143,6 +146,32 @@ def test_a_forked_process_can_multiply():
     if not child:
         os._exit(int((laid.product(x).accumulators != expected).any()))
     assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("q", [2, 4, 8, 16])
+def test_nothing_beyond_the_container_is_read(kernels, q):
+    """Behind its arrays is a page that must not be touched; whole groups, so that all of it is read in vectors."""
+    rng = np.random.default_rng(q)
+    w, x = random_packed(Format(q), 32, 512, rng), random_int8(1, 512, rng)
+    held = kernels.straight(w)
+    held = replace(held, container=tuple(before_a_guard(part) for part in held.container))
+    expected = matmul(x, w).accumulators
+    child = os.fork()
+    if not child:
+        os._exit(int((held.product(x).accumulators != expected).any()))
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def before_a_guard(array):
+    """A copy whose end is that of the memory that may be read."""
+    room = -(-array.nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
+    memory = mmap.mmap(-1, room + mmap.PAGESIZE)
+    whole = np.frombuffer(memory, dtype=np.uint8)
+    guard = ctypes.c_void_p(whole.ctypes.data + room)
+    assert ctypes.CDLL(None).mprotect(guard, mmap.PAGESIZE, 0) == 0
+    copy = whole[room - array.nbytes : room].view(array.dtype).reshape(array.shape)
+    copy[:] = array
+    return copy
 
 
 def test_planes_are_as_large_as_the_container(kernels):
