@@ -40,8 +40,8 @@ void multiply_one(const Product& p) {
         const int64_t first = task * TASK, last = std::min(first + TASK, p.panels());
         alignas(64) uint8_t room[ROOM];
         for (int64_t panel = first; panel < last; panel++)
-            fused_bytes<M, B>([&](int64_t g) INLINE { return p.at<M>(panel, g, room); }, p.betas.bits, p.groups, table,
-                              x.at(0, 0), offset, p.acc + panel * ROWS);
+            fused_bytes<M, B>([&](int64_t g) INLINE { return p.at<M>(panel, g, room); }, p.betas.bits, p.apart(), p.groups,
+                              table, x.at(0, 0), offset, p.acc + panel * ROWS);
         scale(p, first * ROWS, last * ROWS);
     });
 }
@@ -54,7 +54,7 @@ __attribute__((noinline)) void expand(const Product& p, const Table& table, int6
     for (int64_t n = 0; n < count; n++)
         for (int64_t k = 0; k < wide; k++) {
             uint8_t* to = bytes + n * apart + k * BYTES;
-            expand_bytes<M, B>(p.at<M>(panel + n, g + k, room), p.betas.bits, table, [&](auto step, V vector) INLINE {
+            expand_bytes<M, B>(p.at<M>(panel + n, g + k, room), p.betas.bits, p.apart(), table, [&](auto step, V vector) INLINE {
                 _mm512_store_si512(to + 64 * step, vector);
             });
         }

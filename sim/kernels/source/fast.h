@@ -56,10 +56,10 @@ struct Table {
 };
 
 // Calls sink(step, bytes) for the 64 vectors of a group: step is 8·coordinate + j. The index of β has `bits` bits, at
-// most B.
+// most B. The next group comes `apart` bytes later; 0 if it is not there yet.
 template <int M, int B, class Sink>
-inline INLINE void expand_bytes(const uint8_t* planes, int bits, const Table& table, const Sink& sink) {
-    const Ahead<M, B> ahead(planes, (DIM * M + bits) * PLANE);
+inline INLINE void expand_bytes(const uint8_t* planes, int bits, int64_t apart, const Table& table, const Sink& sink) {
+    const Ahead<M, B> ahead(planes, apart);
     const Group<M> group(planes, [&](auto n) INLINE { ahead.template line<n>(); });
     const V zero = _mm512_setzero_si512();
     const V table0 = _mm512_load_si512(table.entry), table1 = _mm512_load_si512(table.entry + 64),
@@ -100,12 +100,12 @@ inline V broadcast(const int8_t* four) {
 
 // One row of activations with a row of groups, at(g), bytes never leaving registers.
 template <int M, int B, class At>
-inline void fused_bytes(const At& at, int bits, int64_t groups, const Table& table, const int8_t* x, int32_t offset,
-                        int32_t* acc) {
+inline void fused_bytes(const At& at, int bits, int64_t apart, int64_t groups, const Table& table, const int8_t* x,
+                        int32_t offset, int32_t* acc) {
     V sum[4];  // a sum needs the one before it, which takes four cycles
     each<4>([&](auto k) INLINE { sum[k] = _mm512_set1_epi32(k ? 0 : offset); });
     for (int64_t g = 0; g < groups; g++, x += COLUMNS) {
-        expand_bytes<M, B>(at(g), bits, table, [&](auto step, V bytes) INLINE {
+        expand_bytes<M, B>(at(g), bits, apart, table, [&](auto step, V bytes) INLINE {
             sum[step % 4] = _mm512_dpbusd_epi32(sum[step % 4], bytes, broadcast(x + 4 * step));
         });
     }

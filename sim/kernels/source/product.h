@@ -30,6 +30,7 @@ struct Product {
     int64_t panels() const { return (rows + ROWS - 1) / ROWS; }
     int64_t pitch() const { return panels() * ROWS; }
     int64_t group_bytes() const { return (DIM * m + betas.bits) * PLANE; }
+    int64_t apart() const { return planes ? group_bytes() : 0; }  // from one group to the next
 
     // The planes of a group, which are laid out in `room` if need be.
     template <int M>

@@ -91,7 +91,7 @@ inline void relay_whole(const Source& from, int bits, int64_t panel, int64_t gro
             for (int n = 0; n < 16; n++) {
                 for (int size = 1; size < 5; size++)  // byte n / 4 of four labels, the last one first
                     label[size][n] = static_cast<uint8_t>(n / 4 < size ? (3 - n % 4) * size + n / 4 : 0x80);
-                even[n] = static_cast<uint8_t>(n % 2 * 8 + n / 4);  // of four rows' bits of β, the first or third, half a byte
+                even[n] = static_cast<uint8_t>(n % 2 * 8 + n / 4);  // of four rows' bits of β, those of the first or third
                 odd[n] = static_cast<uint8_t>(n % 2 * 8 + 4 + n / 4);
             }
         }
@@ -100,7 +100,8 @@ inline void relay_whole(const Source& from, int bits, int64_t panel, int64_t gro
     const auto in_lanes = [](const uint8_t* bytes) INLINE {
         return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
     };
-    const V together = in_lanes(shuffles.label[from.size]), unit = _mm512_set1_epi64(static_cast<long long>(0x8040201008040201));
+    const V together = in_lanes(shuffles.label[from.size]);
+    const V unit = _mm512_set1_epi64(static_cast<long long>(0x8040201008040201));
     const int64_t apart = from.blocks * from.size, groups = from.blocks / BLOCKS, next = group + SOON;
     const int64_t next_row = next < groups ? row : row + ROWS, next_block = (next < groups ? next : next - groups) * BLOCKS;
     V low[16], high[16];  // of two rows of each four and four blocks: bytes 0 and 1 of labels, or 2 and 3, bit by bit
@@ -135,15 +136,39 @@ inline void relay_whole(const Source& from, int bits, int64_t panel, int64_t gro
     };
     turned(low, M > 1 ? 16 : 8);
     if constexpr (M > 2) turned(high, M > 3 ? 16 : 8);
+    // Of bytes of two rows, the lower halves side by side, or the upper ones.
     const V half = _mm512_set1_epi8(0x0f);
+    const auto lower = [&](V a, V b) INLINE {
+        return _mm512_or_si512(_mm512_and_si512(half, a), _mm512_andnot_si512(half, _mm512_slli_epi16(b, 4)));
+    };
+    const auto upper = [&](V a, V b) INLINE {
+        return _mm512_or_si512(_mm512_and_si512(half, _mm512_srli_epi16(a, 4)), _mm512_andnot_si512(half, b));
+    };
+    const uint8_t* indices = from.beta(row, group, bits);
+    const int64_t indices_apart = from.beta(row + 1, group, bits) - indices;
+    if (from.packed && bits == 2) {  // a byte is four blocks of a row: their lower bits become its lower half
+        const V sort = _mm512_set1_epi64(0x0104104002082080);
+        const auto every_fourth = [&](int n) INLINE {
+            const auto lane = [&](int k) INLINE {
+                return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(indices + (4 * k + n) * indices_apart));
+            };
+            V v = _mm512_inserti32x4(_mm512_castsi128_si512(lane(0)), lane(1), 1);
+            return _mm512_inserti32x4(_mm512_inserti32x4(v, lane(2), 2), lane(3), 3);
+        };
+        const V a = _mm512_unpacklo_epi8(every_fourth(0), every_fourth(2));
+        const V b = _mm512_unpacklo_epi8(every_fourth(1), every_fourth(3));
+        const V c = _mm512_gf2p8affine_epi64_epi8(a, sort, 0), d = _mm512_gf2p8affine_epi64_epi8(b, sort, 0);
+        store(to, lower(c, d));
+        store(to + PLANE, upper(c, d));
+        return;
+    }
     for (int i = 0; i < bits; i++) {
         alignas(64) uint32_t words[ROWS];
-        for (int r = 0; r < ROWS; r++) words[r] = beta_bits(from, from.beta(row + r, group, bits), bits, i);
+        for (int r = 0; r < ROWS; r++) words[r] = beta_bits(from, indices + r * indices_apart, bits, i);
         const V all = _mm512_load_si512(words);
-        const V a = _mm512_shuffle_epi8(all, in_lanes(shuffles.even)), b = _mm512_shuffle_epi8(all, in_lanes(shuffles.odd));
-        const V first = _mm512_or_si512(_mm512_and_si512(half, a), _mm512_andnot_si512(half, _mm512_slli_epi16(b, 4)));
-        const V second = _mm512_or_si512(_mm512_and_si512(half, _mm512_srli_epi16(a, 4)), _mm512_andnot_si512(half, b));
-        store(to + i * PLANE, _mm512_mask_blend_epi16(0xaaaaaaaa, first, second));
+        const V a = _mm512_shuffle_epi8(all, in_lanes(shuffles.even));
+        const V b = _mm512_shuffle_epi8(all, in_lanes(shuffles.odd));
+        store(to + i * PLANE, _mm512_mask_blend_epi16(0xaaaaaaaa, lower(a, b), upper(a, b)));
     }
 }
 
