@@ -188,7 +188,7 @@ def _table(
         held = bits / 8 * shape.n * shape.k * len(prepared[way].calls)
         notes = [f"{len(row.times)} calls, the fastest {row.best * 1e6:,.1f} µs"]
         if held < 2 * max(caches().values(), default=0):
-            notes.append(f"weights stay in cache: all copies are {held / 1e6:,.1f} MB")
+            notes.append(f"weights may stay in cache: all copies are {held / 1e6:,.1f} MB")
         records.append(
             shape.record(
                 m,

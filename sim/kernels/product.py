@@ -195,9 +195,14 @@ _max_columns = cache(max_columns)
 
 
 def _aligned(size: int) -> NDArray[np.uint8]:
-    """Bytes that begin at a multiple of a cache line."""
-    raw = np.empty(size + PLANE, dtype=np.uint8)
-    return raw[-raw.ctypes.data % PLANE :][:size]
+    """Bytes from a cache line on; many of them from a huge page on, so that Linux can map all by such."""
+    to = HUGE_PAGE if size > HUGE_PAGE else PLANE
+    raw = np.empty(size + to, dtype=np.uint8)
+    return raw[-raw.ctypes.data % to :][:size]
+
+
+HUGE_PAGE = 2 << 20
+"""Bytes of a huge page on x86."""
 
 
 def _pointer(array: NDArray[Any] | None) -> int | None:

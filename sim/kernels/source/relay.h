@@ -64,7 +64,7 @@ inline void relay_any(const Source& from, int m, int bits, int64_t panel, int64_
 
 #if GOSSET_AVX512
 
-// Bit i of the indices of β of 32 blocks.
+// Bit i of the indices of β of 32 blocks; packed ones of one bit or three.
 inline uint32_t beta_bits(const Source& from, const uint8_t* indices, int bits, int i) {
     if (!from.packed) {
         const __m256i all = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(indices));
@@ -72,7 +72,6 @@ inline uint32_t beta_bits(const Source& from, const uint8_t* indices, int bits, 
     }
     uint64_t all = 0, more = 0;
     if (bits == 1) return std::memcpy(&all, indices, 4), static_cast<uint32_t>(all);
-    if (bits == 2) return std::memcpy(&all, indices, 8), static_cast<uint32_t>(_pext_u64(all, 0x5555555555555555 << i));
     std::memcpy(&all, indices, 6);
     std::memcpy(&more, indices + 6, 6);
     return static_cast<uint32_t>(_pext_u64(all, 0x249249249249 << i) | _pext_u64(more, 0x249249249249 << i) << 16);

@@ -16,7 +16,7 @@ library.FLAGS = (*library.FLAGS, "-fsanitize=address,undefined", "-fno-sanitize-
 path = sys.argv[1]
 kernels, rng = Kernels(path, threads=2), np.random.default_rng(0)
 for betas in ((1,), (1, 2), (3, 4, 5, 7), (1, 2, 3, 4, 5, 6, 7, 8), (1, 2, 3, 4, 5, 6, 7, 15)):
-    for m, n, k in ((1, 1, 1), (1, 33, 300), (7, 65, 513)):
+    for m, n, k in ((1, 1, 1), (1, 33, 300), (3, 17, 300), (7, 65, 513)):
         w = random_packed(Format(16, betas), n, k, rng)
         for x in (random_int8(m, k, rng), random_packed(Format(16, (15,)), m, k, rng)):
             for laid in (kernels.lay(w), kernels.straight(w)):

@@ -199,6 +199,10 @@ def test_paths_that_are_not_there(monkeypatch):
     assert library.supported() == ["avx2", "portable"]
     with pytest.raises(ToolError, match="need avx512f"):
         library.check("avx512")
+    monkeypatch.setattr(library, "_processor_flags", lambda: frozenset(library.NEEDED["amx"]) | {"avx2"})
+    for allowed, paths in ((True, list(library.PATHS)), (False, ["avx512", "avx2", "portable"])):
+        monkeypatch.setattr(library, "_tiles_allowed", lambda allowed=allowed: allowed)
+        assert library.supported() == paths
 
 
 def test_a_compiler_that_fails_is_named(monkeypatch):
