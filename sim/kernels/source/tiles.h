@@ -59,11 +59,17 @@ inline void dense_tiles(const int8_t* x, int64_t x_apart, const uint8_t* bytes, 
 
 constexpr int64_t FEW = 6;  // rows of activations from which on tiles pay
 
+// The first byte of a cache line in memory that has 64 bytes more than it needs.
+template <class T>
+inline T* on_line(std::vector<T>& memory) {
+    return memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64);
+}
+
 // Memory that stays with the thread, from a cache line on; its contents do not.
 inline uint8_t* scratch(size_t size) {
     static thread_local std::vector<uint8_t> memory;
     if (memory.size() < size + 64) memory = std::vector<uint8_t>(size + 64);
-    return memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64);
+    return on_line(memory);
 }
 
 // Of 16 rows of the matrix and one of activations, the results where they are wanted, else the accumulators.
@@ -85,10 +91,11 @@ inline void finish(const Product& p, int64_t row, int64_t panel, V sum) {
 // are 0.
 struct Tiled {
     int64_t rows, apart;  // rows of tiles, and the bytes of one
-    std::vector<int8_t> entries;
+    std::vector<int8_t> memory;
+    int8_t* entries;
 
     explicit Tiled(const Product& p)
-        : rows((p.x_rows + TILE - 1) / TILE), apart(p.groups * BYTES), entries(rows * apart) {
+        : rows((p.x_rows + TILE - 1) / TILE), apart(p.groups * BYTES), memory(rows * apart + 64), entries(on_line(memory)) {
         Pool::run(p.threads, p.x_rows, [&](int64_t r) {
             int8_t group[COLUMNS];
             for (int64_t g = 0; g < p.groups; g++) {
