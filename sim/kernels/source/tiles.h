@@ -95,7 +95,10 @@ struct Tiled {
     int8_t* entries;
 
     explicit Tiled(const Product& p)
-        : rows((p.x_rows + TILE - 1) / TILE), apart(p.groups * BYTES), memory(rows * apart + 64), entries(on_line(memory)) {
+        : rows((p.x_rows + TILE - 1) / TILE),
+          apart(p.groups * BYTES),
+          memory(rows * apart + 64),
+          entries(on_line(memory)) {
         Pool::run(p.threads, p.x_rows, [&](int64_t r) {
             int8_t group[COLUMNS];
             for (int64_t g = 0; g < p.groups; g++) {
