@@ -79,18 +79,16 @@ def reading(kernels: Kernels) -> Callable[[], Any]:
     return lambda: read(source.ctypes.data, source.size, kernels.threads)
 
 
-def peak(kernels: Kernels) -> float | None:
-    """Multiply-accumulates of bytes per second of one core in a loop of a path's own instructions, where it has any."""
-    products = PRODUCTS.get(kernels.path)
-    if products is None:
-        return None
+def peak(kernels: Kernels) -> float:
+    """Multiply-accumulates of bytes per second of one core in a loop of its path's own instructions (`PRODUCTS`)."""
+    products = PRODUCTS[kernels.path]
     kernels.library.gosset_peak.restype, kernels.library.gosset_peak.argtypes = ctypes.c_double, [ctypes.c_int64]
     count = (1 << 26) // products
     return products * count / min(kernels.library.gosset_peak(count) * 1e-9 for _ in range(20))
 
 
 PRODUCTS = {"amx": 16 * 16 * 64, "avx512": 64}
-"""Multiply-accumulates of an instruction: TDPBSUD and VPDPBUSD."""
+"""Multiply-accumulates of an instruction, of the paths that have one for bytes: TDPBSUD and VPDPBUSD."""
 
 
 @dataclass(frozen=True)

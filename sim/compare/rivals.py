@@ -68,11 +68,13 @@ class Torch:
                 if engine not in torch.backends.quantized.supported_engines:
                     raise Unfit(f"PyTorch has no {engine} here")
                 torch.backends.quantized.engine = engine
-                calls = [
-                    torch.ao.quantization.quantize_dynamic(torch.nn.Sequential(layer), dtype=torch.qint8)
-                    for _ in range(copies(w.size))
-                ]
-                torch.backends.quantized.engine = before
+                try:
+                    calls = [
+                        torch.ao.quantization.quantize_dynamic(torch.nn.Sequential(layer), dtype=torch.qint8)
+                        for _ in range(copies(w.size))
+                    ]
+                finally:
+                    torch.backends.quantized.engine = before
             return self._prepared(8, torch.from_numpy, calls)
         if self.kind == "int4, groups of 32":
             if w.shape[1] % 32 or w.shape[0] % 16:

@@ -11,7 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from sim.compare.layers import BATCHES, Shape
-from sim.compare.machine import STREAMED, Power, caches, peak, reading
+from sim.compare.machine import PRODUCTS, STREAMED, Power, caches, peak, reading
 from sim.compare.records import Figure, Record
 from sim.compare.ways import (
     E8,
@@ -69,8 +69,7 @@ def speeds(threads: Sequence[int], seconds: float) -> Machine:
         timed = Timed("read", cycle([reading(Kernels(threads=count))]))
         measure([timed], seconds)
         reads[count] = STREAMED / timed.best
-    peaks = {path: peak(Kernels(path)) for path in supported()}
-    return Machine(reads, {path: speed for path, speed in peaks.items() if speed is not None})
+    return Machine(reads, {path: peak(Kernels(path)) for path in supported() if path in PRODUCTS})
 
 
 def quality(way: Way, w: Array) -> float | None:
