@@ -54,7 +54,8 @@ __attribute__((noinline)) void expand(const Product& p, const Table& table, int6
     for (int64_t n = 0; n < count; n++)
         for (int64_t k = 0; k < wide; k++) {
             uint8_t* to = bytes + n * apart + k * BYTES;
-            expand_bytes<M, B>(p.at<M>(panel + n, g + k, room), p.betas.bits, p.apart(), table, [&](auto step, V vector) INLINE {
+            const uint8_t* planes = p.at<M>(panel + n, g + k, room);
+            expand_bytes<M, B>(planes, p.betas.bits, p.apart(), table, [&](auto step, V vector) INLINE {
                 _mm512_store_si512(to + 64 * step, vector);
             });
         }
@@ -114,7 +115,8 @@ void multiply_pairs(const Product& p) {
         alignas(64) uint8_t room[ROOM];
         const int64_t first = task * TASK, last = std::min(first + TASK, p.panels());
         for (int64_t panel = first; panel < last; panel++)
-            dot_pairs<M>([&](int64_t g) INLINE { return p.at<M>(panel, g, room); }, p.groups, p.betas, x.data(), p.acc + panel * ROWS);
+            dot_pairs<M>([&](int64_t g) INLINE { return p.at<M>(panel, g, room); }, p.groups, p.betas, x.data(),
+                         p.acc + panel * ROWS);
         scale(p, first * ROWS, last * ROWS);
     });
 }
