@@ -18,13 +18,13 @@ inline INLINE Quarters four(V a, V b, V c, V d) {
              _mm512_unpackhi_epi16(cd1, ab1)}};
 }
 
-// Four planes, of which `rest` has all but the first.
-inline INLINE Quarters with_first(V a, const Quarters& rest) {
-    const V lanes = _mm512_slli_epi32(_mm512_set_epi32(51, 50, 49, 48, 35, 34, 33, 32, 19, 18, 17, 16, 3, 2, 1, 0), 24);
+// Four planes, of which `rest` has all but the last.
+inline INLINE Quarters with_last(const Quarters& rest, V d) {
+    const V lanes = _mm512_set_epi32(51, 50, 49, 48, 35, 34, 33, 32, 19, 18, 17, 16, 3, 2, 1, 0);
     Quarters result;
     each<4>([&](auto k) INLINE {
-        const V index = _mm512_add_epi32(lanes, _mm512_set1_epi32(4 * k << 24));
-        result.q[k] = _mm512_mask_permutexvar_epi8(rest.q[k], 0x8888888888888888, index, a);
+        const V index = _mm512_add_epi32(lanes, _mm512_set1_epi32(4 * k));
+        result.q[k] = _mm512_mask_permutexvar_epi8(rest.q[k], 0x1111111111111111, index, d);
     });
     return result;
 }

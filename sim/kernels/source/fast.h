@@ -37,54 +37,63 @@ struct Ahead {
 // A group's bytes are [coordinate][j][64]; activations are [coordinate][j][4 blocks].
 constexpr int BYTES = ROWS * COLUMNS;
 
-// Bits of y in the index; at least 4, so that the planes of β are unpacked once for all coordinates.
+// Bits of y in the index. Up to q = 8 all of them, and at least 4, so that the planes of β are unpacked once for all
+// coordinates; for larger q all but the sign, which is bit 7 of the byte, where a look-up ignores it.
 template <int M>
-constexpr int POINT_BITS = M + 1 < 4 ? 4 : M + 1;
+constexpr int POINT_BITS = M < 4 ? 4 : M;
 
 struct Table {
-    alignas(64) uint8_t entry[256];
+    alignas(64) uint8_t entry[128];
+    alignas(64) uint8_t less[128];  // what a sign takes off: β·q
 
     template <int M>
     static Table of(const Betas& betas) {
         Table table;
-        for (int n = 0; n < 256; n++) {
-            const int low = n & ((1 << (M + 1)) - 1), y = low < 1 << M ? low : low - (2 << M);
-            table.entry[n] = static_cast<uint8_t>(betas.value[n >> POINT_BITS<M> & 7] * y + 128);
+        for (int n = 0; n < 128; n++) {
+            const int low = n & ((1 << POINT_BITS<M>) - 1), y = M < 4 && low >= 1 << M ? low - (2 << M) : low;
+            const int beta = betas.value[n >> POINT_BITS<M> & 7];
+            table.entry[n] = static_cast<uint8_t>(beta * y + 128);
+            table.less[n] = static_cast<uint8_t>(beta << M);
         }
         return table;
     }
 };
 
+// Entries of a table of so many bits.
+template <int BITS>
+inline INLINE V look_up(const uint8_t* table, V index) {
+    static_assert(BITS <= 7);
+    const V first = _mm512_load_si512(table);
+    return BITS <= 6 ? _mm512_permutexvar_epi8(index, first)
+                     : _mm512_permutex2var_epi8(first, index, _mm512_load_si512(table + 64));
+}
+
 // Calls sink(step, bytes) for the 64 vectors of a group: step is 8·coordinate + j. The index of β has `bits` bits, at
 // most B. The next group comes `apart` bytes later; 0 if it is not there yet.
 template <int M, int B, class Sink>
 inline INLINE void expand_bytes(const uint8_t* planes, int bits, int64_t apart, const Table& table, const Sink& sink) {
+    constexpr int INDEX = POINT_BITS<M> + B;
     const Ahead<M, B> ahead(planes, apart);
     const Group<M> group(planes, [&](auto n) INLINE { ahead.template line<n>(); });
     const V zero = _mm512_setzero_si512();
-    const V table0 = _mm512_load_si512(table.entry), table1 = _mm512_load_si512(table.entry + 64),
-            table2 = _mm512_load_si512(table.entry + 128), table3 = _mm512_load_si512(table.entry + 192);
     const V b0 = bits > 0 ? group.beta(0, 0) : zero, b1 = B > 1 && bits > 1 ? group.beta(1, 0) : zero,
             b2 = B > 2 && bits > 2 ? group.beta(2, 0) : zero;
-    const Quarters shared = M < 4 ? four(b0, b1, b2, zero) : four(zero, b0, b1, b2);
+    const Quarters shared = four(b0, b1, b2, zero);
+    V less[8];
     each<DIM>([&](auto i) INLINE {
         const auto y = [&](int k) INLINE { return k <= M ? group.plane(k, i, 0) : zero; };
         V bytes[8];
         if constexpr (M < 4)
             turn(four(y(0), y(1), y(2), y(3)), shared, bytes);
         else if constexpr (M == 4)
-            turn(four(y(0), y(1), y(2), y(3)), with_first(y(4), shared), bytes);
+            turn(four(y(0), y(1), y(2), y(3)), with_last(shared, y(4)), bytes);
         else
-            turn(four(y(0), y(1), y(2), y(3)), four(y(4), y(5), M == 5 ? b0 : y(6), M == 5 ? b1 : b0), bytes);
+            turn(four(y(0), y(1), y(2), y(3)), four(y(4), M == 5 ? b0 : y(5), M == 5 ? b1 : b0, y(M)), bytes);
         each<8>([&](auto j) INLINE {
-            V entry;
-            if constexpr (POINT_BITS<M> + B <= 6) {
-                entry = _mm512_permutexvar_epi8(bytes[j], table0);
-            } else {
-                entry = _mm512_permutex2var_epi8(table0, bytes[j], table1);
-                if constexpr (POINT_BITS<M> + B > 7)
-                    entry = _mm512_mask_blend_epi8(_mm512_movepi8_mask(bytes[j]), entry,
-                                                   _mm512_permutex2var_epi8(table2, bytes[j], table3));
+            V entry = look_up<INDEX>(table.entry, bytes[j]);
+            if constexpr (M >= 4) {
+                if constexpr (i == 0) less[j] = look_up<INDEX>(table.less, bytes[j]);
+                entry = _mm512_mask_sub_epi8(entry, _mm512_movepi8_mask(bytes[j]), entry, less[j]);
             }
             ahead.template step<8 * i + j>();
             sink(std::integral_constant<int, 8 * i + j>(), entry);
