@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -15,7 +16,8 @@ namespace gosset {
 
 class Pool {
   public:
-    // Calls task(0) ... task(count - 1) on up to `threads` threads, the calling one among them.
+    // Calls task(0) ... task(count - 1) on up to `threads` threads, the calling one among them. Each has a share of tasks
+    // that follow each other, so that what one fetches ahead is its own, and helps the others when it is done.
     static void run(int threads, int64_t count, const std::function<void(int64_t)>& task) {
         if (threads <= 1 || count <= 1) {
             for (int64_t i = 0; i < count; i++) task(i);
@@ -31,6 +33,11 @@ class Pool {
   private:
     static constexpr int SPINS = 4000;  // some ten microseconds: products often follow each other at once
 
+    struct alignas(64) Share {
+        std::atomic<int64_t> next{0};
+        int64_t last = 0;
+    };
+
     void work(int threads, int64_t count, const std::function<void(int64_t)>& task) {
         while (static_cast<int>(workers_.size()) < threads - 1) {
             int number = static_cast<int>(workers_.size()) + 1;
@@ -40,13 +47,17 @@ class Pool {
         {
             std::lock_guard<std::mutex> lock(mutex_);
             task_ = &task;
-            count_ = count;
-            next_ = 0;
+            while (static_cast<int>(shares_.size()) < threads) shares_.emplace_back();
+            for (int n = 0; n < threads; n++) {
+                shares_[n].next = count * n / threads;
+                shares_[n].last = count * (n + 1) / threads;
+            }
+            threads_ = threads;
             wanted_ = threads - 1;
             generation_++;
         }
         wake_.notify_all();
-        take();
+        take(0);
         {
             std::lock_guard<std::mutex> lock(mutex_);
             wanted_ = 0;  // who has not woken by now is not waited for
@@ -55,8 +66,11 @@ class Pool {
             if (spin > SPINS) std::this_thread::yield();
     }
 
-    void take() {
-        for (int64_t i; (i = next_++) < count_;) (*task_)(i);
+    void take(int number) {
+        for (int n = 0; n < threads_; n++) {
+            Share& share = shares_[(number + n) % threads_];
+            for (int64_t i; (i = share.next++) < share.last;) (*task_)(i);
+        }
     }
 
     void wait(int number, int64_t seen) {
@@ -69,7 +83,7 @@ class Pool {
                 if (number > wanted_) continue;
                 busy_++;
             }
-            take();
+            take(number);
             busy_--;
         }
     }
@@ -106,11 +120,11 @@ class Pool {
     std::vector<std::thread> workers_;
     std::mutex mutex_;
     std::condition_variable wake_;
-    std::atomic<int64_t> generation_{0}, next_{0};
+    std::deque<Share> shares_;  // of the threads that are asked for
+    std::atomic<int64_t> generation_{0};
     std::atomic<int> busy_{0};
     const std::function<void(int64_t)>* task_ = nullptr;
-    int64_t count_ = 0;
-    int wanted_ = 0, caller_ = -1;
+    int threads_ = 0, wanted_ = 0, caller_ = -1;
     size_t spread_ = 0;
 };
 
