@@ -10,7 +10,7 @@ from typing import Any
 
 from golden import process
 from golden.errors import ToolError
-from golden.lattice import DIM
+from golden.lattice import DIM, codewords
 from golden.voronoi import RATES
 from sim.kernels.decoder import decoder
 from sim.kernels.logic import expression
@@ -140,7 +140,8 @@ def build(name: str, flags: tuple[str, ...]) -> Path:
 def decoder_header() -> str:
     """C++ of the decoders for all rates: `decode(Rate<M>(), planes, computed, fetch)`.
 
-    Between its operations it calls fetch(0) ... fetch(FETCHES<M> - 1), each with a constant of its own.
+    Between its operations it calls fetch(0) ... fetch(FETCHES<M> - 1), each with a constant of its own. Bit a of
+    CODEWORDS[i] is coordinate i of the codeword with information bits a.
     """
     decoders = [decoder(q) for q in RATES]
     lines = [
@@ -163,6 +164,8 @@ def decoder_header() -> str:
         # Of two inputs there are instructions that overwrite neither.
         kind = "SIMPLE" if re.fullmatch(r"\(\w [&|^] ~?\w\)", text) else "FUNCTION"
         lines.append(f"{kind}(f{table:02x}, 0x{table:02x}, {text})")
+    words = [sum(int(bit) << a for a, bit in enumerate(column)) for column in codewords().T]
+    lines.append(f"constexpr uint16_t CODEWORDS[DIM] = {{{', '.join(hex(word) for word in words)}}};")
     lines.append("template <int M> using Rate = std::integral_constant<int, M>;")
     lines.append("template <int M> constexpr int FETCHES = 0;")
     for each in decoders:

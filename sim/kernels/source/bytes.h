@@ -35,13 +35,15 @@ template <int M, int B>
 void multiply_one(const Product& p) {
     Laid<int8_t> x(p, p.groups);
     const int32_t offset = offsets(p)[0];
-    const Table table = Table::of<M>(p.betas);
+    const Table table = Table::of<M, APART<M>>(p.betas);
+    std::vector<CodewordSums> codewords;
+    for (int64_t g = 0; APART<M> && g < p.groups; g++) codewords.emplace_back(x.at(0, g));
     Pool::run(p.threads, (p.panels() + TASK - 1) / TASK, [&](int64_t task) {
         const int64_t first = task * TASK, last = std::min(first + TASK, p.panels());
         alignas(64) uint8_t room[ROOM];
         for (int64_t panel = first; panel < last; panel++)
-            fused_bytes<M, B>([&](int64_t g) INLINE { return p.at<M>(panel, g, room); }, p.betas.bits, p.apart(), p.groups,
-                              table, x.at(0, 0), offset, p.acc + panel * ROWS);
+            fused_bytes<M, B>([&](int64_t g) INLINE { return p.at<M>(panel, g, room); }, p.betas, p.apart(), p.groups,
+                              table, x.at(0, 0), codewords.data(), offset, p.acc + panel * ROWS);
         scale(p, first * ROWS, last * ROWS);
     });
 }
@@ -55,7 +57,7 @@ __attribute__((noinline)) void expand(const Product& p, const Table& table, int6
         for (int64_t k = 0; k < wide; k++) {
             uint8_t* to = bytes + n * apart + k * BYTES;
             const uint8_t* planes = p.at<M>(panel + n, g + k, room);
-            expand_bytes<M, B>(planes, p.betas.bits, p.apart(), table, [&](auto step, V vector) INLINE {
+            expand_bytes<M, B, 0>(planes, p.betas.bits, p.apart(), table, [&](auto step, V vector) INLINE {
                 _mm512_store_si512(to + 64 * step, vector);
             });
         }
@@ -68,7 +70,7 @@ void multiply_dense(const Product& p) {
     constexpr int64_t PANELS = 4;  // rows of groups that are expanded together, so that activations are read less often
     Laid<int8_t> x(p, SLAB);
     const std::vector<int32_t> start = offsets(p);
-    const Table table = Table::of<M>(p.betas);
+    const Table table = Table::of<M, 0>(p.betas);
     const int64_t chunks = (p.x_rows + MOST - 1) / MOST;
     Pool::run(p.threads, (p.panels() + PANELS - 1) / PANELS, [&](int64_t task) {
         alignas(64) uint8_t bytes[PANELS * SLAB * BYTES];

@@ -1,6 +1,8 @@
 // Products with activations of bytes, where instructions make them faster than words.
 #pragma once
 
+#include <algorithm>
+
 #include "dense.h"
 
 namespace gosset {
@@ -33,26 +35,28 @@ struct Ahead {
     }
 };
 
-// Entries as bytes β·y + 128, for formats with β·q ≤ 128: a byte holds the index of β above y, and a table has the rest.
-// A group's bytes are [coordinate][j][64]; activations are [coordinate][j][4 blocks].
+// Entries as bytes β·y + 128, for formats with β·q ≤ 128: a byte holds the index of β above y, and a table has the
+// rest. A group's bytes are [coordinate][j][64]; activations are [coordinate][j][4 blocks].
 constexpr int BYTES = ROWS * COLUMNS;
 
-// Bits of y in the index. Up to q = 8 all of them, and at least 4, so that the planes of β are unpacked once for all
-// coordinates; for larger q all but the sign, which is bit 7 of the byte, where a look-up ignores it.
-template <int M>
-constexpr int POINT_BITS = M < 4 ? 4 : M;
+// Bits of y, of which planes from LOW on count, in the index. Up to four planes are all in it, and have four bits, so
+// that the planes of β are unpacked once for all coordinates; of more planes the sign is bit 7 of the byte, where a
+// look-up ignores it.
+template <int M, int LOW>
+constexpr int POINT_BITS = std::max(4, M - LOW);
 
 struct Table {
     alignas(64) uint8_t entry[128];
     alignas(64) uint8_t less[128];  // what a sign takes off: β·q
 
-    template <int M>
+    template <int M, int LOW>
     static Table of(const Betas& betas) {
+        constexpr int BITS = POINT_BITS<M, LOW>, SIGN = 1 << (M - LOW);
         Table table;
         for (int n = 0; n < 128; n++) {
-            const int low = n & ((1 << POINT_BITS<M>) - 1), y = M < 4 && low >= 1 << M ? low - (2 << M) : low;
-            const int beta = betas.value[n >> POINT_BITS<M> & 7];
-            table.entry[n] = static_cast<uint8_t>(beta * y + 128);
+            const int index = n & ((1 << BITS) - 1), beta = betas.value[n >> BITS & 7];
+            const int y = index < SIGN ? index : index - 2 * SIGN;
+            table.entry[n] = static_cast<uint8_t>(beta * y * (1 << LOW) + 128);
             table.less[n] = static_cast<uint8_t>(beta << M);
         }
         return table;
@@ -68,36 +72,90 @@ inline INLINE V look_up(const uint8_t* table, V index) {
                      : _mm512_permutex2var_epi8(first, index, _mm512_load_si512(table + 64));
 }
 
-// Calls sink(step, bytes) for the 64 vectors of a group: step is 8·coordinate + j. The index of β has `bits` bits, at
-// most B. The next group comes `apart` bytes later; 0 if it is not there yet.
-template <int M, int B, class Sink>
+// Planes of β's index, which has `bits` bits, at most B; zero where there are none.
+template <int M, int B>
+inline INLINE V beta_plane(const uint8_t* planes, int bits, int k) {
+    return k < B && k < bits ? load(planes + (DIM * M + k) * PLANE) : _mm512_setzero_si512();
+}
+
+// Calls sink(step, bytes) for the 64 vectors of a group: step is 8·coordinate + j. The next group comes `apart` bytes
+// later; 0 if it is not there yet.
+template <int M, int B, int LOW, class Sink>
 inline INLINE void expand_bytes(const uint8_t* planes, int bits, int64_t apart, const Table& table, const Sink& sink) {
-    constexpr int INDEX = POINT_BITS<M> + B;
+    constexpr int COUNT = M + 1 - LOW, INDEX = POINT_BITS<M, LOW> + B;
     const Ahead<M, B> ahead(planes, apart);
     const Group<M> group(planes, [&](auto n) INLINE { ahead.template line<n>(); });
     const V zero = _mm512_setzero_si512();
-    const V b0 = bits > 0 ? group.beta(0, 0) : zero, b1 = B > 1 && bits > 1 ? group.beta(1, 0) : zero,
-            b2 = B > 2 && bits > 2 ? group.beta(2, 0) : zero;
-    const Quarters shared = four(b0, b1, b2, zero);
+    const V b0 = beta_plane<M, B>(planes, bits, 0), b1 = beta_plane<M, B>(planes, bits, 1);
+    const Quarters shared = four(b0, b1, beta_plane<M, B>(planes, bits, 2), zero);
     V less[8];
     each<DIM>([&](auto i) INLINE {
-        const auto y = [&](int k) INLINE { return k <= M ? group.plane(k, i, 0) : zero; };
+        const auto y = [&](int k) INLINE { return k < COUNT ? group.plane(LOW + k, i, 0) : zero; };
+        const Quarters low = four(y(0), y(1), y(2), y(3));
         V bytes[8];
-        if constexpr (M < 4)
-            turn(four(y(0), y(1), y(2), y(3)), shared, bytes);
-        else if constexpr (M == 4)
-            turn(four(y(0), y(1), y(2), y(3)), with_last(shared, y(4)), bytes);
+        if constexpr (COUNT <= 4)
+            turn(low, shared, bytes);
+        else if constexpr (COUNT == 5)
+            turn(low, with_last(shared, y(4)), bytes);
+        else if constexpr (COUNT == 6)
+            turn(low, four(y(4), b0, b1, y(5)), bytes);
         else
-            turn(four(y(0), y(1), y(2), y(3)), four(y(4), M == 5 ? b0 : y(5), M == 5 ? b1 : b0, y(M)), bytes);
+            turn(low, four(y(4), y(5), b0, y(6)), bytes);
         each<8>([&](auto j) INLINE {
             V entry = look_up<INDEX>(table.entry, bytes[j]);
-            if constexpr (M >= 4) {
+            if constexpr (COUNT > 4) {
                 if constexpr (i == 0) less[j] = look_up<INDEX>(table.less, bytes[j]);
                 entry = _mm512_mask_sub_epi8(entry, _mm512_movepi8_mask(bytes[j]), entry, less[j]);
             }
             ahead.template step<8 * i + j>();
             sink(std::integral_constant<int, 8 * i + j>(), entry);
         });
+    });
+}
+
+// The lowest plane of y is a codeword, one of 16. So its part of a block's product is one of 16 sums of activations,
+// and the rest of y has a bit less: with one row of activations, from q = 16 on, that saves more than it costs.
+template <int M>
+constexpr int APART = M >= 4;
+
+// Sums of activations where a codeword has ones, for the 32 blocks of a row of a group: [j][half][which][codeword] of
+// blocks 4j + half and 4j + half + 2.
+struct alignas(64) CodewordSums {
+    int16_t sum[8][2][32];
+
+    // Activations are [coordinate][j][4 blocks].
+    explicit CodewordSums(const int8_t* x) {
+        for (int j = 0; j < 8; j++)
+            for (int half = 0; half < 2; half++) {
+                V sums = _mm512_setzero_si512();
+                for (int i = 0; i < DIM; i++) {
+                    const int8_t* at = x + (8 * i + j) * 4 + half;
+                    const V pair = _mm512_mask_set1_epi16(_mm512_set1_epi16(at[0]), 0xffff0000, at[2]);
+                    sums = _mm512_mask_add_epi16(sums, CODEWORDS[i] * 0x10001u, sums, pair);
+                }
+                _mm512_store_si512(sum[j][half], sums);
+            }
+    }
+};
+
+// Adds the part of a group's lowest planes.
+template <int M, int B>
+inline INLINE void add_codewords(const uint8_t* planes, const Betas& betas, const CodewordSums& sums, V (&sum)[4]) {
+    const auto label = [&](int k) INLINE { return load(planes + k * PLANE); };
+    const auto beta = [&](int k) INLINE { return beta_plane<M, B>(planes, betas.bits, k); };
+    int64_t values;
+    std::memcpy(&values, betas.value, 8);
+    const V table = _mm512_set1_epi64(values);
+    const V which = _mm512_set1_epi8(static_cast<char>(0xcc));  // of the blocks of every four, the latter two
+    V bytes[8];  // information bits, which of two blocks, β's index
+    turn(four(label(0), label(1), label(2), label(3)), four(which, beta(0), beta(1), beta(2)), bytes);
+    each<8>([&](auto j) INLINE {
+        // A look-up ignores the bits above those it needs; of the values of β there are eight copies.
+        const V even = _mm512_permutexvar_epi16(bytes[j], _mm512_load_si512(sums.sum[j][0]));
+        const V odd = _mm512_permutexvar_epi16(_mm512_srli_epi16(bytes[j], 8), _mm512_load_si512(sums.sum[j][1]));
+        const V b = _mm512_permutexvar_epi8(_mm512_srli_epi16(bytes[j], 5), table);
+        sum[j % 2 * 2] = _mm512_dpwssd_epi32(sum[j % 2 * 2], even, _mm512_and_si512(b, _mm512_set1_epi16(0xff)));
+        sum[j % 2 * 2 + 1] = _mm512_dpwssd_epi32(sum[j % 2 * 2 + 1], odd, _mm512_srli_epi16(b, 8));
     });
 }
 
@@ -109,12 +167,14 @@ inline V broadcast(const int8_t* four) {
 
 // One row of activations with a row of groups, at(g), bytes never leaving registers.
 template <int M, int B, class At>
-inline void fused_bytes(const At& at, int bits, int64_t apart, int64_t groups, const Table& table, const int8_t* x,
-                        int32_t offset, int32_t* acc) {
+inline void fused_bytes(const At& at, const Betas& betas, int64_t apart, int64_t groups, const Table& table,
+                        const int8_t* x, const CodewordSums* codewords, int32_t offset, int32_t* acc) {
     V sum[4];  // a sum needs the one before it, which takes four cycles
     each<4>([&](auto k) INLINE { sum[k] = _mm512_set1_epi32(k ? 0 : offset); });
     for (int64_t g = 0; g < groups; g++, x += COLUMNS) {
-        expand_bytes<M, B>(at(g), bits, apart, table, [&](auto step, V bytes) INLINE {
+        const uint8_t* planes = at(g);
+        if constexpr (APART<M>) add_codewords<M, B>(planes, betas, codewords[g], sum);
+        expand_bytes<M, B, APART<M>>(planes, betas.bits, apart, table, [&](auto step, V bytes) INLINE {
             sum[step % 4] = _mm512_dpbusd_epi32(sum[step % 4], bytes, broadcast(x + 4 * step));
         });
     }

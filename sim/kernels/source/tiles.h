@@ -120,7 +120,7 @@ void multiply_tiles(const Product& p) {
     const int64_t panels = std::clamp<int64_t>(p.panels() / (4 * p.threads) / 2 * 2, 2, MOST);
     const Tiled x(p);
     const std::vector<int32_t> start = offsets(p);
-    const Table table = Table::of<M>(p.betas);
+    const Table table = Table::of<M, 0>(p.betas);
     Pool::run(p.threads, (p.panels() + panels - 1) / panels, [&](int64_t task) {
         const int64_t first = task * panels, count = std::min(panels, p.panels() - first);
         const int64_t sums_apart = count * SUMS;
