@@ -1,7 +1,7 @@
 // Products with activations of bytes, of all rows.
 #pragma once
 
-#include "fast.h"
+#include "blocks.h"
 #include "product.h"
 
 namespace gosset {
@@ -97,28 +97,31 @@ void multiply_dense(const Product& p) {
     });
 }
 
-#elif GOSSET_AVX2
+#endif
 
-// One row of activations.
+#if GOSSET_AVX512 || GOSSET_AVX2
+
+// One row of activations, β after the sum of a block.
 template <int M>
-void multiply_pairs(const Product& p) {
-    std::vector<Pairs> x(p.groups);
+void multiply_blocks(const Product& p) {
+    constexpr int TOGETHER = Blocks::TOGETHER;
+    std::vector<Blocks> x(p.groups);
     for (int64_t g = 0; g < p.groups; g++)
         for (int b = 0; b < BLOCKS; b++) {
             int sum = 0;
             for (int i = 0; i < DIM; i++) {
-                int16_t value = entry(p.x8, p.columns, (g * BLOCKS + b) * DIM + i);
-                x[g].x[b / 4][i / 2][b % 4][i % 2] = static_cast<int8_t>(value);
+                const int16_t value = entry(p.x8, p.columns, (g * BLOCKS + b) * DIM + i);
+                x[g].x[b / 4][i / TOGETHER][b % 4][i % TOGETHER] = static_cast<int8_t>(value);
                 sum += value;
             }
-            x[g].offset[b / 4][b % 4] = static_cast<int16_t>(-sum * (1 << M));
+            x[g].offset[b / 4][b % 4] = static_cast<Blocks::Offset>(-sum * (1 << M));
         }
     Pool::run(p.threads, (p.panels() + TASK - 1) / TASK, [&](int64_t task) {
         alignas(64) uint8_t room[ROOM];
         const int64_t first = task * TASK, last = std::min(first + TASK, p.panels());
         for (int64_t panel = first; panel < last; panel++)
-            dot_pairs<M>([&](int64_t g) INLINE { return p.at<M>(panel, g, room); }, p.groups, p.betas, x.data(),
-                         p.acc + panel * ROWS);
+            dot_blocks<M>([&](int64_t g) INLINE { return p.at<M>(panel, g, room); }, p.apart(), p.groups, p.betas, x.data(),
+                          p.acc + panel * ROWS);
         scale(p, first * ROWS, last * ROWS);
     });
 }

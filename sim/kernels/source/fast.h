@@ -1,4 +1,4 @@
-// Products with activations of bytes, where instructions make them faster than words.
+// Products with activations of bytes, where entries fit bytes and AVX-512 makes them faster than words.
 #pragma once
 
 #include <algorithm>
@@ -201,67 +201,6 @@ inline void dense_bytes(const uint8_t* bytes, int64_t apart, int64_t steps, cons
     each<R>([&](auto r) INLINE {
         each<N>([&](auto n) INLINE { _mm512_storeu_si512(acc + r * pitch + n * ROWS, sum[r][n]); });
     });
-}
-
-#elif GOSSET_AVX2
-
-// Groups that are fetched from memory before they are needed; line by line, since the cache can wait for some twenty.
-constexpr int64_t AHEAD = 6;
-
-// One row of activations with a row of groups, by coordinates of blocks, β after the sum of a block: that fits 16 bits,
-// since |⟨x, y⟩| ≤ 127·√8·√2·q ≤ 32,512. Activations: [j][pair of coordinates][block][2], and −q times the sum of each
-// block, since the instruction multiplies bytes without sign, y + q.
-struct Pairs {
-    int8_t x[8][4][4][2];
-    int16_t offset[8][4];
-};
-
-template <int M, class At>
-inline void dot_pairs(const At& at, int64_t groups, const Betas& betas, const Pairs* x, int32_t* acc) {
-    const int64_t group_bytes = (DIM * M + betas.bits) * PLANE;
-    const __m256i zero = _mm256_setzero_si256();
-    int64_t values;
-    std::memcpy(&values, betas.value, 8);
-    __m256i sum[2][2] = {{zero, zero}, {zero, zero}};
-    for (int64_t g = 0; g < groups; g++, x++) {
-        const uint8_t* planes = at(g);
-        const char* ahead = reinterpret_cast<const char*>(planes + AHEAD * group_bytes);
-        const Group<M> group(planes);
-        for (int part = 0; part < 2; part++) {
-            V bytes[DIM][8], index[8];
-            each<DIM>([&](auto i) INLINE {
-                V p[8] = {};
-                each<M>([&](auto k) INLINE {
-                    p[k] = group.plane(k, i, part);
-                    if (part == 0) _mm_prefetch(ahead + 64 * (M * i + k), _MM_HINT_T0);
-                });
-                p[M] = ~group.plane(M, i, part);
-                turn(p);
-                each<8>([&](auto j) INLINE { bytes[i][j] = p[j]; });
-            });
-            indices(group, betas.bits, part, index);
-            for (int j = 0; j < 8; j++) {
-                const __m256i beta = _mm256_shuffle_epi8(_mm256_set1_epi64x(values), (__m256i)index[j]);
-                int64_t offset;
-                std::memcpy(&offset, x->offset[j], 8);
-                __m256i low = _mm256_set1_epi64x(offset), high = low;
-                each<4>([&](auto p) INLINE {
-                    int64_t four;
-                    std::memcpy(&four, x->x[j][p], 8);
-                    const __m256i a = (__m256i)bytes[2 * p][j], b = (__m256i)bytes[2 * p + 1][j];
-                    const __m256i both = _mm256_set1_epi64x(four);
-                    low = _mm256_add_epi16(low, _mm256_maddubs_epi16(_mm256_unpacklo_epi8(a, b), both));
-                    high = _mm256_add_epi16(high, _mm256_maddubs_epi16(_mm256_unpackhi_epi8(a, b), both));
-                });
-                low = _mm256_madd_epi16(low, _mm256_unpacklo_epi8(beta, zero));
-                high = _mm256_madd_epi16(high, _mm256_unpackhi_epi8(beta, zero));
-                sum[part][0] = _mm256_add_epi32(sum[part][0], low);
-                sum[part][1] = _mm256_add_epi32(sum[part][1], high);
-            }
-        }
-    }
-    for (int part = 0; part < 2; part++)  // per 16 bytes: rows 0, 0, 1, 1 and 2, 2, 3, 3
-        _mm256_storeu_si256((__m256i*)(acc + 8 * part), _mm256_hadd_epi32(sum[part][0], sum[part][1]));
 }
 
 #endif

@@ -63,8 +63,9 @@ void multiply(const Product& p) {
         constexpr int MOST = M == 6 ? 1 : M == 5 ? 2 : 3;
         return p.betas.bits < MOST && MOST == 3 ? multiply_bytes<M, MOST == 3 ? 2 : MOST>(p) : multiply_bytes<M, MOST>(p);
     }
-#elif GOSSET_AVX2
-    if (p.x8 && p.x_rows == 1) return multiply_pairs<M>(p);
+#endif
+#if GOSSET_AVX512 || GOSSET_AVX2
+    if (p.x8 && p.x_rows == 1) return multiply_blocks<M>(p);
 #endif
     multiply_words<M>(p);
 }
