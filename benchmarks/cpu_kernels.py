@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,13 @@ from threadpoolctl import threadpool_limits
 from golden.format import Format
 from golden.quantize import quantize
 from sim.compare.layers import BATCHES
-from sim.compare.machine import describe, load
+from sim.compare.machine import STREAMED, describe, load, reading
 from sim.compare.rivals import rivals
-from sim.compare.software import Machine, own, speeds
+from sim.compare.software import own, peaks
 from sim.compare.ways import E8, Prepared, Timed, Unfit, Way, copies, drawn, measure
 from sim.kernels.encoder import chooser
 from sim.kernels.library import supported
-from sim.kernels.product import processors
+from sim.kernels.product import Kernels, processors
 
 SIZE = 4096
 
@@ -33,11 +34,13 @@ SECONDS = 30.0
 """Time for the rounds of one table."""
 
 
-def table(rows: list[tuple[Way, float, Timed]], m: int, threads: int, machine: Machine) -> list[dict[str, Any]]:
-    """Prints and returns what was measured."""
+def table(
+    rows: list[tuple[Way, float, Timed]], m: int, threads: int, read: float, peaks: dict[str, float]
+) -> list[dict[str, Any]]:
+    """Prints and returns what was measured; `read` bytes per second took turns with the rows."""
     found: list[dict[str, Any]] = []
     print(f"\n{m} row{'s' if m > 1 else ''} of activations, {threads} thread{'s' if threads > 1 else ''};", end=" ")
-    read, peaks = machine.reading[threads], {path: threads * peak for path, peak in machine.peaks.items()}
+    peaks = {path: threads * peak for path, peak in peaks.items()}
     print("; ".join([f"reading: {read / 1e9:.1f} GB/s", *(f"{p}: {v / 1e9:.0f} GMAC/s" for p, v in peaks.items())]))
     first = rows[0][2]
     for way, bits, row in rows:
@@ -75,10 +78,10 @@ def main() -> None:
         quantize(full, Format(q), rounding=encode)
         print(f"quantise, scales searched, q = {q}: {time.perf_counter() - start:.2f} s", flush=True)
     others, missing = rivals()
-    machine = speeds(sorted({1, processors()}), 2.0)
+    most = peaks()
     report: dict[str, Any] = {"machine": describe(), "load": load(), "rows": []}
     print(report["machine"], "load:", report["load"])
-    for threads in machine.reading:
+    for threads in sorted({1, processors()}):
         with threadpool_limits(threads):
             prepared: dict[Way, Prepared] = {}
             for way in [*own(), *others]:
@@ -87,8 +90,9 @@ def main() -> None:
             for m in BATCHES:
                 x = np.random.default_rng(m).standard_normal((m, SIZE), dtype=np.float32)
                 rows = [(way, each.bits, Timed.of(way.name, each, x)) for way, each in prepared.items()]
-                measure([row for _, _, row in rows], SECONDS)
-                report["rows"] += table(rows, m, threads, machine)
+                reader = Timed("reading", cycle([reading(Kernels(threads=threads))]))
+                measure([reader, *(row for _, _, row in rows)], SECONDS)
+                report["rows"] += table(rows, m, threads, STREAMED / reader.seconds, most)
         del prepared, rows
         gc.collect()
     for name in missing:

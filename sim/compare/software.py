@@ -69,7 +69,12 @@ def speeds(threads: Sequence[int], seconds: float) -> Machine:
         timed = Timed("read", cycle([reading(Kernels(threads=count))]))
         measure([timed], seconds)
         reads[count] = STREAMED / timed.best
-    return Machine(reads, {path: peak(Kernels(path)) for path in supported() if path in PRODUCTS})
+    return Machine(reads, peaks())
+
+
+def peaks() -> dict[str, float]:
+    """Multiply-accumulates of bytes per second of one core, by path: of those that have instructions for them."""
+    return {path: peak(Kernels(path)) for path in supported() if path in PRODUCTS}
 
 
 def quality(way: Way, w: Array) -> float | None:
