@@ -77,8 +77,8 @@ inline uint32_t beta_bits(const Source& from, const uint8_t* indices, int bits, 
     return static_cast<uint32_t>(_pext_u64(all, 0x249249249249 << i) | _pext_u64(more, 0x249249249249 << i) << 16);
 }
 
-// Groups that are fetched from memory before they are needed: 16 rows, apart from each other.
-constexpr int64_t SOON = 4;
+// Groups that are fetched from memory into the L2 cache before they are needed: 16 rows, apart from each other.
+constexpr int64_t SOON = 8;
 
 // The planes of a group with all its rows and blocks, of labels of up to four bytes; 16 bytes are read from every fourth.
 template <int M>
@@ -106,8 +106,8 @@ inline void relay_whole(const Source& from, int bits, int64_t panel, int64_t gro
     V low[16], high[16];  // of two rows of each four and four blocks: bytes 0 and 1 of labels, or 2 and 3, bit by bit
     each<16>([&](auto u) INLINE {
         const char* ahead = reinterpret_cast<const char*>(from.label(next_row + u, next_block));
-        _mm_prefetch(ahead, _MM_HINT_T0);
-        if constexpr (M > 2) _mm_prefetch(ahead + 64, _MM_HINT_T0);
+        _mm_prefetch(ahead, _MM_HINT_T1);
+        if constexpr (M > 2) _mm_prefetch(ahead + 64, _MM_HINT_T1);
         _mm_prefetch(reinterpret_cast<const char*>(from.beta(row + ROWS + u, group, bits)), _MM_HINT_T0);
         const uint8_t* at = from.label(row + u % 2 * 2, group * BLOCKS + u / 2 * 4);
         const auto four = [&](const uint8_t* first) INLINE {
