@@ -35,13 +35,13 @@ SECONDS = 30.0
 
 
 def table(
-    rows: list[tuple[Way, float, Timed]], m: int, threads: int, read: float, peaks: dict[str, float]
+    rows: list[tuple[Way, float, Timed]], m: int, threads: int, read: float, core: dict[str, float]
 ) -> list[dict[str, Any]]:
-    """Prints and returns what was measured; `read` bytes per second took turns with the rows."""
+    """Prints and returns what was measured; reading, bytes per second, took turns with it, and peaks are of a core."""
     found: list[dict[str, Any]] = []
     print(f"\n{m} row{'s' if m > 1 else ''} of activations, {threads} thread{'s' if threads > 1 else ''};", end=" ")
-    peaks = {path: threads * peak for path, peak in peaks.items()}
-    print("; ".join([f"reading: {read / 1e9:.1f} GB/s", *(f"{p}: {v / 1e9:.0f} GMAC/s" for p, v in peaks.items())]))
+    most = {path: threads * peak for path, peak in core.items()}
+    print("; ".join([f"reading: {read / 1e9:.1f} GB/s", *(f"{p}: {v / 1e9:.0f} GMAC/s" for p, v in most.items())]))
     first = rows[0][2]
     for way, bits, row in rows:
         rate, speed = bits / 8 * SIZE * SIZE / row.seconds, m * SIZE * SIZE / row.seconds
@@ -49,8 +49,8 @@ def table(
         line += f" (best {row.best * 1e6:9.0f} µs {first.best / row.best:6.2f} ×)"
         line += f" {speed / 1e9:7.1f} GMAC/s {rate / 1e9:6.1f} GB/s, {rate / read:4.0%} of reading"
         path = (way.path or supported()[0]) if isinstance(way, E8) else ""
-        if path in peaks:
-            line += f", {speed / peaks[path]:4.0%} of {path}"
+        if path in most:
+            line += f", {speed / most[path]:4.0%} of {path}"
         print(line, flush=True)
         found.append(
             {
@@ -78,10 +78,11 @@ def main() -> None:
         quantize(full, Format(q), rounding=encode)
         print(f"quantise, scales searched, q = {q}: {time.perf_counter() - start:.2f} s", flush=True)
     others, missing = rivals()
-    most = peaks()
+    core = peaks()
     report: dict[str, Any] = {"machine": describe(), "load": load(), "rows": []}
     print(report["machine"], "load:", report["load"])
     for threads in sorted({1, processors()}):
+        read = reading(Kernels(threads=threads))
         with threadpool_limits(threads):
             prepared: dict[Way, Prepared] = {}
             for way in [*own(), *others]:
@@ -90,9 +91,9 @@ def main() -> None:
             for m in BATCHES:
                 x = np.random.default_rng(m).standard_normal((m, SIZE), dtype=np.float32)
                 rows = [(way, each.bits, Timed.of(way.name, each, x)) for way, each in prepared.items()]
-                reader = Timed("reading", cycle([reading(Kernels(threads=threads))]))
+                reader = Timed("reading", cycle([read]))
                 measure([reader, *(row for _, _, row in rows)], SECONDS)
-                report["rows"] += table(rows, m, threads, STREAMED / reader.seconds, most)
+                report["rows"] += table(rows, m, threads, STREAMED / reader.seconds, core)
         del prepared, rows
         gc.collect()
     for name in missing:

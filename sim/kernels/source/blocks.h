@@ -28,11 +28,7 @@ typedef Activations<4, int32_t> Blocks;
 template <int M, class At>
 inline void dot_blocks(const At& at, int64_t apart, int64_t groups, const Betas& betas, const Blocks* x, int32_t* acc) {
     const V zero = _mm512_setzero_si512();
-    int64_t values;
-    std::memcpy(&values, betas.value, 8);
-    const auto in_lanes = [](const void* bytes) INLINE {
-        return _mm512_broadcast_i32x4(_mm_loadu_si128(static_cast<const __m128i*>(bytes)));
-    };
+    const int64_t values = betas.together();
     V sum[4] = {zero, zero, zero, zero};  // [v][lane][block of four] of row 4·lane + v
     for (int64_t g = 0; g < groups; g++, x++) {
         alignas(64) uint8_t bytes[8][DIM][PLANE];
@@ -92,8 +88,7 @@ typedef Activations<2, int16_t> Blocks;
 template <int M, class At>
 inline void dot_blocks(const At& at, int64_t apart, int64_t groups, const Betas& betas, const Blocks* x, int32_t* acc) {
     const __m256i zero = _mm256_setzero_si256();
-    int64_t values;
-    std::memcpy(&values, betas.value, 8);
+    const int64_t values = betas.together();
     __m256i sum[2][2] = {{zero, zero}, {zero, zero}};
     for (int64_t g = 0; g < groups; g++, x++) {
         const uint8_t* planes = at(g);

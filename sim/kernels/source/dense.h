@@ -14,6 +14,13 @@ constexpr int WORDS = ROWS * COLUMNS;
 struct Betas {
     int bits;
     uint8_t value[8];
+
+    // All values, the first in the lowest byte.
+    int64_t together() const {
+        int64_t all;
+        std::memcpy(&all, value, sizeof all);
+        return all;
+    }
 };
 
 #if GOSSET_AVX512
@@ -23,8 +30,7 @@ inline void expand_words(const uint8_t* planes, const Betas& betas, int16_t* wor
     Group<M> group(planes);
     V index[8], even[8], odd[8], bytes[8];
     indices(group, betas.bits, 0, index);
-    int64_t values;
-    std::memcpy(&values, betas.value, 8);
+    const int64_t values = betas.together();
     for (int j = 0; j < 8; j++) {
         V beta = _mm512_permutexvar_epi8(index[j], _mm512_set1_epi64(values));
         even[j] = _mm512_and_si512(beta, _mm512_set1_epi16(0xff));
@@ -61,8 +67,7 @@ inline void dense_words(const int16_t* words, const int16_t* x, int64_t stride, 
 template <int M>
 inline void expand_words(const uint8_t* planes, const Betas& betas, int16_t* words) {
     Group<M> group(planes);
-    int64_t values;
-    std::memcpy(&values, betas.value, 8);
+    const int64_t values = betas.together();
     const __m256i table = _mm256_set1_epi64x(values);
     for (int part = 0; part < 2; part++) {
         V index[8], bytes[8];

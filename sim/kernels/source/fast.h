@@ -143,8 +143,7 @@ template <int M, int B>
 inline INLINE void add_codewords(const uint8_t* planes, const Betas& betas, const CodewordSums& sums, V (&sum)[4]) {
     const auto label = [&](int k) INLINE { return load(planes + k * PLANE); };
     const auto beta = [&](int k) INLINE { return beta_plane<M, B>(planes, betas.bits, k); };
-    int64_t values;
-    std::memcpy(&values, betas.value, 8);
+    const int64_t values = betas.together();
     const V table = _mm512_set1_epi64(values);
     const V which = _mm512_set1_epi8(static_cast<char>(0xcc));  // of the blocks of every four, the latter two
     V bytes[8];  // information bits, which of two blocks, β's index

@@ -96,9 +96,6 @@ inline void relay_whole(const Source& from, int bits, int64_t panel, int64_t gro
         }
     };
     static constexpr Shuffles shuffles;
-    const auto in_lanes = [](const uint8_t* bytes) INLINE {
-        return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
-    };
     const V together = in_lanes(shuffles.label[from.size]);
     const V unit = _mm512_set1_epi64(static_cast<long long>(0x8040201008040201));
     const int64_t apart = from.blocks * from.size, groups = from.blocks / BLOCKS, next = group + SOON;

@@ -54,6 +54,13 @@ inline V load(const uint8_t* from) {
 
 inline void store(uint8_t* to, V value) { std::memcpy(to, &value, sizeof value); }
 
+#if GOSSET_AVX512
+// 16 bytes, in each of the four lanes.
+inline V in_lanes(const void* bytes) {
+    return _mm512_broadcast_i32x4(_mm_loadu_si128(static_cast<const __m128i*>(bytes)));
+}
+#endif
+
 // Position of plane k of coordinate i of y among a group's planes; negative: ~n is plane n of those computed.
 constexpr int plane_of(int m, int k, int i) {
     constexpr int information[DIM] = {0, 1, 2, ~0, 3, ~1, ~2, ~3};
